@@ -1,0 +1,64 @@
+"""What every entry point does around its `main`: flags in, exit status out.
+
+Flags live in a `FlagValues` of the entry point's own, not in absl's global one, so that a test can
+run several entry points in one process, and so that importing an entry point defines nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import flags
+
+from rlstm_tf.errors import UserError
+
+USAGE = 2
+INTERRUPTED = 130
+
+
+def run(
+    main: Callable[[flags.FlagValues], int | None],
+    define_flags: Callable[[flags.FlagValues], None],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parses the command line, calls `main`, and turns user errors into one line and a status.
+
+    Args:
+        main: takes the parsed flags; its module's docstring is the head of `--help`. Returns an
+            exit status, or None for 0.
+        define_flags: defines the entry point's flags in the `FlagValues` it is given.
+        argv: program name and arguments; `sys.argv` if None.
+
+    Returns:
+        Exit status: 0, 1 (bad data), 2 (bad usage) or 130 (interrupted).
+    """
+    argv = list(sys.argv if argv is None else argv)
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "flagfile", "", "Read flags from this file; may be given several times.", flag_values=values
+    )
+    define_flags(values)
+    if {"--help", "-h", "-help"} & set(argv[1:]):
+        print((sys.modules[main.__module__].__doc__ or "").strip())
+        print("\nflags:" + values.get_help(), end="")
+        return 0
+    # TensorFlow prints dozens of lines while it loads; ours would drown in them.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        positional = values(argv)[1:]
+        if positional:
+            raise flags.Error(f"unexpected argument {positional[0]!r}; every option starts with --")
+        return main(values) or 0
+    except flags.Error as error:
+        return _report(error, USAGE)
+    except UserError as error:
+        return _report(error, error.status)
+    except KeyboardInterrupt:
+        return _report("interrupted", INTERRUPTED)
+
+
+def _report(error: object, status: int) -> int:
+    print("error: " + " ".join(str(error).split()), file=sys.stderr)
+    return status
