@@ -1,0 +1,117 @@
+"""Crops and flips: the multi-scale corner crop of Temporal Segment Networks, and its test crops.
+
+Boxes are worked out by functions of numbers alone, and cut out by `crop_and_resize`. Images are
+uint8 [H, W, C], any number of channels.
+
+Source: Wang et al., "Temporal Segment Networks", ECCV 2016, section 3.2; arXiv 1811.07059, sec. 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+SCALES = (1.0, 0.875, 0.75, 0.66)
+NUM_CROPS = (1, 5)
+
+# TSN's 13 places for a crop, (across, down) in quarters of the room that the crop leaves: corners,
+# centre, middles of the edges, and the points halfway between the centre and each corner.
+_PLACES = (
+    ((0, 0), (4, 0), (0, 4), (4, 4))
+    + ((2, 2),)
+    + ((0, 2), (4, 2), (2, 0), (2, 4))
+    + ((1, 1), (3, 1), (1, 3), (3, 3))
+)
+
+
+class Box(NamedTuple):
+    """Part of an image, in pixels: `x` from the left, `y` from the top."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def crop_sides(height: int, width: int, scales: Sequence[float] = SCALES) -> list[tuple[int, int]]:
+    """The (width, height) that a training crop may have, all equally likely.
+
+    A side is the shorter side of the image times a scale, rounded down as TSN does: 256, 224, 192
+    and 168 (not 169) for 256. Width and height come from neighbouring scales at most, so that
+    the shape of things is not stretched by more than one step.
+    """
+    base = min(height, width)
+    sides = [max(1, int(base * scale)) for scale in scales]
+    return [
+        (across, down)
+        for i, down in enumerate(sides)
+        for j, across in enumerate(sides)
+        if abs(i - j) <= 1
+    ]
+
+
+def crop_places(height: int, width: int, crop_height: int, crop_width: int) -> list[Box]:
+    """TSN's 13 places for a crop of this size, all equally likely; several coincide if it fills.
+
+    For 340x256 and a crop of 224x224 the x are 0, 29, 58, 87, 116 and the y 0, 8, 16, 24, 32.
+    """
+    across, down = width - crop_width, height - crop_height
+    return [Box(i * across // 4, j * down // 4, crop_width, crop_height) for i, j in _PLACES]
+
+
+def random_crop(
+    height: int, width: int, rng: np.random.Generator, scales: Sequence[float] = SCALES
+) -> Box:
+    """Draws a training crop: first its size, then its place."""
+    sides = crop_sides(height, width, scales)
+    crop_width, crop_height = sides[rng.integers(len(sides))]
+    places = crop_places(height, width, crop_height, crop_width)
+    return places[rng.integers(len(places))]
+
+
+def evaluation_crops(height: int, width: int, image_size: int, num_crops: int = 1) -> list[Box]:
+    """Square crops for evaluation: the centre, or the four corners and then the centre.
+
+    The side is `image_size`, or the image's shorter side where that is less.
+
+    Raises:
+        ValueError: `num_crops` is not 1 or 5.
+    """
+    if num_crops not in NUM_CROPS:
+        raise ValueError(f"num_crops must be one of {NUM_CROPS}. Received: {num_crops}")
+    side = min(height, width, image_size)
+    places = crop_places(height, width, side, side)
+    return places[4:5] if num_crops == 1 else places[:5]
+
+
+def crop_and_resize(
+    image: np.ndarray,
+    box: Box,
+    image_size: int,
+    flip: bool = False,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Cuts a box out of an image and resizes it (bilinear) to a square.
+
+    Args:
+        image: uint8 [H, W, C].
+        box: inside the image.
+        image_size: side S of the result, pixels.
+        flip: mirror left and right.
+        out: uint8 [S, S, C], contiguous, to write into; a new array if None.
+
+    Returns:
+        uint8 [S, S, C]: `out` where it is given.
+    """
+    if out is None:
+        out = np.empty((image_size, image_size, image.shape[2]), np.uint8)
+    part = image[box.y : box.y + box.height, box.x : box.x + box.width]
+    # OpenCV knows single-channel images as [H, W]; through a view it still writes into `out`.
+    target = out[..., 0] if out.shape[2] == 1 else out
+    cv2.resize(part, (image_size, image_size), dst=target, interpolation=cv2.INTER_LINEAR)
+    if flip:
+        cv2.flip(target, 1, dst=target)
+    return out
