@@ -1,0 +1,1 @@
+"""Videos in, sharded TFRecords with an index out, and the checks of both."""
