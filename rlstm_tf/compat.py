@@ -1,0 +1,110 @@
+"""All that differs between the two stacks: Keras 3 and Keras 2.15. Imports nothing of ours.
+
+`ops` holds the array functions that the layers use, under the names of `keras.ops`: Keras 3's own,
+whatever its backend, or TensorFlow's under Keras 2.15. TensorFlow is imported only where it is the
+backend, so the layers also run under JAX and torch.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+
+KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
+TENSORFLOW = not KERAS_3 or keras.backend.backend() == "tensorflow"
+
+if TENSORFLOW:
+    import tensorflow as tf
+
+if KERAS_3:
+    ops = keras.ops
+else:
+    ops = SimpleNamespace(
+        cast=tf.cast,
+        concatenate=tf.concat,
+        einsum=tf.einsum,
+        flip=lambda x, axis: tf.reverse(x, [axis]),
+        matmul=tf.matmul,
+        mean=tf.reduce_mean,
+        relu=tf.nn.relu,
+        reshape=tf.reshape,
+        rsqrt=tf.math.rsqrt,
+        shape=tf.shape,
+        sigmoid=tf.sigmoid,
+        softmax=tf.nn.softmax,
+        square=tf.square,
+        stack=tf.stack,
+        stop_gradient=tf.stop_gradient,
+        tanh=tf.tanh,
+        transpose=tf.transpose,
+        unstack=lambda x, axis: tf.unstack(x, axis=axis),
+        zeros=tf.zeros,
+    )
+
+
+def state_size(shapes: list[tuple[int, ...]]) -> list[Any]:
+    """The `state_size` of a recurrent cell whose states are maps.
+
+    Args:
+        shapes: shape of each state without its batch axis.
+
+    Returns:
+        Keras 2.15 wants a `TensorShape` a state. Keras 3 wants an integer a state and asks
+        `get_initial_state` for the rest.
+    """
+    if KERAS_3:
+        return [shape[-1] for shape in shapes]
+    return [tf.TensorShape(shape) for shape in shapes]
+
+
+# For `add_weight`: the variable stays float32 inside a layer of mixed precision.
+FULL_PRECISION: dict[str, Any] = {"autocast" if KERAS_3 else "experimental_autocast": False}
+
+# For `add_weight`: a replica's assignment of what `replica_mean` returned keeps all replicas equal.
+SAME_ON_REPLICAS: dict[str, Any] = {
+    "aggregation": "only_first_replica"
+    if KERAS_3
+    else tf.VariableAggregation.ONLY_FIRST_REPLICA
+}
+
+
+def replica_mean(values: list[Any]) -> list[Any]:
+    """Mean of each tensor over the replicas of a TensorFlow strategy; as it is elsewhere."""
+    context = tf.distribute.get_replica_context() if TENSORFLOW else None
+    if context is None or context.num_replicas_in_sync == 1:
+        return values
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+
+
+def fused_batch_normalization(
+    inputs: Any, gamma: Any, beta: Any, mean: Any, variance: Any, epsilon: float
+) -> tuple[Any, Any, Any] | None:
+    """TensorFlow's one-pass batch-normalization kernel, which Keras 3 does not use.
+
+    Args:
+        inputs: `[batch, ..., C]`, float32, float16 or bfloat16.
+        gamma: scale `[C]`, float32. So are `beta` and the statistics.
+        beta: offset.
+        mean: statistics to normalise with, or None for those of the inputs.
+        variance: as `mean`.
+        epsilon: added to the variance; at least 1.001e-5 for the kernel.
+
+    Returns:
+        (outputs, mean, variance used, biased), or None where there is no such kernel: another
+        backend, or float64.
+    """
+    if not TENSORFLOW or inputs.dtype == "float64":
+        return None
+    maps = inputs
+    if len(inputs.shape) != 4:
+        maps = tf.reshape(inputs, [-1, 1, 1, inputs.shape[-1]])
+    outputs, used_mean, used_variance = tf.compat.v1.nn.fused_batch_norm(
+        maps, gamma, beta, mean, variance, epsilon, is_training=mean is None
+    )
+    if mean is None:
+        # The kernel applies Bessel's correction to what it returns, not to what it uses.
+        count = tf.cast(tf.size(maps) // maps.shape[-1], used_variance.dtype)
+        used_variance *= (count - 1.0) / count
+    return tf.reshape(outputs, tf.shape(inputs)), used_mean, used_variance

@@ -1,0 +1,16 @@
+"""The paper's operations as Keras layers, for anyone's model."""
+
+from rlstm_tf.layers.batch_normalization import BatchNormalization
+from rlstm_tf.layers.frames import FoldTime, PixelScaling, UnfoldTime
+from rlstm_tf.layers.non_local import NonLocalOperation
+from rlstm_tf.layers.relational_lstm import RelationalLSTM, RelationalLSTMCell
+
+__all__ = [
+    "BatchNormalization",
+    "FoldTime",
+    "NonLocalOperation",
+    "PixelScaling",
+    "RelationalLSTM",
+    "RelationalLSTMCell",
+    "UnfoldTime",
+]

@@ -1,0 +1,76 @@
+"""Plain NumPy written from the equations of arXiv 1811.07059, one position at a time."""
+
+import numpy as np
+
+
+def sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def embed(x, weights):
+    kernel, bias = weights
+    return x @ kernel + bias
+
+
+def non_local(x, y, operation, pairwise="embedded_gaussian", scale=1.0):
+    """r(X, Y) of eq. 2, for one X `[N, C_x]` and one Y `[M, C_y]`; returns Z `[N, C_z]` and w."""
+    theta, phi = x, y
+    if pairwise != "gaussian":
+        theta, phi = embed(x, operation["theta"]), embed(y, operation["phi"])
+    g = embed(y, operation["g"])
+    z, weights = [], []
+    for x_i in theta:
+        f = []
+        for y_j in phi:
+            if pairwise == "concatenation":
+                w_f = operation["w_f"]
+                f.append(max(0.0, scale * np.dot(w_f.reshape(-1), np.concatenate([x_i, y_j]))))
+            else:
+                f.append(scale * np.dot(x_i, y_j))
+        f = np.array(f)
+        if pairwise in ("embedded_gaussian", "gaussian"):
+            f = np.exp(f - f.max())
+            w = f / f.sum()
+        else:
+            w = f / len(phi)
+        weights.append(w)
+        z.append(sum(w_ij * g_j for w_ij, g_j in zip(w, g)))
+    return np.array(z), np.array(weights)
+
+
+def step(x, h, c, operations, **kwargs):
+    """Eq. 3 for one X_t `[N, C]`, H and C `[N, units]`; operations["ix"] ... operations["gh"]."""
+
+    def r(name, y):
+        return non_local(x, y, operations[name], **kwargs)[0]
+
+    i = sigmoid(r("ix", x) + r("ih", h))
+    f = sigmoid(r("fx", x) + r("fh", h))
+    o = sigmoid(r("ox", x) + r("oh", h))
+    g = np.tanh(r("gx", x) + r("gh", h))
+    c = f * c + i * g
+    return o * np.tanh(c), c
+
+
+def relational_lstm(X, operations, units, state=None, mask=None, **kwargs):
+    """Eq. 3 over X `[batch, T, N, C]`; returns H `[batch, T, N, units]` and C_T.
+
+    Where the mask is False the step is skipped: state and output stay those of the step before.
+    """
+    batch, T, N, _ = X.shape
+    H = np.zeros((batch, T, N, units), X.dtype)
+    last = np.zeros((batch, N, units), X.dtype)
+    for b in range(batch):
+        h, c = (np.zeros((N, units), X.dtype),) * 2 if state is None else (state[0][b], state[1][b])
+        output = np.zeros((N, units), X.dtype)
+        for t in range(T):
+            if mask is None or mask[b, t]:
+                h, c = step(X[b, t], h, c, operations, **kwargs)
+                output = h
+            H[b, t] = output
+        last[b] = c
+    return H, last
+
+
+def batch_normalization(x, gamma, beta, mean, variance, epsilon):
+    return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta
