@@ -1,0 +1,174 @@
+"""A video file -> its frames, upright and resized; and what is damaged about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+# JPEG's limit is 65,535; the index has two bytes for a side.
+_LONGEST_SIDE = 65_500
+# Header and decoder disagree by one in sound files: every HMDB-51 clip does.
+_FRAMES_TOLERATED = 1
+_ATTACHED_PICTURE = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
+
+
+class DamagedVideoError(Exception):
+    """The file is no video, or not all of it decodes. The message is why, without the path."""
+
+
+class VideoReader:
+    """The frames of the first video stream, in order of presentation, whatever their timing.
+
+    Rotation and mirroring by the container's metadata are applied; pixels are taken as square.
+    Frames are streamed: memory does not grow with the length. Use as a context manager and iterate
+    once:
+
+        with VideoReader("clip.avi", 256) as reader:
+            for frame in reader:    # uint8 [height, width, 3], BGR
+
+    Attributes:
+        fps: average frames per second, 0 = unknown.
+        height, width: of the frames as they come out; the short side is the one asked for, the
+            long side keeps the shape, rounded to a pixel.
+
+    Raises:
+        DamagedVideoError: when opened, if there is no video stream or no first frame; when
+            iterated, if decoding fails, or ends more than one frame short of what the header says.
+    """
+
+    def __init__(self, path: str, short_side: int):
+        self._count = 0
+        self._expected = 0
+        try:
+            # `file:` takes any name literally, and the white list keeps a playlist in disguise
+            # from reading over the network.
+            self._container = av.open(
+                "file:" + os.path.abspath(path),
+                metadata_errors="replace",
+                options={"protocol_whitelist": "file"},
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise DamagedVideoError(f"cannot be opened: {_reason(error)}") from None
+        try:
+            self._start(short_side)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _start(self, short_side: int) -> None:
+        pictures = [
+            stream
+            for stream in self._container.streams.video
+            if not int(stream.disposition) & _ATTACHED_PICTURE
+        ]
+        if not pictures:
+            raise DamagedVideoError("has no video stream")
+        stream = pictures[0]
+        # One thread, so that what a damaged frame decodes to does not depend on the machine.
+        stream.codec_context.thread_count = 1
+        self.fps = float(stream.average_rate or 0)
+        self._expected = _promised_frames(self._container.format.name, stream)
+        self._reformatter = VideoReformatter()
+        self._decoded = self._decode(stream)
+        first = next(self._decoded, None)
+        if first is None:
+            raise DamagedVideoError(f"no frame decodes, {self._promise()}")
+        self._first = first
+        self._upright = _upright(first)
+        # Of the frames as stored: turned upright after the resizing, when they are small.
+        self._size = _resized(first.width, first.height, short_side)
+        swapped = self._upright is not None and self._upright[0]
+        self.width, self.height = self._size[::-1] if swapped else self._size
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._container.close()
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        yield self._image(self._first)
+        for frame in self._decoded:
+            yield self._image(frame)
+        if self._count < self._expected - _FRAMES_TOLERATED:
+            raise DamagedVideoError(f"{self._count} frames decode, {self._promise()}")
+
+    def _decode(self, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+        try:
+            for frame in self._container.decode(stream):
+                self._count += 1
+                yield frame
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise DamagedVideoError(
+                f"decoding fails after {self._count} frames, {self._promise()}: {_reason(error)}"
+            ) from None
+
+    def _promise(self) -> str:
+        return f"header says {self._expected}" if self._expected else "header says nothing"
+
+    def _image(self, frame: av.VideoFrame) -> np.ndarray:
+        image = self._reformatter.reformat(frame, format="bgr24").to_ndarray()
+        if (image.shape[1], image.shape[0]) != self._size:
+            shrinks = image.shape[0] > self._size[1]
+            # Averaging does not alias; it only makes sense where pixels become fewer.
+            method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            image = cv2.resize(image, self._size, interpolation=method)
+        if self._upright is None:
+            return image
+        swap, mirror_x, mirror_y = self._upright
+        image = image.transpose(1, 0, 2) if swap else image
+        image = image[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
+        return np.ascontiguousarray(image)
+
+
+def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
+    """JPEG file of a frame: uint8 [H, W, 3], BGR; `quality` 1 to 100."""
+    done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"OpenCV cannot encode a frame of shape {image.shape}")
+    return jpeg.tobytes()
+
+
+def _promised_frames(container: str, stream: av.VideoStream) -> int:
+    """Frames that the header says should come out; 0 = it does not say."""
+    # A clip trimmed without encoding it again keeps all its samples, and a list of those to show.
+    # PyAV of Python 3.9 cannot read the list.
+    if "mp4" in container and stream.frames and hasattr(stream, "index_entries"):
+        shown = sum(not entry.is_discard for entry in stream.index_entries)
+        return min(shown, stream.frames) if shown else stream.frames
+    return stream.frames
+
+
+def _resized(width: int, height: int, short_side: int) -> tuple[int, int]:
+    short, long = sorted((width, height))
+    long_side = (2 * long * short_side + short) // (2 * short)
+    if long_side > _LONGEST_SIDE:
+        raise DamagedVideoError(f"frames of {width}x{height} are too long for a JPEG")
+    return (long_side, short_side) if width >= height else (short_side, long_side)
+
+
+def _upright(frame: av.VideoFrame) -> tuple[bool, bool, bool] | None:
+    """Swap the axes, then mirror x, mirror y: what the display matrix asks for; None = nothing."""
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    # Columns of 16.16 fixed-point numbers: x' = a x + c y, y' = b x + d y, y downwards.
+    (a, b), (c, d) = np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2].tolist()
+    if a and d and not b and not c:
+        return (False, a < 0, d < 0) if a < 0 or d < 0 else None
+    if b and c and not a and not d:
+        return True, c < 0, b < 0
+    if a or b or c or d:
+        raise DamagedVideoError("is rotated by an angle that is no multiple of 90 degrees")
+    # All zero: no rotation at all. Players show such files as they are stored.
+    return None
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
