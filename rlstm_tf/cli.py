@@ -22,6 +22,7 @@ def run(
     main: Callable[[flags.FlagValues], int | None],
     define_flags: Callable[[flags.FlagValues], None],
     argv: Sequence[str] | None = None,
+    positional: str | None = None,
 ) -> int:
     """Parses the command line, calls `main`, and turns user errors into one line and a status.
 
@@ -30,6 +31,7 @@ def run(
             exit status, or None for 0.
         define_flags: defines the entry point's flags in the `FlagValues` it is given.
         argv: program name and arguments; `sys.argv` if None.
+        positional: the flag that one argument without `--` sets, if any does.
 
     Returns:
         Exit status: 0, 1 (bad data), 2 (bad usage) or 130 (interrupted).
@@ -40,6 +42,8 @@ def run(
         "flagfile", "", "Read flags from this file; may be given several times.", flag_values=values
     )
     define_flags(values)
+    # Flags may stand behind the positional argument too.
+    values.set_gnu_getopt(True)
     if {"--help", "-h", "-help"} & set(argv[1:]):
         print((sys.modules[main.__module__].__doc__ or "").strip())
         print("\nflags:" + values.get_help(), end="")
@@ -47,9 +51,11 @@ def run(
     # TensorFlow prints dozens of lines while it loads; ours would drown in them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        positional = values(argv)[1:]
-        if positional:
-            raise flags.Error(f"unexpected argument {positional[0]!r}; every option starts with --")
+        arguments = values(argv)[1:]
+        if arguments and positional:
+            values[positional].parse(arguments.pop(0))
+        if arguments:
+            raise flags.Error(f"unexpected argument {arguments[0]!r}; every option starts with --")
         return main(values) or 0
     except flags.Error as error:
         return _report(error, USAGE)
