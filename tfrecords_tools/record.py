@@ -1,8 +1,10 @@
-"""One video's frames -> its TFRecords, with the place of every frame in the file."""
+"""Videos, as JPEG frames -> a shard: TFRecords, and where every frame lies in them."""
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
+import io
+import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,11 +14,11 @@ import tensorflow as tf
 
 from rlstm_tf.data import schema
 
-# Protobuf refuses messages of 2 GB and a record is built in memory: a record ends before its
+FRAMES_PER_RECORD = 512
+# Protobuf refuses messages of 2 GB, and a record is built in memory: a record ends before its
 # frames pass this many bytes, however few they are.
 RECORD_BYTES = 32 << 20
-# A video of up to this many bytes of JPEG waits in memory, a longer one on disk.
-_SPOOL_BYTES = 64 << 20
+PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Context:
         class_name: the class list's name for it.
         fps: average frames per second of the video, 0 = unknown.
         height, width: pixels of the JPEG frames.
+        num_frames: frames in the whole video, at least 1.
     """
 
     id: str
@@ -37,80 +40,96 @@ class Context:
     fps: float
     height: int
     width: int
+    num_frames: int
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Index of some consecutive records.
-
-    Attributes:
-        records: rows of `schema.record_dtype`.
-        frames: rows of `schema.FRAME`; offsets count from the start of the file the records
-            were written to, `first_row` from the first of these rows.
-    """
-
-    records: np.ndarray
-    frames: np.ndarray
-
-
-def write_video(
-    path: str, context: Context, frames: Iterable[bytes], frames_per_record: int, spool: str
-) -> Rows:
-    """Writes a video as a TFRecord file of its own.
-
-    Every record names the number of frames of the whole video, which is known when the last one
-    has been decoded: until then the frames wait in a temporary file (in memory while they are few).
+def write_shard(
+    directory: str,
+    name: str,
+    videos: Iterable[tuple[Context, Iterable[bytes]]],
+    frames_per_record: int = FRAMES_PER_RECORD,
+    scratch: str | None = None,
+) -> schema.Shard:
+    """Writes a shard and its index; they appear in `directory` when all of it is on disk.
 
     Args:
-        path: file to write; what it held is replaced.
-        context: see there.
-        frames: JPEG files in order, at least one. What this raises is raised here.
+        directory: where the three files go; what they held is replaced.
+        name: of the shard, without a suffix.
+        videos: of each, its context and its JPEG files in order. No more than one record is held
+            in memory.
         frames_per_record: most frames in one record; records of large frames hold fewer.
-        spool: directory for the temporary file.
+        scratch: directory on the same disk for the files while they grow; None = `directory`.
 
     Returns:
-        The index of the file.
+        The shard's line of the manifest.
 
     Raises:
-        OSError, tf.errors.OpError: the file cannot be written.
+        OSError, tf.errors.OpError: the files cannot be written.
     """
-    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES, dir=spool) as waiting:
-        sizes = []
-        for frame in frames:
-            waiting.write(frame)
-            sizes.append(len(frame))
-        waiting.seek(0)
-        id_bytes = context.id.encode()
-        records = []
-        frame_rows = np.zeros(len(sizes), schema.FRAME)
-        position = 0
-        with tf.io.TFRecordWriter(path) as writer:
-            for first, count in _parts(sizes, frames_per_record):
-                jpegs = [waiting.read(size) for size in sizes[first : first + count]]
-                message = _message(context, len(sizes), first, jpegs)
+    scratch = scratch or directory
+    targets = [
+        schema.tfrecord_path(directory, name),
+        schema.records_path(directory, name),
+        schema.frames_path(directory, name),
+    ]
+    partial = [os.path.join(scratch, os.path.basename(path) + PARTIAL) for path in targets]
+    records, frames, num_videos = _write_records(partial[0], videos, frames_per_record)
+    for path, rows in zip(partial[1:], (records, frames)):
+        content = io.BytesIO()
+        np.save(content, rows, allow_pickle=False)
+        with open(path, "wb") as file:
+            file.write(content.getvalue())
+    size = os.path.getsize(partial[0])
+    checksums = [_flushed_sha256(path) for path in partial]
+    for path, target in zip(partial, targets):
+        os.replace(path, target)
+    return schema.Shard(name, len(records), num_videos, len(frames), size, *checksums)
+
+
+def _write_records(
+    path: str, videos: Iterable[tuple[Context, Iterable[bytes]]], frames_per_record: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Writes the .tfrecord file; returns both indexes and the number of videos."""
+    records: list[tuple[bytes | float, ...]] = []
+    frames: list[tuple[int, int, int]] = []
+    position = num_videos = 0
+    with tf.io.TFRecordWriter(path) as writer:
+        for context, jpegs in videos:
+            num_videos += 1
+            first = 0
+            for part in _parts(jpegs, frames_per_record):
+                message = _message(context, first, part)
                 writer.write(message)
-                _locate(message, jpegs, position, frame_rows[first : first + count])
+                row = context.id.encode(), context.label, first, len(part), len(frames)
+                records.append((*row, context.fps, context.height, context.width))
+                frames.extend(_located(message, part, position + schema.RECORD_HEAD))
                 position += schema.RECORD_HEAD + len(message) + schema.RECORD_TAIL
-                records.append(
-                    (id_bytes, context.label, first, count, first)
-                    + (context.fps, context.height, context.width)
-                )
-    return Rows(np.array(records, schema.record_dtype(len(id_bytes))), frame_rows)
+                first += len(part)
+            if first != context.num_frames:
+                raise ValueError(f"{context.id}: {first} frames, said to be {context.num_frames}")
+    id_bytes = max((len(row[0]) for row in records if isinstance(row[0], bytes)), default=1)
+    return (
+        np.array(records, schema.record_dtype(id_bytes)),
+        np.array(frames, schema.FRAME),
+        num_videos,
+    )
 
 
-def _parts(sizes: list[int], frames_per_record: int) -> Iterator[tuple[int, int]]:
-    """First frame and number of frames of each record."""
-    first, size_so_far = 0, 0
-    for number, size in enumerate(sizes):
-        count = number - first
-        if count and (count == frames_per_record or size_so_far + size > RECORD_BYTES):
-            yield first, count
-            first, size_so_far = number, 0
-        size_so_far += size
-    yield first, len(sizes) - first
+def _parts(jpegs: Iterable[bytes], frames_per_record: int) -> Iterator[list[bytes]]:
+    """The frames of one record after the other."""
+    part: list[bytes] = []
+    size = 0
+    for jpeg in jpegs:
+        if part and (len(part) == frames_per_record or size + len(jpeg) > RECORD_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(jpeg)
+        size += len(jpeg)
+    if part:
+        yield part
 
 
-def _message(context: Context, num_frames: int, first_frame: int, jpegs: list[bytes]) -> bytes:
+def _message(context: Context, first_frame: int, jpegs: list[bytes]) -> bytes:
     example = tf.train.SequenceExample()
     feature = example.context.feature
     feature[schema.ID].bytes_list.value.append(context.id.encode())
@@ -119,7 +138,7 @@ def _message(context: Context, num_frames: int, first_frame: int, jpegs: list[by
     feature[schema.FPS].float_list.value.append(context.fps)
     feature[schema.HEIGHT].int64_list.value.append(context.height)
     feature[schema.WIDTH].int64_list.value.append(context.width)
-    feature[schema.NUM_FRAMES].int64_list.value.append(num_frames)
+    feature[schema.NUM_FRAMES].int64_list.value.append(context.num_frames)
     feature[schema.FIRST_FRAME].int64_list.value.append(first_frame)
     frames = example.feature_lists.feature_list[schema.FRAMES].feature
     for jpeg in jpegs:
@@ -128,10 +147,23 @@ def _message(context: Context, num_frames: int, first_frame: int, jpegs: list[by
     return example.SerializeToString(deterministic=True)
 
 
-def _locate(message: bytes, jpegs: list[bytes], position: int, rows: np.ndarray) -> None:
-    """Fills `rows` for the frames of a record that begins at `position` of its file."""
+def _located(message: bytes, jpegs: list[bytes], start: int) -> Iterator[tuple[int, int, int]]:
+    """Rows of `schema.FRAME` for a message that starts at byte `start` of its file."""
     found = 0
-    for row, jpeg in enumerate(jpegs):
-        found = message.index(jpeg, found)
-        rows[row] = (position + schema.RECORD_HEAD + found, len(jpeg), zlib.crc32(jpeg))
+    for jpeg in jpegs:
+        # Only a few bytes of lengths lie between two frames: ten times as fast as bytes.index,
+        # which studies the whole JPEG before it looks.
+        places = range(found, len(message))
+        found = next(place for place in places if message.startswith(jpeg, place))
+        yield start + found, len(jpeg), zlib.crc32(jpeg)
         found += len(jpeg)
+
+
+def _flushed_sha256(path: str) -> str:
+    """Forces a file to disk; returns its checksum in hexadecimal."""
+    checksum = hashlib.sha256()
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        while block := file.read(1 << 20):
+            checksum.update(block)
+    return checksum.hexdigest()
