@@ -46,7 +46,7 @@ def run(
     values.set_gnu_getopt(True)
     if {"--help", "-h", "-help"} & set(argv[1:]):
         print((sys.modules[main.__module__].__doc__ or "").strip())
-        print("\nflags:" + values.get_help(), end="")
+        print(_describe(values))
         return 0
     # TensorFlow prints dozens of lines while it loads; ours would drown in them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -63,6 +63,16 @@ def run(
         return _report(error, error.status)
     except KeyboardInterrupt:
         return _report("interrupted", INTERRUPTED)
+
+
+def _describe(values: flags.FlagValues) -> str:
+    lines = ["", "flags:"]
+    for name in sorted(values):
+        flag = values[name]
+        default = "" if flag.default is None else f"={flag.default_as_str}".replace("'", "")
+        lines.append(f"  --{name}{default}")
+        lines.append(flags.text_wrap(str(flag.help), indent="      "))
+    return "\n".join(lines)
 
 
 def _report(error: object, status: int) -> int:

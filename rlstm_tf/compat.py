@@ -28,6 +28,7 @@ else:
         flip=lambda x, axis: tf.reverse(x, [axis]),
         matmul=tf.matmul,
         mean=tf.reduce_mean,
+        ones=tf.ones,
         relu=tf.nn.relu,
         reshape=tf.reshape,
         rsqrt=tf.math.rsqrt,
@@ -64,9 +65,7 @@ FULL_PRECISION: dict[str, Any] = {"autocast" if KERAS_3 else "experimental_autoc
 
 # For `add_weight`: a replica's assignment of what `replica_mean` returned keeps all replicas equal.
 SAME_ON_REPLICAS: dict[str, Any] = {
-    "aggregation": "only_first_replica"
-    if KERAS_3
-    else tf.VariableAggregation.ONLY_FIRST_REPLICA
+    "aggregation": "only_first_replica" if KERAS_3 else tf.VariableAggregation.ONLY_FIRST_REPLICA
 }
 
 

@@ -20,6 +20,6 @@ class UsageError(UserError):
 
 
 class DataError(UserError):
-    """What was found on disk is wrong: missing, damaged, or made for something else. Exit status 1."""
+    """What is on disk is wrong: missing, damaged, or made for something else. Exit status 1."""
 
     status = 1

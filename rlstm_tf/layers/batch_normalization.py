@@ -32,6 +32,8 @@ class BatchNormalization(keras.layers.Layer):
         statistics: `"population"`, `"batch"` or `"frozen"`.
         momentum: of the moving statistics; the paper moves them by 0.001 or 0.0005.
         epsilon: added to the variance; more than 1e-5.
+        center: add beta.
+        scale: multiply by gamma.
         **kwargs: of `keras.layers.Layer`.
 
     Input shape:
@@ -49,6 +51,8 @@ class BatchNormalization(keras.layers.Layer):
         statistics: str = "population",
         momentum: float = 0.999,
         epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -57,14 +61,19 @@ class BatchNormalization(keras.layers.Layer):
         self.statistics = statistics
         self.momentum = momentum
         self.epsilon = epsilon
+        self.center = center
+        self.scale = scale
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         """Adds gamma, beta and the moving statistics, all float32 under mixed precision."""
         shape = (input_shape[-1],)
         options = compat.FULL_PRECISION
-        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", **options)
-        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", **options)
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones", **options)
+        if self.center:
+            self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", **options)
         options = {"trainable": False, **options, **compat.SAME_ON_REPLICAS}
         self.moving_mean = self.add_weight(
             name="moving_mean", shape=shape, initializer="zeros", **options
@@ -74,8 +83,11 @@ class BatchNormalization(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, inputs: Any, training: Any = False) -> Any:
-        """Returns the normalised inputs; while training, moves the statistics."""
+    def call(self, inputs: Any, training: Any = False, mask: Any = None) -> Any:
+        """Returns the normalised inputs; while training, moves the statistics.
+
+        `mask` is passed on and not used: maps are never masked in part.
+        """
         if not training or self.statistics == "frozen" or not self.trainable:
             return self._normalise(inputs, self.moving_mean, self.moving_variance)[0]
         if self.statistics == "batch":
@@ -90,7 +102,9 @@ class BatchNormalization(keras.layers.Layer):
         return outputs
 
     def _normalise(self, inputs: Any, mean: Any, variance: Any) -> tuple[Any, Any, Any]:
-        gamma, beta = self.gamma, self.beta
+        channels = (inputs.shape[-1],)
+        gamma = self.gamma if self.scale else ops.ones(channels, self.variable_dtype)
+        beta = self.beta if self.center else ops.zeros(channels, self.variable_dtype)
         fused = compat.fused_batch_normalization(inputs, gamma, beta, mean, variance, self.epsilon)
         if fused is not None:
             return fused
@@ -118,6 +132,8 @@ class BatchNormalization(keras.layers.Layer):
             "statistics": self.statistics,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
+            "center": self.center,
+            "scale": self.scale,
         }
 
 

@@ -8,9 +8,12 @@ import keras
 
 from rlstm_tf.compat import ops
 
-# keras.applications' own three, by its names, and no scaling.
-_MEAN = {"tf": (127.5,) * 3, "caffe": (103.939, 116.779, 123.68), "torch": (123.675, 116.28, 103.53)}
-_DEVIATION = {"tf": (127.5,) * 3, "caffe": (1.0,) * 3, "torch": (58.395, 57.12, 57.375)}
+# keras.applications' own three, by its names: mean and divisor.
+_SCALES: dict[str, tuple[Any, Any]] = {
+    "tf": (127.5, 127.5),
+    "caffe": ((103.939, 116.779, 123.68), 1.0),
+    "torch": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+}
 SCALINGS = ("tf", "caffe", "torch", "none")
 
 
@@ -81,7 +84,8 @@ class PixelScaling(keras.layers.Layer):
         if self.scaling == "caffe":
             pixels = ops.flip(pixels, axis=-1)
         if self.scaling != "none":
-            pixels = (pixels - _MEAN[self.scaling]) / _DEVIATION[self.scaling]
+            mean, divisor = _SCALES[self.scaling]
+            pixels = (pixels - mean) / divisor
         return ops.cast(pixels, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> tuple:

@@ -148,7 +148,7 @@ class NonLocalOperation(keras.layers.Layer):
             regularizer=self.kernel_regularizer,
         )
         bias = self.add_weight(
-            name=f"{name}_bias", shape=(self.units,), initializer=self.bias_initializer
+            name=f"{name}_bias", shape=(self.units,), initializer=nth(self.bias_initializer, number)
         )
         return kernel, bias
 

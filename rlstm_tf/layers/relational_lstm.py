@@ -302,12 +302,14 @@ class RelationalLSTM(keras.layers.RNN):
         terms = self.cell.relate(sequences)
         return super().call(terms, initial_state=initial_state, mask=mask, training=training)
 
-    # The argument names matter to Keras 3.
+    # The argument names of the next two matter to Keras 3.
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        """Builds the cell."""
+        super().build(_shape_of_sequences(sequences_shape))
+
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         """Shape of H_T, or shapes of what `return_sequences` and `return_state` ask for."""
-        if isinstance(sequences_shape, list) and not isinstance(sequences_shape[0], (int, type(None))):
-            sequences_shape = sequences_shape[0]
-        batch, time, *map_shape, _ = tuple(sequences_shape)
+        batch, time, *map_shape, _ = _shape_of_sequences(sequences_shape)
         state = (batch, *map_shape, self.cell.units)
         output = (batch, time, *state[1:]) if self.return_sequences else state
         return (output, state, state) if self.return_state else output
@@ -323,3 +325,9 @@ class RelationalLSTM(keras.layers.RNN):
     def from_config(cls, config: dict[str, Any]) -> RelationalLSTM:
         """The layer that `get_config` described."""
         return cls(**config)
+
+
+def _shape_of_sequences(shape: Any) -> tuple[int | None, ...]:
+    """Keras 2.15 gives a list of shapes where there are symbolic initial states."""
+    nested = isinstance(shape, list) and not isinstance(shape[0], (int, type(None)))
+    return tuple(shape[0] if nested else shape)

@@ -1,0 +1,92 @@
+"""The generalized non-local operation against NumPy written from eq. 2 and 4."""
+
+import keras
+import numpy as np
+import pytest
+import reference
+
+from rlstm_tf.layers import NonLocalOperation
+from rlstm_tf.layers.non_local import PAIRWISE
+
+
+def operation_of(layer):
+    names = [name for name in ("theta", "phi", "g") if getattr(layer, name) is not None]
+    weights = {name: [np.asarray(w) for w in getattr(layer, name)] for name in names}
+    if layer.w_f is not None:
+        weights["w_f"] = np.asarray(layer.w_f)
+    return weights
+
+
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_is_eq_2(pairwise, scale):
+    rng = np.random.default_rng(1)
+    channels = (5, 5) if pairwise == "gaussian" else (5, 3)
+    x = rng.normal(size=(2, 7, channels[0])).astype("float32")
+    y = rng.normal(size=(2, 4, channels[1])).astype("float32")
+    layer = NonLocalOperation(
+        6, pairwise=pairwise, attention_scale=scale, bias_initializer="random_normal"
+    )
+    z, w = layer([x, y], return_attention_scores=True)
+    for b in range(2):
+        expected = reference.non_local(x[b], y[b], operation_of(layer), pairwise, scale)
+        np.testing.assert_allclose(z[b], expected[0], atol=1e-5)
+        np.testing.assert_allclose(w[b], expected[1], atol=1e-5)
+
+
+def test_constant_weights():
+    """Equal keys: every position takes the mean of g, whatever it asks for."""
+    y = np.arange(6, dtype="float32").reshape(1, 3, 2)
+    layer = NonLocalOperation(1, kernel_initializer="ones")
+    layer.build([(1, 3, 2), (1, 3, 2)])
+    layer.phi[0].assign(np.zeros((2, 1)))
+    np.testing.assert_allclose(layer(y), np.full((1, 3, 1), 5.0), rtol=1e-6)
+
+
+def test_x_alone_is_the_plain_operation():
+    x = np.random.default_rng(2).normal(size=(2, 5, 3)).astype("float32")
+    layer = NonLocalOperation(4)
+    np.testing.assert_array_equal(layer(x), layer([x, x]))
+
+
+def test_maps_are_their_positions_in_order():
+    maps = np.random.default_rng(3).normal(size=(2, 3, 5, 4)).astype("float32")
+    layer = NonLocalOperation(6)
+    z, w = layer(maps, return_attention_scores=True)
+    assert z.shape == (2, 3, 5, 6)
+    assert w.shape == (2, 15, 15)
+    flat = layer(maps.reshape(2, 15, 4))
+    np.testing.assert_allclose(np.asarray(z).reshape(2, 15, 6), flat, atol=1e-6)
+
+
+def test_weights_sum_to_one_even_when_far_apart():
+    x = 100 * np.random.default_rng(4).normal(size=(1, 6, 8)).astype("float32")
+    _, w = NonLocalOperation(8)(x, return_attention_scores=True)
+    np.testing.assert_allclose(np.sum(w, axis=-1), 1.0, rtol=1e-5)
+
+
+def test_embeddings_with_a_seed_differ():
+    layer = NonLocalOperation(4, kernel_initializer=keras.initializers.GlorotUniform(seed=1))
+    layer(np.zeros((1, 2, 4), "float32"))
+    assert not np.array_equal(layer.theta[0], layer.phi[0])
+    assert not np.array_equal(layer.phi[0], layer.g[0])
+
+
+def test_inside_a_model_saved_and_loaded(tmp_path):
+    x, y = keras.Input((3, 4, 5)), keras.Input((6, 2))
+    model = keras.Model([x, y], NonLocalOperation(7, pairwise="concatenation")([x, y]))
+    assert model.output_shape == (None, 3, 4, 7)
+    rng = np.random.default_rng(5)
+    inputs = [rng.normal(size=(2, *t.shape[1:])).astype("float32") for t in (x, y)]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(model(inputs), loaded(inputs))
+
+
+def test_refuses():
+    with pytest.raises(ValueError, match="pairwise must be one of"):
+        NonLocalOperation(4, pairwise="cosine")
+    with pytest.raises(ValueError, match="as many channels"):
+        NonLocalOperation(4, pairwise="gaussian")([np.zeros((1, 2, 3)), np.zeros((1, 2, 4))])
+    with pytest.raises(ValueError, match="takes \\[batch, N, C\\]"):
+        NonLocalOperation(4)(np.zeros((1, 2, 3, 4, 5)))
