@@ -119,11 +119,10 @@ class VideoReader:
             # Averaging does not alias; it only makes sense where pixels become fewer.
             method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
             image = cv2.resize(image, self._size, interpolation=method)
-        if self._upright is None:
-            return image
-        swap, mirror_x, mirror_y = self._upright
-        image = image.transpose(1, 0, 2) if swap else image
-        image = image[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
+        if self._upright is not None:
+            swap, mirror_x, mirror_y = self._upright
+            image = image.transpose(1, 0, 2) if swap else image
+            image = image[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
         return np.ascontiguousarray(image)
 
 

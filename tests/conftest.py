@@ -1,0 +1,47 @@
+"""What several test files need: the genuine files, and small videos of our own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+_REAL = Path(__file__).resolve().parents[1].parent / "shared" / "real"
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """Genuine clips, split files and broken files; not part of the repository."""
+    if not _REAL.is_dir():
+        pytest.skip("needs the genuine files in ../shared/real")
+    return _REAL
+
+
+@pytest.fixture(scope="session")
+def make_video():
+    """make_video(path, frames=10, size=(64, 48), fps=25, seed=0): an MPEG-4 file of moving texture.
+
+    Returns the path. `size` is (width, height); both must be even.
+    """
+    import av
+    import numpy as np
+
+    def make(path, frames=10, size=(64, 48), fps=25, seed=0):
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        width, height = size
+        noise = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3))
+        texture = np.kron(noise.astype(np.uint8), np.ones((8, 8, 1), np.uint8))[:height, :width]
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("mpeg4", rate=fps)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for number in range(frames):
+                image = np.roll(texture, 2 * number, axis=1)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+        return path
+
+    return make
