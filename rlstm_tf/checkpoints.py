@@ -1,0 +1,174 @@
+"""Checkpoints: one file each, whole or absent, refused where a byte has changed.
+
+A checkpoint is an `.npz` of arrays by name, alike on both stacks, with a JSON text of what else a
+run has to know. Keras's own formats cannot be used: see docs/design.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from rlstm_tf.errors import DataError
+
+State = dict[str, np.ndarray]
+_INFO = "info"
+
+
+def named_weights(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every weight of a model under a name that both stacks give it: model/.../layer/weight."""
+    for layer in model.layers:
+        path = f"{prefix}{layer.name}/"
+        if isinstance(layer, keras.Model):
+            yield from named_weights(layer, path)
+        else:
+            for weight in layer.weights:
+                yield path + weight.name.split("/")[-1].split(":")[0], weight
+
+
+def variables_of(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None
+) -> dict[str, Any]:
+    """What a checkpoint holds: the model's weights and, if given, the optimizer's state."""
+    named = list(named_weights(model))
+    variables = {f"model/{name}": weight for name, weight in named}
+    if len(variables) != len(named):
+        raise ValueError("two weights of the model have the same name")
+    if optimizer is not None:
+        for number, variable in enumerate(optimizer.variables):
+            variables[f"optimizer/{number:04d}"] = variable
+    return variables
+
+
+def restore(variables: dict[str, Any], state: State, path: Path) -> None:
+    """Assigns a checkpoint's arrays.
+
+    Args:
+        variables: of `variables_of`.
+        state: of `Checkpoints.load`; may hold more than is asked for.
+        path: named in errors.
+
+    Raises:
+        DataError: an array is missing or has another shape; nothing is assigned then.
+    """
+    for name, variable in variables.items():
+        found = state[name].shape if name in state else None
+        if found != tuple(variable.shape):
+            raise DataError(
+                f"{path} is of another model: {name} is {found or 'missing'}, "
+                f"expected {tuple(variable.shape)}"
+            )
+    for name, variable in variables.items():
+        variable.assign(state[name])
+
+
+class Checkpoints:
+    """The checkpoints of one run: the newest few, and the best.
+
+    Args:
+        directory: where they are.
+        keep: how many of the newest stay.
+    """
+
+    def __init__(self, directory: Path, keep: int = 3) -> None:
+        self.directory = directory
+        self.keep = keep
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best validation score; may not be there."""
+        return self.directory / "best.npz"
+
+    def all(self) -> list[Path]:
+        """The numbered ones, oldest first."""
+        return sorted(self.directory.glob("step-*.npz"))
+
+    def save(self, step: int, state: State, info: dict[str, Any], best: bool = False) -> Path:
+        """Writes a checkpoint beside its place, renames it, and deletes those past `keep`.
+
+        Args:
+            step: optimizer steps taken.
+            state: arrays by name.
+            info: anything JSON can hold.
+            best: this one is the best so far.
+
+        Raises:
+            DataError: it cannot be written; the older ones stay.
+        """
+        path = self.directory / f"step-{step:09d}.npz"
+        info = {**info, "step": step, "sha256": _digest(state)}
+        text = np.frombuffer(json.dumps(info).encode(), np.uint8)
+        partial = path.with_suffix(".partial")
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                np.savez(file, **state, **{_INFO: text})
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+            if best:
+                shutil.copyfile(path, partial)
+                partial.replace(self.best)
+        except OSError as error:
+            raise DataError(f"checkpoint {path} could not be written: {error.strerror}") from error
+        for old in self.all()[: -self.keep]:
+            old.unlink()
+        return path
+
+    def load(self, path: Path) -> tuple[State, dict[str, Any]]:
+        """Reads a checkpoint.
+
+        Returns:
+            arrays by name, and the `info` it was saved with, `step` included.
+
+        Raises:
+            DataError: it is missing, cut short or changed.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                state = {name: file[name] for name in file.files}
+            info = json.loads(state.pop(_INFO).tobytes())
+            intact = info["sha256"] == _digest(state)
+        except FileNotFoundError:
+            raise DataError(f"there is no checkpoint {path}") from None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"checkpoint {path} is damaged: {error}") from error
+        if not intact:
+            raise DataError(f"checkpoint {path} is damaged: its sha256 is another")
+        return state, info
+
+    def load_newest(self) -> tuple[State, dict[str, Any], Path] | None:
+        """The newest checkpoint that is whole; None if there is none at all.
+
+        Prints a warning for each damaged one that is passed over.
+
+        Raises:
+            DataError: there are some, all damaged.
+        """
+        paths = self.all()
+        for path in reversed(paths):
+            try:
+                return (*self.load(path), path)
+            except DataError as error:
+                print(f"warning: {error}; trying the one before", flush=True)
+        if paths:
+            raise DataError(f"every checkpoint in {self.directory} is damaged")
+        return None
+
+
+def _digest(state: State) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        array = np.ascontiguousarray(state[name])
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode())
+        digest.update(array.data if array.size else b"")
+    return digest.hexdigest()

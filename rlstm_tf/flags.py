@@ -1,0 +1,167 @@
+"""Flags that entry points share, and what they mean to the modules below. Imports nothing heavy.
+
+Defaults are the paper's spatial stream (arXiv 1811.07059, sections 3 and 4).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from rlstm_tf.errors import DataError, UsageError
+
+BACKBONES = (
+    "efficientnet_b0",
+    "inception_v3",
+    "mobilenet_v2",
+    "resnet50v2",
+    "resnet101v2",
+    "resnet152v2",
+    "tiny_resnetv2",
+    "vgg16",
+)
+PAIRWISE = ("embedded_gaussian", "dot_product", "concatenation")
+BATCH_NORM = ("population", "batch", "frozen")
+
+
+def define_model(values: flags.FlagValues) -> None:
+    """The network."""
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_enum("backbone", "resnet101v2", BACKBONES, "Network to cut in two.", **own)
+    flags.DEFINE_string(
+        "cut", None, "Layer that ends the trunk; the backbone's own if unset.", **own
+    )
+    flags.DEFINE_string(
+        "weights",
+        "imagenet",
+        "imagenet (fetched by Keras), none, or a file of Keras weights.",
+        **own,
+    )
+    flags.DEFINE_integer("num_segments", 8, "T, snippets a video.", lower_bound=1, **own)
+    flags.DEFINE_integer("image_size", 224, "Side of a frame, pixels.", lower_bound=32, **own)
+    flags.DEFINE_integer(
+        "units",
+        None,
+        "Channels of the Relational LSTM; half the trunk's if unset.",
+        lower_bound=1,
+        **own,
+    )
+    flags.DEFINE_float("dropout", 0.8, "Before the dense layer.", 0.0, 0.999, **own)
+    flags.DEFINE_enum("pairwise", "embedded_gaussian", PAIRWISE, "f of eq. 2.", **own)
+    flags.DEFINE_float("attention_scale", 1.0, "Factor on theta^T phi.", lower_bound=0.0, **own)
+    flags.DEFINE_enum("batch_norm", "population", BATCH_NORM, "Statistics while training.", **own)
+    flags.DEFINE_float("batch_norm_momentum", 0.999, "Of the moving statistics.", 0.0, 1.0, **own)
+
+
+def model_arguments(values: flags.FlagValues) -> dict[str, Any]:
+    """Arguments of `rlstm_tf.models.build_model`, but for `num_classes`."""
+    names = ("backbone", "cut", "weights", "num_segments", "image_size", "units", "dropout")
+    arguments = {name: values[name].value for name in (*names, "pairwise", "attention_scale")}
+    arguments["statistics"] = values.batch_norm
+    arguments["momentum"] = values.batch_norm_momentum
+    return arguments
+
+
+def define_input(values: flags.FlagValues) -> None:
+    """The frames."""
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_string("data", None, "Directory of shards, by tfrecords_tools.build.", **own)
+    flags.DEFINE_integer("batch_size", 24, "Videos a step, on all devices.", lower_bound=1, **own)
+    flags.DEFINE_list(
+        "crop_scales", ["1", "0.875", "0.75", "0.66"], "Crop sides, of the short side.", **own
+    )
+    flags.DEFINE_boolean(
+        "flip", True, "Mirror half of the training videos; not where left and right matter.", **own
+    )
+    flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0, **own)
+
+
+def input_arguments(values: flags.FlagValues) -> dict[str, Any]:
+    """Arguments of `rlstm_tf.data.pipeline.InputConfig`.
+
+    Raises:
+        UsageError: a crop scale that is no number in (0, 1].
+    """
+    names = ("num_segments", "image_size", "batch_size", "flip", "seed")
+    arguments = {name: values[name].value for name in names}
+    arguments["crop_scales"] = _numbers("crop_scales", values.crop_scales, float, 1e-6, 1.0)
+    return arguments
+
+
+def define_training(values: flags.FlagValues) -> None:
+    """The run."""
+    define_model(values)
+    define_input(values)
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_string("run_dir", None, "Directory of the run.", **own)
+    flags.DEFINE_boolean("resume", False, "Continue the run in run_dir if there is one.", **own)
+    flags.DEFINE_enum(
+        "strategy", "auto", ("auto", "none", "mirrored"), "Devices: several GPUs, or one.", **own
+    )
+    flags.DEFINE_integer("epochs", 50, "Epochs.", lower_bound=1, **own)
+    flags.DEFINE_float("learning_rate", 5e-4, "Of the first epoch.", lower_bound=0.0, **own)
+    flags.DEFINE_list("drop_epochs", ["35", "45"], "Divide the rate by 10 after these.", **own)
+    flags.DEFINE_float("momentum", 0.9, "Of SGD.", 0.0, 1.0, **own)
+    flags.DEFINE_float("weight_decay", 5e-4, "L2 on the kernels.", lower_bound=0.0, **own)
+    flags.DEFINE_string("val_subset", "val", "Scored after each epoch: val, test or none.", **own)
+    flags.DEFINE_integer("keep_checkpoints", 3, "Newest ones kept.", lower_bound=1, **own)
+
+
+def drop_epochs(values: flags.FlagValues) -> tuple[int, ...]:
+    """Epochs after which the learning rate falls.
+
+    Raises:
+        UsageError: one is no whole number, or they do not rise.
+    """
+    epochs = _numbers("drop_epochs", values.drop_epochs, int, 1, None)
+    if list(epochs) != sorted(set(epochs)):
+        raise UsageError(f"--drop_epochs={','.join(values.drop_epochs)}: must rise")
+    return epochs
+
+
+def require(values: flags.FlagValues, *names: str) -> None:
+    """Raises UsageError where one of these flags was not given."""
+    for name in names:
+        if values[name].value in (None, ""):
+            raise UsageError(f"--{name} must be given: {values[name].help}")
+
+
+def serialize(values: flags.FlagValues, leave_out: tuple[str, ...]) -> dict[str, str]:
+    """Each flag that has a value as the `--name=value` that sets it again."""
+    names = sorted(name for name in values if name not in leave_out)
+    texts = {name: values[name].serialize() for name in names}
+    return {name: text for name, text in texts.items() if text}
+
+
+def read_run(path: Path) -> flags.FlagValues:
+    """The flags that a run was started with.
+
+    Args:
+        path: of its `flags.cfg`.
+
+    Raises:
+        DataError: it is not there, or is no such file.
+    """
+    values = flags.FlagValues()
+    define_training(values)
+    if not path.is_file():
+        raise DataError(f"{path.parent} holds no run: there is no {path.name}")
+    try:
+        values(["run", f"--flagfile={path}"])
+    except flags.Error as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+    return values
+
+
+def _numbers(name: str, texts: list[str], kind: type, low: float, high: float | None) -> tuple:
+    try:
+        numbers = tuple(kind(text) for text in texts)
+    except ValueError:
+        numbers = ()
+    bad = [number for number in numbers if number < low or (high is not None and number > high)]
+    if bad or len(numbers) != len(texts):
+        allowed = f"{low:g} or more" if high is None else f"above 0, at most {high:g}"
+        raise UsageError(f"--{name}={','.join(texts)}: {kind.__name__}s, {allowed}, with commas")
+    return numbers

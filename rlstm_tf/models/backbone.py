@@ -1,0 +1,175 @@
+"""A Keras application cut in two at a named layer: the trunk below it, the tail above it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.layers import BatchNormalization
+from rlstm_tf.models.tiny_resnet import tiny_resnet_v2
+
+
+@dataclass(frozen=True)
+class Application:
+    """A network that can be cut.
+
+    Attributes:
+        build: called with `input_shape`, `include_top=False` and `weights`.
+        scaling: what its pixels are scaled to (`PixelScaling`).
+        cut: where it is cut if nothing else is said: one block before the end.
+        pretrained: whether Keras has ImageNet weights of it.
+    """
+
+    build: Callable[..., keras.Model]
+    scaling: str
+    cut: str
+    pretrained: bool = True
+
+
+def _tiny(input_shape: tuple, **_: Any) -> keras.Model:
+    return tiny_resnet_v2(input_shape)
+
+
+APPLICATIONS = {
+    "efficientnet_b0": Application(keras.applications.EfficientNetB0, "none", "block6d_add"),
+    "inception_v3": Application(keras.applications.InceptionV3, "tf", "mixed9"),
+    "mobilenet_v2": Application(keras.applications.MobileNetV2, "tf", "block_15_add"),
+    "resnet50v2": Application(keras.applications.ResNet50V2, "tf", "conv5_block2_out"),
+    "resnet101v2": Application(keras.applications.ResNet101V2, "tf", "conv5_block2_out"),
+    "resnet152v2": Application(keras.applications.ResNet152V2, "tf", "conv5_block2_out"),
+    "tiny_resnetv2": Application(_tiny, "tf", "conv5_block2_out", pretrained=False),
+    "vgg16": Application(keras.applications.VGG16, "caffe", "block4_pool"),
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The two parts of a network; `tail(trunk(x))` is the whole, bit for bit.
+
+    Attributes:
+        trunk: scaled images `[batch, S, S, 3]` -> maps `[batch, H, W, C]`.
+        tail: those maps -> the network's last maps, before pooling.
+        scaling: what the pixels are scaled to (`PixelScaling`).
+    """
+
+    trunk: keras.Model
+    tail: keras.Model
+    scaling: str
+
+
+def build_backbone(
+    name: str = "resnet101v2",
+    cut: str | None = None,
+    weights: str = "imagenet",
+    image_size: int = 224,
+    statistics: str = "population",
+    momentum: float = 0.999,
+) -> Backbone:
+    """Builds an application, gives it its weights, and cuts it.
+
+    Args:
+        name: one of `APPLICATIONS`.
+        cut: layer whose output ends the trunk; the application's own choice if None
+            (`conv5_block2_out` for ResNetV2, the paper's conv5_2).
+        weights: `"imagenet"` (fetched by Keras), `"none"`, or the path of a file of weights that
+            Keras wrote for the application without its top.
+        image_size: S, the side of the square images, pixels.
+        statistics: mode of every batch normalization (`rlstm_tf.layers.BatchNormalization`).
+        momentum: of their moving statistics.
+
+    Raises:
+        UsageError: unknown name, or a cut that is no layer or no single map.
+        DataError: weights that cannot be read or do not fit.
+    """
+    if name not in APPLICATIONS:
+        raise UsageError(f"backbone {name!r} is none of {', '.join(sorted(APPLICATIONS))}")
+    application = APPLICATIONS[name]
+    whole = _with_weights(application, name, weights, (image_size, image_size, 3))
+    whole = replace_batch_normalization(whole, statistics, momentum)
+    trunk, tail = cut_model(whole, cut or application.cut)
+    return Backbone(trunk, tail, application.scaling)
+
+
+def _with_weights(
+    application: Application, name: str, weights: str, input_shape: tuple
+) -> keras.Model:
+    if weights == "imagenet" and not application.pretrained:
+        raise UsageError(f"there are no ImageNet weights of {name}: --weights=none or a path")
+    try:
+        whole = application.build(
+            input_shape=input_shape,
+            include_top=False,
+            weights="imagenet" if weights == "imagenet" else None,
+        )
+    except Exception as error:
+        # What get_file raises on a failed download is a bare Exception.
+        if weights == "imagenet" and "fetch" in str(error):
+            raise DataError(
+                f"the ImageNet weights of {name} could not be fetched: {error}"
+            ) from error
+        raise
+    if weights not in ("imagenet", "none"):
+        if not Path(weights).is_file():
+            raise DataError(f"weights {weights!r}: neither imagenet, none nor a file that is there")
+        try:
+            whole.load_weights(weights)
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{weights} does not hold weights of {name}: {error}") from error
+    return whole
+
+
+def replace_batch_normalization(
+    model: keras.Model, statistics: str, momentum: float
+) -> keras.Model:
+    """A copy of a functional model, weights included, with `BatchNormalization` of ours."""
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return BatchNormalization(
+                statistics,
+                momentum=momentum,
+                epsilon=layer.epsilon,
+                center=layer.center,
+                scale=layer.scale,
+                name=layer.name,
+            )
+        return layer.__class__.from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def cut_model(model: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
+    """Cuts a functional model at the output of a layer.
+
+    Args:
+        model: images -> maps.
+        layer: name of the layer whose output ends the trunk.
+
+    Returns:
+        trunk and tail, which share the model's layers.
+
+    Raises:
+        UsageError: no such layer, its output is no map, or a path leads around it.
+    """
+    names = [candidate.name for candidate in model.layers]
+    if layer not in names:
+        raise UsageError(
+            f"cut {layer!r} is no layer of {model.name}; the last are {', '.join(names[-12:])}"
+        )
+    maps = model.get_layer(layer).output
+    if isinstance(maps, (list, tuple)) or len(maps.shape) != 4:
+        raise UsageError(f"cut {layer!r} of {model.name} does not give one map [H, W, C]")
+    try:
+        tail = keras.Model(maps, model.output, name="tail")
+    except ValueError as error:
+        raise UsageError(
+            f"cut {layer!r} of {model.name} is no single map: a path leads around it"
+        ) from error
+    return keras.Model(model.input, maps, name="trunk"), tail

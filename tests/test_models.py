@@ -1,0 +1,162 @@
+"""Backbones cut in two, and the network built around them."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.flags import BACKBONES
+from rlstm_tf.models import build_model
+from rlstm_tf.models.backbone import (
+    APPLICATIONS,
+    Backbone,
+    build_backbone,
+    cut_model,
+    replace_batch_normalization,
+)
+from rlstm_tf.models.two_branch import two_branch
+
+# (backbone, image size) -> parameters of trunk, tail and the two-branch network for 101 classes.
+PARAMETERS = {
+    ("tiny_resnetv2", 64): (51_140, 10_848, 190_729),
+    ("mobilenet_v2", 96): (1_364_864, 893_120, 3_681_285),
+    ("efficientnet_b0", 64): (2_912_371, 1_137_200, 5_835_768),
+    ("vgg16", 64): (7_635_264, 7_079_424, 24_658_853),
+    ("inception_v3", 96): (15_722_720, 6_080_064, 72_371_653),
+    ("resnet50v2", 64): (19_085_824, 4_478_976, 72_532_581),
+    ("resnet101v2", 64): (38_147_584, 4_478_976, 91_594_341),
+}
+SLOW_TO_BUILD = {"resnet152v2"}  # the same code as its two smaller sisters
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """A two-branch network on the tiny backbone, dropout off."""
+    backbone = build_backbone("tiny_resnetv2", weights="none", image_size=32)
+    return two_branch(backbone, 5, num_segments=3, dropout=0.0)
+
+
+def frames(batch=2, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (batch, 3, 32, 32, 3), dtype="uint8")
+
+
+@pytest.mark.parametrize(("name", "size"), PARAMETERS)
+def test_parts_joined_are_the_whole(name, size):
+    """Bit for bit; and the application itself but for the order of batch normalization's sums."""
+    application = APPLICATIONS[name]
+    whole = application.build(input_shape=(size, size, 3), include_top=False, weights=None)
+    ours = replace_batch_normalization(whole, "population", 0.999)
+    trunk, tail = cut_model(ours, application.cut)
+    images = np.random.default_rng(1).uniform(-1, 1, (2, size, size, 3)).astype("float32")
+    np.testing.assert_array_equal(tail(trunk(images)), ours(images))
+    np.testing.assert_allclose(ours(images), whole(images), rtol=1e-4, atol=1e-7)
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in ours.layers)
+    backbone = Backbone(trunk, tail, application.scaling)
+    network = two_branch(backbone, 101)
+    counts = tuple(model.count_params() for model in (trunk, tail, network))
+    assert counts == PARAMETERS[name, size]
+
+
+def test_the_papers_cut():
+    """Table 1: conv1 ... conv5_2 below, conv5_3 above, 7 x 7 x 2048 between them at 224."""
+    backbone = build_backbone("resnet50v2", weights="none")
+    assert backbone.trunk.output_shape == (None, 7, 7, 2048)
+    assert backbone.tail.layers[1].name == "conv5_block3_preact_bn"
+    assert backbone.tail.layers[-1].name == "post_relu"
+
+
+@pytest.mark.parametrize("cut", ["conv5_block1_out", "conv5_block2_out", "conv5_block3_out"])
+def test_every_cut_of_the_ablation(cut):
+    model = build_model(5, "tiny_resnetv2", cut, "none", 32, "batch", 0.9, num_segments=3)
+    assert model(frames()).shape == (2, 5)
+
+
+def test_branches(tiny):
+    """The local branch keeps the backbone's tail; the other has its own, drawn anew."""
+    local, own = tiny.get_layer("tail"), tiny.get_layer("non_local_tail")
+    assert [w.shape for w in local.get_weights()] == [w.shape for w in own.get_weights()]
+    kernels = zip(local.trainable_weights, own.trainable_weights)
+    differ = [bool(np.any(a != b)) for a, b in kernels if len(a.shape) == 4]
+    assert differ
+    assert all(differ)
+    C = tiny.get_layer("segments").output.shape[-1]
+    assert tiny.get_layer("relational_lstm").output.shape[-1] == C // 2
+    assert tiny.get_layer("restore").output.shape[-1] == C
+
+
+def test_only_the_non_local_branch_sees_the_order(tiny):
+    features = keras.Model(
+        tiny.input, [tiny.get_layer(n).output for n in ("local_time", "non_local_space")]
+    )
+    local, non_local = features(frames())
+    reversed_local, reversed_non_local = features(frames()[:, ::-1])
+    np.testing.assert_allclose(local, reversed_local, atol=1e-5)
+    assert np.abs(np.asarray(non_local) - np.asarray(reversed_non_local)).max() > 1e-3
+
+
+def test_while_training_too_a_video_does_not_see_the_others(tiny):
+    weights = tiny.get_weights()
+    together = np.asarray(tiny(frames(4), training=True))
+    tiny.set_weights(weights)
+    alone = np.asarray(tiny(frames(4)[:1], training=True))
+    tiny.set_weights(weights)
+    np.testing.assert_allclose(alone, together[:1], atol=1e-5)
+
+
+def test_is_a_plain_keras_model(tiny, tmp_path):
+    """compile, fit, save and load as with any other."""
+    model = keras.models.clone_model(tiny)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01), loss)
+    before = model.evaluate(frames(8), np.arange(8) % 5, verbose=0)
+    model.fit(frames(8), np.arange(8) % 5, epochs=8, batch_size=4, verbose=0)
+    assert model.evaluate(frames(8), np.arange(8) % 5, verbose=0) != before
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(frames()), model(frames()), atol=1e-6)
+
+
+def test_weights_from_a_file(tmp_path):
+    whole = APPLICATIONS["mobilenet_v2"].build(
+        input_shape=(64, 64, 3), include_top=False, weights=None
+    )
+    path = tmp_path / "mobilenet.weights.h5"
+    whole.save_weights(path)
+    backbone = build_backbone("mobilenet_v2", weights=str(path), image_size=64)
+    images = np.random.default_rng(1).uniform(-1, 1, (1, 64, 64, 3)).astype("float32")
+    joined = backbone.tail(backbone.trunk(images))
+    np.testing.assert_allclose(joined, whole(images), rtol=1e-4, atol=1e-7)
+
+
+def test_refuses(tmp_path, monkeypatch):
+    def build(name="tiny_resnetv2", **kwargs):
+        return build_backbone(name, **{"weights": "none", "image_size": 32, **kwargs})
+
+    with pytest.raises(UsageError, match="is none of efficientnet_b0"):
+        build("resnet18")
+    with pytest.raises(UsageError, match="is no layer of"):
+        build(cut="conv6_out")
+    with pytest.raises(UsageError, match="a path leads around it"):
+        build(cut="conv5_block2_1_conv")
+    with pytest.raises(UsageError, match="no ImageNet weights of tiny_resnetv2"):
+        build(weights="imagenet")
+    with pytest.raises(DataError, match="neither imagenet, none nor a file"):
+        build(weights=str(tmp_path / "absent.h5"))
+    text = tmp_path / "text.weights.h5"
+    text.write_text("not weights")
+    with pytest.raises(DataError, match="does not hold weights of"):
+        build(weights=str(text))
+    unreachable = "http://127.0.0.1:9/"  # the discard port, where nothing listens
+    monkeypatch.setattr(
+        inspect.getmodule(keras.applications.MobileNetV2), "BASE_WEIGHT_PATH", unreachable
+    )
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(DataError, match="could not be fetched"):
+        build("mobilenet_v2", weights="imagenet", image_size=96)
+
+
+def test_every_backbone_is_pinned():
+    assert {name for name, _ in PARAMETERS} | SLOW_TO_BUILD == set(APPLICATIONS)
+    assert set(BACKBONES) == set(APPLICATIONS)
