@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -13,12 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from rlstm_tf.data import schema
+from tfrecords_tools.output import PARTIAL
 
 FRAMES_PER_RECORD = 512
 # Protobuf refuses messages of 2 GB, and a record is built in memory: a record ends before its
 # frames pass this many bytes, however few they are.
 RECORD_BYTES = 32 << 20
-PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def write_shard(
         The shard's line of the manifest.
 
     Raises:
-        OSError, tf.errors.OpError: the files cannot be written.
+        OSError: the files cannot be written.
     """
     scratch = scratch or directory
     targets = [
@@ -73,7 +74,11 @@ def write_shard(
         schema.frames_path(directory, name),
     ]
     partial = [os.path.join(scratch, os.path.basename(path) + PARTIAL) for path in targets]
-    records, frames, num_videos = _write_records(partial[0], videos, frames_per_record)
+    try:
+        records, frames, num_videos = _write_records(partial[0], videos, frames_per_record)
+    except tf.errors.OpError as error:
+        full = isinstance(error, tf.errors.ResourceExhaustedError)
+        raise OSError(errno.ENOSPC if full else errno.EIO, error.message) from None
     for path, rows in zip(partial[1:], (records, frames)):
         content = io.BytesIO()
         np.save(content, rows, allow_pickle=False)

@@ -1,0 +1,159 @@
+"""One video -> its piece: JPEG frames in a file of their own, until its shard is put together.
+
+This is what worker processes do; memory does not grow with the length of a video. A piece is
+
+    NUMBER.jpegs    the frames, one behind the other
+    NUMBER.npz      where they are; written last, so that where it stands the piece is whole
+
+or NUMBER.damaged with the reason why there is none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from rlstm_tf.data.schema import FRAME
+from rlstm_tf.errors import DataError
+from tfrecords_tools.output import PARTIAL, write_whole, writing
+from tfrecords_tools.video import DamagedVideoError, VideoReader, encode_jpeg
+
+_SUFFIXES = (".jpegs", ".npz")
+_DAMAGED = ".damaged"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A video to decode.
+
+    Attributes:
+        piece: path of the piece, without a suffix.
+        video: path of the video.
+        short_side: pixels.
+        jpeg_quality: 1..100.
+    """
+
+    piece: str
+    video: str
+    short_side: int
+    jpeg_quality: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A video's frames.
+
+    Attributes:
+        path: of the piece, without a suffix.
+        fps: frames per second, 0 = unknown.
+        height, width: pixels.
+        frames: rows of `schema.FRAME`, offsets into the piece.
+    """
+
+    path: str
+    fps: float
+    height: int
+    width: int
+    frames: np.ndarray
+
+    def jpegs(self) -> Iterator[bytes]:
+        """The frames in order.
+
+        Raises:
+            DataError: what is on disk is not what was written.
+        """
+        with open(self.path + ".jpegs", "rb") as file:
+            for _, size, crc32 in self.frames.tolist():
+                jpeg = file.read(size)
+                if zlib.crc32(jpeg) != crc32:
+                    raise DataError(
+                        f"{file.name} is damaged: delete {os.path.dirname(self.path)} "
+                        "and build again"
+                    )
+                yield jpeg
+
+
+def make(task: Task) -> str | None:
+    """Decodes a video into its piece.
+
+    Returns:
+        None, or the reason why the video is damaged.
+
+    Raises:
+        DataError: the piece cannot be written.
+    """
+    # The other processes keep the other cores busy.
+    cv2.setNumThreads(1)
+    partial = f"{task.piece}.{os.getpid()}{PARTIAL}"
+    rows: list[tuple[int, int, int]] = []
+    position = 0
+    try:
+        with writing(partial):
+            with VideoReader(task.video, task.short_side) as reader, open(partial, "wb") as file:
+                for frame in reader:
+                    jpeg = encode_jpeg(frame, task.jpeg_quality)
+                    file.write(jpeg)
+                    rows.append((position, len(jpeg), zlib.crc32(jpeg)))
+                    position += len(jpeg)
+            os.replace(partial, task.piece + ".jpegs")
+            index = io.BytesIO()
+            np.savez(
+                index,
+                frames=np.array(rows, FRAME),
+                fps=reader.fps,
+                height=reader.height,
+                width=reader.width,
+            )
+            write_whole(task.piece + ".npz", index.getvalue())
+    except DamagedVideoError as error:
+        mark_damaged(task.piece, str(error))
+        return str(error)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(partial)
+    return None
+
+
+def mark_damaged(piece: str, reason: str) -> None:
+    """Leaves the reason why there is no piece.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    with writing(piece + _DAMAGED):
+        write_whole(piece + _DAMAGED, reason.encode())
+
+
+def damage(piece: str) -> str | None:
+    """The reason why there is no piece; None if the video is sound or was not tried yet."""
+    try:
+        with open(piece + _DAMAGED, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def is_made(piece: str) -> bool:
+    """Whether the video was tried already."""
+    return os.path.exists(piece + ".npz") or os.path.exists(piece + _DAMAGED)
+
+
+def load(piece: str) -> Piece:
+    """A piece that `make` wrote."""
+    with np.load(piece + ".npz") as index:
+        size = float(index["fps"]), int(index["height"]), int(index["width"])
+        return Piece(piece, *size, index["frames"])
+
+
+def remove(piece: str) -> None:
+    """Deletes a piece; what damaged it stays on record."""
+    for suffix in _SUFFIXES:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(piece + suffix)

@@ -1,0 +1,69 @@
+"""Which video goes into which shard, and what tells one build from another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from rlstm_tf.data.datasets import Dataset, Video
+from rlstm_tf.data.schema import SUBSETS, shard_name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A build, before it begins.
+
+    Attributes:
+        dataset: the videos.
+        settings: for the manifest; `plan` among them is a checksum of everything that the bytes
+            of the shards depend on, the sizes of the videos included.
+        shards: names, in order, and the videos of each.
+    """
+
+    dataset: Dataset
+    settings: dict[str, Any]
+    shards: dict[str, tuple[Video, ...]]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a build to be continued."""
+        return {"dataset": self.dataset.name, "split": self.dataset.split, **self.settings}
+
+
+def make_plan(dataset: Dataset, settings: dict[str, Any], shards: int) -> Plan:
+    """Deals the videos to shards.
+
+    Args:
+        dataset: every video has a file.
+        settings: how frames are made, and how the subsets were chosen.
+        shards: number of shards of the training set; the other subsets get as many in proportion,
+            at least one. No shard is empty.
+    """
+    dealt: dict[str, tuple[Video, ...]] = {}
+    training = sum(video.subset == "train" for video in dataset.videos)
+    for subset in SUBSETS:
+        # By a hash, so that whoever reads the shards in order does not get one class at a time.
+        videos = sorted(
+            (video for video in dataset.videos if video.subset == subset),
+            key=lambda video: hashlib.sha256(video.id.encode()).digest(),
+        )
+        wanted = round(shards * len(videos) / training) if training else shards
+        count = min(max(wanted, 1), len(videos))
+        for index in range(count):
+            first, end = (len(videos) * edge // count for edge in (index, index + 1))
+            dealt[shard_name(subset, index, count)] = tuple(videos[first:end])
+    settings = {**settings, "shards": shards}
+    content = {
+        "dataset": [dataset.name, dataset.split, dataset.classes],
+        "settings": settings,
+        "missing": dataset.missing,
+        "shards": {
+            name: [(video.id, video.label, os.path.getsize(video.path)) for video in videos]
+            for name, videos in dealt.items()
+        },
+    }
+    checksum = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return Plan(dataset, {**settings, "plan": checksum}, dealt)
