@@ -1,0 +1,249 @@
+import dataclasses
+import hashlib
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_shards import CLASSES, HEIGHT, WIDTH, flip_byte, jpeg, write_shards
+
+from rlstm_tf.data import schema
+from rlstm_tf.data.shards import Shards
+from rlstm_tf.errors import DataError
+
+LENGTHS = [5, 12, 1, 7, 9]
+# Two shards, dealt in turn.
+ORDER = [0, 2, 4, 1, 3]
+
+
+@pytest.fixture
+def directory(tmp_path):
+    write_shards(tmp_path / "shards", LENGTHS)
+    return tmp_path / "shards"
+
+
+def test_what_is_known_of_the_videos(directory):
+    shards = Shards.open(str(directory), "train")
+    assert len(shards) == 5
+    assert shards.ids == [f"v{video}" for video in ORDER]
+    assert shards.classes == list(CLASSES)
+    assert shards.labels.dtype == np.int32
+    assert shards.labels.tolist() == [video % 3 for video in ORDER]
+    assert shards.num_frames.tolist() == [LENGTHS[video] for video in ORDER]
+    assert shards.heights.tolist() == [HEIGHT] * 5
+    assert shards.widths.tolist() == [WIDTH] * 5
+    assert shards.manifest.dataset == "folder"
+
+
+# Records of two frames: every video of more than two frames is several records.
+@pytest.mark.parametrize("frames_per_record", [512, 2])
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_frames_are_the_bytes_that_were_written(tmp_path, frames_per_record, scheme):
+    write_shards(tmp_path / "shards", LENGTHS, frames_per_record=frames_per_record)
+    shards = Shards.open(scheme + str(tmp_path / "shards"), "train")
+    assert shards.ids == [f"v{video}" for video in ORDER]
+    for position, video in enumerate(ORDER):
+        assert shards.num_frames[position] == LENGTHS[video]
+        whole = list(range(LENGTHS[video]))
+        jpegs = [jpeg(video, frame) for frame in whole]
+        assert shards.read_frames(position, whole) == jpegs
+        assert shards.read_frames(position, whole[::-1]) == jpegs[::-1]
+        assert shards.read_frames(position, np.array(whole[::2])) == jpegs[::2]
+        assert shards.read_frames(position, [whole[-1]] * 2 + whole) == [jpegs[-1]] * 2 + jpegs
+        assert shards.read_frames(position, []) == []
+
+
+def test_they_are_the_frames_that_tensorflow_reads(directory):
+    shards = Shards.open(str(directory), "train")
+    example = next(iter(tf.data.TFRecordDataset(str(directory / "train-00001-of-00002.tfrecord"))))
+    _, lists = tf.io.parse_single_sequence_example(
+        example, sequence_features={schema.FRAMES: tf.io.FixedLenSequenceFeature([], tf.string)}
+    )
+    assert list(lists[schema.FRAMES].numpy()) == shards.read_frames(3, range(12))
+
+
+def test_consecutive_frames_cost_one_read(directory, monkeypatch):
+    shards = Shards.open(str(directory), "train")
+    reads = []
+    pread = os.pread
+
+    def counting(descriptor, size, offset):
+        reads.append(size)
+        return pread(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", counting)
+    shards.read_frames(3, range(10))
+    assert len(reads) == 1
+    shards.read_frames(3, [0, 1, 2, 5, 6, 9, 8])
+    assert len(reads) == 5
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_many_threads_read_at_once(directory, scheme):
+    shards = Shards.open(scheme + str(directory), "train")
+    together = threading.Barrier(4)
+
+    def read(seed):
+        together.wait()
+        rng = np.random.default_rng(seed)
+        for _ in range(100):
+            position = rng.integers(5)
+            frame = rng.integers(shards.num_frames[position])
+            assert shards.read_frames(position, [frame]) == [jpeg(ORDER[position], frame)]
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, range(4)))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux's list of open files")
+def test_descriptors_are_closed_with_the_shards(directory):
+    before = len(os.listdir("/proc/self/fd"))
+    shards = Shards.open(str(directory), "train")
+    # Of each shard, the frames and the mapped index.
+    assert len(os.listdir("/proc/self/fd")) == before + 4
+    del shards
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_frames_that_do_not_exist(directory):
+    shards = Shards.open(str(directory), "train")
+    for frames in ([5], [0, 5], [-1]):
+        with pytest.raises(IndexError, match=r"'v0' has 5 frames"):
+            shards.read_frames(0, frames)
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_flipped_byte_in_a_frame_is_refused(directory, scheme):
+    frames = np.load(directory / "train-00000-of-00002.frames.npy")
+    # Rows: 5 frames of v0, 1 of v2, then v4.
+    flip_byte(directory / "train-00000-of-00002.tfrecord", int(frames["offset"][8]) + 100)
+    shards = Shards.open(scheme + str(directory), "train")
+    assert shards.read_frames(2, [0, 1, 3]) == [jpeg(4, frame) for frame in (0, 1, 3)]
+    with pytest.raises(DataError, match=r"train-00000-of-00002: video 'v4', frame 2: checksum"):
+        shards.read_frames(2, [1, 2, 3])
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_shard_cut_short_is_refused(directory, scheme):
+    path = directory / "train-00001-of-00002.tfrecord"
+    size = path.stat().st_size
+    opened = Shards.open(scheme + str(directory), "train")
+    frames = np.load(directory / "train-00001-of-00002.frames.npy")
+    os.truncate(path, int(frames["offset"][15]) + 10)
+    with pytest.raises(DataError, match=rf"{path.name} has \d+ bytes, manifest.json says {size}$"):
+        Shards.open(scheme + str(directory), "train")
+    # Cut while it was open: 12 frames of v1, then v3.
+    with pytest.raises(
+        DataError, match=r"train-00001-of-00002: video 'v3', frame 3: 10 of \d+ bytes left"
+    ):
+        opened.read_frames(4, range(7))
+    with pytest.raises(DataError, match=r"video 'v3', frame 5: 0 of \d+ bytes left"):
+        opened.read_frames(4, [0, 5])
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+@pytest.mark.parametrize("suffix", ["tfrecord", "records.npy", "frames.npy"])
+def test_a_missing_file_is_named(directory, scheme, suffix):
+    name = f"train-00001-of-00002.{suffix}"
+    os.remove(directory / name)
+    with pytest.raises(DataError, match=name):
+        Shards.open(scheme + str(directory), "train")
+
+
+@pytest.mark.parametrize("suffix", ["records.npy", "frames.npy"])
+def test_a_damaged_index_is_refused(directory, suffix):
+    flip_byte(directory / f"train-00000-of-00002.{suffix}", 150)
+    with pytest.raises(
+        DataError, match=rf"00000-of-00002.{suffix} has sha256 .* manifest.json says"
+    ):
+        Shards.open(str(directory), "train")
+
+
+def test_an_unknown_subset_and_an_absent_directory(directory, tmp_path):
+    with pytest.raises(DataError, match=r"no subset 'test'; it has train"):
+        Shards.open(str(directory), "test")
+    with pytest.raises(DataError, match="nowhere"):
+        Shards.open(str(tmp_path / "nowhere"), "train")
+
+
+def test_another_schema_version_is_refused(directory):
+    path = directory / schema.MANIFEST
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 7'))
+    with pytest.raises(DataError, match=r"schema version 7.*reads 1"):
+        Shards.open(str(directory), "train")
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_without_a_class_is_refused(tmp_path, label):
+    write_shards(tmp_path / "shards", [3, 3, 3], labels=[0, label, 2])
+    with pytest.raises(DataError, match=rf"'v1' has label {label}, the class list allows 0 to 2"):
+        Shards.open(str(tmp_path / "shards"), "train")
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+def test_an_id_that_occurs_twice_is_refused(tmp_path, num_shards):
+    write_shards(tmp_path / "shards", [3, 3, 3], ids=["a", "same", "same"], num_shards=num_shards)
+    with pytest.raises(DataError, match=r"'same' occurs twice in subset 'train'"):
+        Shards.open(str(tmp_path / "shards"), "train")
+
+
+def test_ids_of_any_script_and_length(tmp_path):
+    ids = ["a", "ходьба/дом_01", "跑步 (1)!", "x" * 300]
+    write_shards(tmp_path / "shards", [2] * 4, ids=ids)
+    shards = Shards.open(str(tmp_path / "shards"), "train")
+    assert shards.ids == [ids[0], ids[2], ids[1], ids[3]]
+
+
+def _rewrite(directory, kind, change):
+    """Changes an index of the first shard and the manifest's checksum of it."""
+    path = directory / f"train-00000-of-00002.{kind}.npy"
+    np.save(path, change(np.load(path)))
+    manifest = schema.Manifest.load(str(directory))
+    subset = manifest.subsets["train"]
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    first = dataclasses.replace(subset.shards[0], **{f"{kind}_sha256": checksum})
+    subset = dataclasses.replace(subset, shards=(first, *subset.shards[1:]))
+    dataclasses.replace(manifest, subsets={"train": subset}).save(str(directory))
+
+
+def _with(column, row, value):
+    def change(rows):
+        rows[column][row] = value
+        return rows
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        ("records", lambda rows: rows[:2], "2 records, 2 videos and 15 frames"),
+        ("records", _with("first_frame", 1, 5), "3 records, 2 videos"),
+        ("records", _with("num_frames", 1, 2), "contradicts itself"),
+        ("records", _with("first_row", 1, 4), "contradicts itself"),
+        ("records", lambda rows: np.arange(3), "other columns"),
+        ("frames", lambda rows: rows["offset"], "other columns"),
+        ("frames", lambda rows: rows[:-1], "and 14 frames"),
+        ("frames", lambda rows: rows[::-1], "contradicts itself"),
+        ("frames", _with("size", -1, 1 << 20), "contradicts itself"),
+    ],
+)
+def test_an_index_that_contradicts_itself_is_refused(directory, kind, change, message):
+    _rewrite(directory, kind, change)
+    with pytest.raises(DataError, match=f"train-00000-of-00002.*{message}"):
+        Shards.open(str(directory), "train")
+
+
+def test_an_index_of_python_objects_is_refused_unopened(directory):
+    path = directory / "train-00000-of-00002.records.npy"
+    np.save(path, np.array([print, None], object), allow_pickle=True)
+    manifest = schema.Manifest.load(str(directory))
+    shards = manifest.subsets["train"].shards
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    first = dataclasses.replace(shards[0], records_sha256=checksum)
+    subset = dataclasses.replace(manifest.subsets["train"], shards=(first, shards[1]))
+    dataclasses.replace(manifest, subsets={"train": subset}).save(str(directory))
+    with pytest.raises(DataError, match=r"records\.npy is no NumPy array"):
+        Shards.open(str(directory), "train")
