@@ -45,7 +45,7 @@ def run(
     # Flags may stand behind the positional argument too.
     values.set_gnu_getopt(True)
     if {"--help", "-h", "-help"} & set(argv[1:]):
-        print((sys.modules[main.__module__].__doc__ or "").strip())
+        print((main.__globals__["__doc__"] or "").strip())
         print(_describe(values))
         return 0
     # TensorFlow prints dozens of lines while it loads; ours would drown in them.

@@ -19,6 +19,9 @@ from rlstm_tf import cli, flags
 _CHANGEABLE = {"epochs", "keep_checkpoints", "run_dir", "strategy", "data"}
 
 
+define_flags = flags.define_training
+
+
 def main(values: absl_flags.FlagValues) -> None:
     """Trains, from the start or from the newest checkpoint."""
     flags.require(values, "data", "run_dir")
@@ -103,4 +106,4 @@ def _validation(trainer: Any, shards: Any, config: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, flags.define_training))
+    sys.exit(cli.run(main, define_flags))

@@ -1,0 +1,67 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each sets up what it needs.
+
+supported = $(firstword $(foreach p,$(2),$(shell $(p) -c \
+  'import sys; print("$(p)" if $(1) <= sys.version_info[:2] else "")' 2>/dev/null)))
+PYTHON ?= $(call supported,(3, 13) >= sys.version_info[:2] and (3, 10),\
+  python3 python3.13 python3.12 python3.11 python3.10)
+PYTHON_ADDONS ?= $(call supported,(3, 11) >= sys.version_info[:2] and (3, 9),\
+  python3 python3.11 python3.10 python3.9)
+# tfrecords_tools and rlstm_tf of this checkout, with the packages of each stack.
+RUN = .venv/bin/python
+RUN_ADDONS = .venv-addons/bin/python
+
+.PHONY: help demo test test-addons lint format benchmark
+
+help:
+	@echo "make demo         install, then: make videos, build records, train, evaluate (10 minutes)"
+	@echo "make test         install, then run the tests (TensorFlow 2.21, Keras 3)"
+	@echo "make test-addons  the same with TensorFlow 2.15, tensorflow-io, tensorflow-addons"
+	@echo "make lint         formatter, linter, type checker"
+	@echo "make benchmark    speed, as ratios"
+
+.venv/installed: setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 - 3.13 found; make PYTHON=..." >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(RUN) -m pip install --quiet --editable '.[dev,jax]'
+	@touch $@
+
+.venv-addons/installed-dev: setup.cfg pyproject.toml
+	@test -n "$(PYTHON_ADDONS)" || \
+	  { echo "error: no Python 3.9 - 3.11 found; make PYTHON_ADDONS=..." >&2; exit 2; }
+	$(PYTHON_ADDONS) -m venv .venv-addons
+	$(RUN_ADDONS) -m pip install --quiet --editable '.[dev,addons]'
+	@touch $@
+
+demo: .venv/installed
+	$(RUN) -m tfrecords_tools.demo --output=data/demo
+	$(RUN) -m tfrecords_tools.build --dataset=ucf101 --split=1 --val_share=0.1 \
+	  --videos=data/demo/videos --splits=data/demo/ucfTrainTestlist \
+	  --short_side=64 --shards=4 --output=data/demo/records
+	$(RUN) -m rlstm_tf.train --flagfile=configs/demo.cfg --resume
+	$(RUN) -m rlstm_tf.evaluate --run_dir=runs/demo --split=test
+	@echo "run:         runs/demo"
+	@echo "metrics:     runs/demo/evaluation/test/metrics.json"
+	@echo "TensorBoard: .venv/bin/tensorboard --logdir runs/demo/tensorboard"
+
+test: .venv/installed-dev
+	$(RUN) -m pytest
+
+test-addons: .venv-addons/installed-dev
+	$(RUN_ADDONS) -m pytest
+
+lint: .venv/installed-dev
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+format: .venv/installed-dev
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+benchmark: .venv/installed-dev
+	$(RUN) -m benchmarks.layers
+	$(RUN) -m benchmarks.input

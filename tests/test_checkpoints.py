@@ -1,0 +1,136 @@
+"""Checkpoints: whole or absent, refused where a byte has changed."""
+
+import numpy as np
+import pytest
+
+from rlstm_tf.checkpoints import Checkpoints, named_weights, restore, variables_of
+from rlstm_tf.errors import DataError
+from rlstm_tf.models import build_model
+from rlstm_tf.optimization import sgd
+
+
+def state(seed=0):
+    rng = np.random.default_rng(seed)
+    return {"model/a/kernel": rng.normal(size=(3, 4)).astype("float32"), "optimizer/0": np.int64(7)}
+
+
+def assert_same(a, b):
+    assert set(a) == set(b)
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "new")
+    path = checkpoints.save(12, state(), {"best": None, "epoch": 3})
+    loaded, info = checkpoints.load(path)
+    assert_same(loaded, state())
+    assert (info["step"], info["epoch"], info["best"]) == (12, 3, None)
+
+
+def test_keeps_the_newest_and_the_best(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for step in range(1, 6):
+        checkpoints.save(step, state(step), {}, best=step == 2)
+    assert [path.name for path in checkpoints.all()] == ["step-000000004.npz", "step-000000005.npz"]
+    assert_same(checkpoints.load(checkpoints.best)[0], state(2))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "best.npz",
+        "step-000000004.npz",
+        "step-000000005.npz",
+    ]
+
+
+def test_every_flipped_byte_and_every_cut_is_refused(tmp_path):
+    """Bytes of the arrays, of the text and of the container, one at a time."""
+    checkpoints = Checkpoints(tmp_path)
+    path = checkpoints.save(1, state(), {})
+    whole = path.read_bytes()
+    harmless = refused = 0
+    for offset in range(0, len(whole), 7):
+        path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 0x10]) + whole[offset + 1 :])
+        try:
+            # Dates and attributes in the container carry nothing; all that is loaded must be right.
+            assert_same(checkpoints.load(path)[0], state())
+            harmless += 1
+        except DataError:
+            refused += 1
+        path.write_bytes(whole[:offset])
+        with pytest.raises(DataError, match="damaged"):
+            checkpoints.load(path)
+    assert refused > 2 * harmless
+
+
+def test_a_damaged_newest_falls_back_to_the_one_before(tmp_path, capsys):
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.load_newest() is None
+    checkpoints.save(1, state(1), {})
+    newest = checkpoints.save(2, state(2), {})
+    newest.write_bytes(newest.read_bytes()[:-30])
+    loaded, info, path = checkpoints.load_newest()
+    assert info["step"] == 1
+    assert path.name == "step-000000001.npz"
+    assert_same(loaded, state(1))
+    assert "step-000000002.npz is damaged" in capsys.readouterr().out
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match="every checkpoint"):
+        checkpoints.load_newest()
+
+
+def test_a_failed_write_keeps_what_was_there(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state(1), {})
+    (tmp_path / "step-000000002.partial").mkdir()
+    with pytest.raises(DataError, match="could not be written"):
+        checkpoints.save(2, state(2), {})
+    assert_same(checkpoints.load_newest()[0], state(1))
+
+
+@pytest.fixture(scope="module")
+def network():
+    model = build_model(5, "tiny_resnetv2", None, "none", 32, "population", 0.9, num_segments=2)
+    return model, sgd(0.1, 0.9, model.trainable_variables)
+
+
+def test_a_network_and_its_optimizer_come_back(network, tmp_path):
+    model, optimizer = network
+    variables = variables_of(model, optimizer)
+    before = {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
+    checkpoints = Checkpoints(tmp_path)
+    path = checkpoints.save(1, before, {})
+    for variable in variables.values():
+        variable.assign(np.ones(variable.shape))
+    restore(variables, checkpoints.load(path)[0], path)
+    assert_same({name: np.asarray(v.numpy()) for name, v in variables.items()}, before)
+
+
+def test_names_are_those_of_both_stacks(network):
+    """Pinned: a checkpoint of one stack has to load in the other."""
+    model, optimizer = network
+    names = [name for name, _ in named_weights(model)]
+    assert len(names) == len(set(names)) == len(model.get_weights())
+    for name in (
+        "trunk/conv1_conv/kernel",
+        "tail/post_bn/moving_variance",
+        "non_local_tail/conv5_block3_1_conv/kernel",
+        "relational_lstm/kernel",
+        "relational_lstm/recurrent_bias",
+        "logits/bias",
+    ):
+        assert name in names
+    slots = [name for name in variables_of(model, optimizer) if name.startswith("optimizer/")]
+    assert len(slots) >= len(model.trainable_variables) + 1
+
+
+def test_another_model_is_refused_and_nothing_assigned(network, tmp_path):
+    model, _ = network
+    variables = variables_of(model)
+    found = {name: np.zeros(variable.shape) for name, variable in variables.items()}
+    last = list(found)[-1]
+    before = [np.asarray(variable.numpy()) for variable in variables.values()]
+    for wrong in (np.zeros((9, 9)), None):
+        damaged = {**found, last: wrong} if wrong is not None else dict(list(found.items())[:-1])
+        with pytest.raises(DataError, match="is of another model"):
+            restore(variables, damaged, tmp_path / "x.npz")
+    for a, variable in zip(before, variables.values()):
+        np.testing.assert_array_equal(a, variable.numpy())

@@ -1,0 +1,64 @@
+"""Who may write into a run's directory."""
+
+import pytest
+
+from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.run_directory import RunDirectory
+
+FLAGS = {"epochs": "--epochs=5", "seed": "--seed=0"}
+
+
+def claimed(path, flags=FLAGS, resume=False):
+    run = RunDirectory(path)
+    run.claim(flags, resume, {"epochs"})
+    return run
+
+
+def test_a_new_run_records_its_flags(tmp_path):
+    run = claimed(tmp_path / "a" / "run")
+    assert run.flags.read_text() == "--epochs=5\n--seed=0\n"
+
+
+def test_in_use(tmp_path):
+    first = claimed(tmp_path)
+    with pytest.raises(DataError, match="in use by another training"):
+        claimed(tmp_path, resume=True)
+    assert first.flags.exists()
+
+
+def test_an_old_run_is_continued_only_when_asked(tmp_path):
+    claimed(tmp_path)._lock.close()
+    with pytest.raises(UsageError, match=r"already holds a run.*--resume"):
+        claimed(tmp_path)
+    claimed(tmp_path, resume=True)
+
+
+def test_continued_with_other_flags(tmp_path):
+    claimed(tmp_path)._lock.close()
+    with pytest.raises(UsageError, match="started with --seed=0, this command says --seed=1"):
+        claimed(tmp_path, {**FLAGS, "seed": "--seed=1"}, resume=True)
+    assert "--seed=0" in (tmp_path / "flags.cfg").read_text()
+    claimed(tmp_path, {**FLAGS, "epochs": "--epochs=9"}, resume=True)
+    assert "--epochs=9" in (tmp_path / "flags.cfg").read_text()
+
+
+def test_another_class_list(tmp_path):
+    run = claimed(tmp_path)
+    run.check_classes(["a", "<script>é"], "shards")
+    assert RunDirectory(tmp_path).classes() == ["a", "<script>é"]
+    run.check_classes(["a", "<script>é"], "shards")
+    with pytest.raises(DataError, match=r"another class list.*'a' is 'b'"):
+        run.check_classes(["b", "<script>é"], "shards")
+    with pytest.raises(DataError, match="2 are 3"):
+        run.check_classes(["a", "<script>é", "c"], "shards")
+
+
+def test_not_a_run(tmp_path):
+    with pytest.raises(DataError, match="holds no run"):
+        RunDirectory(tmp_path).classes()
+
+
+def test_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written"):
+        claimed(tmp_path / "file" / "run")

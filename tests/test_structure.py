@@ -1,0 +1,79 @@
+"""The rules that keep the code a house (docs/design.md), over the imports of every module."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# What a package or module of ours may import of ours; entry points may import anything below them.
+ALLOWED = {
+    "rlstm_tf.errors": (),
+    "rlstm_tf.compat": (),
+    "rlstm_tf.cli": ("rlstm_tf.errors",),
+    "rlstm_tf.flags": ("rlstm_tf.errors",),
+    "rlstm_tf.layers": ("rlstm_tf.compat", "rlstm_tf.layers"),
+    "rlstm_tf.models": ("rlstm_tf.errors", "rlstm_tf.layers", "rlstm_tf.models"),
+    "rlstm_tf.data": ("rlstm_tf.errors", "rlstm_tf.data"),
+    "rlstm_tf.optimization": (),
+    "rlstm_tf.metrics": (),
+    "rlstm_tf.checkpoints": ("rlstm_tf.errors",),
+    "rlstm_tf.run_directory": ("rlstm_tf.errors",),
+    "rlstm_tf.training": ("rlstm_tf.errors", "rlstm_tf.metrics", "rlstm_tf.optimization"),
+    "rlstm_tf.callbacks": ("rlstm_tf.checkpoints",),
+    "tfrecords_tools": ("rlstm_tf.errors", "rlstm_tf.cli", "rlstm_tf.data", "tfrecords_tools"),
+}
+MODULES = sorted(
+    path for folder in ("rlstm_tf", "tfrecords_tools") for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.module in ("rlstm_tf", "tfrecords_tools"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def is_entry_point(path):
+    return '__name__ == "__main__"' in path.read_text()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_run_downwards(path):
+    name = name_of(path)
+    ours = [i for i in imports_of(path) if i.split(".")[0] in ("rlstm_tf", "tfrecords_tools")]
+    if is_entry_point(path) and name.startswith("rlstm_tf"):
+        entry_points = {name_of(other) for other in MODULES if is_entry_point(other)}
+        assert not entry_points & set(ours)
+        assert not any(i.startswith("tfrecords_tools") for i in ours)
+        return
+    if name == "rlstm_tf":
+        assert ours == []
+        return
+    rules = [rule for rule in ALLOWED if name == rule or name.startswith(rule + ".")]
+    assert rules, f"{name} has no rule"
+    for imported in ours:
+        allowed = ALLOWED[max(rules, key=len)]
+        assert any(imported == a or imported.startswith(a + ".") for a in allowed), imported
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_entry_points_read_flags(path):
+    reads = any(name.split(".")[0] == "absl" for name in imports_of(path))
+    assert not reads or is_entry_point(path) or name_of(path) in ("rlstm_tf.cli", "rlstm_tf.flags")
+
+
+def test_both_tests_see_the_modules():
+    names = {name_of(path) for path in MODULES}
+    assert {"rlstm_tf.layers.relational_lstm", "rlstm_tf.train", "tfrecords_tools.build"} <= names
+    assert sum(is_entry_point(path) for path in MODULES) >= 4
