@@ -1,0 +1,132 @@
+import errno
+import os
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rlstm_tf.data import schema
+from tfrecords_tools import record
+from tfrecords_tools.record import Context, write_shard
+
+NAME = "train-00000-of-00001"
+
+
+def frames(count, seed=0):
+    """Bytes that only look like JPEG to whoever searches for them."""
+    random = np.random.default_rng(seed)
+    return [b"\xff\xd8\xff" + random.bytes(50 + number) for number in range(count)]
+
+
+def context(name, count, label=1):
+    return Context(name, label, "climb é", 29.97, 256, 341, count)
+
+
+def sequential(path):
+    """The records as anyone reads them: TFRecordDataset and parse_single_sequence_example."""
+    scalar = {
+        **dict.fromkeys((schema.ID, schema.CLASS_NAME), tf.io.FixedLenFeature([], tf.string)),
+        **dict.fromkeys(
+            (schema.LABEL, schema.HEIGHT, schema.WIDTH, schema.NUM_FRAMES, schema.FIRST_FRAME),
+            tf.io.FixedLenFeature([], tf.int64),
+        ),
+        schema.FPS: tf.io.FixedLenFeature([], tf.float32),
+    }
+    lists = {schema.FRAMES: tf.io.FixedLenSequenceFeature([], tf.string)}
+    for message in tf.data.TFRecordDataset(path):
+        values, sequences = tf.io.parse_single_sequence_example(message, scalar, lists)
+        yield (
+            {key: value.numpy() for key, value in values.items()},
+            list(sequences[schema.FRAMES].numpy()),
+        )
+
+
+def test_positional_reads_are_the_sequential_ones(tmp_path):
+    videos = {"climb/a é (1)!+.avi": frames(7), "b": frames(1, seed=1), "c": frames(4, seed=2)}
+    shard = write_shard(
+        str(tmp_path),
+        NAME,
+        [(context(name, len(jpegs)), jpegs) for name, jpegs in videos.items()],
+        frames_per_record=3,
+    )
+    path = schema.tfrecord_path(str(tmp_path), NAME)
+    content = (tmp_path / (NAME + ".tfrecord")).read_bytes()
+    rows = np.load(schema.records_path(str(tmp_path), NAME))
+    places = np.load(schema.frames_path(str(tmp_path), NAME))
+    read = list(sequential(path))
+    assert (shard.records, shard.videos, shard.frames) == (6, 3, 12) == (len(read), 3, len(places))
+    assert shard.bytes == len(content)
+
+    assert [(row["id"].decode(), row["first_frame"], row["num_frames"]) for row in rows] == [
+        ("climb/a é (1)!+.avi", 0, 3),
+        ("climb/a é (1)!+.avi", 3, 3),
+        ("climb/a é (1)!+.avi", 6, 1),
+        ("b", 0, 1),
+        ("c", 0, 3),
+        ("c", 3, 1),
+    ]
+    for row, (values, jpegs) in zip(rows, read):
+        own = places[row["first_row"] :][: row["num_frames"]]
+        assert [content[o : o + s] for o, s in zip(own["offset"], own["size"])] == jpegs
+        assert [zlib.crc32(jpeg) for jpeg in jpegs] == own["crc32"].tolist()
+        assert row["label"] == 1
+        whole = videos[row["id"].decode()]
+        assert jpegs == whole[row["first_frame"] :][: row["num_frames"]]
+        assert values == {
+            "id": row["id"],
+            "label": row["label"],
+            "class_name": "climb é".encode(),
+            "fps": np.float32(29.97),
+            "height": 256,
+            "width": 341,
+            "num_frames": len(whole),
+            "first_frame": row["first_frame"],
+        }
+        assert (row["fps"], row["height"], row["width"]) == (np.float32(29.97), 256, 341)
+
+
+def test_same_bytes_every_time(tmp_path):
+    shards = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        shards.append(write_shard(str(tmp_path / name), NAME, [(context("a", 5), frames(5))]))
+    assert shards[0] == shards[1]
+
+
+def test_equal_frames_have_a_place_each(tmp_path):
+    write_shard(str(tmp_path), NAME, [(context("a", 3), frames(1) * 3)])
+    offsets = np.load(schema.frames_path(str(tmp_path), NAME))["offset"]
+    assert len(set(offsets.tolist())) == 3
+
+
+def test_record_ends_before_it_grows_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "RECORD_BYTES", 1000)
+    write_shard(str(tmp_path), NAME, [(context("a", 5), [bytes(400)] * 4 + [bytes(3000)])])
+    rows = np.load(schema.records_path(str(tmp_path), NAME))
+    assert rows["num_frames"].tolist() == [2, 2, 1]
+
+
+def test_appears_only_when_whole(tmp_path):
+    def broken():
+        yield from frames(2)
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        write_shard(str(tmp_path), NAME, [(context("a", 3), broken())])
+    with pytest.raises(ValueError, match="a: 2 frames, said to be 3"):
+        write_shard(str(tmp_path), NAME, [(context("a", 3), frames(2))])
+    assert {path.suffix for path in tmp_path.iterdir()} == {".partial"}
+
+
+def test_without_a_video(tmp_path):
+    shard = write_shard(str(tmp_path), NAME, [])
+    assert (shard.records, shard.videos, shard.frames, shard.bytes) == (0, 0, 0, 0)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_full_disk_is_an_oserror(tmp_path):
+    (tmp_path / (NAME + ".tfrecord.partial")).symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_shard(str(tmp_path), NAME, [(context("a", 1), [bytes(1 << 20)])])
+    assert caught.value.errno == errno.ENOSPC

@@ -1,0 +1,199 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from small_shards import CLASSES, flip_byte, jpeg, write_shards
+
+from rlstm_tf import cli
+from rlstm_tf.data import schema
+from tfrecords_tools import record, verify
+
+SHARD = "train-00000-of-00002"
+
+
+def run(capfd, *arguments):
+    """Exit status and the lines `error: ...`."""
+    status = cli.run(verify.main, verify.define_flags, ["verify", *arguments], positional="data")
+    captured = capfd.readouterr()
+    assert "Traceback" not in captured.err
+    return status, [line for line in captured.err.splitlines() if line.startswith("error: ")]
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """Videos of 9, 3, 5, 4 frames: v0 and v2 in shard 0, v1 and v3 in shard 1; 4 a record."""
+    write_shards(tmp_path, (9, 3, 5, 4), frames_per_record=4)
+    return tmp_path
+
+
+@pytest.mark.parametrize("form", [["{}"], ["--data={}"], ["{}", "--decode"], ["--decode", "{}"]])
+def test_sound_shards(shards, capfd, form):
+    assert run(capfd, *(part.format(shards) for part in form)) == (0, [])
+
+
+def test_says_what_it_checked(shards, capfd):
+    arguments = ["verify", str(shards)]
+    assert cli.run(verify.main, verify.define_flags, arguments, positional="data") == 0
+    captured = capfd.readouterr()
+    assert "2 shards, 4 videos, 21 frames are as the manifest says" in captured.out
+    assert "21/21" in captured.err
+    assert "frames/s" in captured.err
+
+
+def test_flipped_byte_in_a_frame(shards, capfd):
+    rows = np.load(shards / f"{SHARD}.frames.npy")
+    flip_byte(shards / f"{SHARD}.tfrecord", int(rows[10]["offset"]) + 20)
+    status, errors = run(capfd, str(shards))
+    assert status == 1
+    assert len(errors) == 2
+    assert f"{SHARD}.tfrecord has sha256 " in errors[0]
+    assert f"{SHARD}: video 'v2', frame 1: checksum " in errors[1]
+
+
+def test_flipped_byte_between_the_frames(shards, capfd):
+    flip_byte(shards / f"{SHARD}.tfrecord", 8)  # checksum of the first length
+    status, errors = run(capfd, str(shards))
+    assert status == 1
+    assert [f"{SHARD}.tfrecord has sha256 " in error for error in errors] == [True]
+
+
+def test_cut_inside_a_record(shards, capfd):
+    file = shards / f"{SHARD}.tfrecord"
+    size = file.stat().st_size
+    file.write_bytes(file.read_bytes()[:-100])
+    status, errors = run(capfd, str(shards))
+    assert status == 1
+    assert len(errors) == 4
+    assert f"has {size - 100} bytes, the manifest says {size}" in errors[1]
+    assert "ends inside record 4" in errors[2]
+    assert f"{SHARD}: 1 frames lie beyond the end" in errors[3]
+
+
+def test_cut_at_a_record_edge(shards, capfd):
+    """TensorFlow reads such a file as a shorter one, without a word."""
+    file = shards / f"{SHARD}.tfrecord"
+    content = file.read_bytes()
+    end = 16 + int.from_bytes(content[:8], "little")
+    file.write_bytes(content[:end])
+    status, errors = run(capfd, str(shards))
+    assert status == 1
+    assert any("has 1 records, the manifest says 5" in error for error in errors)
+    assert any("10 frames lie beyond the end" in error for error in errors)
+
+
+def test_every_problem_of_every_shard_is_listed(shards, capfd):
+    (shards / f"{SHARD}.tfrecord").unlink()
+    (shards / "train-00001-of-00002.frames.npy").write_bytes(b"text")
+    status, errors = run(capfd, str(shards))
+    assert status == 1
+    assert f"{SHARD}.tfrecord: No such file or directory" in errors[0]
+    assert "train-00001-of-00002.frames.npy has sha256" in errors[1]
+    assert "train-00001-of-00002.frames.npy is no NumPy array" in errors[2]
+
+
+def test_pickled_index_is_not_opened(shards, capfd):
+    np.save(shards / f"{SHARD}.records.npy", np.array([{"id": 1}], object), allow_pickle=True)
+    status, errors = run(capfd, str(shards))
+    assert status == 1
+    assert any("records.npy is no NumPy array" in error for error in errors)
+
+
+def rewrite_index(shards, change):
+    """Changes an index, and the manifest's checksum with it."""
+    path = shards / f"{SHARD}.records.npy"
+    rows = np.load(path)
+    rows = change(rows)
+    np.save(path, rows)
+    rewrite_manifest(shards, lambda values: _set_checksum(values, path))
+
+
+def _set_checksum(values, path):
+    import hashlib
+
+    shard = values["subsets"]["train"]["shards"][0]
+    shard["records_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def rewrite_manifest(shards, change):
+    values = json.loads((shards / "manifest.json").read_text())
+    change(values)
+    (shards / "manifest.json").write_text(json.dumps(values))
+
+
+def field(name, row, value):
+    def change(rows):
+        rows[name][row] = value
+        return rows
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows[["id", "label"]], "other columns"),
+        (lambda rows: rows[:-1], "has 4 records, 2 videos, 14 frames; the manifest says 5, 2, 14"),
+        (field("first_row", 2, 7), "do not fit together"),
+        (field("first_frame", 1, 5), "video 'v0' lacks what precedes 5"),
+        (field("label", 4, 1), "video 'v2' lacks what precedes 4"),
+        (field("id", 3, b"v0"), "video 'v0' is there twice"),
+        (
+            field("id", slice(3, 5), b"v3"),
+            "video 'v3' is in train-00000-of-00002 and in train-00001",
+        ),
+        (field("label", slice(3, 5), 3), "video 'v2' has label 3, the class list allows 0 to 2"),
+    ],
+)
+def test_index_that_contradicts_itself(shards, capfd, change, message):
+    rewrite_index(shards, change)
+    status, errors = run(capfd, str(shards))
+    assert status == 1
+    assert any(message in error for error in errors), errors
+
+
+def test_shards_for_another_class_list(shards, capfd):
+    rewrite_manifest(shards, lambda values: values.update(classes=list(CLASSES[:2])))
+    status, errors = run(capfd, str(shards))
+    assert status == 1
+    assert "video 'v2' has label 2, the class list allows 0 to 1" in errors[0]
+
+
+def test_decode_finds_what_checksums_cannot(tmp_path, capfd):
+    """Bytes as they were written, but written wrong."""
+    small = cv2.imencode(".jpg", np.zeros((8, 16, 3), np.uint8))[1].tobytes()
+    videos = [(record.Context("a", 0, "swap", 25.0, 40, 48, 3), [jpeg(0, 0), small, b"no JPEG"])]
+    shard = record.write_shard(str(tmp_path), "test-00000-of-00001", videos)
+    subsets = {"test": schema.Subset(1, 3, (shard,))}
+    schema.Manifest("folder", 0, "spatial", CLASSES, {}, subsets).save(str(tmp_path))
+    assert run(capfd, str(tmp_path)) == (0, [])
+    status, errors = run(capfd, str(tmp_path), "--decode")
+    assert status == 1
+    assert errors == [
+        "error: test-00000-of-00001: video 'a', frame 1: is 16x8, the record says 48x40",
+        "error: test-00000-of-00001: video 'a', frame 2: is no JPEG that decodes",
+    ]
+
+
+def test_remote_directory(shards, capfd):
+    assert run(capfd, f"file://{shards}", "--decode") == (0, [])
+    (shards / f"{SHARD}.tfrecord").unlink()
+    status, errors = run(capfd, f"file://{shards}")
+    assert status == 1
+    assert len(errors) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "--data is required"),
+        (["a", "b"], 2, "unexpected argument 'b'"),
+        (["a", "--decod"], 2, "decod"),
+        (["/nowhere"], 1, "no shards in /nowhere: /nowhere/manifest.json: No such file"),
+    ],
+)
+def test_bad_usage(capfd, arguments, status, message):
+    found, errors = run(capfd, *arguments)
+    assert found == status
+    assert len(errors) == 1
+    assert message in errors[0]

@@ -1,0 +1,187 @@
+"""Compares shards with their manifest and their index, and lists all that does not agree."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from rlstm_tf.data import schema
+from rlstm_tf.data.files import File, open_file
+
+_BLOCK = 1 << 20
+
+
+def problems(directory: str, manifest: schema.Manifest, decode: bool) -> list[str]:
+    """Everything that is wrong, one line each, shard by shard.
+
+    Args:
+        directory: of the shards, local or remote.
+        manifest: its manifest.
+        decode: also decode every frame and compare its size with the record's.
+    """
+    shards = [shard for subset in manifest.subsets.values() for shard in subset.shards]
+    frames = sum(shard.frames for shard in shards)
+    progress = tqdm(total=frames, unit=" frames", desc="verify")
+    # Hashing, decoding and reading all leave Python's lock.
+    with progress, ThreadPoolExecutor(os.cpu_count()) as threads:
+        checks = [_Check(directory, shard, manifest.classes, progress) for shard in shards]
+        list(threads.map(lambda check: check.run(decode), checks))
+    found = []
+    owner: dict[str, str] = {}
+    for check in checks:
+        found += check.problems
+        for video in check.ids:
+            if owner.setdefault(video, check.shard.name) != check.shard.name:
+                found.append(f"video {video!r} is in {owner[video]} and in {check.shard.name}")
+    return found
+
+
+class _Check:
+    """Of one shard: collects `problems`, and the ids of its videos."""
+
+    def __init__(
+        self, directory: str, shard: schema.Shard, classes: tuple[str, ...], progress: tqdm
+    ):
+        self.shard = shard
+        self.problems: list[str] = []
+        self.ids: dict[str, None] = {}
+        self._directory = directory
+        self._classes = classes
+        self._progress = progress
+
+    def run(self, decode: bool) -> None:
+        """Does all checks that what is there allows."""
+        shard = self.shard
+        tfrecord = schema.tfrecord_path(self._directory, shard.name)
+        file = self._opened(tfrecord, shard.sha256)
+        if file and file.size != shard.bytes:
+            self._say(f"{tfrecord} has {file.size} bytes, the manifest says {shard.bytes}")
+        records = self._index(
+            schema.records_path(self._directory, shard.name), shard.records_sha256
+        )
+        frames = self._index(schema.frames_path(self._directory, shard.name), shard.frames_sha256)
+        if file:
+            self._count_records(file, tfrecord)
+        if records is not None and frames is not None and self._index_agrees(records, frames):
+            self._check_records(records)
+            if file:
+                self._check_frames(file, records, frames, decode)
+
+    def _say(self, problem: str) -> None:
+        self.problems.append(problem)
+
+    def _opened(self, path: str, sha256: str) -> File | None:
+        try:
+            file = open_file(path)
+            checksum = hashlib.sha256()
+            for offset in range(0, file.size, _BLOCK):
+                checksum.update(file.read(offset, _BLOCK))
+        except OSError as error:
+            self._say(f"{path}: {error.strerror}")
+            return None
+        if checksum.hexdigest() != sha256:
+            self._say(f"{path} has sha256 {checksum.hexdigest()}, the manifest says {sha256}")
+        return file
+
+    def _index(self, path: str, sha256: str) -> np.ndarray | None:
+        file = self._opened(path, sha256)
+        if file is None:
+            return None
+        try:
+            return np.load(io.BytesIO(file.read(0, file.size)), allow_pickle=False)
+        except (ValueError, EOFError, OSError):
+            self._say(f"{path} is no NumPy array")
+            return None
+
+    def _count_records(self, file: File, path: str) -> None:
+        """Walks from length to length, as a sequential reader does."""
+        position = count = 0
+        while position < file.size:
+            head = file.read(position, schema.RECORD_HEAD)
+            position += schema.RECORD_HEAD + schema.RECORD_TAIL + int.from_bytes(head[:8], "little")
+            if len(head) < schema.RECORD_HEAD or position > file.size:
+                self._say(f"{path} ends inside record {count}")
+                return
+            count += 1
+        if count != self.shard.records:
+            self._say(f"{path} has {count} records, the manifest says {self.shard.records}")
+
+    def _index_agrees(self, records: np.ndarray, frames: np.ndarray) -> bool:
+        """Whether both indexes are ours, of the size they should have, and fit together."""
+        name = self.shard.name
+        id_bytes = records.dtype["id"].itemsize if "id" in (records.dtype.names or ()) else 1
+        types = schema.record_dtype(id_bytes), schema.FRAME
+        if (records.dtype, frames.dtype) != types or records.ndim + frames.ndim != 2:
+            self._say(f"{name}: the index has other columns than this program reads")
+            return False
+        found = len(records), int((records["first_frame"] == 0).sum()), len(frames)
+        said = self.shard.records, self.shard.videos, self.shard.frames
+        if found != said:
+            self._say(
+                f"{name}: the index has {found[0]} records, {found[1]} videos, {found[2]} frames; "
+                f"the manifest says {said[0]}, {said[1]}, {said[2]}"
+            )
+        ends = np.cumsum(records["num_frames"], dtype=np.uint64)
+        starts = np.concatenate([[0], ends[:-1]]).astype(np.uint64)
+        if not np.array_equal(starts, records["first_row"]) or ends[-1:].sum() != len(frames):
+            self._say(f"{name}: the index of records and the index of frames do not fit together")
+            return False
+        return True
+
+    def _check_records(self, records: np.ndarray) -> None:
+        before: tuple[str, int, int] | None = None
+        for row in records.tolist():
+            label, first_frame, num_frames = row[1:4]
+            video = row[0].decode(errors="replace")
+            if first_frame == 0:
+                if video in self.ids:
+                    self._say(f"{self.shard.name}: video {video!r} is there twice")
+                self.ids[video] = None
+            elif (video, label, first_frame) != before:
+                self._say(f"{self.shard.name}: video {video!r} lacks what precedes {first_frame}")
+            if not 0 <= label < len(self._classes):
+                self._say(
+                    f"{self.shard.name}: video {video!r} has label {label}, "
+                    f"the class list allows 0 to {len(self._classes) - 1}"
+                )
+            before = video, label, first_frame + num_frames
+
+    def _check_frames(
+        self, file: File, records: np.ndarray, frames: np.ndarray, decode: bool
+    ) -> None:
+        beyond = 0
+        for record in records:
+            rows = frames[record["first_row"] :][: record["num_frames"]].tolist()
+            for number, (offset, size, crc32) in enumerate(rows, int(record["first_frame"])):
+                if offset + size > file.size:
+                    beyond += 1
+                else:
+                    jpeg = file.read(offset, size)
+                    wrong = _frame_problem(jpeg, crc32, record, decode)
+                    if wrong:
+                        video = record["id"].decode(errors="replace")
+                        self._say(f"{self.shard.name}: video {video!r}, frame {number}: {wrong}")
+            self._progress.update(len(rows))
+        if beyond:
+            self._say(f"{self.shard.name}: {beyond} frames lie beyond the end of the file")
+
+
+def _frame_problem(jpeg: bytes, crc32: int, record: np.void, decode: bool) -> str | None:
+    if zlib.crc32(jpeg) != crc32:
+        return f"checksum {zlib.crc32(jpeg):08x}, {crc32:08x} when it was written"
+    if not decode:
+        return None
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        return "is no JPEG that decodes"
+    height, width = image.shape[:2]
+    if (height, width) != (record["height"], record["width"]):
+        return f"is {width}x{height}, the record says {record['width']}x{record['height']}"
+    return None
