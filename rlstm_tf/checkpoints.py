@@ -107,11 +107,12 @@ class Checkpoints:
         path = self.directory / f"step-{step:09d}.npz"
         info = {**info, "step": step, "sha256": _digest(state)}
         text = np.frombuffer(json.dumps(info).encode(), np.uint8)
+        contents: dict[str, Any] = {**state, _INFO: text}
         partial = path.with_suffix(".partial")
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
-                np.savez(file, **state, **{_INFO: text})
+                np.savez(file, **contents)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)

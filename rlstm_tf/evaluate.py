@@ -54,16 +54,19 @@ def main(values: absl_flags.FlagValues) -> None:
     data = values.data or settings.data
     shards = Shards.open(data, values.split)
     RunDirectory(run_dir).check_classes(shards.classes, data)
-    trainer, path = _load(run_dir, values.checkpoint, settings, len(shards.classes))
+    scorer, path = _load(run_dir, values.checkpoint, settings, len(shards.classes))
     groups, crops = PROTOCOLS[values.protocol]
-    config = pipeline.InputConfig(**arguments)
-    batches = pipeline.evaluation_batches(shards, config, groups, crops)
-    with tqdm(total=len(shards.labels), desc="evaluate", unit="video", disable=None) as bar:
-        _, logits = trainer.score(
-            pipeline.checked(batches, shards), len(shards.labels), progress=bar.update
-        )
-    result = metrics.summarize(shards.labels, logits)
-    result.update(split=values.split, protocol=values.protocol, checkpoint=str(path), data=data)
+    batches = pipeline.evaluation_batches(shards, pipeline.InputConfig(**arguments), groups, crops)
+    videos = len(shards.labels)
+    with tqdm(total=videos, desc="evaluate", unit="video", disable=None) as bar:
+        logits = scorer.score(pipeline.checked(batches, shards), videos, bar.update)
+    result: dict[str, Any] = {
+        **metrics.summarize(shards.labels, logits),
+        "split": values.split,
+        "protocol": values.protocol,
+        "checkpoint": str(path),
+        "data": data,
+    }
     output = Path(values.output or run_dir / "evaluation" / values.split)
     _write(
         output, result, ids=shards.ids, labels=shards.labels, logits=logits, classes=shards.classes
@@ -78,10 +81,10 @@ def _load(run_dir: Path, which: str, settings: Any, num_classes: int) -> tuple[A
     """The trained network, and the checkpoint that it came from."""
     import tensorflow as tf
 
-    from rlstm_tf import training
     from rlstm_tf.checkpoints import Checkpoints, restore, variables_of
     from rlstm_tf.errors import DataError
     from rlstm_tf.models import build_model
+    from rlstm_tf.scoring import Scorer
 
     checkpoints = Checkpoints(run_dir / "checkpoints")
     if which == "best":
@@ -94,7 +97,7 @@ def _load(run_dir: Path, which: str, settings: Any, num_classes: int) -> tuple[A
     settings.weights = "none"  # those of the checkpoint replace them
     model = build_model(num_classes, **flags.model_arguments(settings))
     restore(variables_of(model), state, path)
-    return training.Trainer(model, None, tf.distribute.get_strategy()), path
+    return Scorer(model, tf.distribute.get_strategy()), path
 
 
 def _write(output: Path, result: dict[str, Any], **scores: Any) -> None:
@@ -107,7 +110,7 @@ def _write(output: Path, result: dict[str, Any], **scores: Any) -> None:
         output.mkdir(parents=True, exist_ok=True)
         partial = output / "scores.partial"
         with partial.open("wb") as file:
-            np.savez(file, **{name: np.asarray(value) for name, value in scores.items()})
+            np.savez(file, **scores)
         partial.replace(output / "scores.npz")
         partial = output / "metrics.partial"
         partial.write_text(json.dumps(result, indent=1) + "\n")

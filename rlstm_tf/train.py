@@ -9,6 +9,7 @@ into --run_dir.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from absl import flags as absl_flags
@@ -25,30 +26,34 @@ define_flags = flags.define_training
 def main(values: absl_flags.FlagValues) -> None:
     """Trains, from the start or from the newest checkpoint."""
     flags.require(values, "data", "run_dir")
-    config_arguments, drops = flags.input_arguments(values), flags.drop_epochs(values)
+    arguments, drops = flags.input_arguments(values), flags.drop_epochs(values)
 
     import keras
 
     from rlstm_tf.data import pipeline
     from rlstm_tf.data.shards import Shards
+    from rlstm_tf.devices import distribute, make_strategy
     from rlstm_tf.run_directory import RunDirectory
 
-    config = pipeline.InputConfig(**config_arguments)
+    config = pipeline.InputConfig(**arguments)
     shards = Shards.open(values.data, "train")
     val = None if values.val_subset == "none" else Shards.open(values.data, values.val_subset)
     steps = pipeline.steps_per_epoch(shards, config.batch_size)
     run = RunDirectory(values.run_dir)
     run.claim(flags.serialize(values, ("flagfile", "resume")), values.resume, _CHANGEABLE)
     run.check_classes(shards.classes, values.data)
+    print(f"{len(shards.labels)} videos, {len(shards.classes)} classes, {steps} steps an epoch")
+    print(f"TensorBoard: tensorboard --logdir {run.tensorboard}", flush=True)
 
     keras.utils.set_random_seed(values.seed)
-    trainer, schedule = _build(values, len(shards.classes), drops, steps)
+    strategy = make_strategy(values.strategy)
+    trainer, schedule = _build(values, strategy, len(shards.classes), drops, steps)
     first_step, callbacks = _resume(values, run, trainer, steps)
-    print(f"{len(shards.labels)} videos, {len(shards.classes)} classes, {steps} steps an epoch")
-    print(f"{trainer.model.count_params():,} parameters; tensorboard --logdir {run.tensorboard}")
-    batches = pipeline.training_batches(shards, config, first_step)
+    batches = distribute(
+        strategy, pipeline.training_batches(shards, config, first_step), config.batch_size
+    )
     trainer.fit(
-        pipeline.checked(trainer.distribute(batches, config.batch_size), shards),
+        pipeline.checked(batches, shards),
         first_step=first_step,
         steps_per_epoch=steps,
         epochs=values.epochs,
@@ -57,22 +62,25 @@ def main(values: absl_flags.FlagValues) -> None:
         validate=_validation(trainer, val, config) if val else None,
         callbacks=callbacks,
     )
-    print(f"run: {run.path}")
 
 
 def _build(
-    values: absl_flags.FlagValues, num_classes: int, drops: tuple[int, ...], steps: int
+    values: absl_flags.FlagValues,
+    strategy: Any,
+    num_classes: int,
+    drops: tuple[int, ...],
+    steps: int,
 ) -> tuple[Any, Any]:
-    """The model and its optimizer on the devices asked for, and the learning rate by step."""
-    from rlstm_tf import optimization, training
+    """The model with its optimizer, and the learning rate by step."""
+    from rlstm_tf import optimization
     from rlstm_tf.models import build_model
+    from rlstm_tf.training import Trainer
 
-    strategy = training.make_strategy(values.strategy)
     schedule = optimization.step_schedule(values.learning_rate, drops, steps)
     with strategy.scope():
         model = build_model(num_classes, **flags.model_arguments(values))
         optimizer = optimization.sgd(schedule, values.momentum, model.trainable_variables)
-    return training.Trainer(model, optimizer, strategy, values.weight_decay), schedule
+    return Trainer(model, optimizer, strategy, values.weight_decay), schedule
 
 
 def _resume(values: absl_flags.FlagValues, run: Any, trainer: Any, steps: int) -> tuple[int, list]:
@@ -87,7 +95,7 @@ def _resume(values: absl_flags.FlagValues, run: Any, trainer: Any, steps: int) -
         state, info, path = newest
         restore(variables_of(trainer.model, trainer.optimizer), state, path)
         step, best = info["step"], info["best"]
-        print(f"resumed from {path}")
+        print(f"resumed from {path}", flush=True)
     return step, [
         callbacks.Progress(values.epochs, steps, values.batch_size),
         callbacks.History(run.history, step // steps),
@@ -96,13 +104,24 @@ def _resume(values: absl_flags.FlagValues, run: Any, trainer: Any, steps: int) -
     ]
 
 
-def _validation(trainer: Any, shards: Any, config: Any) -> Any:
+def _validation(trainer: Any, shards: Any, config: Any) -> Callable[[], dict[str, float]]:
     """A function that scores the validation set."""
-    from rlstm_tf import training
+    from rlstm_tf import metrics
     from rlstm_tf.data import pipeline
+    from rlstm_tf.devices import distribute
+    from rlstm_tf.scoring import Scorer
 
-    batches = trainer.distribute(pipeline.evaluation_batches(shards, config), config.batch_size)
-    return lambda: training.summarize(trainer, shards, pipeline.checked(batches, shards))
+    scorer = Scorer(trainer.model, trainer.strategy)
+    batches = distribute(
+        trainer.strategy, pipeline.evaluation_batches(shards, config), config.batch_size
+    )
+
+    def validate() -> dict[str, float]:
+        logits = scorer.score(pipeline.checked(batches, shards), len(shards.labels))
+        result = metrics.summarize(shards.labels, logits)
+        return {name: result[name] for name in ("loss", "accuracy")}
+
+    return validate
 
 
 if __name__ == "__main__":

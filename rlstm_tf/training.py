@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from rlstm_tf import metrics
-from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.errors import DataError
 from rlstm_tf.optimization import decayed
 
 Batch = dict[str, Any]
@@ -29,34 +27,20 @@ _DIVERGED = (
 )
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
-    """The devices to train on.
-
-    Args:
-        name: `"none"` (one device), `"mirrored"` (all GPUs of this machine, or all its logical CPU
-            devices), `"auto"` (mirrored where there are several GPUs).
-    """
-    gpus = tf.config.list_logical_devices("GPU")
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        devices = gpus or tf.config.list_logical_devices("CPU")
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
-    return tf.distribute.get_strategy()
-
-
 class Trainer:
     """Steps of one model on the devices of a strategy.
 
     Args:
         model: frames -> logits, made in the strategy's scope.
-        optimizer: made there too, its slots built; None for evaluation alone.
-        strategy: of `make_strategy`.
+        optimizer: made there too, its slots built.
+        strategy: of `rlstm_tf.devices.make_strategy`.
         weight_decay: L2 on the kernels: adds weight_decay * kernel to a kernel's gradient.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        optimizer: keras.optimizers.Optimizer | None,
+        optimizer: keras.optimizers.Optimizer,
         strategy: tf.distribute.Strategy,
         weight_decay: float = 0.0,
     ) -> None:
@@ -65,7 +49,6 @@ class Trainer:
         self.strategy = strategy
         self.weight_decay = weight_decay
         self._train_step = tf.function(self._distributed_train_step)
-        self._score_step = tf.function(self._distributed_score_step)
 
     def train_step(self, batch: Batch) -> tuple[Any, Any]:
         """One optimizer step on a global batch.
@@ -102,62 +85,6 @@ class Trainer:
         self.optimizer.apply_gradients(zip(gradients, variables))
         predicted = tf.argmax(logits, axis=-1, output_type=labels.dtype)
         return loss, tf.reduce_sum(tf.cast(predicted == labels, tf.int32))
-
-    def _distributed_score_step(self, frames: Any) -> Any:
-        scores = self.strategy.run(self._replica_scores, args=(frames,))
-        return self.strategy.gather(scores, axis=0)
-
-    def _replica_scores(self, frames: Any) -> Any:
-        if frames.shape[1] == 1:
-            return self.model(frames[:, 0], training=False)
-        views = tf.transpose(frames, [1, 0, 2, 3, 4, 5])
-        logits = tf.map_fn(
-            lambda view: self.model(view, training=False),
-            views,
-            fn_output_signature=tf.float32,
-            parallel_iterations=1,
-        )
-        return tf.reduce_mean(logits, axis=0)
-
-    def score(
-        self, batches: Iterable[Batch], num_videos: int, progress: Callable[[int], Any]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Scores of every video once, averaged over its views before softmax.
-
-        Args:
-            batches: `frames` uint8 `[B, views, T, S, S, 3]`, `video` int64 `[B]`, -1 where a row
-                only fills the batch.
-            num_videos: how many there must be.
-            progress: called with the number of videos of each batch.
-
-        Returns:
-            positions of the videos `[V]`, 0 ... V - 1, and their logits `[V, classes]`.
-
-        Raises:
-            DataError: a video is missing or came twice.
-        """
-        videos, scores = [], []
-        for batch in batches:
-            logits = self._score_step(batch["frames"]).numpy()
-            number = self.strategy.gather(batch["video"], axis=0).numpy()
-            videos.append(number[number >= 0])
-            scores.append(logits[number >= 0])
-            progress(len(videos[-1]))
-        order = np.concatenate(videos)
-        if sorted(order) != list(range(num_videos)):
-            raise DataError(f"evaluation saw {len(set(order))} of {num_videos} videos once each")
-        return np.sort(order), np.concatenate(scores)[np.argsort(order)]
-
-    def distribute(self, dataset: tf.data.Dataset, batch_size: int) -> Any:
-        """A dataset of global batches, divided among the replicas.
-
-        Raises:
-            UsageError: the batch cannot be divided evenly.
-        """
-        replicas = self.strategy.num_replicas_in_sync
-        if batch_size % replicas:
-            raise UsageError(f"batch_size {batch_size} is no multiple of {replicas} replicas")
-        return self.strategy.experimental_distribute_dataset(dataset)
 
     def fit(
         self,
@@ -225,10 +152,3 @@ class Trainer:
         seconds = time.perf_counter() - start
         logs["videos_per_second"] = steps * batch_size / seconds
         return logs
-
-
-def summarize(trainer: Trainer, shards: Any, batches: Iterable[Batch]) -> Logs:
-    """Loss and accuracy of a set of shards, for validation between epochs."""
-    videos, logits = trainer.score(batches, len(shards.labels), progress=lambda count: None)
-    result = metrics.summarize(shards.labels[videos], logits)
-    return {name: result[name] for name in ("loss", "accuracy")}

@@ -19,7 +19,9 @@ ALLOWED = {
     "rlstm_tf.metrics": (),
     "rlstm_tf.checkpoints": ("rlstm_tf.errors",),
     "rlstm_tf.run_directory": ("rlstm_tf.errors",),
-    "rlstm_tf.training": ("rlstm_tf.errors", "rlstm_tf.metrics", "rlstm_tf.optimization"),
+    "rlstm_tf.devices": ("rlstm_tf.errors",),
+    "rlstm_tf.scoring": ("rlstm_tf.errors",),
+    "rlstm_tf.training": ("rlstm_tf.errors", "rlstm_tf.optimization"),
     "rlstm_tf.callbacks": ("rlstm_tf.checkpoints",),
     "tfrecords_tools": ("rlstm_tf.errors", "rlstm_tf.cli", "rlstm_tf.data", "tfrecords_tools"),
 }

@@ -113,28 +113,6 @@ def test_a_loss_that_is_no_number_stops_the_run():
         )
 
 
-def test_scores_average_the_views_of_each_video_once():
-    model = linear_model()
-    trainer = training.Trainer(model, None, tf.distribute.get_strategy())
-    rng = np.random.default_rng(0)
-    frames = rng.integers(0, 256, (4, 3, 2, 4, 4, 3), dtype="uint8")
-    expected = np.mean([model(frames[:, view]) for view in range(3)], axis=0)
-    rows = [
-        {"frames": frames[[2, 0]], "video": [2, 0]},
-        {"frames": frames[[1, 3]], "video": [1, -1]},
-    ]
-    dataset = [{key: tf.constant(value) for key, value in row.items()} for row in rows]
-    counts = []
-    videos, logits = trainer.score(dataset, 3, counts.append)
-    assert videos.tolist() == [0, 1, 2]
-    assert counts == [2, 1]
-    np.testing.assert_allclose(logits, expected[:3], atol=1e-5)
-    with pytest.raises(DataError, match="saw 3 of 4 videos"):
-        trainer.score(dataset, 4, counts.append)
-    with pytest.raises(DataError, match="saw 3 of 3 videos once each"):
-        trainer.score([*dataset, dataset[0]], 3, counts.append)
-
-
 def test_same_seed_same_run():
     results = []
     for _ in range(2):
@@ -153,7 +131,7 @@ import json
 import keras
 import numpy as np
 import tensorflow as tf
-from rlstm_tf import optimization, training
+from rlstm_tf import devices, optimization, training
 from rlstm_tf.models import build_model
 
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -164,7 +142,7 @@ labels = rng.integers(0, 5, (6, 4)).astype("int32")
 result = {}
 for name in ("none", "mirrored"):
     keras.utils.set_random_seed(1)
-    strategy = training.make_strategy(name)
+    strategy = devices.make_strategy(name)
     with strategy.scope():
         model = build_model(
             5, "tiny_resnetv2", None, "none", 32, "population", 0.9, num_segments=3, dropout=0.0
@@ -172,7 +150,8 @@ for name in ("none", "mirrored"):
         optimizer = optimization.sgd(0.01, 0.9, model.trainable_variables)
     trainer = training.Trainer(model, optimizer, strategy, 5e-4)
     dataset = tf.data.Dataset.from_tensor_slices({"frames": frames, "label": labels})
-    losses = [float(trainer.train_step(batch)[0]) for batch in trainer.distribute(dataset, 4)]
+    batches = devices.distribute(strategy, dataset, 4)
+    losses = [float(trainer.train_step(batch)[0]) for batch in batches]
     moving = [w for w in model.weights if "moving" in w.name]
     result[name] = {
         "replicas": strategy.num_replicas_in_sync,
@@ -181,7 +160,7 @@ for name in ("none", "mirrored"):
     }
     uneven = ""
     try:
-        trainer.distribute(dataset, 3)
+        devices.distribute(strategy, dataset, 3)
     except Exception as error:
         uneven = f"{type(error).__name__}: {error}"
     result[name]["uneven"] = uneven

@@ -156,9 +156,8 @@ class NonLocalOperation(keras.layers.Layer):
         """Returns Z, or (Z, w_ij)."""
         X, Y = inputs if isinstance(inputs, (list, tuple)) else (inputs, inputs)
         x, y = _positions(X), _positions(Y)
-        theta, phi = x, y
-        if self.pairwise != "gaussian":
-            theta, phi = _embed(x, self.theta), _embed(y, self.phi)
+        theta = x if self.theta is None else _embed(x, self.theta)
+        phi = y if self.phi is None else _embed(y, self.phi)
         w = attention(theta, phi, self.pairwise, self.attention_scale, self.w_f)
         z = attend(w, _embed(y, self.g))
         Z = ops.reshape(z, (-1, *X.shape[1:-1], self.units))

@@ -138,10 +138,11 @@ class RelationalLSTMCell(keras.layers.Layer):
         Returns:
             kernel `[C, units]` (`[units, units]` for phi_h and g_h) and bias `[units]`.
         """
-        roles, kernel, bias = OF_INPUT, self.kernel, self.bias
-        if role in OF_STATE:
-            roles, kernel, bias = OF_STATE, self.recurrent_kernel, self.recurrent_bias
-        first = (roles.index(role) * len(GATES) + GATES.index(gate)) * self.units
+        if role in OF_INPUT:
+            number, kernel, bias = OF_INPUT.index(role), self.kernel, self.bias
+        else:
+            number, kernel, bias = OF_STATE.index(role), self.recurrent_kernel, self.recurrent_bias
+        first = (number * len(GATES) + GATES.index(gate)) * self.units
         part = slice(first, first + self.units)
         return kernel[:, part], bias[part]
 
