@@ -12,6 +12,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from rlstm_tf.checkpoints import Checkpoints, variables_of
+from rlstm_tf.progress import bar
 
 Logs = dict[str, float]
 
@@ -34,13 +35,8 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Starts the epoch's bar."""
-        self.bar = tqdm(
-            total=self.steps_per_epoch * self.batch_size,
-            desc=f"epoch {epoch + 1}/{self.epochs}",
-            unit="video",
-            leave=False,
-            disable=None,
-        )
+        videos = self.steps_per_epoch * self.batch_size
+        self.bar = bar(videos, f"epoch {epoch + 1}/{self.epochs}", "video", leave=False)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Moves the bar."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 
 from absl import flags
@@ -48,7 +49,6 @@ def run(
         print((main.__globals__["__doc__"] or "").strip())
         print(_describe(values))
         return 0
-    # TensorFlow prints dozens of lines while it loads; ours would drown in them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         arguments = values(argv)[1:]
@@ -63,6 +63,29 @@ def run(
         return _report(error, error.status)
     except KeyboardInterrupt:
         return _report("interrupted", INTERRUPTED)
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow and lets it look for devices, without the lines that it prints meanwhile.
+
+    They come from C++ before any log level is heeded, and ours would drown in them. If anything
+    goes wrong they are shown.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            import tensorflow
+
+            tensorflow.config.list_physical_devices()
+        except BaseException:
+            log.seek(0)
+            os.write(stderr, log.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _describe(values: flags.FlagValues) -> str:

@@ -43,12 +43,12 @@ def main(values: absl_flags.FlagValues) -> None:
     settings = flags.read_run(run_dir / "flags.cfg")
     settings.batch_size = values.batch_size or settings.batch_size
     arguments = flags.input_arguments(settings)
-
-    from tqdm import tqdm
+    cli.load_tensorflow()
 
     from rlstm_tf import metrics
     from rlstm_tf.data import pipeline
     from rlstm_tf.data.shards import Shards
+    from rlstm_tf.progress import bar
     from rlstm_tf.run_directory import RunDirectory
 
     data = values.data or settings.data
@@ -58,8 +58,8 @@ def main(values: absl_flags.FlagValues) -> None:
     groups, crops = PROTOCOLS[values.protocol]
     batches = pipeline.evaluation_batches(shards, pipeline.InputConfig(**arguments), groups, crops)
     videos = len(shards.labels)
-    with tqdm(total=videos, desc="evaluate", unit="video", disable=None) as bar:
-        logits = scorer.score(pipeline.checked(batches, shards), videos, bar.update)
+    with bar(videos, "evaluate", "video") as progress:
+        logits = scorer.score(pipeline.checked(batches, shards), videos, progress.update)
     result: dict[str, Any] = {
         **metrics.summarize(shards.labels, logits),
         "split": values.split,

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 
-def step_schedule(
-    learning_rate: float, drop_epochs: Sequence[int], steps_per_epoch: int
-) -> keras.optimizers.schedules.LearningRateSchedule:
+class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that is divided by 10 after each of some epochs.
 
     Args:
@@ -18,10 +17,29 @@ def step_schedule(
         drop_epochs: epochs after which it falls; (35, 45) for the paper's spatial stream.
         steps_per_epoch: optimizer steps in an epoch.
     """
-    # The schedule keeps a value up to and including its boundary; steps count from 0.
-    boundaries = [epoch * steps_per_epoch - 1 for epoch in drop_epochs]
-    values = [learning_rate * 0.1**drops for drops in range(len(boundaries) + 1)]
-    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
+
+    def __init__(
+        self, learning_rate: float, drop_epochs: Sequence[int], steps_per_epoch: int
+    ) -> None:
+        self.learning_rate = learning_rate
+        self.drop_epochs = list(drop_epochs)
+        self.steps_per_epoch = steps_per_epoch
+
+    def __call__(self, step: Any) -> Any:
+        """The rate of a step, counted from 0."""
+        rate = tf.constant(self.learning_rate, tf.float32)
+        for epoch in self.drop_epochs:
+            passed = tf.cast(step, tf.int64) >= epoch * self.steps_per_epoch
+            rate = tf.where(passed, rate * 0.1, rate)
+        return rate
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {
+            "learning_rate": self.learning_rate,
+            "drop_epochs": self.drop_epochs,
+            "steps_per_epoch": self.steps_per_epoch,
+        }
 
 
 def sgd(learning_rate: Any, momentum: float, variables: list[Any]) -> keras.optimizers.Optimizer:

@@ -65,8 +65,8 @@ class Scorer:
             return self.model(frames[:, 0], training=False)
         # One view after the other: twenty at once would need twenty times the memory.
         logits = tf.map_fn(
-            lambda view: self.model(view, training=False),
-            tf.transpose(frames, [1, 0, 2, 3, 4, 5]),
+            lambda view: self.model(frames[:, view], training=False),
+            tf.range(frames.shape[1]),
             fn_output_signature=tf.float32,
             parallel_iterations=1,
         )

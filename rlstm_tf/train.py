@@ -27,6 +27,7 @@ def main(values: absl_flags.FlagValues) -> None:
     """Trains, from the start or from the newest checkpoint."""
     flags.require(values, "data", "run_dir")
     arguments, drops = flags.input_arguments(values), flags.drop_epochs(values)
+    cli.load_tensorflow()
 
     import keras
 
@@ -76,7 +77,7 @@ def _build(
     from rlstm_tf.models import build_model
     from rlstm_tf.training import Trainer
 
-    schedule = optimization.step_schedule(values.learning_rate, drops, steps)
+    schedule = optimization.StepSchedule(values.learning_rate, drops, steps)
     with strategy.scope():
         model = build_model(num_classes, **flags.model_arguments(values))
         optimizer = optimization.sgd(schedule, values.momentum, model.trainable_variables)

@@ -22,8 +22,15 @@ ALLOWED = {
     "rlstm_tf.devices": ("rlstm_tf.errors",),
     "rlstm_tf.scoring": ("rlstm_tf.errors",),
     "rlstm_tf.training": ("rlstm_tf.errors", "rlstm_tf.optimization"),
-    "rlstm_tf.callbacks": ("rlstm_tf.checkpoints",),
-    "tfrecords_tools": ("rlstm_tf.errors", "rlstm_tf.cli", "rlstm_tf.data", "tfrecords_tools"),
+    "rlstm_tf.progress": (),
+    "rlstm_tf.callbacks": ("rlstm_tf.checkpoints", "rlstm_tf.progress"),
+    "tfrecords_tools": (
+        "rlstm_tf.errors",
+        "rlstm_tf.cli",
+        "rlstm_tf.data",
+        "rlstm_tf.progress",
+        "tfrecords_tools",
+    ),
 }
 MODULES = sorted(
     path for folder in ("rlstm_tf", "tfrecords_tools") for path in (ROOT / folder).rglob("*.py")

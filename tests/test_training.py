@@ -66,9 +66,10 @@ def test_step_is_sgd_with_momentum_and_decay_of_kernels_alone():
 
 
 def test_schedule_drops_after_the_epochs_named():
-    schedule = optimization.step_schedule(0.1, (2, 3), steps_per_epoch=5)
+    schedule = optimization.StepSchedule(0.1, (2, 3), steps_per_epoch=5)
     rates = [float(schedule(step)) for step in (0, 9, 10, 14, 15, 100)]
     np.testing.assert_allclose(rates, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-6)
+    assert float(optimization.StepSchedule(0.1, (), 5)(1000)) == pytest.approx(0.1)
 
 
 def test_fit_reports_through_keras_callbacks():

@@ -1,0 +1,24 @@
+"""Progress bars: rate and time left, on a terminal and in a log."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+# A bar that is drawn ten times a second would fill a log file.
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+def bar(total: int, desc: str, unit: str, **options: Any) -> tqdm:
+    """A progress bar on standard error.
+
+    Args:
+        total: units of work.
+        desc: what is going on.
+        unit: what is counted, in the singular.
+        **options: of `tqdm`.
+    """
+    interval = 0.1 if sys.stderr.isatty() else _SECONDS_BETWEEN_LINES
+    return tqdm(total=total, desc=desc, unit=f" {unit}", mininterval=interval, **options)
