@@ -54,13 +54,16 @@ class RunDirectory:
             raise DataError(f"run_dir {self.path} is in use by another training") from None
         except OSError as error:
             raise DataError(f"run_dir {self.path} cannot be written: {error.strerror}") from error
-        if self.flags.exists():
+        if any(self.checkpoints.glob("*.npz")):
             if not resume:
                 raise UsageError(
                     f"run_dir {self.path} already holds a run: --resume continues it, "
                     "another --run_dir starts a new one"
                 )
             self._check_same(flags, changeable)
+        else:  # a run that ended before its first checkpoint leaves nothing to protect
+            for path in (self._classes, self.history):
+                path.unlink(missing_ok=True)
         _write(self.flags, "\n".join(flags.values()) + "\n")
 
     def _check_same(self, flags: dict[str, str], changeable: set[str]) -> None:

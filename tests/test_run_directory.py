@@ -8,6 +8,12 @@ from rlstm_tf.run_directory import RunDirectory
 FLAGS = {"epochs": "--epochs=5", "seed": "--seed=0"}
 
 
+def add_checkpoint(run):
+    run.checkpoints.mkdir()
+    (run.checkpoints / "step-000000001.npz").write_bytes(b"")
+    run._lock.close()
+
+
 def claimed(path, flags=FLAGS, resume=False):
     run = RunDirectory(path)
     run.claim(flags, resume, {"epochs"})
@@ -26,15 +32,24 @@ def test_in_use(tmp_path):
     assert first.flags.exists()
 
 
+def test_a_run_without_a_checkpoint_is_started_anew(tmp_path):
+    run = claimed(tmp_path)
+    run.check_classes(["a"], "shards")
+    run._lock.close()
+    run = claimed(tmp_path, {**FLAGS, "seed": "--seed=1"})
+    run.check_classes(["b"], "shards")
+    assert "--seed=1" in run.flags.read_text()
+
+
 def test_an_old_run_is_continued_only_when_asked(tmp_path):
-    claimed(tmp_path)._lock.close()
+    add_checkpoint(claimed(tmp_path))
     with pytest.raises(UsageError, match=r"already holds a run.*--resume"):
         claimed(tmp_path)
     claimed(tmp_path, resume=True)
 
 
 def test_continued_with_other_flags(tmp_path):
-    claimed(tmp_path)._lock.close()
+    add_checkpoint(claimed(tmp_path))
     with pytest.raises(UsageError, match="started with --seed=0, this command says --seed=1"):
         claimed(tmp_path, {**FLAGS, "seed": "--seed=1"}, resume=True)
     assert "--seed=0" in (tmp_path / "flags.cfg").read_text()
