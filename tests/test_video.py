@@ -163,6 +163,9 @@ def test_frames_are_those_of_a_plain_decoder(real):
         np.testing.assert_array_equal(list(reader), stored(path))
 
 
+@pytest.mark.skipif(
+    not hasattr(av.stream.Stream, "index_entries"), reason="PyAV of Python 3.9 reads no edit lists"
+)
 def test_clip_trimmed_without_encoding_is_whole(make_video, tmp_path):
     """An edit list hides the first frames; they are in the file, and counted in its header."""
     source = make_video(tmp_path / "whole.mp4", frames=20, fps=10)
@@ -208,6 +211,19 @@ def test_metadata_that_is_not_text(make_video, tmp_path):
         container.mux(stream.encode())
     path.write_bytes(path.read_bytes().replace(b"XXXX", b"\xff\xfe\xe9\xe9"))
     assert read(path)[0] == 1
+
+
+def test_cover_picture_is_no_video(tmp_path):
+    with av.open(str(tmp_path / "song.mp4"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuvj420p"
+        stream.disposition = av.stream.Disposition.attached_pic.value
+        packet = av.Packet(encode_jpeg(np.zeros((32, 32, 3), np.uint8), 90))
+        packet.stream = stream
+        container.mux(packet)
+    assert len(av.open(str(tmp_path / "song.mp4")).streams.video) == 1
+    with pytest.raises(DamagedVideoError, match="has no video stream"):
+        read(tmp_path / "song.mp4")
 
 
 def test_encode_jpeg():

@@ -175,7 +175,7 @@ class _Assembly:
                     fps=piece.fps,
                     height=piece.height,
                     width=piece.width,
-                    num_frames=len(piece.frames),
+                    num_frames=len(piece.sizes),
                 )
                 yield context, piece.jpegs()
 

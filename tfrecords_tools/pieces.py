@@ -3,7 +3,7 @@
 This is what worker processes do; memory does not grow with the length of a video. A piece is
 
     NUMBER.jpegs    the frames, one behind the other
-    NUMBER.npz      where they are; written last, so that where it stands the piece is whole
+    NUMBER.npz      their sizes and checksums; written last: where it stands the piece is whole
 
 or NUMBER.damaged with the reason why there is none.
 """
@@ -14,13 +14,13 @@ import contextlib
 import io
 import os
 import zlib
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from rlstm_tf.data.schema import FRAME
 from rlstm_tf.errors import DataError
 from tfrecords_tools.output import PARTIAL, write_whole, writing
 from tfrecords_tools.video import DamagedVideoError, VideoReader, encode_jpeg
@@ -54,14 +54,15 @@ class Piece:
         path: of the piece, without a suffix.
         fps: frames per second, 0 = unknown.
         height, width: pixels.
-        frames: rows of `schema.FRAME`, offsets into the piece.
+        sizes, checksums: of each JPEG: bytes, and zlib.crc32.
     """
 
     path: str
     fps: float
     height: int
     width: int
-    frames: np.ndarray
+    sizes: np.ndarray
+    checksums: np.ndarray
 
     def jpegs(self) -> Iterator[bytes]:
         """The frames in order.
@@ -70,7 +71,7 @@ class Piece:
             DataError: what is on disk is not what was written.
         """
         with open(self.path + ".jpegs", "rb") as file:
-            for _, size, crc32 in self.frames.tolist():
+            for size, crc32 in zip(self.sizes, self.checksums):
                 jpeg = file.read(size)
                 if zlib.crc32(jpeg) != crc32:
                     raise DataError(
@@ -92,26 +93,17 @@ def make(task: Task) -> str | None:
     # The other processes keep the other cores busy.
     cv2.setNumThreads(1)
     partial = f"{task.piece}.{os.getpid()}{PARTIAL}"
-    rows: list[tuple[int, int, int]] = []
-    position = 0
+    sizes, checksums = array("I"), array("I")
     try:
         with writing(partial):
             with VideoReader(task.video, task.short_side) as reader, open(partial, "wb") as file:
                 for frame in reader:
                     jpeg = encode_jpeg(frame, task.jpeg_quality)
                     file.write(jpeg)
-                    rows.append((position, len(jpeg), zlib.crc32(jpeg)))
-                    position += len(jpeg)
+                    sizes.append(len(jpeg))
+                    checksums.append(zlib.crc32(jpeg))
             os.replace(partial, task.piece + ".jpegs")
-            index = io.BytesIO()
-            np.savez(
-                index,
-                frames=np.array(rows, FRAME),
-                fps=reader.fps,
-                height=reader.height,
-                width=reader.width,
-            )
-            write_whole(task.piece + ".npz", index.getvalue())
+            write_whole(task.piece + ".npz", _index(reader, sizes, checksums))
     except DamagedVideoError as error:
         mark_damaged(task.piece, str(error))
         return str(error)
@@ -119,6 +111,19 @@ def make(task: Task) -> str | None:
         with contextlib.suppress(FileNotFoundError):
             os.remove(partial)
     return None
+
+
+def _index(reader: VideoReader, sizes: array[int], checksums: array[int]) -> bytes:
+    file = io.BytesIO()
+    np.savez(
+        file,
+        sizes=np.array(sizes),
+        checksums=np.array(checksums),
+        fps=reader.fps,
+        height=reader.height,
+        width=reader.width,
+    )
+    return file.getvalue()
 
 
 def mark_damaged(piece: str, reason: str) -> None:
@@ -149,7 +154,7 @@ def load(piece: str) -> Piece:
     """A piece that `make` wrote."""
     with np.load(piece + ".npz") as index:
         size = float(index["fps"]), int(index["height"]), int(index["width"])
-        return Piece(piece, *size, index["frames"])
+        return Piece(piece, *size, index["sizes"], index["checksums"])
 
 
 def remove(piece: str) -> None:

@@ -96,8 +96,8 @@ def _write_records(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Writes the .tfrecord file; returns both indexes and the number of videos."""
     records: list[tuple[bytes | float, ...]] = []
-    frames: list[tuple[int, int, int]] = []
-    position = num_videos = 0
+    frames = [np.empty(0, schema.FRAME)]
+    position = num_videos = num_frames = 0
     with tf.io.TFRecordWriter(path) as writer:
         for context, jpegs in videos:
             num_videos += 1
@@ -105,17 +105,18 @@ def _write_records(
             for part in _parts(jpegs, frames_per_record):
                 message = _message(context, first, part)
                 writer.write(message)
-                row = context.id.encode(), context.label, first, len(part), len(frames)
+                row = context.id.encode(), context.label, first, len(part), num_frames
                 records.append((*row, context.fps, context.height, context.width))
-                frames.extend(_located(message, part, position + schema.RECORD_HEAD))
+                frames.append(_located(message, part, position + schema.RECORD_HEAD))
                 position += schema.RECORD_HEAD + len(message) + schema.RECORD_TAIL
                 first += len(part)
+                num_frames += len(part)
             if first != context.num_frames:
                 raise ValueError(f"{context.id}: {first} frames, said to be {context.num_frames}")
     id_bytes = max((len(row[0]) for row in records if isinstance(row[0], bytes)), default=1)
     return (
         np.array(records, schema.record_dtype(id_bytes)),
-        np.array(frames, schema.FRAME),
+        np.concatenate(frames),
         num_videos,
     )
 
@@ -152,16 +153,18 @@ def _message(context: Context, first_frame: int, jpegs: list[bytes]) -> bytes:
     return example.SerializeToString(deterministic=True)
 
 
-def _located(message: bytes, jpegs: list[bytes], start: int) -> Iterator[tuple[int, int, int]]:
+def _located(message: bytes, jpegs: list[bytes], start: int) -> np.ndarray:
     """Rows of `schema.FRAME` for a message that starts at byte `start` of its file."""
+    rows = []
     found = 0
     for jpeg in jpegs:
         # Only a few bytes of lengths lie between two frames: ten times as fast as bytes.index,
         # which studies the whole JPEG before it looks.
         places = range(found, len(message))
         found = next(place for place in places if message.startswith(jpeg, place))
-        yield start + found, len(jpeg), zlib.crc32(jpeg)
+        rows.append((start + found, len(jpeg), zlib.crc32(jpeg)))
         found += len(jpeg)
+    return np.array(rows, schema.FRAME)
 
 
 def _flushed_sha256(path: str) -> str:

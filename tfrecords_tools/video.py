@@ -9,13 +9,13 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 # JPEG's limit is 65,535; the index has two bytes for a side.
 _LONGEST_SIDE = 65_500
 # Header and decoder disagree by one in sound files: every HMDB-51 clip does.
 _FRAMES_TOLERATED = 1
-_ATTACHED_PICTURE = 1 << 10  # AV_DISPOSITION_ATTACHED_PIC
 
 
 class DamagedVideoError(Exception):
@@ -65,7 +65,7 @@ class VideoReader:
         pictures = [
             stream
             for stream in self._container.streams.video
-            if not int(stream.disposition) & _ATTACHED_PICTURE
+            if Disposition.attached_pic not in stream.disposition
         ]
         if not pictures:
             raise DamagedVideoError("has no video stream")
