@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
-from tqdm import tqdm
 
 from rlstm_tf.checkpoints import Checkpoints, variables_of
 from rlstm_tf.progress import bar
@@ -48,8 +46,12 @@ class Progress(keras.callbacks.Callback):
         """Prints the epoch's line."""
         self.bar.close()
         values = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in (logs or {}).items()]
-        tqdm.write(f"epoch {epoch + 1}/{self.epochs}: {', '.join(values)}", file=sys.stdout)
-        sys.stdout.flush()
+        print(f"epoch {epoch + 1}/{self.epochs}: {', '.join(values)}", flush=True)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Takes away the bar of an epoch that did not end."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 class History(keras.callbacks.Callback):

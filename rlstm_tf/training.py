@@ -109,21 +109,24 @@ class Trainer:
             validate: returns the metrics of the validation set.
             callbacks: Keras callbacks. Batch ends report `loss` and `accuracy` of the epoch so
                 far, every `READ_EVERY` steps; epoch ends also `learning_rate`,
-                `videos_per_second` and, from `validate`, `val_*`.
+                `videos_per_second` and, from `validate`, `val_*`. The end of training is
+                reported where an error stops it too.
 
         Raises:
             DataError: the loss is no longer a number.
         """
         listeners = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         listeners.on_train_begin()
-        for epoch in range(first_step // steps_per_epoch, epochs):
-            listeners.on_epoch_begin(epoch)
-            logs = self._epoch(batches, epoch, steps_per_epoch, batch_size, listeners)
-            logs["learning_rate"] = float(learning_rate((epoch + 1) * steps_per_epoch - 1))
-            if validate is not None:
-                logs.update({f"val_{name}": value for name, value in validate().items()})
-            listeners.on_epoch_end(epoch, logs)
-        listeners.on_train_end()
+        try:
+            for epoch in range(first_step // steps_per_epoch, epochs):
+                listeners.on_epoch_begin(epoch)
+                logs = self._epoch(batches, epoch, steps_per_epoch, batch_size, listeners)
+                logs["learning_rate"] = float(learning_rate((epoch + 1) * steps_per_epoch - 1))
+                if validate is not None:
+                    logs.update({f"val_{name}": value for name, value in validate().items()})
+                listeners.on_epoch_end(epoch, logs)
+        finally:
+            listeners.on_train_end()
 
     def _epoch(
         self,
@@ -138,6 +141,7 @@ class Trainer:
         loss = correct = 0.0
         logs: Logs = {}
         for index in range(steps):
+            listeners.on_train_batch_begin(index)
             pending.append(self.train_step(next(batches)))
             if len(pending) == READ_EVERY or index == steps - 1:
                 for step_loss, step_correct in pending:
