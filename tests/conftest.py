@@ -45,3 +45,26 @@ def make_video():
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def own(make_video, tmp_path_factory):
+    """A folder data set: 2 classes of 3 and 4 short videos."""
+    directory = tmp_path_factory.mktemp("own") / "videos"
+    for seed in range(7):
+        name = ("walk", "run <b>é")[seed % 2]
+        make_video(directory / name / f"{seed}.mp4", frames=5 + seed, seed=seed)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def built(own, tmp_path_factory):
+    """What an undisturbed build of `own` gives."""
+    from builds import arguments
+
+    from rlstm_tf import cli
+    from tfrecords_tools import build
+
+    directory = tmp_path_factory.mktemp("built") / "shards"
+    assert cli.run(build.main, build.define_flags, ["build", *arguments(own, directory)]) == 0
+    return directory
