@@ -32,6 +32,12 @@ def test_sound_shards(shards, capfd, form):
     assert run(capfd, *(part.format(shards) for part in form)) == (0, [])
 
 
+def test_shard_without_a_video(tmp_path, capfd):
+    """All its videos were damaged."""
+    write_shards(tmp_path, (3,), num_shards=2)
+    assert run(capfd, str(tmp_path), "--decode") == (0, [])
+
+
 def test_says_what_it_checked(shards, capfd):
     arguments = ["verify", str(shards)]
     assert cli.run(verify.main, verify.define_flags, arguments, positional="data") == 0

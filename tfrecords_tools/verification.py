@@ -129,7 +129,7 @@ class _Check:
                 f"the manifest says {said[0]}, {said[1]}, {said[2]}"
             )
         ends = np.cumsum(records["num_frames"], dtype=np.uint64)
-        starts = np.concatenate([[0], ends[:-1]]).astype(np.uint64)
+        starts = ends - records["num_frames"]
         if not np.array_equal(starts, records["first_row"]) or ends[-1:].sum() != len(frames):
             self._say(f"{name}: the index of records and the index of frames do not fit together")
             return False
