@@ -187,7 +187,8 @@ class _Assembly:
             size = os.path.getsize(schema.tfrecord_path(self._output, name))
         except FileNotFoundError:
             return None
-        return shard if size == shard.bytes else None
+        index = schema.records_path(self._output, name), schema.frames_path(self._output, name)
+        return shard if size == shard.bytes and all(map(os.path.exists, index)) else None
 
     def _note(self, name: str) -> str:
         return os.path.join(self._output, BUILD, name + ".json")
