@@ -40,12 +40,15 @@ class Shards:
         labels: int32 [V].
         num_frames: int64 [V].
         heights, widths: int64 [V], pixels.
+        failure: an exception in a thread that TensorFlow hides from the caller; `pipeline.checked`
+            raises it.
     """
 
     def __init__(self, manifest: Manifest, subset: str, shards: list[_Shard], records: np.ndarray):
         """Use `Shards.open`."""
         self.manifest = manifest
         self.subset = subset
+        self.failure: Exception | None = None
         self.classes = list(manifest.classes)
         first = np.flatnonzero(records["first_frame"] == 0)
         videos = records[first]

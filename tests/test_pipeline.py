@@ -1,0 +1,439 @@
+import dataclasses
+import hashlib
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_shards import CLASSES, HEIGHT, WIDTH, flip_byte, jpeg, write_shards
+
+from rlstm_tf.data import augmentation, batches, pipeline, sampling, schema
+from rlstm_tf.data.pipeline import InputConfig
+from rlstm_tf.data.shards import Shards
+from rlstm_tf.errors import DataError, UsageError
+
+LENGTHS = [5, 12, 1, 7, 9, 20, 8, 16, 11, 3, 24]
+SIZE = 32
+GOLDEN_ORDERS = {
+    (0, 0): [0, 7, 8, 6, 9, 5, 1, 3, 2, 4],
+    (0, 1): [6, 2, 9, 3, 4, 0, 8, 5, 1, 7],
+    (1, 0): [6, 0, 7, 9, 4, 1, 8, 5, 2, 3],
+}
+GOLDEN_DRAWS = "57db546f8e72b84e9db38e9060ddf46df9a87b63fb315206c0cf2ef109d98d2a"
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("input") / "shards"
+    write_shards(directory, LENGTHS, num_shards=3, frames_per_record=6)
+    return Shards.open(str(directory), "train")
+
+
+def config(**changes):
+    return InputConfig(**{"batch_size": 4, "num_segments": 3, "image_size": SIZE, **changes})
+
+
+def frame_numbers(frames):
+    """Numbers of the frames shown: `jpeg` writes 10 times the number into green."""
+    return np.rint(frames[..., SIZE // 2, SIZE // 2, 1] / 10).astype(int)
+
+
+def assert_equal(found, expected):
+    assert set(found) == set(expected)
+    for name in expected:
+        np.testing.assert_array_equal(np.asarray(found[name]), expected[name], err_msg=name)
+        assert np.asarray(found[name]).dtype == expected[name].dtype
+
+
+def number_of(shards, position):
+    """`jpeg` counts videos as they were written, `shards` as they stand in the files."""
+    return int(shards.ids[position][1:])
+
+
+# One training batch.
+
+
+def test_a_training_batch_shows_what_it_says(shards):
+    batch = batches.training_batch(shards, config(), 0)
+    assert batch["frames"].shape == (4, 3, SIZE, SIZE, 3)
+    assert batch["frames"].dtype == np.uint8
+    assert batch["label"].dtype == np.int32
+    assert batch["video"].dtype == np.int64
+    np.testing.assert_array_equal(batch["label"], shards.labels[batch["video"]])
+    for video, shown in zip(batch["video"], batch["frames"]):
+        number, length = number_of(shards, video), shards.num_frames[video]
+        np.testing.assert_allclose(shown[..., 0], 20 * number, atol=2)
+        frames = frame_numbers(shown)
+        edges = [segment * length // 3 for segment in range(4)]
+        for segment, frame in enumerate(frames):
+            assert edges[segment] <= frame < max(edges[segment + 1], edges[segment] + 1)
+
+
+def test_an_epoch_is_a_permutation_without_its_tail(shards):
+    settings = config()
+    assert pipeline.steps_per_epoch(shards, 4) == 2
+    epochs = []
+    for epoch in range(6):
+        steps = [2 * epoch, 2 * epoch + 1]
+        seen = [batches.training_batch(shards, settings, step)["video"] for step in steps]
+        order = np.concatenate(seen).tolist()
+        assert len(set(order)) == 8
+        assert order == batches.epoch_order(11, 0, epoch)[:8].tolist()
+        epochs.append(order)
+    assert len({tuple(order) for order in epochs}) == 6
+    # Other videos are left out each time.
+    assert set().union(*epochs) == set(range(11))
+
+
+def test_the_order_is_the_same_on_every_stack_and_machine():
+    assert batches.epoch_order(10, 0, 0).tolist() == GOLDEN_ORDERS[0, 0]
+    assert batches.epoch_order(10, 0, 1).tolist() == GOLDEN_ORDERS[0, 1]
+    assert batches.epoch_order(10, 1, 0).tolist() == GOLDEN_ORDERS[1, 0]
+    assert sorted(batches.epoch_order(1000, 5, 7)) == list(range(1000))
+    with pytest.raises(ValueError, match="read-only"):
+        batches.epoch_order(10, 0, 0)[0] = 1
+
+
+def test_the_draws_depend_on_seed_epoch_and_position_alone(shards, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        batches, "_write_views", lambda shards, config, video, *draws: drawn.append((video, *draws))
+    )
+    batches.training_batch(shards, config(), 3)
+    alone = drawn[:]
+    drawn.clear()
+    for step in (0, 3):
+        batches.training_batch(shards, config(), step)
+    for (video, starts, boxes, flip, _), again in zip(alone, drawn[4:]):
+        assert (video, starts.tolist(), boxes, flip) == (again[0], again[1].tolist(), *again[2:4])
+    drawn.clear()
+    # Without flips: the same crops and snippets.
+    batches.training_batch(shards, config(flip=False), 3)
+    for (video, starts, boxes, _, _), again in zip(alone, drawn):
+        assert (video, starts.tolist(), boxes) == (again[0], again[1].tolist(), again[2])
+        assert again[3] is False
+    drawn.clear()
+    for step in range(60):
+        batches.training_batch(shards, config(), step)
+    assert 80 < sum(flip for _, _, _, flip, _ in drawn) < 160
+    assert len({(boxes[0], starts.tobytes()) for _, starts, boxes, _, _ in drawn}) > 100
+
+
+def test_other_seeds_give_other_batches(shards):
+    batch, other = (batches.training_batch(shards, config(seed=seed), 0) for seed in (0, 1))
+    assert (batch["frames"] != other["frames"]).any()
+
+
+def test_pixels_are_crop_resize_and_flip_of_the_frames(tmp_path):
+    # Textured frames, so that a crop in the wrong place shows.
+    image = np.random.default_rng(0).integers(0, 256, (HEIGHT // 4, WIDTH // 4, 3), np.uint8)
+    image = cv2.resize(image, (WIDTH, HEIGHT))
+    encoded = cv2.imencode(".jpg", image)[1].tobytes()
+    shards = _shards_of(tmp_path, [encoded] * 4)
+    decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    settings = config(batch_size=1, num_segments=2)
+    flips = set()
+    for step in range(12):
+        generator = batches._generator(0, step, 0, purpose=1)
+        box = augmentation.random_crop(HEIGHT, WIDTH, generator)
+        flip = bool(generator.integers(2))
+        flips.add(flip)
+        part = decoded[box.y : box.y + box.height, box.x : box.x + box.width]
+        expected = cv2.resize(np.ascontiguousarray(part), (SIZE, SIZE))
+        expected = expected[:, ::-1] if flip else expected
+        shown = batches.training_batch(shards, settings, step)["frames"][0]
+        # One decoder writes RGB at once, the other BGR.
+        assert np.abs(shown.astype(int) - expected).max() <= 1
+    assert flips == {False, True}
+
+
+def test_a_snippet_of_several_frames_lies_in_the_channels(shards):
+    settings = config(batch_size=11, new_length=5)
+    batch = batches.training_batch(shards, settings, 0)
+    assert batch["frames"].shape == (11, 3, SIZE, SIZE, 15)
+    for video, shown in zip(batch["video"], batch["frames"]):
+        length = shards.num_frames[video]
+        frames = frame_numbers(shown.reshape(3, SIZE, SIZE, 5, 3).transpose(0, 3, 1, 2, 4))
+        np.testing.assert_array_equal(
+            frames, sampling.snippet_frames(frames[:, 0], length, new_length=5)
+        )
+
+
+# One evaluation batch.
+
+
+def test_an_evaluation_batch_by_hand(shards):
+    batch = batches.evaluation_batch(shards, config(), 0, num_groups=2, num_crops=5)
+    assert batch["frames"].shape == (4, 10, 3, SIZE, SIZE, 3)
+    assert batch["video"].tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(batch["label"], shards.labels[:4])
+    for video, shown in enumerate(batch["frames"]):
+        frames = frame_numbers(shown).reshape(2, 5, 3)
+        expected = sampling.group_snippets(int(shards.num_frames[video]), 3, 2)
+        np.testing.assert_array_equal(frames, np.repeat(expected[:, None], 5, axis=1))
+
+
+def test_the_last_batch_is_filled_with_zeros(shards):
+    batch = batches.evaluation_batch(shards, config(), 2)
+    assert batch["video"].tolist() == [8, 9, 10, -1]
+    assert batch["label"].tolist() == [*shards.labels[8:].tolist(), 0]
+    assert not batch["frames"][3].any()
+    assert batch["frames"][:3].any(axis=(1, 2, 3, 4, 5)).all()
+
+
+def test_every_frame_is_read_and_decoded_once(shards, monkeypatch):
+    decoded = []
+    decode = batches._decode
+    monkeypatch.setattr(
+        batches, "_decode", lambda *arguments: decoded.append(arguments[1:3]) or decode(*arguments)
+    )
+    batches.evaluation_batch(shards, config(batch_size=11), 0, num_groups=4, num_crops=5)
+    assert len(decoded) == len(set(decoded))
+    # A video of one frame needs no more than that, for 60 places.
+    single = shards.num_frames.tolist().index(1)
+    assert [frame for video, frame in decoded if video == single] == [0]
+
+
+# As a dataset.
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 5, None])
+def test_training_batches_are_the_plain_ones(shards, num_threads):
+    dataset = pipeline.training_batches(shards, config(), 0, 5, num_threads)
+    assert dataset.element_spec == {
+        "frames": tf.TensorSpec((4, 3, SIZE, SIZE, 3), tf.uint8),
+        "label": tf.TensorSpec((4,), tf.int32),
+        "video": tf.TensorSpec((4,), tf.int64),
+    }
+    found = list(pipeline.checked(dataset, shards))
+    assert len(found) == 5
+    for step, batch in enumerate(found):
+        assert_equal(batch, batches.training_batch(shards, config(), step))
+
+
+@pytest.mark.parametrize("first_step", [1, 3, 1001])
+def test_a_run_can_go_on_at_any_step(shards, first_step):
+    dataset = pipeline.training_batches(shards, config(), first_step)
+    for step, batch in zip(range(first_step, first_step + 3), pipeline.checked(dataset, shards)):
+        assert_equal(batch, batches.training_batch(shards, config(), step))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 11, 16])
+def test_evaluation_shows_every_video_once(shards, batch_size):
+    settings = config(batch_size=batch_size)
+    dataset = pipeline.evaluation_batches(shards, settings, num_groups=2, num_threads=2)
+    assert dataset.element_spec["frames"].shape == (batch_size, 2, 3, SIZE, SIZE, 3)
+    # Twice: a dataset can be gone through again.
+    for _ in range(2):
+        found = list(pipeline.checked(dataset, shards))
+        seen = np.concatenate([batch["video"] for batch in found])
+        assert seen[:11].tolist() == list(range(11))
+        assert (seen[11:] == -1).all()
+        assert len(seen) == -(-11 // batch_size) * batch_size
+        for step, batch in enumerate(found):
+            assert_equal(batch, batches.evaluation_batch(shards, settings, step, 2))
+
+
+def test_a_batch_keeps_its_pixels_while_later_ones_are_made(shards):
+    iterator = pipeline.checked(pipeline.training_batches(shards, config()), shards)
+    first = next(iterator)
+    for _ in range(10):
+        next(iterator)
+    assert_equal(first, batches.training_batch(shards, config(), 0))
+
+
+def test_datasets_share_their_threads(shards):
+    for _ in range(4):
+        dataset = pipeline.training_batches(shards, config(), num_steps=2, num_threads=3)
+        assert len(list(pipeline.checked(dataset, shards))) == 2
+    names = [thread.name for thread in threading.enumerate()]
+    assert 1 <= sum(name.startswith("input-of-3_") for name in names) <= 3
+
+
+# What is refused.
+
+
+def _shards_of(tmp_path, jpegs, label=0, height=HEIGHT, width=WIDTH):
+    """One video of these frames, with another size in the index if asked."""
+    from tfrecords_tools import record
+
+    context = record.Context("v0", label, "name", 25.0, height, width, len(jpegs))
+    shard = record.write_shard(str(tmp_path), "train-00000-of-00001", [(context, jpegs)])
+    subsets = {"train": schema.Subset(1, len(jpegs), (shard,))}
+    schema.Manifest("folder", 0, "spatial", CLASSES, {}, subsets).save(str(tmp_path))
+    return Shards.open(str(tmp_path), "train")
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("kind", ["training", "evaluation"])
+def test_a_flipped_byte_reaches_the_caller_as_it_was_raised(tmp_path, kind, num_threads):
+    write_shards(tmp_path / "shards", [3] * 8, num_shards=1)
+    frames = np.load(tmp_path / "shards" / "train-00000-of-00001.frames.npy")
+    # Frame 1 of video 6.
+    path = tmp_path / "shards" / "train-00000-of-00001.tfrecord"
+    flip_byte(path, int(frames["offset"][19]) + 50)
+    shards = Shards.open(str(tmp_path / "shards"), "train")
+    if kind == "training":
+        dataset = pipeline.training_batches(shards, config(), num_threads=num_threads)
+    else:
+        dataset = pipeline.evaluation_batches(shards, config(), num_threads=num_threads)
+    message = r"^train-00000-of-00001: video 'v6', frame 1: checksum \w+, \w+ when it was written"
+    seen = []
+    with pytest.raises(DataError, match=message):
+        seen.extend(batch["video"] for batch in pipeline.checked(dataset, shards))
+    if kind == "evaluation":
+        assert np.concatenate(seen).tolist() == [0, 1, 2, 3]
+    # What was raised is not raised again for another reason.
+    assert shards.failure is None
+    flip_byte(path, int(frames["offset"][19]) + 50)
+    assert next(pipeline.checked(dataset, shards))["video"].shape == (4,)
+
+
+def test_a_shard_cut_while_it_is_read(tmp_path):
+    write_shards(tmp_path / "shards", [3] * 4, num_shards=1)
+    shards = Shards.open(str(tmp_path / "shards"), "train")
+    frames = np.load(tmp_path / "shards" / "train-00000-of-00001.frames.npy")
+    os.truncate(
+        tmp_path / "shards" / "train-00000-of-00001.tfrecord", int(frames["offset"][11]) + 1
+    )
+    dataset = pipeline.evaluation_batches(shards, config())
+    with pytest.raises(DataError, match=r"video 'v3', frame 2: 1 of \d+ bytes left"):
+        next(pipeline.checked(dataset, shards))
+
+
+def test_errors_that_are_not_the_inputs_stay_what_they_are(shards):
+    def refuse(batch):
+        tf.debugging.assert_less(batch["label"], -1, message="not ours")
+        return batch
+
+    dataset = pipeline.training_batches(shards, config(), num_steps=3).map(refuse)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not ours"):
+        next(pipeline.checked(dataset, shards))
+
+
+@pytest.mark.parametrize(
+    ("jpegs", "height", "message"),
+    [
+        ([jpeg(0, 0)] * 2, HEIGHT + 2, "40x48 pixels, the index says 42x48"),
+        ([b"no JPEG at all"] * 2, HEIGHT, "no image, the index says 40x48"),
+    ],
+)
+def test_frames_that_are_not_what_the_index_says(tmp_path, jpegs, height, message):
+    shards = _shards_of(tmp_path, jpegs, height=height)
+    with pytest.raises(DataError, match=f"train-00000-of-00001: video 'v0', frame 0: {message}"):
+        batches.training_batch(shards, config(batch_size=1), 0)
+
+
+def test_fewer_videos_than_a_batch(shards):
+    with pytest.raises(UsageError, match="batch_size=12, but subset 'train' has 11 videos"):
+        pipeline.training_batches(shards, config(batch_size=12))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch_size": 0},
+        {"num_segments": 0},
+        {"image_size": -1},
+        {"new_length": 0},
+        {"seed": -1},
+        {"crop_scales": ()},
+        {"crop_scales": (1.0, 1.5)},
+    ],
+)
+def test_numbers_out_of_range_are_refused(change):
+    with pytest.raises(UsageError, match=next(iter(change))):
+        config(**change)
+    assert dataclasses.replace(config(), seed=3).seed == 3
+
+
+# Two replicas.
+
+_REPLICAS = """
+    import sys
+
+    import numpy as np
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+    from rlstm_tf.data import batches, pipeline
+    from rlstm_tf.data.shards import Shards
+    from rlstm_tf.errors import DataError
+
+    shards = Shards.open(sys.argv[1], "train")
+    config = pipeline.InputConfig(batch_size=4, num_segments=3, image_size=32)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert strategy.num_replicas_in_sync == 2
+
+    def compare(dataset, expected):
+        count = 0
+        distributed = strategy.experimental_distribute_dataset(dataset)
+        for batch, plain in zip(pipeline.checked(distributed, shards), expected):
+            for name in plain:
+                parts = strategy.experimental_local_results(batch[name])
+                assert [part.shape for part in parts] == [(2, *plain[name].shape[1:])] * 2
+                np.testing.assert_array_equal(np.concatenate(parts), plain[name])
+            count += 1
+        return count
+
+    training = pipeline.training_batches(shards, config, first_step=1, num_steps=4)
+    plain = (batches.training_batch(shards, config, step) for step in range(1, 5))
+    assert compare(training, plain) == 4
+    plain = (batches.evaluation_batch(shards, config, step, 2) for step in range(3))
+    assert compare(pipeline.evaluation_batches(shards, config, 2), plain) == 3
+
+    broken = Shards.open(sys.argv[2], "train")
+    distributed = strategy.experimental_distribute_dataset(
+        pipeline.training_batches(broken, config)
+    )
+    try:
+        for batch in pipeline.checked(distributed, broken):
+            pass
+    except DataError as error:
+        print("refused", error)
+    # An endless dataset in the middle of its work must not change the exit status.
+    endless = pipeline.checked(pipeline.training_batches(shards, config), shards)
+    next(endless)
+    sys.exit(7)
+"""
+
+
+def test_two_replicas_share_the_same_batches(tmp_path):
+    for name in ("whole", "broken"):
+        write_shards(tmp_path / name, LENGTHS)
+    frames = np.load(tmp_path / "broken" / "train-00000-of-00002.frames.npy")
+    offset = int(frames["offset"][0]) + 50
+    flip_byte(tmp_path / "broken" / "train-00000-of-00002.tfrecord", offset)
+    # Devices can be divided only before TensorFlow starts: in a process of its own.
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(_REPLICAS), tmp_path / "whole", tmp_path / "broken"],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 7, result.stderr
+    assert "refused train-00000-of-00002: video 'v0', frame 0: checksum" in result.stdout
+
+
+def test_batches_do_not_depend_on_the_stack(shards):
+    """Which videos, crops and snippets; the pixels depend on the JPEG decoder's version."""
+    digest = hashlib.sha256()
+    for epoch in range(3):
+        digest.update(batches.epoch_order(1000, 42, epoch).tobytes())
+        for position in range(50):
+            generator = batches._generator(42, epoch, position, purpose=1)
+            box = augmentation.random_crop(256, 340, generator)
+            flip = generator.integers(2)
+            starts = sampling.random_snippets(100 + position, 8, generator)
+            digest.update(np.array([*box, flip, *starts], np.int64).tobytes())
+    assert digest.hexdigest() == GOLDEN_DRAWS
