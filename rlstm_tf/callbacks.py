@@ -34,7 +34,7 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Starts the epoch's bar."""
         videos = self.steps_per_epoch * self.batch_size
-        self.bar = bar(videos, f"epoch {epoch + 1}/{self.epochs}", "video", leave=False)
+        self.bar = bar(videos, f"epoch {epoch + 1}/{self.epochs}", "videos", leave=False)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Moves the bar."""

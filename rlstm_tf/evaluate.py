@@ -58,7 +58,7 @@ def main(values: absl_flags.FlagValues) -> None:
     groups, crops = PROTOCOLS[values.protocol]
     batches = pipeline.evaluation_batches(shards, pipeline.InputConfig(**arguments), groups, crops)
     videos = len(shards.labels)
-    with bar(videos, "evaluate", "video") as progress:
+    with bar(videos, "evaluate", "videos") as progress:
         logits = scorer.score(pipeline.checked(batches, shards), videos, progress.update)
     result: dict[str, Any] = {
         **metrics.summarize(shards.labels, logits),

@@ -9,6 +9,8 @@ from tqdm import tqdm
 
 # A bar that is drawn ten times a second would fill a log file.
 _SECONDS_BETWEEN_LINES = 30.0
+# tqdm's own, but for the rate, which it turns round where it is below one a second.
+_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 
 
 def bar(total: int, desc: str, unit: str, **options: Any) -> tqdm:
@@ -17,8 +19,9 @@ def bar(total: int, desc: str, unit: str, **options: Any) -> tqdm:
     Args:
         total: units of work.
         desc: what is going on.
-        unit: what is counted, in the singular.
+        unit: what is counted, in the plural.
         **options: of `tqdm`.
     """
     interval = 0.1 if sys.stderr.isatty() else _SECONDS_BETWEEN_LINES
-    return tqdm(total=total, desc=desc, unit=f" {unit}", mininterval=interval, **options)
+    options = {"bar_format": _FORMAT, "mininterval": interval, **options}
+    return tqdm(total=total, desc=desc, unit=f" {unit}", **options)

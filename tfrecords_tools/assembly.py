@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 
-from tqdm import tqdm
-
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
+from rlstm_tf.progress import bar
 from tfrecords_tools import pieces
 from tfrecords_tools.output import BUILD, write_whole, writing
 from tfrecords_tools.plan import Plan
@@ -39,7 +38,7 @@ def build(plan: Plan, output: str, workers: int) -> schema.Manifest:
     assembly = _Assembly(plan, output)
     total = sum(map(len, plan.shards.values()))
     tasks = list(assembly.tasks())
-    progress = tqdm(total=total, initial=total - len(tasks), unit=" videos", desc="build")
+    progress = bar(total, "build", "videos", initial=total - len(tasks))
     # Putting together is mostly hashing and writing, which run beside the loop that feeds workers.
     with progress, ThreadPoolExecutor(1) as putter:
         shards = {

@@ -74,6 +74,7 @@ def main(values: flags.FlagValues) -> int:
     _announce(dataset)
     with claimed(values.output, plan.identity) as manifest:
         if manifest is None:
+            cli.load_tensorflow()
             from tfrecords_tools.assembly import build
 
             manifest = build(plan, values.output, values.workers)

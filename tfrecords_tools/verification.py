@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from rlstm_tf.data import schema
 from rlstm_tf.data.files import File, open_file
+from rlstm_tf.progress import bar
 
 _BLOCK = 1 << 20
 
@@ -28,7 +29,7 @@ def problems(directory: str, manifest: schema.Manifest, decode: bool) -> list[st
     """
     shards = [shard for subset in manifest.subsets.values() for shard in subset.shards]
     frames = sum(shard.frames for shard in shards)
-    progress = tqdm(total=frames, unit=" frames", desc="verify")
+    progress = bar(frames, "verify", "frames")
     # Hashing, decoding and reading all leave Python's lock.
     with progress, ThreadPoolExecutor(os.cpu_count()) as threads:
         checks = [_Check(directory, shard, manifest.classes, progress) for shard in shards]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -102,7 +103,13 @@ def training_batch(shards: Shards, config: InputConfig, step: int, run: Run = in
     first = index * config.batch_size
     videos = epoch_order(len(shards), config.seed, epoch)[first : first + config.batch_size]
     frames = _aligned_empty((config.batch_size, *config.video_shape))
-    run(lambda row: _augment(shards, config, epoch, first + row, frames[row]), config.batch_size)
+
+    def work(row: int) -> None:
+        view = training_view(shards, config, epoch, first + row)
+        starts, boxes = view.starts[None], [view.box]
+        _write_views(shards, config, view.video, starts, boxes, view.flip, frames[row, None])
+
+    run(work, config.batch_size)
     return {"frames": frames, "label": shards.labels[videos], "video": videos}
 
 
@@ -156,10 +163,24 @@ def epoch_order(num_videos: int, seed: int, epoch: int) -> np.ndarray:
     return order
 
 
-def _augment(
-    shards: Shards, config: InputConfig, epoch: int, position: int, out: np.ndarray
-) -> None:
-    """Writes the training view at a position of an epoch: uint8 [T, S, S, C]."""
+class View(NamedTuple):
+    """What is drawn for a training video.
+
+    Attributes:
+        video: position in the shards.
+        box: crop of all its frames.
+        flip: whether they are mirrored.
+        starts: int64 [T], of the snippets.
+    """
+
+    video: int
+    box: Box
+    flip: bool
+    starts: np.ndarray
+
+
+def training_view(shards: Shards, config: InputConfig, epoch: int, position: int) -> View:
+    """What position 0 ... V - 1 of an epoch shows."""
     video = int(epoch_order(len(shards), config.seed, epoch)[position])
     generator = _generator(config.seed, epoch, position, purpose=1)
     size = int(shards.heights[video]), int(shards.widths[video])
@@ -169,7 +190,7 @@ def _augment(
     starts = sampling.random_snippets(
         int(shards.num_frames[video]), config.num_segments, generator, config.new_length
     )
-    _write_views(shards, config, video, starts[None], [box], flip, out[None])
+    return View(video, box, flip, starts)
 
 
 def _generator(seed: int, epoch: int, position: int, purpose: int) -> np.random.Generator:
