@@ -46,6 +46,8 @@ def multiply_adds(batch: int, T: int, N: int, C: int, units: int) -> int:
 
 def main(values: flags.FlagValues) -> None:
     """Measures and prints."""
+    cli.load_tensorflow()
+
     import keras
     import tensorflow as tf
 

@@ -10,6 +10,7 @@ import pytest
 
 from rlstm_tf import cli
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.progress import bar
 
 ROOT = Path(__file__).parent.parent
 ENTRY_POINTS = sorted(
@@ -92,3 +93,41 @@ def test_arguments_without_a_flag(capsys):
 def test_status_of_main():
     assert run(lambda values: None) == 0
     assert run(lambda values: 1) == 1
+
+
+def load_in_a_process(*path):
+    script = (
+        "import sys\n"
+        "from rlstm_tf import cli\n"
+        "cli.load_tensorflow()\n"
+        "print('ours', file=sys.stderr)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, path), str(ROOT)])},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_start_up_lines_do_not_drown_ours():
+    assert load_in_a_process().stderr == "ours\n"
+
+
+def test_start_up_lines_are_shown_when_loading_fails(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(
+        "import os; os.write(2, b'from C++'); raise ImportError('no such symbol')"
+    )
+    result = load_in_a_process(tmp_path)
+    assert result.returncode == 1
+    assert "from C++" in result.stderr
+    assert "no such symbol" in result.stderr
+
+
+def test_progress_shows_rate_and_time_left(capsys):
+    with bar(4, "build", "videos") as progress:
+        progress.update(4)
+    error = capsys.readouterr().err
+    assert "build: 100%" in error
+    assert "4/4" in error
+    assert "videos/s" in error
