@@ -7,7 +7,7 @@ from absl import flags as absl_flags
 
 from rlstm_tf import flags
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.layers import relational_lstm
+from rlstm_tf.layers import relational_lstm_cell
 from rlstm_tf.layers.batch_normalization import STATISTICS
 
 ROOT = Path(__file__).parent.parent
@@ -87,5 +87,5 @@ def test_no_drop_at_all():
 
 def test_choices_are_those_of_the_layers():
     """The flags repeat them, because importing the layers would load TensorFlow."""
-    assert flags.PAIRWISE == relational_lstm.PAIRWISE
+    assert flags.PAIRWISE == relational_lstm_cell.PAIRWISE
     assert flags.BATCH_NORM == STATISTICS

@@ -7,7 +7,7 @@ import reference
 import tensorflow as tf
 
 from rlstm_tf.layers import RelationalLSTM, RelationalLSTMCell
-from rlstm_tf.layers.relational_lstm import GATES, PAIRWISE
+from rlstm_tf.layers.relational_lstm_cell import GATES, PAIRWISE
 
 UNITS = 4
 
