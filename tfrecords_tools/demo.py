@@ -1,0 +1,139 @@
+"""Makes the embedded data set: 8 classes of two moving shapes, in UCF-101's own layout.
+
+    python -m tfrecords_tools.demo --output=data/demo
+
+Writes video files and split files, as UCF-101 has them:
+
+    videos/<Class>/v_<Class>_gNN_cNN.avi
+    ucfTrainTestlist/{classInd,trainlist01,testlist01}.txt
+
+The same flags give the same bytes, whatever the number of workers. Clips of one group share their
+background, and a group is either in the training list or in the test list. A directory that is
+complete is left as it is; one that holds anything else is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from absl import flags
+
+from rlstm_tf import cli
+from rlstm_tf.errors import DataError, UsageError
+
+VIDEOS = "videos"
+SPLITS = "ucfTrainTestlist"
+# Written last: a directory with this file is complete, and made with these settings.
+SETTINGS = "demo.json"
+_SETTINGS = ("videos_per_class", "size", "num_frames", "seed")
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines this entry point's flags."""
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_string("output", None, "Directory to make.", **own)
+    # Fewer than 5 would all be of one group, and there would be no test list.
+    flags.DEFINE_integer("videos_per_class", 375, "Clips of each class.", 5, 100_000, **own)
+    flags.DEFINE_integer("size", 64, "Width and height, pixels; even.", 32, 1024, **own)
+    flags.DEFINE_integer("num_frames", 16, "Frames of each clip.", 2, 10_000, **own)
+    flags.DEFINE_integer("seed", 0, "Another seed draws other clips.", 0, **own)
+    flags.DEFINE_integer("workers", os.cpu_count() or 1, "Processes that draw.", 1, **own)
+
+
+def main(values: flags.FlagValues) -> None:
+    """Draws the clips, unless they are there already."""
+    if not values.output:
+        raise UsageError("--output is required: the directory to make")
+    if values.size % 2:
+        raise UsageError(f"--size={values.size}: must be even, for video")
+    settings = {name: values[name].value for name in _SETTINGS}
+    output = os.path.abspath(values.output)
+    if _is_complete(output, settings):
+        print(f"{values.output} is complete already")
+        return
+    from tfrecords_tools import clips
+    from tfrecords_tools.output import writing
+
+    with writing(values.output), _new_directory(output) as partial:
+        listed = clips.plan(values.videos_per_class)
+        clips.write_lists(os.path.join(partial, SPLITS), listed)
+        clips.write_videos(
+            os.path.join(partial, VIDEOS),
+            listed,
+            values.num_frames,
+            values.size,
+            values.seed,
+            values.workers,
+        )
+        with open(os.path.join(partial, SETTINGS), "w", encoding="utf-8") as file:
+            json.dump(settings, file)
+    trained = sum(clip.is_training for clip in listed)
+    print(f"{values.output}: {trained} clips to train, {len(listed) - trained} to test")
+
+
+def _is_complete(output: str, settings: dict[str, Any]) -> bool:
+    """Whether the data set is there; refuses what is there and is something else.
+
+    Raises:
+        DataError: the directory holds another data set, or no data set of ours.
+    """
+    if not os.path.lexists(output) or (os.path.isdir(output) and not os.listdir(output)):
+        return False
+    try:
+        with open(os.path.join(output, SETTINGS), encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise DataError(f"{output} is there and is no demo data set: give another --output")
+    if found != settings:
+        differ = {name: value for name, value in settings.items() if found.get(name) != value}
+        asked = ", ".join(
+            f"{name} {found.get(name)}, not {value}" for name, value in differ.items()
+        )
+        raise DataError(f"{output} was made with {asked}: give another --output, or delete it")
+    return True
+
+
+@contextlib.contextmanager
+def _new_directory(output: str) -> Iterator[str]:
+    """A directory beside `output` that takes its name when the context ends well.
+
+    Raises:
+        DataError: another process is making the same one.
+    """
+    partial = f"{output}.partial"
+    os.makedirs(partial, exist_ok=True)
+    lock = os.path.join(partial, "lock")
+    with open(lock, "w") as file:
+        try:
+            # The kernel lets go of it when the process ends, however it ends.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DataError(f"{output} is being made by another process") from None
+        for left in set(os.listdir(partial)) - {os.path.basename(lock)}:
+            _remove(os.path.join(partial, left))
+        yield partial
+        os.remove(lock)
+        # rename would replace an empty directory on its own, but only on POSIX.
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(output)
+        os.rename(partial, output)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    else:
+        os.remove(path)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags))
