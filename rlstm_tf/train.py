@@ -8,6 +8,7 @@ into --run_dir.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -50,19 +51,20 @@ def main(values: absl_flags.FlagValues) -> None:
     strategy = make_strategy(values.strategy)
     trainer, schedule = _build(values, strategy, len(shards.classes), drops, steps)
     first_step, callbacks = _resume(values, run, trainer, steps)
-    batches = distribute(
-        strategy, pipeline.training_batches(shards, config, first_step), config.batch_size
-    )
-    trainer.fit(
-        pipeline.checked(batches, shards),
-        first_step=first_step,
-        steps_per_epoch=steps,
-        epochs=values.epochs,
-        batch_size=config.batch_size,
-        learning_rate=schedule,
-        validate=_validation(trainer, val, config) if val else None,
-        callbacks=callbacks,
-    )
+    dataset = pipeline.training_batches(shards, config, first_step)
+    batches = pipeline.checked(distribute(strategy, dataset, config.batch_size), shards)
+    # Closed here, not by the collector: it is endless, and works ahead in threads of its own.
+    with contextlib.closing(batches):
+        trainer.fit(
+            batches,
+            first_step=first_step,
+            steps_per_epoch=steps,
+            epochs=values.epochs,
+            batch_size=config.batch_size,
+            learning_rate=schedule,
+            validate=_validation(trainer, val, config) if val else None,
+            callbacks=callbacks,
+        )
 
 
 def _build(

@@ -9,7 +9,7 @@ HEIGHT, WIDTH = 256, 340
 
 
 def test_crop_sides_of_a_340x256_frame():
-    assert augmentation.crop_sides(HEIGHT, WIDTH) == [
+    assert list(augmentation.crop_sides(HEIGHT, WIDTH)) == [
         *[(256, 256), (224, 256)],
         *[(256, 224), (224, 224), (192, 224)],
         *[(224, 192), (192, 192), (168, 192)],
@@ -72,7 +72,7 @@ def test_random_crops_reach_every_size_and_place_evenly():
 
 
 def test_a_single_scale_gives_square_crops_only():
-    assert augmentation.crop_sides(HEIGHT, WIDTH, [0.875]) == [(224, 224)]
+    assert augmentation.crop_sides(HEIGHT, WIDTH, [0.875]) == ((224, 224),)
 
 
 def test_evaluation_crops():

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
 from pathlib import Path
 
 import cv2
@@ -25,7 +24,7 @@ GOLDEN_ORDERS = {
     (0, 1): [6, 2, 9, 3, 4, 0, 8, 5, 1, 7],
     (1, 0): [6, 0, 7, 9, 4, 1, 8, 5, 2, 3],
 }
-GOLDEN_DRAWS = "57db546f8e72b84e9db38e9060ddf46df9a87b63fb315206c0cf2ef109d98d2a"
+GOLDEN_DRAWS = "92052395d9fb5edaae884fb3c61f25480b85af3c7f073e1a5bc2ef4d78d57bd4"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +48,15 @@ def assert_equal(found, expected):
     for name in expected:
         np.testing.assert_array_equal(np.asarray(found[name]), expected[name], err_msg=name)
         assert np.asarray(found[name]).dtype == expected[name].dtype
+
+
+def evaluation_batch(shards, settings, step, num_groups=1, num_crops=1):
+    first = step * settings.batch_size
+    examples = [
+        batches.evaluation_example(shards, settings, position, num_groups, num_crops)
+        for position in range(first, first + settings.batch_size)
+    ]
+    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
 
 def number_of(shards, position):
@@ -100,29 +108,22 @@ def test_the_order_is_the_same_on_every_stack_and_machine():
         batches.epoch_order(10, 0, 0)[0] = 1
 
 
-def test_the_draws_depend_on_seed_epoch_and_position_alone(shards, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(
-        batches, "_write_views", lambda shards, config, video, *draws: drawn.append((video, *draws))
-    )
-    batches.training_batch(shards, config(), 3)
-    alone = drawn[:]
-    drawn.clear()
-    for step in (0, 3):
-        batches.training_batch(shards, config(), step)
-    for (video, starts, boxes, flip, _), again in zip(alone, drawn[4:]):
-        assert (video, starts.tolist(), boxes, flip) == (again[0], again[1].tolist(), *again[2:4])
-    drawn.clear()
-    # Without flips: the same crops and snippets.
-    batches.training_batch(shards, config(flip=False), 3)
-    for (video, starts, boxes, _, _), again in zip(alone, drawn):
-        assert (video, starts.tolist(), boxes) == (again[0], again[1].tolist(), again[2])
-        assert again[3] is False
-    drawn.clear()
-    for step in range(60):
-        batches.training_batch(shards, config(), step)
-    assert 80 < sum(flip for _, _, _, flip, _ in drawn) < 160
-    assert len({(boxes[0], starts.tobytes()) for _, starts, boxes, _, _ in drawn}) > 100
+def test_the_draws_depend_on_seed_epoch_and_position_alone(shards):
+    def drawn(position, epoch=5, **changes):
+        view = batches.training_view(shards, config(**changes), epoch, position)
+        return view.video, view.box, view.flip, view.starts.tolist()
+
+    alone = drawn(10)
+    everything = [drawn(position) for position in range(11)]
+    assert everything[10] == alone
+    assert [video for video, *_ in everything] == batches.epoch_order(11, 0, 5).tolist()
+    # The batch size is no part of it, and without flips it is the same crops and snippets.
+    assert drawn(10, batch_size=2) == alone
+    for position, (video, box, _, starts) in enumerate(everything):
+        assert drawn(position, flip=False) == (video, box, False, starts)
+    more = [drawn(position, epoch) for epoch in range(20) for position in range(11)]
+    assert 70 < sum(flip for _, _, flip, _ in more) < 150
+    assert len({(box, tuple(starts)) for _, box, _, starts in more}) > 180
 
 
 def test_other_seeds_give_other_batches(shards):
@@ -169,7 +170,7 @@ def test_a_snippet_of_several_frames_lies_in_the_channels(shards):
 
 
 def test_an_evaluation_batch_by_hand(shards):
-    batch = batches.evaluation_batch(shards, config(), 0, num_groups=2, num_crops=5)
+    batch = evaluation_batch(shards, config(), 0, num_groups=2, num_crops=5)
     assert batch["frames"].shape == (4, 10, 3, SIZE, SIZE, 3)
     assert batch["video"].tolist() == [0, 1, 2, 3]
     np.testing.assert_array_equal(batch["label"], shards.labels[:4])
@@ -180,7 +181,7 @@ def test_an_evaluation_batch_by_hand(shards):
 
 
 def test_the_last_batch_is_filled_with_zeros(shards):
-    batch = batches.evaluation_batch(shards, config(), 2)
+    batch = evaluation_batch(shards, config(), 2)
     assert batch["video"].tolist() == [8, 9, 10, -1]
     assert batch["label"].tolist() == [*shards.labels[8:].tolist(), 0]
     assert not batch["frames"][3].any()
@@ -191,9 +192,14 @@ def test_every_frame_is_read_and_decoded_once(shards, monkeypatch):
     decoded = []
     decode = batches._decode
     monkeypatch.setattr(
-        batches, "_decode", lambda *arguments: decoded.append(arguments[1:3]) or decode(*arguments)
+        batches,
+        "_decode",
+        lambda shards, video, frames, jpegs: (
+            decoded.extend((video, frame) for frame in frames)
+            or decode(shards, video, frames, jpegs)
+        ),
     )
-    batches.evaluation_batch(shards, config(batch_size=11), 0, num_groups=4, num_crops=5)
+    evaluation_batch(shards, config(batch_size=11), 0, num_groups=4, num_crops=5)
     assert len(decoded) == len(set(decoded))
     # A video of one frame needs no more than that, for 60 places.
     single = shards.num_frames.tolist().index(1)
@@ -237,23 +243,13 @@ def test_evaluation_shows_every_video_once(shards, batch_size):
         assert (seen[11:] == -1).all()
         assert len(seen) == -(-11 // batch_size) * batch_size
         for step, batch in enumerate(found):
-            assert_equal(batch, batches.evaluation_batch(shards, settings, step, 2))
+            assert_equal(batch, evaluation_batch(shards, settings, step, 2))
 
 
-def test_a_batch_keeps_its_pixels_while_later_ones_are_made(shards):
-    iterator = pipeline.checked(pipeline.training_batches(shards, config()), shards)
-    first = next(iterator)
-    for _ in range(10):
-        next(iterator)
-    assert_equal(first, batches.training_batch(shards, config(), 0))
-
-
-def test_datasets_share_their_threads(shards):
-    for _ in range(4):
-        dataset = pipeline.training_batches(shards, config(), num_steps=2, num_threads=3)
-        assert len(list(pipeline.checked(dataset, shards))) == 2
-    names = [thread.name for thread in threading.enumerate()]
-    assert 1 <= sum(name.startswith("input-of-3_") for name in names) <= 3
+def test_batches_keep_their_pixels_while_later_ones_are_made(shards):
+    kept = list(pipeline.checked(pipeline.training_batches(shards, config(), 0, 20), shards))
+    for step, batch in enumerate(kept):
+        assert_equal(batch, batches.training_batch(shards, config(), step))
 
 
 # What is refused.
@@ -288,6 +284,7 @@ def test_a_flipped_byte_reaches_the_caller_as_it_was_raised(tmp_path, kind, num_
     with pytest.raises(DataError, match=message):
         seen.extend(batch["video"] for batch in pipeline.checked(dataset, shards))
     if kind == "evaluation":
+        # All before, and nothing after.
         assert np.concatenate(seen).tolist() == [0, 1, 2, 3]
     # What was raised is not raised again for another reason.
     assert shards.failure is None
@@ -387,7 +384,12 @@ _REPLICAS = """
     training = pipeline.training_batches(shards, config, first_step=1, num_steps=4)
     plain = (batches.training_batch(shards, config, step) for step in range(1, 5))
     assert compare(training, plain) == 4
-    plain = (batches.evaluation_batch(shards, config, step, 2) for step in range(3))
+    examples = [batches.evaluation_example(shards, config, place, 2) for place in range(12)]
+    plain = [
+        {name: np.stack([example[name] for example in examples[first : first + 4]])
+         for name in examples[0]}
+        for first in (0, 4, 8)
+    ]
     assert compare(pipeline.evaluation_batches(shards, config, 2), plain) == 3
 
     broken = Shards.open(sys.argv[2], "train")

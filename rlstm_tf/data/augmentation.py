@@ -9,6 +9,7 @@ Source: Wang et al., "Temporal Segment Networks", ECCV 2016, section 3.2; arXiv 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -36,21 +37,27 @@ class Box(NamedTuple):
     height: int
 
 
-def crop_sides(height: int, width: int, scales: Sequence[float] = SCALES) -> list[tuple[int, int]]:
+def crop_sides(
+    height: int, width: int, scales: Sequence[float] = SCALES
+) -> tuple[tuple[int, int], ...]:
     """The (width, height) that a training crop may have, all equally likely.
 
     A side is the shorter side of the image times a scale, rounded down as TSN does: 256, 224, 192
     and 168 (not 169) for 256. Width and height come from neighbouring scales at most, so that
     the shape of things is not stretched by more than one step.
     """
-    base = min(height, width)
+    return _crop_sides(min(height, width), tuple(scales))
+
+
+@lru_cache(maxsize=64)
+def _crop_sides(base: int, scales: tuple[float, ...]) -> tuple[tuple[int, int], ...]:
     sides = [max(1, int(base * scale)) for scale in scales]
-    return [
+    return tuple(
         (across, down)
         for i, down in enumerate(sides)
         for j, across in enumerate(sides)
         if abs(i - j) <= 1
-    ]
+    )
 
 
 def crop_places(height: int, width: int, crop_height: int, crop_width: int) -> list[Box]:
@@ -58,8 +65,13 @@ def crop_places(height: int, width: int, crop_height: int, crop_width: int) -> l
 
     For 340x256 and a crop of 224x224 the x are 0, 29, 58, 87, 116 and the y 0, 8, 16, 24, 32.
     """
-    across, down = width - crop_width, height - crop_height
-    return [Box(i * across // 4, j * down // 4, crop_width, crop_height) for i, j in _PLACES]
+    return [_at(place, height, width, crop_height, crop_width) for place in _PLACES]
+
+
+def _at(place: tuple[int, int], height: int, width: int, crop_height: int, crop_width: int) -> Box:
+    across, down = place
+    x, y = across * (width - crop_width) // 4, down * (height - crop_height) // 4
+    return Box(x, y, crop_width, crop_height)
 
 
 def random_crop(
@@ -68,8 +80,8 @@ def random_crop(
     """Draws a training crop: first its size, then its place."""
     sides = crop_sides(height, width, scales)
     crop_width, crop_height = sides[rng.integers(len(sides))]
-    places = crop_places(height, width, crop_height, crop_width)
-    return places[rng.integers(len(places))]
+    place = _PLACES[rng.integers(len(_PLACES))]
+    return _at(place, height, width, crop_height, crop_width)
 
 
 def evaluation_crops(height: int, width: int, image_size: int, num_crops: int = 1) -> list[Box]:

@@ -8,10 +8,11 @@ itself, in any order, on any machine, and no buffer has to be filled or saved to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -21,9 +22,7 @@ from rlstm_tf.data.augmentation import Box
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError, UsageError
 
-Batch = dict[str, np.ndarray]
-# Calls work(0) ... work(count - 1) in any order, on any threads, and returns when all are done.
-Run = Callable[[Callable[[int], None], int], None]
+Batch = dict[str, Any]
 
 # TensorFlow takes over an array that begins at a multiple of this, and copies any other.
 _ALIGNMENT = 64
@@ -70,12 +69,6 @@ class InputConfig:
         return self.num_segments, side, side, 3 * self.new_length
 
 
-def in_turn(work: Callable[[int], None], count: int) -> None:
-    """The simplest `Run`: one after the other, on the caller's thread."""
-    for index in range(count):
-        work(index)
-
-
 def steps_per_epoch(shards: Shards, batch_size: int) -> int:
     """Whole batches in an epoch. The videos that fill none are left out, others every epoch.
 
@@ -89,7 +82,7 @@ def steps_per_epoch(shards: Shards, batch_size: int) -> int:
     return len(shards) // batch_size
 
 
-def training_batch(shards: Shards, config: InputConfig, step: int, run: Run = in_turn) -> Batch:
+def training_batch(shards: Shards, config: InputConfig, step: int) -> Batch:
     """The batch of a step, counted from the start of the run.
 
     Returns:
@@ -103,56 +96,51 @@ def training_batch(shards: Shards, config: InputConfig, step: int, run: Run = in
     first = index * config.batch_size
     videos = epoch_order(len(shards), config.seed, epoch)[first : first + config.batch_size]
     frames = _aligned_empty((config.batch_size, *config.video_shape))
-
-    def work(row: int) -> None:
+    for row in range(config.batch_size):
         view = training_view(shards, config, epoch, first + row)
         starts, boxes = view.starts[None], [view.box]
         _write_views(shards, config, view.video, starts, boxes, view.flip, frames[row, None])
-
-    run(work, config.batch_size)
     return {"frames": frames, "label": shards.labels[videos], "video": videos}
 
 
-def evaluation_batch(
+def evaluation_example(
     shards: Shards,
     config: InputConfig,
-    step: int,
+    position: int,
     num_groups: int = 1,
     num_crops: int = 1,
-    run: Run = in_turn,
 ) -> Batch:
-    """Batch number `step` of all videos in order, V = num_groups * num_crops views of each.
+    """One video of an evaluation, V = num_groups * num_crops views of it.
 
     View g * num_crops + k shows group g (`sampling.group_snippets`) through crop k
     (`augmentation.evaluation_crops`).
 
+    Args:
+        shards: where from.
+        config: see there.
+        position: of the video; from the number of videos on, what only fills a batch.
+        num_groups: G.
+        num_crops: K, 1 or 5.
+
     Returns:
-        `frames` uint8 [B, V, T, S, S, C], RGB, 0..255; `label` int32 [B]; `video` int64 [B],
-        positions in `shards`. What the videos do not fill of the last batch is zero, its video -1.
+        `frames` uint8 [V, T, S, S, C], RGB, 0..255; `label` int32 []; `video` int64 []. What only
+        fills has zeros, and -1 for its video.
 
     Raises:
         DataError: a frame is damaged; names it.
         ValueError: `num_crops` is not 1 or 5.
     """
-    videos = step * config.batch_size + np.arange(config.batch_size, dtype=np.int64)
-    videos[videos >= len(shards)] = -1
-    frames = _aligned_empty((config.batch_size, num_groups * num_crops, *config.video_shape))
-
-    def work(row: int) -> None:
-        video = int(videos[row])
-        if video < 0:
-            frames[row] = 0
-            return
-        size = int(shards.heights[video]), int(shards.widths[video])
-        starts = sampling.group_snippets(
-            int(shards.num_frames[video]), config.num_segments, num_groups, config.new_length
-        )
-        boxes = augmentation.evaluation_crops(*size, config.image_size, num_crops)
-        _write_views(shards, config, video, starts, boxes, False, frames[row])
-
-    run(work, config.batch_size)
-    labels = np.where(videos < 0, np.int32(0), shards.labels[videos])
-    return {"frames": frames, "label": labels, "video": videos}
+    frames = _aligned_empty((num_groups * num_crops, *config.video_shape))
+    if position >= len(shards):
+        frames[...] = 0
+        return {"frames": frames, "label": np.int32(0), "video": np.int64(-1)}
+    size = int(shards.heights[position]), int(shards.widths[position])
+    starts = sampling.group_snippets(
+        int(shards.num_frames[position]), config.num_segments, num_groups, config.new_length
+    )
+    boxes = augmentation.evaluation_crops(*size, config.image_size, num_crops)
+    _write_views(shards, config, position, starts, boxes, False, frames)
+    return {"frames": frames, "label": shards.labels[position], "video": np.int64(position)}
 
 
 @lru_cache(maxsize=4)
@@ -226,8 +214,8 @@ def _write_views(
         uses.setdefault(number, []).append(use)
     # In order, so that neighbours are read at once.
     distinct = sorted(uses)
-    for number, jpeg in zip(distinct, shards.read_frames(video, distinct)):
-        image = _decode(shards, video, number, jpeg)
+    jpegs = shards.read_frames(video, distinct)
+    for number, image in zip(distinct, _decode(shards, video, distinct, jpegs)):
         for use in uses[number]:
             snippet, part = divmod(use, length)
             group, segment = divmod(snippet, config.num_segments)
@@ -241,20 +229,23 @@ def _write_views(
                     )
 
 
-def _decode(shards: Shards, video: int, frame: int, jpeg: bytes) -> np.ndarray:
-    """uint8 [H, W, 3], RGB, of the size that the index says."""
-    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
-    expected = int(shards.heights[video]), int(shards.widths[video])
-    if image is None or image.shape[:2] != expected:
-        found = "no image" if image is None else f"{image.shape[0]}x{image.shape[1]} pixels"
-        raise DataError(
-            f"{shards.name_of(video, frame)}: {found}, the index says {expected[0]}x{expected[1]}"
-        )
-    return image
+def _decode(
+    shards: Shards, video: int, frames: Sequence[int], jpegs: Sequence[bytes]
+) -> Iterator[np.ndarray]:
+    """Each uint8 [H, W, 3], RGB, of the size that the index says."""
+    size = int(shards.heights[video]), int(shards.widths[video])
+    for frame, jpeg in zip(frames, jpegs):
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if image is None or image.shape[:2] != size:
+            found = "no image" if image is None else f"{image.shape[0]}x{image.shape[1]} pixels"
+            raise DataError(
+                f"{shards.name_of(video, frame)}: {found}, the index says {size[0]}x{size[1]}"
+            )
+        yield image
 
 
 def _aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    size = int(np.prod(shape))
+    size = math.prod(shape)
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     skip = -memory.ctypes.data % _ALIGNMENT
     return memory[skip : skip + size].reshape(shape)

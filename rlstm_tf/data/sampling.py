@@ -8,7 +8,7 @@ empty; a start is then taken twice, so that there are always T and they never go
 A video shorter than one snippet (num_frames < new_length) has the one start 0, and the frames that
 the snippet lacks repeat the last frame: see `snippet_frames`.
 
-All of it is integer arithmetic: the same numbers on every machine.
+Segments and groups are integer arithmetic: the same numbers on every machine.
 
 Source: Wang et al., "Temporal Segment Networks", ECCV 2016; arXiv 1811.07059, sections 3 and 4.
 """
@@ -51,8 +51,17 @@ def random_snippets(
     Raises:
         ValueError: a number is less than 1.
     """
-    edges = _segment_edges(num_starts(num_frames, new_length), num_segments)
-    return rng.integers(edges[:-1], np.maximum(edges[1:], edges[:-1] + 1))
+    starts = num_starts(num_frames, new_length)
+    if num_segments < 1:
+        raise ValueError(f"num_segments must be at least 1. Received: num_segments={num_segments}")
+    edges = [segment * starts // num_segments for segment in range(num_segments + 1)]
+    # Plain integers: for eight of them half the time of arrays. A draw is less than 1 by at least
+    # 2**-53, so that draw * size rounds to less than size.
+    draws = rng.random(num_segments).tolist()
+    return np.array(
+        [low + int(draw * (high - low)) for draw, low, high in zip(draws, edges, edges[1:])],
+        np.int64,
+    )
 
 
 def group_snippets(
@@ -100,10 +109,3 @@ def snippet_frames(starts: np.ndarray, num_frames: int, new_length: int = 1) -> 
     """
     frames = np.asarray(starts, np.int64)[..., None] + np.arange(new_length, dtype=np.int64)
     return np.minimum(frames, num_frames - 1)
-
-
-def _segment_edges(starts: int, num_segments: int) -> np.ndarray:
-    """First start of each segment, and the end of the last: int64 [T + 1]."""
-    if num_segments < 1:
-        raise ValueError(f"num_segments must be at least 1. Received: num_segments={num_segments}")
-    return np.arange(num_segments + 1, dtype=np.int64) * starts // num_segments

@@ -122,38 +122,23 @@ class Shards:
         first_row = int(self._first_row[video])
         rows = shard.frames[[first_row + frame for frame in frames]].tolist()
         jpegs: list[bytes] = []
-        while len(jpegs) < len(frames):
-            start = end = len(jpegs)
-            while end + 1 < len(frames) and frames[end + 1] == frames[end] + 1:
+        end = 0
+        while end < len(rows):
+            start, end = end, end + 1
+            while end < len(rows) and frames[end] == frames[end - 1] + 1:
                 end += 1
-            jpegs += self._read_run(shard, video, frames[start : end + 1], rows[start : end + 1])
-        return jpegs
-
-    def _read_run(
-        self, shard: _Shard, video: int, frames: Sequence[int], rows: list[tuple[int, int, int]]
-    ) -> list[bytes]:
-        begin = rows[0][0]
-        try:
-            data = shard.file.read(begin, rows[-1][0] + rows[-1][1] - begin)
-        except OSError as error:
-            raise DataError(
-                f"{self.name_of(video, frames[0])}: cannot be read: {error.strerror}"
-            ) from None
-        jpegs = []
-        for frame, (offset, size, checksum) in zip(frames, rows):
-            jpeg = data[offset - begin : offset - begin + size]
-            if len(jpeg) != size:
-                raise DataError(
-                    f"{self.name_of(video, frame)}: {len(jpeg)} of {size} bytes left, "
-                    "the shard was cut short"
-                )
-            found = zlib.crc32(jpeg)
-            if found != checksum:
-                raise DataError(
-                    f"{self.name_of(video, frame)}: checksum {found:08x}, "
-                    f"{checksum:08x} when it was written: the shard is damaged"
-                )
-            jpegs.append(jpeg)
+            begin = rows[start][0]
+            try:
+                data = shard.file.read(begin, rows[end - 1][0] + rows[end - 1][1] - begin)
+            except OSError as error:
+                name = self.name_of(video, frames[start])
+                raise DataError(f"{name}: cannot be read: {error.strerror}") from None
+            for offset, size, checksum in rows[start:end]:
+                jpeg = data[offset - begin : offset - begin + size]
+                if zlib.crc32(jpeg) != checksum or len(jpeg) != size:
+                    name = self.name_of(video, frames[len(jpegs)])
+                    raise DataError(f"{name}: {_what_is_wrong(jpeg, size, checksum)}")
+                jpegs.append(jpeg)
         return jpegs
 
     def _check_videos(self, directory: str) -> None:
@@ -236,6 +221,13 @@ def _check_index(shard: _Shard, records: np.ndarray, entry: schema.Shard) -> Non
         and (end[-1:] <= entry.bytes).all()
     ):
         raise DataError(f"{shard.name}: the index contradicts itself: build the shards again")
+
+
+def _what_is_wrong(jpeg: bytes, size: int, checksum: int) -> str:
+    if len(jpeg) != size:
+        return f"{len(jpeg)} of {size} bytes left, the shard was cut short"
+    found = zlib.crc32(jpeg)
+    return f"checksum {found:08x}, {checksum:08x} when it was written: the shard is damaged"
 
 
 def _joined(records: list[np.ndarray]) -> np.ndarray:

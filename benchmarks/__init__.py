@@ -1,0 +1,1 @@
+"""Speed beside that of peers and limits; run by hand: `python -m benchmarks.<name>`."""

@@ -1,0 +1,177 @@
+"""The input pipeline beside a bare OpenCV loop and beside PyAV, on one core.
+
+    python -m benchmarks.input [--videos=DIR]
+
+Eight frames of each video, cropped and resized to 224x224: by the pipeline, from shards; by a loop
+that does no more than decode and resize the same JPEGs, already in memory; by PyAV from the video
+files, which seeks where that saves decoding and else decodes on. The three take turns, and the best
+turn of each counts. A core's time is what the process used of it, so that what else runs on the
+machine does not enter; `elapsed` is by the clock. Targets: at least 0.9 of the OpenCV loop, at
+least 5 times PyAV.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+
+from rlstm_tf import cli
+from rlstm_tf.errors import DataError
+
+OF_OPENCV = 0.9
+FASTER_THAN_PYAV = 5.0
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Flags of this benchmark."""
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_string("videos", None, "One folder a class; made of texture if unset.", **own)
+    flags.DEFINE_integer("batch_size", 24, "Videos a batch; fewer if there are fewer.", 1, **own)
+    flags.DEFINE_integer("batches", 10, "Batches a turn.", 1, **own)
+    flags.DEFINE_integer("rounds", 5, "Turns of each.", 1, **own)
+
+
+def main(values: flags.FlagValues) -> None:
+    """Makes the shards, measures, prints."""
+    with tempfile.TemporaryDirectory() as directory:
+        videos = values.videos or _made_videos(os.path.join(directory, "videos"))
+        data = _build(videos, os.path.join(directory, "shards"))
+        # After the build, which may use all cores, and before TensorFlow starts its threads.
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        _measure(values, videos, data)
+
+
+def _made_videos(directory: str) -> str:
+    from benchmarks.clips import write_clips
+
+    write_clips(directory, num_clips=30, num_frames=100)
+    return directory
+
+
+def _build(videos: str, output: str) -> str:
+    command = [sys.executable, "-m", "tfrecords_tools.build", "--dataset=folder", "--test_share=0"]
+    command += [f"--videos={videos}", f"--output={output}", "--max_bad_videos=1000000"]
+    result = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+    if result.returncode:
+        raise DataError(f"no shards could be made of {videos}")
+    return output
+
+
+def _measure(values: flags.FlagValues, videos: str, data: str) -> None:
+    from rlstm_tf.data import batches, pipeline
+    from rlstm_tf.data.shards import Shards
+
+    shards = Shards.open(data, "train")
+    config = batches.InputConfig(min(values.batch_size, len(shards)))
+    per_epoch = batches.steps_per_epoch(shards, config.batch_size)
+    views = [
+        batches.training_view(shards, config, step // per_epoch, step % per_epoch * size + row)
+        for size in (config.batch_size,)
+        for step in range(values.batches)
+        for row in range(size)
+    ]
+    dataset = pipeline.training_batches(shards, config, 0, values.batches, num_threads=1)
+    jpegs = [shards.read_frames(view.video, sorted(set(view.starts.tolist()))) for view in views]
+    # PyAV is slow: one batch is enough.
+    few = views[: config.batch_size]
+    paths = [os.path.join(videos, shards.ids[view.video]) for view in few]
+    rates = _best(
+        {
+            "pipeline": (len(views), lambda: _exhaust(pipeline.checked(dataset, shards))),
+            "OpenCV loop": (len(views), lambda: _opencv(jpegs, views, config.image_size)),
+            "PyAV": (len(few), lambda: _pyav(paths, few, config.image_size)),
+        },
+        values.rounds,
+    )
+    size = sum(len(jpeg) for frames in jpegs for jpeg in frames) / sum(map(len, jpegs))
+    print(f"{len(shards)} videos, {sum(shards.num_frames)} frames; a JPEG has {size / 1024:.0f} KB")
+    print(f"{'':12} videos/s of a core   elapsed")
+    for name, (of_core, elapsed) in rates.items():
+        print(f"{name:12}{of_core:20.1f}{elapsed:10.1f}")
+    ours = rates["pipeline"][0]
+    _print_ratio("share of the OpenCV loop", ours / rates["OpenCV loop"][0], OF_OPENCV)
+    _print_ratio("times faster than PyAV", ours / rates["PyAV"][0], FASTER_THAN_PYAV)
+
+
+def _best(
+    runs: dict[str, tuple[int, Callable[[], None]]], rounds: int
+) -> dict[str, tuple[float, float]]:
+    """Videos a second, of process time and of elapsed time, after one turn to warm up."""
+    best = dict.fromkeys(runs, (0.0, 0.0))
+    for turn in range(rounds + 1):
+        for name, (count, run) in runs.items():
+            clocks = time.process_time(), time.perf_counter()
+            run()
+            of_core = count / (time.process_time() - clocks[0])
+            elapsed = count / (time.perf_counter() - clocks[1])
+            if turn:
+                best[name] = max(best[name][0], of_core), max(best[name][1], elapsed)
+    return best
+
+
+def _exhaust(batches: Any) -> None:
+    for _ in batches:
+        pass
+
+
+def _opencv(jpegs: list[list[bytes]], views: list[Any], image_size: int) -> None:
+    import cv2
+    import numpy as np
+
+    for frames, view in zip(jpegs, views):
+        x, y, width, height = view.box
+        for jpeg in frames:
+            image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+            cv2.resize(image[y : y + height, x : x + width], (image_size, image_size))
+
+
+def _pyav(paths: list[str], views: list[Any], image_size: int) -> None:
+    import cv2
+
+    for path, view in zip(paths, views):
+        # Boxes are of the shards' frames, which may be larger or smaller than the file's: the time
+        # is the same for the box that fits.
+        for image in _frames(path, sorted(set(view.starts.tolist()))):
+            width = min(view.box.width, image.shape[1])
+            height = min(view.box.height, image.shape[0])
+            cv2.resize(image[:height, :width], (image_size, image_size))
+
+
+def _frames(path: str, numbers: list[int]) -> Any:
+    """Yields frames of a file, RGB."""
+    import av
+
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        keys = [place for place, entry in enumerate(stream.index_entries) if entry.is_keyframe]
+        ticks = 1 / (stream.average_rate * stream.time_base)
+        start = stream.start_time or 0
+        decoded, frames = -1, container.decode(stream)
+        for number in numbers:
+            # A seek lands on the last key frame before: useless if that is passed already.
+            if any(decoded < key <= number for key in keys[1:]):
+                container.seek(int(start + number * ticks), stream=stream)
+                frames = container.decode(stream)
+            for frame in frames:
+                decoded = round((frame.pts - start) / ticks) if frame.pts is not None else number
+                if decoded >= number:
+                    yield frame.to_ndarray(format="rgb24")
+                    break
+
+
+def _print_ratio(name: str, value: float, target: float) -> None:
+    verdict = "met" if value >= target else "missed"
+    print(f"  {name:30}{value:5.2f}  (target {target:g}: {verdict})")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags))
