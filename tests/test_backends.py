@@ -15,6 +15,7 @@ from rlstm_tf.layers import BatchNormalization, NonLocalOperation, RelationalLST
 # Runs in a process of its own: a backend is chosen before Keras is imported.
 SCRIPT = """
 import sys
+import keras
 import numpy as np
 from rlstm_tf.layers import BatchNormalization, NonLocalOperation, RelationalLSTM
 
