@@ -199,10 +199,11 @@ def test_the_class_is_in_the_order_of_the_frames_alone():
     apart = red - blue
     distance = np.linalg.norm(apart, axis=-1)
     layout = np.concatenate([tracks, distance[..., None]], -1)
-    # Someone who sees perfectly where both shapes are in one frame. Chance is 0.125; that in the
-    # middle of a clip some distances are likelier than others gives the rest.
-    assert accuracy(layout[:, 0], labels) < 0.4
-    assert accuracy(layout[:, 4], labels) < 0.5
+    # Someone who sees perfectly where both shapes are in one frame. Chance is 0.125. The first and
+    # the last give most: an approach begins far apart, a recession ends so.
+    by_frame = [accuracy(layout[:, number], labels) for number in (0, 4, 7)]
+    assert max(by_frame) < 0.55
+    assert by_frame[1] < 0.4
     # The same, with what changes from frame to frame.
     closer = np.diff(distance, axis=1)
     turn = apart[:, :-1, 0] * apart[:, 1:, 1] - apart[:, :-1, 1] * apart[:, 1:, 0]
