@@ -20,7 +20,7 @@ from rlstm_tf.models.two_branch import two_branch
 
 # (backbone, image size) -> parameters of trunk, tail and the two-branch network for 101 classes.
 PARAMETERS = {
-    ("tiny_resnetv2", 64): (51_140, 10_848, 190_729),
+    ("tiny_resnetv2", 64): (25_524, 5_056, 92_761),
     ("mobilenet_v2", 96): (1_364_864, 893_120, 3_681_285),
     ("efficientnet_b0", 64): (2_912_371, 1_137_200, 5_835_768),
     ("vgg16", 64): (7_635_264, 7_079_424, 24_658_853),
