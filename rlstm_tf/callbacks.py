@@ -40,7 +40,9 @@ class Progress(keras.callbacks.Callback):
         """Moves the bar."""
         self.bar.update(self.batch_size)
         if logs:
-            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", accuracy=f"{logs['accuracy']:.3f}")
+            # Shown with the bar's next line, not each in one of its own.
+            values = {name: f"{logs[name]:.3f}" for name in ("loss", "accuracy")}
+            self.bar.set_postfix(values, refresh=False)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Prints the epoch's line."""
