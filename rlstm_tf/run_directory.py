@@ -77,12 +77,12 @@ class RunDirectory:
                 )
 
     def check_classes(self, classes: list[str], data: str) -> None:
-        """Records the class names at the first call; afterwards refuses others.
+        """Records the class names of a run that is claimed and new; refuses others of an old one.
 
         Raises:
             DataError: the shards have another class list than the run.
         """
-        if not self._classes.exists():
+        if self._lock is not None and not self._classes.exists():
             _write(self._classes, json.dumps(classes, ensure_ascii=False, indent=1))
         known = self.classes()
         if known != classes:

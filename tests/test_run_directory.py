@@ -68,6 +68,12 @@ def test_another_class_list(tmp_path):
         run.check_classes(["a", "<script>é", "c"], "shards")
 
 
+def test_reading_a_run_writes_nothing(tmp_path):
+    with pytest.raises(DataError, match="holds no run"):
+        RunDirectory(tmp_path).check_classes(["a"], "shards")
+    assert not list(tmp_path.iterdir())
+
+
 def test_not_a_run(tmp_path):
     with pytest.raises(DataError, match="holds no run"):
         RunDirectory(tmp_path).classes()
