@@ -1,0 +1,58 @@
+"""Optical flow as 8-bit levels: how a field is stored, and what mirroring it means.
+
+A field holds for each pixel how far it moves to the next frame: x to the right, y down, in pixels.
+Both are clipped to [-BOUND, BOUND] and stored as whole levels 1 ... 255, `ZERO` = no motion, with x
+over y in one grey image [2H, W]: one JPEG to decode a field instead of two.
+
+TSN spreads the same range over 0 ... 255, where no level is zero and mirroring is off by one level;
+with a level for zero, both are exact, and a pixel of motion is 6.35 levels instead of 6.375.
+
+Source: Wang et al., "Temporal Segment Networks", ECCV 2016, section 3.2; arXiv 1811.07059, sec. 4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+BOUND = 20.0
+ZERO = 128
+_LEVELS_PER_PIXEL = 127 / BOUND
+
+
+def quantise(field: np.ndarray) -> np.ndarray:
+    """Levels of a field, x over y.
+
+    Args:
+        field: float [H, W, 2], x and y in pixels a frame.
+
+    Returns:
+        uint8 [2H, W], 1 ... 255.
+
+    Raises:
+        ValueError: the field is not finite.
+    """
+    if not np.isfinite(field).all():
+        raise ValueError("a flow field must be finite")
+    levels = np.rint(np.clip(field, -BOUND, BOUND) * _LEVELS_PER_PIXEL) + ZERO
+    return np.concatenate([levels[..., 0], levels[..., 1]]).astype(np.uint8)
+
+
+def dequantise(levels: np.ndarray) -> np.ndarray:
+    """The field that levels stand for; the inverse of `quantise` to half a level, 0.08 pixels.
+
+    Args:
+        levels: uint8 [2H, W].
+
+    Returns:
+        float32 [H, W, 2], pixels a frame.
+    """
+    x, y = np.split(levels.astype(np.float32) - ZERO, 2)
+    return np.stack([x, y], axis=-1) / np.float32(_LEVELS_PER_PIXEL)
+
+
+def negated(levels: np.ndarray) -> np.ndarray:
+    """Levels of the opposite motion: uint8 of any shape.
+
+    Level 0, which only JPEG's rounding can give, counts as 1.
+    """
+    return np.where(levels == 0, 255, 2 * ZERO - levels.astype(np.int16)).astype(np.uint8)
