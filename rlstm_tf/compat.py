@@ -77,6 +77,25 @@ def replica_mean(values: list[Any]) -> list[Any]:
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
+def loss_scaling(optimizer: Any) -> Any:
+    """An optimizer that keeps small float16 gradients from vanishing, its slots not yet made."""
+    return keras.mixed_precision.LossScaleOptimizer(optimizer)
+
+
+def scaled(optimizer: Any, value: Any) -> Any:
+    """A loss, or what is added to its gradients, times the optimizer's loss scale if it has one."""
+    if KERAS_3:
+        return optimizer.scale_loss(value)
+    return optimizer.get_scaled_loss(value) if hasattr(optimizer, "get_scaled_loss") else value
+
+
+def apply_scaled(optimizer: Any, gradients: list[Any], variables: list[Any]) -> None:
+    """Applies gradients of a loss that went through `scaled`."""
+    if not KERAS_3 and hasattr(optimizer, "get_unscaled_gradients"):
+        gradients = optimizer.get_unscaled_gradients(gradients)
+    optimizer.apply_gradients(zip(gradients, variables))
+
+
 def fused_batch_normalization(
     inputs: Any, gamma: Any, beta: Any, mean: Any, variance: Any, epsilon: float
 ) -> tuple[Any, Any, Any] | None:

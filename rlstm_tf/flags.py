@@ -24,6 +24,10 @@ BACKBONES = (
 )
 PAIRWISE = ("embedded_gaussian", "dot_product", "concatenation")
 BATCH_NORM = ("population", "batch", "frozen")
+STREAMS = ("spatial", "temporal")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# Flow fields of a snippet, in the paper.
+FLOW_LENGTH = 10
 
 
 def define_model(values: flags.FlagValues) -> None:
@@ -61,6 +65,7 @@ def model_arguments(values: flags.FlagValues) -> dict[str, Any]:
     arguments = {name: values[name].value for name in (*names, "pairwise", "attention_scale")}
     arguments["statistics"] = values.batch_norm
     arguments["momentum"] = values.batch_norm_momentum
+    arguments["channels"] = 3 if values.stream == "spatial" else 2 * new_length(values)
     return arguments
 
 
@@ -68,6 +73,14 @@ def define_input(values: flags.FlagValues) -> None:
     """The frames."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("data", None, "Directory of shards, by tfrecords_tools.build.", **own)
+    flags.DEFINE_enum("stream", "spatial", STREAMS, "RGB images, or optical flow.", **own)
+    flags.DEFINE_integer(
+        "new_length",
+        None,
+        f"Flow fields a snippet, temporal stream only; {FLOW_LENGTH} if unset.",
+        lower_bound=1,
+        **own,
+    )
     flags.DEFINE_integer("batch_size", 24, "Videos a step, on all devices.", lower_bound=1, **own)
     flags.DEFINE_list(
         "crop_scales", ["1", "0.875", "0.75", "0.66"], "Crop sides, of the short side.", **own
@@ -82,12 +95,29 @@ def input_arguments(values: flags.FlagValues) -> dict[str, Any]:
     """Arguments of `rlstm_tf.data.pipeline.InputConfig`.
 
     Raises:
-        UsageError: a crop scale that is no number in (0, 1].
+        UsageError: a crop scale that is no number in (0, 1], or --new_length without flow.
     """
     names = ("num_segments", "image_size", "batch_size", "flip", "seed")
     arguments = {name: values[name].value for name in names}
-    arguments["crop_scales"] = _numbers("crop_scales", values.crop_scales, float, 1e-6, 1.0)
+    arguments["crop_scales"] = numbers("crop_scales", values.crop_scales, float, 1e-6, 1.0)
+    arguments["stream"], arguments["new_length"] = values.stream, new_length(values)
     return arguments
+
+
+def new_length(values: flags.FlagValues) -> int:
+    """Stored images of a snippet: one, or the flow fields.
+
+    Raises:
+        UsageError: --new_length is given for the spatial stream.
+    """
+    if values.stream == "temporal":
+        return values.new_length or FLOW_LENGTH
+    if values.new_length is not None:
+        raise UsageError(
+            f"--new_length={values.new_length} goes with --stream=temporal: "
+            "a snippet of the spatial stream is one image"
+        )
+    return 1
 
 
 def define_training(values: flags.FlagValues) -> None:
@@ -96,6 +126,9 @@ def define_training(values: flags.FlagValues) -> None:
     define_input(values)
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("run_dir", None, "Directory of the run.", **own)
+    flags.DEFINE_string(
+        "init_from", None, "Directory of a trained run to start from: spatial, or TSN.", **own
+    )
     flags.DEFINE_boolean("resume", False, "Continue the run in run_dir if there is one.", **own)
     flags.DEFINE_enum(
         "strategy", "auto", ("auto", "none", "mirrored"), "Devices: several GPUs, or one.", **own
@@ -106,6 +139,11 @@ def define_training(values: flags.FlagValues) -> None:
     flags.DEFINE_float("momentum", 0.9, "Of SGD.", 0.0, 1.0, **own)
     flags.DEFINE_float("weight_decay", 5e-4, "L2 on the kernels.", lower_bound=0.0, **own)
     flags.DEFINE_string("val_subset", "val", "Scored after each epoch: val, test or none.", **own)
+    flags.DEFINE_integer(
+        "accumulate", 1, "Parts of a batch, one after the other, to save memory.", lower_bound=1, **own
+    )
+    flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras policy of the network.", **own)
+    flags.DEFINE_boolean("jit", False, "Compile the step with XLA; one device.", **own)
     flags.DEFINE_integer("keep_checkpoints", 3, "Newest ones kept.", lower_bound=1, **own)
 
 
@@ -115,7 +153,7 @@ def drop_epochs(values: flags.FlagValues) -> tuple[int, ...]:
     Raises:
         UsageError: one is no whole number, or they do not rise.
     """
-    epochs = _numbers("drop_epochs", values.drop_epochs, int, 1, None)
+    epochs = numbers("drop_epochs", values.drop_epochs, int, 1, None)
     if list(epochs) != sorted(set(epochs)):
         raise UsageError(f"--drop_epochs={','.join(values.drop_epochs)}: must rise")
     return epochs
@@ -155,13 +193,19 @@ def read_run(path: Path) -> flags.FlagValues:
     return values
 
 
-def _numbers(name: str, texts: list[str], kind: type, low: float, high: float | None) -> tuple:
+def numbers(name: str, texts: list[str], kind: type, low: float, high: float | None) -> tuple:
+    """A list of numbers, each from `low` to `high` (None = without end).
+
+    Raises:
+        UsageError: one is no number of that kind, or out of range.
+    """
     try:
-        numbers = tuple(kind(text) for text in texts)
+        found = tuple(kind(text) for text in texts)
     except ValueError:
-        numbers = ()
-    bad = [number for number in numbers if number < low or (high is not None and number > high)]
-    if bad or len(numbers) != len(texts):
-        allowed = f"{low:g} or more" if high is None else f"above 0, at most {high:g}"
+        found = ()
+    # Written so that NaN is refused too.
+    good = [value for value in found if value >= low and (high is None or value <= high)]
+    if len(good) != len(texts):
+        allowed = f"{low:g} or more" if high is None else f"from {low:g} to {high:g}"
         raise UsageError(f"--{name}={','.join(texts)}: {kind.__name__}s, {allowed}, with commas")
-    return numbers
+    return found

@@ -6,20 +6,29 @@ import warnings
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score
 
 
 def summarize(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    """Metrics of single-label scores.
+    """Metrics of scores before softmax; the first is the one that counts.
 
     Args:
-        labels: `[V]`, whole numbers.
+        labels: `[V]`, whole numbers; or `[V, classes]`, True for each label of a video.
         logits: `[V, classes]`.
 
     Returns:
-        `loss` (mean cross-entropy, nats), `accuracy` (share of videos), `mean_class_accuracy`
-        (mean over the classes that have a video) and `videos`.
+        One label a video: `accuracy` (share of videos), `mean_class_accuracy` (mean over the
+        classes that have a video), `loss` (mean cross-entropy, nats) and `videos`. Any number of
+        labels: `map` (see `average_precisions`), `classes` that it is the mean over, and `videos`.
     """
+    if labels.ndim == 2:
+        precisions = average_precisions(labels, logits)
+        counted = precisions[~np.isnan(precisions)]
+        return {
+            "map": float(counted.mean()) if len(counted) else float("nan"),
+            "classes": len(counted),
+            "videos": len(labels),
+        }
     predicted = logits.argmax(axis=1)
     log_p = log_softmax(logits.astype(np.float64), axis=1)
     with warnings.catch_warnings():
@@ -27,8 +36,34 @@ def summarize(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
         warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
         mean_class_accuracy = balanced_accuracy_score(labels, predicted)
     return {
-        "loss": float(-log_p[np.arange(len(labels)), labels].mean()),
         "accuracy": float(accuracy_score(labels, predicted)),
         "mean_class_accuracy": float(mean_class_accuracy),
+        "loss": float(-log_p[np.arange(len(labels)), labels].mean()),
         "videos": len(labels),
     }
+
+
+def average_precisions(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Average precision of every class, as the official measure of Charades has it.
+
+    The videos are ranked by their score of the class; the precision at each video that has the
+    label is averaged. A video without any label takes part with scores of minus infinity: it comes
+    after every video that has one, where it changes no precision that is averaged, and so it is
+    left out. Videos of equal score share a rank (the official program ranks them in the order of
+    its input).
+
+    Args:
+        labels: `[V, classes]`, True for each label of a video.
+        logits: `[V, classes]`.
+
+    Returns:
+        float64 `[classes]`; NaN where no video has the class.
+    """
+    labelled = labels.any(axis=1)
+    present = labels.any(axis=0)
+    precisions = np.full(labels.shape[1], np.nan)
+    if present.any():
+        precisions[present] = average_precision_score(
+            labels[labelled][:, present], logits[labelled][:, present], average=None
+        )
+    return precisions

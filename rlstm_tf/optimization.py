@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rlstm_tf import compat
+
 
 class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that is divided by 10 after each of some epochs.
@@ -42,15 +44,21 @@ class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def sgd(learning_rate: Any, momentum: float, variables: list[Any]) -> keras.optimizers.Optimizer:
+def sgd(
+    learning_rate: Any, momentum: float, variables: list[Any], scale_loss: bool = False
+) -> keras.optimizers.Optimizer:
     """SGD with momentum, its slots made.
 
     Args:
         learning_rate: a number or a schedule.
         momentum: 0.9 in the paper.
         variables: what it will train.
+        scale_loss: for float16, whose small gradients would vanish; steps whose scaled gradients
+            overflow are left out, and the scale halved.
     """
     optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
+    if scale_loss:
+        optimizer = compat.loss_scaling(optimizer)
     optimizer.build(variables)
     return optimizer
 

@@ -16,13 +16,17 @@ class Scorer:
     """Runs a model on every video of a set, on the devices of a strategy.
 
     Args:
-        model: frames `[B, T, S, S, 3]` -> logits, made in the strategy's scope.
+        model: frames `[B, T, S, S, C]` -> logits, made in the strategy's scope.
         strategy: of `rlstm_tf.devices.make_strategy`.
+        reduction: `mean` or `max` of the scores of a video's views.
     """
 
-    def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy) -> None:
+    def __init__(
+        self, model: keras.Model, strategy: tf.distribute.Strategy, reduction: str = "mean"
+    ) -> None:
         self.model = model
         self.strategy = strategy
+        self._reduce = {"mean": tf.reduce_mean, "max": tf.reduce_max}[reduction]
         self._step = tf.function(self._distributed_step)
 
     def score(
@@ -31,10 +35,10 @@ class Scorer:
         num_videos: int,
         progress: Callable[[int], Any] = lambda count: None,
     ) -> np.ndarray:
-        """Scores of every video, averaged over its views before softmax.
+        """Scores of every video before softmax, one from all its views.
 
         Args:
-            batches: `frames` uint8 `[B, views, T, S, S, 3]`, `video` int64 `[B]`, the video's
+            batches: `frames` uint8 `[B, views, T, S, S, C]`, `video` int64 `[B]`, the video's
                 position in the set or -1 where a row only fills the batch.
             num_videos: how many there must be.
             progress: called with the number of videos of each batch.
@@ -70,4 +74,4 @@ class Scorer:
             fn_output_signature=tf.float32,
             parallel_iterations=1,
         )
-        return tf.reduce_mean(logits, axis=0)
+        return self._reduce(logits, axis=0)

@@ -14,7 +14,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rlstm_tf.errors import DataError
+from rlstm_tf import compat
+from rlstm_tf.accumulation import Accumulator
+from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.optimization import decayed
 
 Batch = dict[str, Any]
@@ -35,6 +37,12 @@ class Trainer:
         optimizer: made there too, its slots built.
         strategy: of `rlstm_tf.devices.make_strategy`.
         weight_decay: L2 on the kernels: adds weight_decay * kernel to a kernel's gradient.
+        accumulate: micro-batches that a batch is divided into, one after the other, to save memory;
+            see `rlstm_tf.accumulation`.
+        jit: compile the step with XLA.
+
+    Raises:
+        UsageError: `jit` with several replicas, whose sums XLA cannot make.
     """
 
     def __init__(
@@ -43,48 +51,96 @@ class Trainer:
         optimizer: keras.optimizers.Optimizer,
         strategy: tf.distribute.Strategy,
         weight_decay: float = 0.0,
+        accumulate: int = 1,
+        jit: bool = False,
     ) -> None:
+        if jit and strategy.num_replicas_in_sync > 1:
+            raise UsageError(f"--jit takes one device, not {strategy.num_replicas_in_sync}")
         self.model = model
         self.optimizer = optimizer
         self.strategy = strategy
         self.weight_decay = weight_decay
-        self._train_step = tf.function(self._distributed_train_step)
+        self.accumulate = accumulate
+        if accumulate > 1:
+            with strategy.scope():
+                self._accumulator = Accumulator(model)
+        self._whole_step = self._compiled(self._replica_step, jit)
+        self._part_step = self._compiled(self._replica_part, jit)
+        self._last_step = self._compiled(self._replica_end, jit)
+
+    def _compiled(self, function: Callable[..., Any], jit: bool) -> Callable[..., Any]:
+        """A function of a replica as one that the strategy runs, its results summed."""
+        inner = tf.function(function, jit_compile=True) if jit else function
+
+        def distributed(*args: Any) -> Any:
+            values = self.strategy.run(inner, args=args)
+            total = tf.distribute.ReduceOp.SUM
+            return [self.strategy.reduce(total, value, axis=None) for value in values]
+
+        return tf.function(distributed)
 
     def train_step(self, batch: Batch) -> tuple[Any, Any]:
         """One optimizer step on a global batch.
 
         Args:
-            batch: `frames` uint8 `[B, T, S, S, 3]` and `label` int32 `[B]`, distributed.
+            batch: `frames` uint8 `[B, T, S, S, C]` and `label` int32 `[B]`, distributed.
 
         Returns:
             Mean cross-entropy and number of right answers, as tensors not yet waited for.
         """
-        return self._train_step(batch)
-
-    def _distributed_train_step(self, batch: Batch) -> tuple[Any, Any]:
-        values = self.strategy.run(self._replica_train_step, args=(batch,))
-        total = tf.distribute.ReduceOp.SUM
-        loss, correct = (self.strategy.reduce(total, value, axis=None) for value in values)
+        inputs = {name: batch[name] for name in ("frames", "label")}
+        if self.accumulate == 1:
+            loss, correct = self._whole_step(inputs)
+            return loss, correct
+        loss, correct = self._part_step(inputs, tf.constant(0))
+        for part in range(1, self.accumulate):
+            part_loss, part_correct = self._part_step(inputs, tf.constant(part))
+            loss, correct = loss + part_loss, correct + part_correct
+        self._last_step()
         return loss, correct
 
-    def _replica_train_step(self, batch: Batch) -> tuple[Any, Any]:
-        variables = self.model.trainable_variables
-        replicas = self.strategy.num_replicas_in_sync
-        labels = batch["label"]
+    def _replica_step(self, batch: Batch) -> tuple[Any, Any]:
+        loss, correct, gradients = self._gradients(batch["frames"], batch["label"])
+        self._apply(gradients)
+        return loss, correct
+
+    def _replica_part(self, batch: Batch, part: Any) -> tuple[Any, Any]:
+        frames, labels = (
+            tf.reshape(x, [self.accumulate, -1, *x.shape[1:]])[part]
+            for x in (batch["frames"], batch["label"])
+        )
+        before = self._accumulator.begin()
+        loss, correct, gradients = self._gradients(frames, labels)
+        self._accumulator.add(gradients, before)
+        return loss, correct
+
+    def _replica_end(self) -> tuple[Any, ...]:
+        self._apply(self._accumulator.end(self.accumulate))
+        return ()
+
+    def _gradients(self, frames: Any, labels: Any) -> tuple[Any, Any, list[Any]]:
+        """Share in the batch's mean loss, right answers, and the share's gradients, scaled."""
+        shares = self.strategy.num_replicas_in_sync * self.accumulate
         with tf.GradientTape() as tape:
-            logits = self.model(batch["frames"], training=True)
+            logits = self.model(frames, training=True)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses) / replicas
-        gradients = tape.gradient(loss, variables)
+            loss = tf.reduce_mean(losses) / shares
+            scaled_loss = compat.scaled(self.optimizer, loss)
+        gradients = tape.gradient(scaled_loss, self.model.trainable_variables)
+        predicted = tf.argmax(logits, axis=-1, output_type=labels.dtype)
+        return loss, tf.reduce_sum(tf.cast(predicted == labels, tf.int32)), gradients
+
+    def _apply(self, gradients: list[Any]) -> None:
+        variables = self.model.trainable_variables
         # The optimizer sums over replicas, the decay must count once.
-        decay = self.weight_decay / replicas
+        decay = self.weight_decay / self.strategy.num_replicas_in_sync
         gradients = [
-            gradient + decay * tf.convert_to_tensor(variable) if decayed(variable) else gradient
+            gradient + compat.scaled(self.optimizer, decay * tf.convert_to_tensor(variable))
+            if decayed(variable)
+            else gradient
             for gradient, variable in zip(gradients, variables)
         ]
-        self.optimizer.apply_gradients(zip(gradients, variables))
-        predicted = tf.argmax(logits, axis=-1, output_type=labels.dtype)
-        return loss, tf.reduce_sum(tf.cast(predicted == labels, tf.int32))
+        compat.apply_scaled(self.optimizer, gradients, variables)
 
     def fit(
         self,

@@ -1,7 +1,7 @@
 """Crops and flips: the multi-scale corner crop of Temporal Segment Networks, and its test crops.
 
-Boxes are worked out by functions of numbers alone, and cut out by `crop_and_resize`. Images are
-uint8 [H, W, C], any number of channels.
+Boxes are worked out by functions of numbers alone, and cut out by `crop_and_resize` (images) and
+`crop_flow` (optical flow).
 
 Source: Wang et al., "Temporal Segment Networks", ECCV 2016, section 3.2; arXiv 1811.07059, sec. 4.
 """
@@ -15,8 +15,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from rlstm_tf.data import flow
+
 SCALES = (1.0, 0.875, 0.75, 0.66)
 NUM_CROPS = (1, 5)
+
+_NEGATED = flow.negated(np.arange(256, dtype=np.uint8))
 
 # TSN's 13 places for a crop, (across, down) in quarters of the room that the crop leaves: corners,
 # centre, middles of the edges, and the points halfway between the centre and each corner.
@@ -127,3 +131,32 @@ def crop_and_resize(
     if flip:
         cv2.flip(target, 1, dst=target)
     return out
+
+
+def crop_flow(
+    fields: Sequence[np.ndarray], box: Box, image_size: int, flip: bool, out: np.ndarray
+) -> None:
+    """Cuts a box out of a snippet of flow fields and resizes it (bilinear) to a square.
+
+    The vectors keep their length: they are pixels of the stored frames, as in TSN.
+
+    Args:
+        fields: L of them, uint8 [2H, W], levels of x over those of y (`flow.quantise`).
+        box: inside a field.
+        image_size: side S of the result, pixels.
+        flip: mirror left and right, and so negate x.
+        out: uint8 [S, S, 2L], contiguous, to write x_1, y_1, x_2, y_2 ... into.
+    """
+    planes = []
+    for field in fields:
+        height = field.shape[0] // 2
+        for top in (0, height):
+            y = top + box.y
+            part = field[y : y + box.height, box.x : box.x + box.width]
+            plane = cv2.resize(part, (image_size, image_size), interpolation=cv2.INTER_LINEAR)
+            if flip:
+                plane = cv2.flip(plane, 1)
+                if top == 0:
+                    plane = cv2.LUT(plane, _NEGATED)
+            planes.append(plane)
+    cv2.merge(planes, out)

@@ -26,10 +26,12 @@ import tensorflow as tf
 from rlstm_tf.data.batches import (
     Batch,
     InputConfig,
+    check_stream,
     evaluation_example,
     steps_per_epoch,
     training_batch,
 )
+from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.shards import Shards
 
 __all__ = [
@@ -59,14 +61,16 @@ def training_batches(
             core. Changes no batch.
 
     Returns:
-        `frames` uint8 [B, T, S, S, C], RGB, 0..255; `label` int32 [B]; `video` int64 [B]: positions
-        in `shards`. Iterate it through `checked`.
+        `frames` uint8 [B, T, S, S, C]: RGB 0..255, or levels of flow; `label` int32 [B]; `video`
+        int64 [B]: positions in `shards`. Iterate it through `checked`.
 
     Raises:
-        UsageError: there are fewer videos than one batch takes.
+        DataError: the shards are of the other stream.
+        UsageError: there are fewer samples than one batch takes.
     """
     # Here, not in the first call, where no one would catch it.
     steps_per_epoch(shards, config.batch_size)
+    check_stream(shards, config)
     steps = tf.data.Dataset.counter(first_step)
     if num_steps is not None:
         steps = steps.take(num_steps)
@@ -75,7 +79,7 @@ def training_batches(
         steps,
         lambda step: training_batch(shards, config, step),
         shards,
-        (shape, shape[:1]),
+        {"frames": (tf.uint8, shape), "label": (tf.int32, shape[:1]), "video": (tf.int64, shape[:1])},
         num_threads,
     ).prefetch(1)
 
@@ -83,30 +87,35 @@ def training_batches(
 def evaluation_batches(
     shards: Shards,
     config: InputConfig,
-    num_groups: int = 1,
-    num_crops: int = 1,
+    protocol: Protocol = CENTER,
     num_threads: int | None = None,
 ) -> tf.data.Dataset:
-    """Every video once, V = num_groups * num_crops views of each; `batches.evaluation_example`.
+    """Every video once, V views of each; see `batches.evaluation_example`.
 
     Args:
         shards: a subset.
         config: see there; what concerns training is not used.
-        num_groups: 1 for the middle of each segment, 4 in the paper's test.
-        num_crops: 1 for the centre, 5 for the corners too.
+        protocol: which views; one, the middle of each segment, if not given.
         num_threads: videos that are in the making at once; None = one for every core.
 
     Returns:
-        `frames` uint8 [B, V, T, S, S, C], RGB, 0..255; `label` int32 [B]; `video` int64 [B]:
+        `frames` uint8 [B, V, T, S, S, C]: RGB 0..255, or levels of flow; `video` int64 [B]:
         positions in `shards`, -1 in the rows of zeros that fill the last batch. Iterate it through
         `checked`.
+
+    Raises:
+        DataError: the shards are of the other stream.
     """
+    check_stream(shards, config)
     size = config.batch_size
     dataset = _made(
         tf.data.Dataset.range(-(-len(shards) // size) * size),
-        lambda position: evaluation_example(shards, config, position, num_groups, num_crops),
+        lambda position: evaluation_example(shards, config, position, protocol),
         shards,
-        ((num_groups * num_crops, *config.video_shape), ()),
+        {
+            "frames": (tf.uint8, (protocol.num_views, *config.video_shape)),
+            "video": (tf.int64, ()),
+        },
         num_threads,
     )
     return dataset.batch(size, drop_remainder=True).prefetch(1)
@@ -179,31 +188,27 @@ def _made(
     positions: tf.data.Dataset,
     make: Callable[[int], Batch],
     shards: Shards,
-    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    signature: dict[str, tuple[tf.DType, tuple[int, ...]]],
     num_threads: int | None,
 ) -> tf.data.Dataset:
-    """A dataset of make(position), in order.
-
-    `shapes` are those of the frames, and of labels and videos.
-    """
+    """A dataset of make(position), in order; `signature` has the type and shape of each entry."""
     # Its own threads would only take turns with the calls.
     cv2.setNumThreads(0)
+    types = [dtype for dtype, _ in signature.values()]
 
-    def call(position: Any) -> tuple[Any, Any, Any]:
+    def call(position: Any) -> list[Any]:
         try:
             made = make(int(position))
+            return [made[name] for name in signature]
         except Exception as error:
             shards.failure = shards.failure or error
             raise
-        return made["frames"], made["label"], made["video"]
 
     def tensors(position: tf.Tensor) -> dict[str, tf.Tensor]:
-        types = (tf.uint8, tf.int32, tf.int64)
-        frames, label, video = tf.numpy_function(call, [position], types, stateful=False)
+        values = tf.numpy_function(call, [position], types, stateful=False)
         return {
-            "frames": tf.ensure_shape(frames, shapes[0]),
-            "label": tf.ensure_shape(label, shapes[1]),
-            "video": tf.ensure_shape(video, shapes[1]),
+            name: tf.ensure_shape(value, shape)
+            for value, (name, (_, shape)) in zip(values, signature.items())
         }
 
     num_threads = num_threads or _num_cores()

@@ -96,6 +96,39 @@ def group_snippets(
     return (2 * (segment * num_groups + group) + 1) * starts // (2 * num_groups * num_segments)
 
 
+def clip_snippets(
+    num_frames: int, num_segments: int, num_clips: int, clip_length: int, new_length: int = 1
+) -> np.ndarray:
+    """Testing long videos: K clips at equal spacing, one snippet from the middle of each segment.
+
+    Of a video of n frames clip k begins at frame floor(k * (n - L) / (K - 1)): the first clip with
+    the video, the last ends with it. A video of up to L frames is K times the same clip. The paper
+    tests Charades with 10 clips of 256 frames.
+
+    Args:
+        num_frames: n, frames in the video.
+        num_segments: T, of each clip.
+        num_clips: K.
+        clip_length: L, frames in a clip.
+        new_length: consecutive frames of a snippet.
+
+    Returns:
+        int64 [K, T], each row rising or level.
+
+    Raises:
+        ValueError: a number is less than 1.
+    """
+    if num_clips < 1 or clip_length < 1:
+        raise ValueError(
+            "num_clips and clip_length must be at least 1. "
+            f"Received: num_clips={num_clips}, clip_length={clip_length}"
+        )
+    length = min(num_frames, clip_length)
+    clip = np.arange(num_clips, dtype=np.int64)[:, None]
+    first = clip * (num_frames - length) // max(num_clips - 1, 1)
+    return first + group_snippets(length, num_segments, 1, new_length)
+
+
 def snippet_frames(starts: np.ndarray, num_frames: int, new_length: int = 1) -> np.ndarray:
     """Frame numbers of snippets; frames past the end of the video repeat its last one.
 

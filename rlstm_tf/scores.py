@@ -1,0 +1,122 @@
+"""Scores of a set of videos on disk: what `evaluate` and `fuse` write, `fuse` and `report` read.
+
+A directory holds `scores.npz` (ids, labels, logits before softmax, class names) and `metrics.json`
+(what the scores are worth, and what they are of).
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlstm_tf.errors import DataError
+
+SCORES = "scores.npz"
+METRICS = "metrics.json"
+# What scores are of, as metrics.json says it.
+FACTS = ("dataset", "split", "subset", "stream", "model", "num_segments", "cut", "backbone")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of V videos.
+
+    Attributes:
+        ids: of the videos, each once.
+        labels: int32 `[V]`; or bool `[V, classes]` where a video may have several.
+        logits: float32 `[V, classes]`, before softmax.
+        classes: class names.
+    """
+
+    ids: list[str]
+    labels: np.ndarray
+    logits: np.ndarray
+    classes: list[str]
+
+
+def save(directory: Path, scores: Scores, facts: dict[str, Any]) -> None:
+    """Writes both files beside their places and renames them, the metrics last.
+
+    Args:
+        directory: made if it is not there.
+        scores: see there.
+        facts: for `metrics.json`.
+
+    Raises:
+        DataError: they cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        # Metrics of other scores must not stand beside these, however this ends.
+        (directory / METRICS).unlink(missing_ok=True)
+        partial = directory / (SCORES + ".partial")
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                ids=np.array(scores.ids, np.str_),
+                labels=scores.labels,
+                logits=scores.logits,
+                classes=np.array(scores.classes, np.str_),
+            )
+        partial.replace(directory / SCORES)
+        partial = directory / (METRICS + ".partial")
+        partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        partial.replace(directory / METRICS)
+    except OSError as error:
+        raise DataError(f"{directory} cannot be written: {error.strerror}") from error
+
+
+def load(path: Path) -> tuple[Scores, dict[str, Any]]:
+    """Reads scores and what they are of.
+
+    Args:
+        path: of the directory, or of the `scores.npz` in it.
+
+    Raises:
+        DataError: a file is missing, damaged, or does not agree with itself.
+    """
+    directory = path.parent if path.name == SCORES else path
+    return _scores(directory / SCORES), _facts(directory / METRICS)
+
+
+def _scores(path: Path) -> Scores:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            ids, labels, logits, classes = (
+                file[name] for name in ("ids", "labels", "logits", "classes")
+            )
+    except FileNotFoundError:
+        raise DataError(f"there are no scores: {path} is missing") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is damaged or holds no scores: {error}") from None
+    kinds = ids.dtype.kind, classes.dtype.kind, logits.dtype.kind, labels.dtype.kind
+    shape = len(ids), len(classes)
+    fits = kinds in (("U", "U", "f", "i"), ("U", "U", "f", "b")) and logits.shape == shape
+    fits = fits and labels.shape == (shape if labels.dtype.kind == "b" else shape[:1])
+    if not fits or not len(ids):
+        raise DataError(f"{path} does not hold scores of videos: build it again with evaluate")
+    if not np.isfinite(logits).all():
+        raise DataError(f"{path} holds scores that are no numbers")
+    if labels.ndim == 1 and not (0 <= labels.min() and labels.max() < len(classes)):
+        raise DataError(f"{path} holds labels that are none of its {len(classes)} classes")
+    names = ids.tolist()
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path} holds video {twice!r} twice")
+    return Scores(names, labels, logits, classes.tolist())
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is missing or damaged: {error}") from None
+    missing = [name for name in FACTS if not isinstance(facts, dict) or name not in facts]
+    if missing:
+        raise DataError(f"{path} does not say {', '.join(missing)}: write it again with evaluate")
+    return facts
