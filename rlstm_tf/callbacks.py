@@ -129,13 +129,13 @@ class TensorBoard(keras.callbacks.Callback):
 
 
 class Saving(keras.callbacks.Callback):
-    """A checkpoint after every epoch, and the best one by validation accuracy.
+    """A checkpoint after every epoch, and the best one by validation accuracy or mAP.
 
     Args:
         checkpoints: where they go.
         optimizer: saved along with the model.
         steps_per_epoch: steps in an epoch.
-        best: best validation accuracy of the run so far, None if there is none.
+        best: best validation score of the run so far, None if there is none.
     """
 
     def __init__(
@@ -153,10 +153,11 @@ class Saving(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Saves."""
-        accuracy = (logs or {}).get("val_accuracy")
-        better = accuracy is not None and (self.best is None or accuracy > self.best)
+        logs = logs or {}
+        score = logs.get("val_accuracy", logs.get("val_map"))
+        better = score is not None and (self.best is None or score > self.best)
         if better:
-            self.best = accuracy
+            self.best = score
         variables = variables_of(self.model, self.optimizer)
         state = {name: variable.numpy() for name, variable in variables.items()}
         info = {"epoch": epoch + 1, "best": self.best}

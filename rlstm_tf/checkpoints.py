@@ -147,6 +147,17 @@ class Checkpoints:
             raise DataError(f"checkpoint {path} is damaged: its sha256 is another")
         return state, info
 
+    def require_newest(self) -> tuple[State, dict[str, Any], Path]:
+        """The newest checkpoint that is whole.
+
+        Raises:
+            DataError: there is none.
+        """
+        newest = self.load_newest()
+        if newest is None:
+            raise DataError(f"{self.directory.parent} holds no checkpoint yet")
+        return newest
+
     def load_newest(self) -> tuple[State, dict[str, Any], Path] | None:
         """The newest checkpoint that is whole; None if there is none at all.
 

@@ -7,7 +7,6 @@ Writes metrics.json and scores.npz (ids, labels, logits before softmax) into --o
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ from absl import flags as absl_flags
 
 from rlstm_tf import cli, flags
 
-# Groups of snippets and crops of each frame: one view, or the paper's twenty.
-PROTOCOLS = {"center": (1, 1), "paper": (4, 5)}
+PROTOCOLS = ("center", "paper")
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
@@ -28,7 +26,11 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_string("data", None, "Directory of shards; the run's if unset.", **own)
     absl_flags.DEFINE_enum("checkpoint", "newest", ("newest", "best"), "Which one.", **own)
     absl_flags.DEFINE_enum(
-        "protocol", "center", tuple(PROTOCOLS), "One view a video, or 4 groups x 5 crops.", **own
+        "protocol",
+        "center",
+        PROTOCOLS,
+        "One view a video, or the paper's: 4 groups x 5 crops; Charades: 10 clips, maximum.",
+        **own,
     )
     absl_flags.DEFINE_integer(
         "batch_size", None, "Videos; the run's if unset.", lower_bound=1, **own
@@ -42,47 +44,46 @@ def main(values: absl_flags.FlagValues) -> None:
     run_dir = Path(values.run_dir)
     settings = flags.read_run(run_dir / "flags.cfg")
     settings.batch_size = values.batch_size or settings.batch_size
+    settings.data = values.data or settings.data
     arguments = flags.input_arguments(settings)
     cli.load_tensorflow()
 
-    from rlstm_tf import metrics
+    from rlstm_tf import metrics, scores
     from rlstm_tf.data import pipeline
+    from rlstm_tf.data.protocols import protocol
     from rlstm_tf.data.shards import Shards
     from rlstm_tf.progress import bar
     from rlstm_tf.run_directory import RunDirectory
 
-    data = values.data or settings.data
-    shards = Shards.open(data, values.split)
-    RunDirectory(run_dir).check_classes(shards.classes, data)
-    scorer, path = _load(run_dir, values.checkpoint, settings, len(shards.classes))
-    groups, crops = PROTOCOLS[values.protocol]
-    batches = pipeline.evaluation_batches(shards, pipeline.InputConfig(**arguments), groups, crops)
-    videos = len(shards.labels)
-    with bar(videos, "evaluate", "videos") as progress:
-        logits = scorer.score(pipeline.checked(batches, shards), videos, progress.update)
-    result: dict[str, Any] = {
-        **metrics.summarize(shards.labels, logits),
-        "split": values.split,
-        "protocol": values.protocol,
-        "checkpoint": str(path),
-        "data": data,
-    }
+    shards = Shards.open(settings.data, values.split)
+    RunDirectory(run_dir).check_classes(shards.classes, settings.data)
+    views = protocol(values.protocol, shards.manifest.multi_label)
+    batches = pipeline.evaluation_batches(shards, pipeline.InputConfig(**arguments), views)
+    scorer, path = _load(run_dir, values.checkpoint, settings, len(shards.classes), views.reduction)
+    with bar(len(shards), "evaluate", "videos") as progress:
+        logits = scorer.score(pipeline.checked(batches, shards), len(shards), progress.update)
+    result = metrics.summarize(shards.labels, logits)
+    facts = {**_facts(settings, shards), "protocol": views.name, "views": views.num_views}
+    origin = {"run": str(run_dir), "checkpoint": str(path), "data": settings.data}
     output = Path(values.output or run_dir / "evaluation" / values.split)
-    _write(
-        output, result, ids=shards.ids, labels=shards.labels, logits=logits, classes=shards.classes
+    found = scores.Scores(shards.ids, shards.labels, logits, shards.classes)
+    scores.save(output, found, {**result, **facts, **origin})
+    shown = ", ".join(
+        f"{name.replace('_', ' ')} {value:.4f}"
+        for name, value in result.items()
+        if isinstance(value, float)
     )
-    print(
-        f"accuracy {result['accuracy']:.4f}, mean class accuracy "
-        f"{result['mean_class_accuracy']:.4f}, {result['videos']} videos: {output / 'metrics.json'}"
-    )
+    print(f"{shown}, {result['videos']} videos: {output / scores.METRICS}")
 
 
-def _load(run_dir: Path, which: str, settings: Any, num_classes: int) -> tuple[Any, Path]:
+def _load(
+    run_dir: Path, which: str, settings: Any, num_classes: int, reduction: str
+) -> tuple[Any, Path]:
     """The trained network, and the checkpoint that it came from."""
+    import keras
     import tensorflow as tf
 
     from rlstm_tf.checkpoints import Checkpoints, restore, variables_of
-    from rlstm_tf.errors import DataError
     from rlstm_tf.models import build_model
     from rlstm_tf.scoring import Scorer
 
@@ -90,33 +91,29 @@ def _load(run_dir: Path, which: str, settings: Any, num_classes: int) -> tuple[A
     if which == "best":
         (state, _), path = checkpoints.load(checkpoints.best), checkpoints.best
     else:
-        newest = checkpoints.load_newest()
-        if newest is None:
-            raise DataError(f"{run_dir} holds no checkpoint yet")
-        state, _, path = newest
+        state, _, path = checkpoints.require_newest()
+    keras.mixed_precision.set_global_policy(settings.precision)
     settings.weights = "none"  # those of the checkpoint replace them
     model = build_model(num_classes, **flags.model_arguments(settings))
     restore(variables_of(model), state, path)
-    return Scorer(model, tf.distribute.get_strategy()), path
+    return Scorer(model, tf.distribute.get_strategy(), reduction), path
 
 
-def _write(output: Path, result: dict[str, Any], **scores: Any) -> None:
-    """Writes both files beside their places and renames them, the metrics last."""
-    import numpy as np
+def _facts(settings: Any, shards: Any) -> dict[str, Any]:
+    """What the scores are of: `rlstm_tf.scores.FACTS`."""
+    from rlstm_tf.models.backbone import APPLICATIONS
 
-    from rlstm_tf.errors import DataError
-
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        partial = output / "scores.partial"
-        with partial.open("wb") as file:
-            np.savez(file, **scores)
-        partial.replace(output / "scores.npz")
-        partial = output / "metrics.partial"
-        partial.write_text(json.dumps(result, indent=1) + "\n")
-        partial.replace(output / "metrics.json")
-    except OSError as error:
-        raise DataError(f"{output} cannot be written: {error.strerror}") from error
+    manifest = shards.manifest
+    return {
+        "dataset": manifest.dataset,
+        "split": manifest.split,
+        "subset": shards.subset,
+        "stream": manifest.stream,
+        "model": settings.model,
+        "num_segments": settings.num_segments,
+        "cut": settings.cut or APPLICATIONS[settings.backbone].cut,
+        "backbone": settings.backbone,
+    }
 
 
 if __name__ == "__main__":

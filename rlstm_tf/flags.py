@@ -147,6 +147,19 @@ def define_training(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("keep_checkpoints", 3, "Newest ones kept.", lower_bound=1, **own)
 
 
+def check_batch(values: flags.FlagValues, replicas: int) -> None:
+    """Refuses a batch that cannot be divided evenly.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if values.batch_size % (values.accumulate * replicas):
+        raise UsageError(
+            f"--batch_size={values.batch_size} is no multiple of --accumulate={values.accumulate} "
+            f"x {replicas} replicas"
+        )
+
+
 def drop_epochs(values: flags.FlagValues) -> tuple[int, ...]:
     """Epochs after which the learning rate falls.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from absl import flags as absl_flags
@@ -39,18 +40,22 @@ def main(values: absl_flags.FlagValues) -> None:
 
     config = pipeline.InputConfig(**arguments)
     shards = Shards.open(values.data, "train")
+    pipeline.check_stream(shards, config)
     val = None if values.val_subset == "none" else Shards.open(values.data, values.val_subset)
     steps = pipeline.steps_per_epoch(shards, config.batch_size)
     run = RunDirectory(values.run_dir)
     run.claim(flags.serialize(values, ("flagfile", "resume")), values.resume, _CHANGEABLE)
     run.check_classes(shards.classes, values.data)
-    print(f"{len(shards.labels)} videos, {len(shards.classes)} classes, {steps} steps an epoch")
+    counts = f"{len(shards)} videos, {len(shards.samples)} samples, {len(shards.classes)} classes"
+    print(f"{counts}, {steps} steps an epoch")
     print(f"TensorBoard: tensorboard --logdir {run.tensorboard}", flush=True)
 
     keras.utils.set_random_seed(values.seed)
+    keras.mixed_precision.set_global_policy(values.precision)
     strategy = make_strategy(values.strategy)
+    flags.check_batch(values, strategy.num_replicas_in_sync)
     trainer, schedule = _build(values, strategy, len(shards.classes), drops, steps)
-    first_step, callbacks = _resume(values, run, trainer, steps)
+    first_step, callbacks = _start(values, run, trainer, steps)
     dataset = pipeline.training_batches(shards, config, first_step)
     batches = pipeline.checked(distribute(strategy, dataset, config.batch_size), shards)
     # Closed here, not by the collector: it is endless, and works ahead in threads of its own.
@@ -79,15 +84,30 @@ def _build(
     from rlstm_tf.models import build_model
     from rlstm_tf.training import Trainer
 
+    arguments = flags.model_arguments(values)
+    if values.init_from:
+        arguments["weights"] = "none"  # those of the other run replace them
     schedule = optimization.StepSchedule(values.learning_rate, drops, steps)
     with strategy.scope():
-        model = build_model(num_classes, **flags.model_arguments(values))
-        optimizer = optimization.sgd(schedule, values.momentum, model.trainable_variables)
-    return Trainer(model, optimizer, strategy, values.weight_decay), schedule
+        model = build_model(num_classes, **arguments)
+        optimizer = optimization.sgd(
+            schedule,
+            values.momentum,
+            model.trainable_variables,
+            scale_loss=values.precision == "mixed_float16",
+        )
+    trainer = Trainer(
+        model, optimizer, strategy, values.weight_decay, values.accumulate, values.jit
+    )
+    return trainer, schedule
 
 
-def _resume(values: absl_flags.FlagValues, run: Any, trainer: Any, steps: int) -> tuple[int, list]:
-    """Restores the newest checkpoint if there is one; returns its step and the run's callbacks."""
+def _start(values: absl_flags.FlagValues, run: Any, trainer: Any, steps: int) -> tuple[int, list]:
+    """Restores the run's newest checkpoint, or takes over the weights of --init_from.
+
+    Returns:
+        The first step, and the run's callbacks.
+    """
     from rlstm_tf import callbacks
     from rlstm_tf.checkpoints import Checkpoints, restore, variables_of
 
@@ -99,12 +119,26 @@ def _resume(values: absl_flags.FlagValues, run: Any, trainer: Any, steps: int) -
         restore(variables_of(trainer.model, trainer.optimizer), state, path)
         step, best = info["step"], info["best"]
         print(f"resumed from {path}", flush=True)
+    elif values.init_from:
+        _transfer(values, trainer.model)
     return step, [
         callbacks.Progress(values.epochs, steps, values.batch_size),
         callbacks.History(run.history, step // steps),
         callbacks.TensorBoard(run.tensorboard, steps),
         callbacks.Saving(checkpoints, trainer.optimizer, steps, best),
     ]
+
+
+def _transfer(values: absl_flags.FlagValues, model: Any) -> None:
+    """Takes over what fits of another run's weights, and says what does not."""
+    from rlstm_tf.checkpoints import Checkpoints
+    from rlstm_tf.transfer import transfer
+
+    source = Path(values.init_from)
+    before = flags.read_run(source / "flags.cfg")
+    state, _, path = Checkpoints(source / "checkpoints").require_newest()
+    done = transfer(model, state, path, same_model=before.model == values.model)
+    print(f"started from {path}: {done}", flush=True)
 
 
 def _validation(trainer: Any, shards: Any, config: Any) -> Callable[[], dict[str, float]]:
@@ -122,7 +156,7 @@ def _validation(trainer: Any, shards: Any, config: Any) -> Callable[[], dict[str
     def validate() -> dict[str, float]:
         logits = scorer.score(pipeline.checked(batches, shards), len(shards.labels))
         result = metrics.summarize(shards.labels, logits)
-        return {name: result[name] for name in ("loss", "accuracy")}
+        return {name: result[name] for name in ("loss", "accuracy", "map") if name in result}
 
     return validate
 

@@ -36,6 +36,7 @@ from rlstm_tf.data.shards import Shards
 
 __all__ = [
     "InputConfig",
+    "check_stream",
     "checked",
     "evaluation_batches",
     "steps_per_epoch",
