@@ -91,6 +91,39 @@ def test_random_starts_stay_in_their_segment_and_reach_all_of_it(
     assert (np.diff(draws, axis=1) >= 0).all()
 
 
+# Ten clips of 256 frames, eight segments: the starts of three clips, worked out by hand from
+# floor(k (n - 256) / 9) + floor((s + 1/2) * 32); shorter videos are one clip ten times.
+CLIPS = {
+    10_000: {0: [16, 48, 80], 1: [1098, 1130, 1162], 9: [9760, 9792, 9824]},
+    600: {0: [16, 48, 80], 1: [54, 86, 118], 9: [360, 392, 424]},
+    256: {0: [16, 48, 80], 9: [16, 48, 80]},
+    81: {0: [5, 15, 25], 5: [5, 15, 25], 9: [5, 15, 25]},
+    9: {3: [0, 1, 2]},
+    8: {3: [0, 1, 2]},
+    7: {3: [0, 1, 2]},
+    1: {0: [0, 0, 0], 9: [0, 0, 0]},
+}
+
+
+@pytest.mark.parametrize("num_frames", CLIPS)
+def test_clips_by_hand(num_frames):
+    starts = sampling.clip_snippets(num_frames, 8, 10, 256)
+    assert starts.shape == (10, 8)
+    assert starts.dtype == np.int64
+    for clip, first in CLIPS[num_frames].items():
+        assert starts[clip, :3].tolist() == first
+    assert 0 <= starts.min() <= starts.max() < num_frames
+
+
+def test_clips_of_flow_and_a_single_clip():
+    # 256 fields hold 247 snippets of 10: the middles of segments of 30.875.
+    assert sampling.clip_snippets(300, 8, 2, 256, new_length=10).tolist() == [
+        [15, 46, 77, 108, 138, 169, 200, 231],
+        [59, 90, 121, 152, 182, 213, 244, 275],
+    ]
+    assert sampling.clip_snippets(300, 2, 1, 256).tolist() == [[64, 192]]
+
+
 def test_random_starts_by_hand():
     rng = np.random.default_rng(0)
     # 7 starts in 8 segments: the first is empty, every other holds one start.
@@ -127,6 +160,8 @@ def test_frames_of_a_snippet_are_consecutive_and_repeat_the_last():
         (lambda: sampling.group_snippets(0, 8), "num_frames=0"),
         (lambda: sampling.group_snippets(10, 0), "num_segments=0"),
         (lambda: sampling.group_snippets(10, 8, 0), "num_groups=0"),
+        (lambda: sampling.clip_snippets(10, 8, 0, 256), "num_clips=0"),
+        (lambda: sampling.clip_snippets(10, 8, 10, 0), "clip_length=0"),
         (lambda: sampling.random_snippets(10, 0, np.random.default_rng(0)), "num_segments=0"),
         (lambda: sampling.random_snippets(10, 8, np.random.default_rng(0), 0), "new_length=0"),
     ],

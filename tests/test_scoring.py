@@ -26,6 +26,9 @@ def test_scores_average_the_views_of_each_video_once():
     logits = scorer.score(batches, 3, counts.append)
     assert counts == [2, 1]
     np.testing.assert_allclose(logits, expected[:3], atol=1e-5)
+    best = np.max([model(frames[:, view]) for view in range(3)], axis=0)
+    highest = Scorer(model, tf.distribute.get_strategy(), "max")
+    np.testing.assert_allclose(highest.score(batches, 3), best[:3], atol=1e-5)
     one_view = [{"frames": tf.constant(frames[:2, :1]), "video": tf.constant([0, 1])}]
     np.testing.assert_allclose(scorer.score(one_view, 2), model(frames[:2, 0]), atol=1e-5)
     with pytest.raises(DataError, match="saw 3 of 4 videos"):
