@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from rlstm_tf.data import schema
+from rlstm_tf.data import flow, schema
 from tfrecords_tools import record
 
 CLASSES = ("approach", "recede", "swap")
@@ -18,22 +18,58 @@ def jpeg(video: int, frame: int, height: int = HEIGHT, width: int = WIDTH) -> by
     return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
+def field_levels(video, frame):
+    """Levels of x and of y of a field: 2 above no motion for each video, 3 below for each frame."""
+    return flow.ZERO + 2 * video % 100, flow.ZERO - 3 * frame % 100
+
+
+def field_jpeg(video, frame, height=HEIGHT, width=WIDTH):
+    """A field of one motion, `field_levels`: x over y in one grey image."""
+    levels = np.repeat(np.array(field_levels(video, frame), np.uint8), height)
+    image = np.repeat(levels[:, None], width, axis=1)
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def context(video_id, label, num_frames, height=HEIGHT, width=WIDTH):
+    """Of a video with one label for all of it."""
+    samples = (record.Sample(label, CLASSES[label % len(CLASSES)], 0, num_frames),)
+    return record.Context(video_id, samples, 25.0, height, width, num_frames)
+
+
 def write_shards(
-    directory, lengths, labels=None, ids=None, subset="train", num_shards=2, frames_per_record=512
+    directory,
+    lengths,
+    labels=None,
+    ids=None,
+    subset="train",
+    num_shards=2,
+    frames_per_record=512,
+    stream="spatial",
+    actions=None,
+    multi_label=False,
 ):
     """Writes videos of these lengths, in turn to each shard; returns the manifest.
 
-    Video v of the call has id `v<v>`, label v % 3 and the frames `jpeg(v, 0)`, ...
+    Video v of the call has id `v<v>`, label v % 3 and the frames `jpeg(v, 0)`, ..., or
+    `field_jpeg(v, 0)`, ... `actions` replace the labels: of each video, a list of (label, first
+    frame, number of frames).
     """
     labels = [video % len(CLASSES) for video in range(len(lengths))] if labels is None else labels
     ids = [f"v{video}" for video in range(len(lengths))] if ids is None else ids
+    if actions is None:
+        actions = [[(label, 0, length)] for label, length in zip(labels, lengths)]
+    image = {"spatial": jpeg, "temporal": field_jpeg}[stream]
     directory.mkdir(exist_ok=True)
     shards = []
     for index in range(num_shards):
         videos = [
             (
-                record.Context(ids[v], labels[v], "name", 25.0, HEIGHT, WIDTH, lengths[v]),
-                [jpeg(v, frame) for frame in range(lengths[v])],
+                record.Context(
+                    ids[v],
+                    tuple(record.Sample(label, "name", *place) for label, *place in actions[v]),
+                    *(25.0, HEIGHT, WIDTH, lengths[v]),
+                ),
+                [image(v, frame) for frame in range(lengths[v])],
             )
             for v in range(index, len(lengths), num_shards)
         ]
@@ -42,10 +78,16 @@ def write_shards(
     manifest = schema.Manifest(
         dataset="folder",
         split=0,
-        stream="spatial",
+        stream=stream,
         classes=CLASSES,
         settings={},
-        subsets={subset: schema.Subset(len(lengths), sum(lengths), tuple(shards))},
+        subsets={
+            subset: schema.Subset(
+                *(len(lengths), sum(lengths), sum(shard.samples for shard in shards)),
+                tuple(shards),
+            )
+        },
+        multi_label=multi_label,
     )
     manifest.save(str(directory))
     return manifest

@@ -27,7 +27,7 @@ def test_folder(own, built, capfd):
     assert sum(subset.frames for subset in manifest.subsets.values()) == sum(range(5, 12))
     assert (manifest.damaged, manifest.missing) == ((), {"count": 0, "first": []})
     shards = [shard.name for subset in manifest.subsets.values() for shard in subset.shards]
-    suffixes = (".tfrecord", ".records.npy", ".frames.npy")
+    suffixes = (".tfrecord", ".records.npy", ".frames.npy", ".samples.npy")
     expected = {name + suffix for name in shards for suffix in suffixes} | {"manifest.json"}
     assert set(os.listdir(built)) == expected
     assert run(capfd, str(built), "--decode", program=verify)[0] == 0
@@ -38,9 +38,11 @@ def test_frames_are_those_of_the_video(own, built):
         for shard in Manifest.load(str(built)).subsets[subset].shards:
             content = Path(schema.tfrecord_path(str(built), shard.name)).read_bytes()
             places = np.load(schema.frames_path(str(built), shard.name))
-            for row in np.load(schema.records_path(str(built), shard.name)):
+            samples = np.load(schema.samples_path(str(built), shard.name))
+            for row, sample in zip(np.load(schema.records_path(str(built), shard.name)), samples):
                 name = row["id"].decode()
-                assert row["label"] == name.startswith("walk")
+                assert sample["label"] == name.startswith("walk")
+                assert (sample["first_frame"], sample["num_frames"]) == (0, row["num_frames"])
                 with video.VideoReader(str(own / name), 32) as reader:
                     expected = [video.encode_jpeg(frame, 95) for frame in reader]
                 rows = places[row["first_row"] :][: row["num_frames"]]

@@ -161,7 +161,7 @@ def test_worker_that_dies(own, built, tmp_path, capfd, monkeypatch):
     assert sum(subset.videos for subset in manifest.subsets.values()) == 6
     # The other shards are what they would have been.
     same = [name for name, content in files(tmp_path).items() if files(built)[name] == content]
-    assert len(same) == 6
+    assert len(same) == 8
     assert run(capfd, str(tmp_path), program=verify)[0] == 0
 
 

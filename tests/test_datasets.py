@@ -1,8 +1,10 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from rlstm_tf.data.datasets import (
+    Action,
     Dataset,
     Video,
     held_out,
@@ -32,7 +34,7 @@ def test_ucf101_genuine_splits(real, tmp_path, split, train, test):
     by_id = {video.id: video for video in dataset.videos}
     # Folder and file name are spelled differently; the class is the folder's.
     odd = by_id["HandstandPushups/v_HandStandPushups_g01_c01.avi"]
-    assert dataset.classes[odd.label] == "HandstandPushups"
+    assert dataset.classes[odd.actions[0].label] == "HandstandPushups"
     assert odd.path == str(tmp_path / "HandstandPushups/v_HandStandPushups_g01_c01.avi")
 
 
@@ -58,7 +60,10 @@ def test_hmdb51_genuine_clips(real):
     listed = hmdb51(str(real / "hmdb51/videos"), str(real / "splits/testTrainMulti_7030_splits"), 1)
     dataset = without_missing(listed, allow_missing=True)
     assert len(dataset.missing) == 5095
-    found = {(video.id, dataset.classes[video.label], video.subset) for video in dataset.videos}
+    found = {
+        (video.id, dataset.classes[video.actions[0].label], video.subset)
+        for video in dataset.videos
+    }
     assert found == {
         (
             "climb/(HQ)_Rock_Climbing_-_Free_Solo_Speed_Climb_-_Dan_Osman_climb_f_cm_np1_le_med_2.avi",
@@ -107,34 +112,34 @@ def test_validation_takes_whole_groups(real, tmp_path, name):
     for video in dataset.videos:
         stem = video.id.rsplit("_c", 1)[0]
         if name == "hmdb51":
-            stem = video.id.rsplit("_" + dataset.classes[video.label] + "_", 1)[0]
+            stem = video.id.rsplit("_" + dataset.classes[video.actions[0].label] + "_", 1)[0]
         groups[video.subset].add(stem)
     assert not groups["train"] & groups["val"]
     for subset in ("train", "val"):
-        labels = {video.label for video in dataset.videos if video.subset == subset}
+        labels = {video.actions[0].label for video in dataset.videos if video.subset == subset}
         assert len(labels) == len(dataset.classes)
     assert with_validation(listed, 0.1, seed=3) == dataset
     assert with_validation(listed, 0.1, seed=4) != dataset
     assert with_validation(listed, 0.0, seed=3) == listed
 
 
-def alone(video):
-    return video.id
+def alone(name):
+    return Video(name, "", (Action(0),), "train", group=name)
 
 
 def test_held_out_keeps_its_choice_when_a_video_is_added():
-    videos = [Video(f"a/{number}", "", 0, "train") for number in range(50)]
-    held = held_out(videos, 0.2, "test", alone)
+    videos = [alone(f"a/{number}") for number in range(50)]
+    held = held_out(videos, 0.2, "test")
     assert len(held) == 10
-    assert held_out(videos[::-1], 0.2, "test", alone) == held
-    more = held_out([*videos, Video("a/new", "", 0, "train")], 0.2, "test", alone)
+    assert held_out(videos[::-1], 0.2, "test") == held
+    more = held_out([*videos, alone("a/new")], 0.2, "test")
     assert len(held ^ more) <= 2
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 0), (2, 1), (3, 1), (8, 2), (13, 3)])
 def test_held_out_of_few(count, expected):
-    videos = [Video(f"a/{number}", "", 0, "train") for number in range(count)]
-    assert len(held_out(videos, 0.2, "test", alone)) == expected
+    videos = [alone(f"a/{number}") for number in range(count)]
+    assert len(held_out(videos, 0.2, "test")) == expected
 
 
 @pytest.fixture
@@ -151,7 +156,7 @@ def ucf(tmp_path):
 def test_ucf101_small(ucf):
     dataset = ucf101(str(ucf), str(ucf), 1)
     assert dataset.classes == ("Walk", "Run")
-    assert [(video.id, video.label, video.subset) for video in dataset.videos] == [
+    assert [(video.id, video.actions[0].label, video.subset) for video in dataset.videos] == [
         ("Walk/v_Walk_g01_c01.avi", 0, "train"),
         ("Run/v_Run_g01_c01.avi", 1, "train"),
         ("Walk/v_Walk_g02_c01.avi", 0, "test"),
@@ -223,7 +228,7 @@ def test_hmdb51_names_with_spaces(tmp_path):
 
 def test_missing_names_and_place(tmp_path):
     dataset = Dataset(
-        "folder", 0, ("run",), (Video("run/9.mp4", str(tmp_path / "run/9.mp4"), 0, "train"),)
+        "folder", 0, ("run",), (replace(alone("run/9.mp4"), path=str(tmp_path / "run/9.mp4")),)
     )
     with pytest.raises(DataError, match=r"1 of 1 listed .*: run/9.mp4 \(looked for .*run/9.mp4\)$"):
         without_missing(dataset, allow_missing=False)

@@ -54,7 +54,7 @@ def test_csv(videos):
     )
     dataset = folder(str(file))
     assert dataset.classes == ("run", "walk, slowly")
-    assert [(video.id, video.label, video.subset) for video in dataset.videos] == [
+    assert [(video.id, video.actions[0].label, video.subset) for video in dataset.videos] == [
         ("videos/walk/1.mp4", 1, "train"),
         ("videos/run/1.mp4", 0, "val"),
         ("videos/run/2.avi", 0, "test"),

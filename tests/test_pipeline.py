@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_shards import CLASSES, HEIGHT, WIDTH, flip_byte, jpeg, write_shards
+from small_shards import CLASSES, HEIGHT, WIDTH, context, flip_byte, jpeg, write_shards
 
 from rlstm_tf.data import augmentation, batches, pipeline, sampling, schema
 from rlstm_tf.data.pipeline import InputConfig
@@ -259,9 +259,9 @@ def _shards_of(tmp_path, jpegs, label=0, height=HEIGHT, width=WIDTH):
     """One video of these frames, with another size in the index if asked."""
     from tfrecords_tools import record
 
-    context = record.Context("v0", label, "name", 25.0, height, width, len(jpegs))
-    shard = record.write_shard(str(tmp_path), "train-00000-of-00001", [(context, jpegs)])
-    subsets = {"train": schema.Subset(1, len(jpegs), (shard,))}
+    video = context("v0", label, len(jpegs), height, width), jpegs
+    shard = record.write_shard(str(tmp_path), "train-00000-of-00001", [video])
+    subsets = {"train": schema.Subset(1, len(jpegs), 1, (shard,))}
     schema.Manifest("folder", 0, "spatial", CLASSES, {}, subsets).save(str(tmp_path))
     return Shards.open(str(tmp_path), "train")
 

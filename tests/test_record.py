@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from rlstm_tf.data import schema
 from tfrecords_tools import record
-from tfrecords_tools.record import Context, write_shard
+from tfrecords_tools.record import Context, Sample, write_shard
 
 NAME = "train-00000-of-00001"
 
@@ -20,7 +20,7 @@ def frames(count, seed=0):
 
 
 def context(name, count, label=1):
-    return Context(name, label, "climb é", 29.97, 256, 341, count)
+    return Context(name, (Sample(label, "climb é", 0, count),), 29.97, 256, 341, count)
 
 
 def sequential(path):
@@ -28,7 +28,10 @@ def sequential(path):
     scalar = {
         **dict.fromkeys((schema.ID, schema.CLASS_NAME), tf.io.FixedLenFeature([], tf.string)),
         **dict.fromkeys(
-            (schema.LABEL, schema.HEIGHT, schema.WIDTH, schema.NUM_FRAMES, schema.FIRST_FRAME),
+            (
+                *(schema.LABEL, schema.LABEL_FIRST_FRAME, schema.LABEL_NUM_FRAMES),
+                *(schema.HEIGHT, schema.WIDTH, schema.NUM_FRAMES, schema.FIRST_FRAME),
+            ),
             tf.io.FixedLenFeature([], tf.int64),
         ),
         schema.FPS: tf.io.FixedLenFeature([], tf.float32),
@@ -70,13 +73,14 @@ def test_positional_reads_are_the_sequential_ones(tmp_path):
         own = places[row["first_row"] :][: row["num_frames"]]
         assert [content[o : o + s] for o, s in zip(own["offset"], own["size"])] == jpegs
         assert [zlib.crc32(jpeg) for jpeg in jpegs] == own["crc32"].tolist()
-        assert row["label"] == 1
         whole = videos[row["id"].decode()]
         assert jpegs == whole[row["first_frame"] :][: row["num_frames"]]
         assert values == {
             "id": row["id"],
-            "label": row["label"],
+            "label": 1,
             "class_name": "climb é".encode(),
+            "label_first_frame": 0,
+            "label_num_frames": len(whole),
             "fps": np.float32(29.97),
             "height": 256,
             "width": 341,
@@ -84,6 +88,41 @@ def test_positional_reads_are_the_sequential_ones(tmp_path):
             "first_frame": row["first_frame"],
         }
         assert (row["fps"], row["height"], row["width"]) == (np.float32(29.97), 256, 341)
+    samples = np.load(schema.samples_path(str(tmp_path), NAME))
+    assert samples.tolist() == [(0, 1, 0, 7), (1, 1, 0, 1), (2, 1, 0, 4)]
+
+
+def test_labels_of_intervals(tmp_path):
+    """Every record of a video says all of them; the index, once."""
+    labels = (Sample(4, "e", 2, 3), Sample(0, "a é", 0, 0), Sample(4, "e", 0, 1))
+    videos = [
+        (Context("a", labels, 25.0, 8, 16, 5), frames(5)),
+        (Context("b", (), 25.0, 8, 16, 2), frames(2)),
+        (Context("c", (Sample(1, "b", 1, 1),), 25.0, 8, 16, 2), frames(2)),
+    ]
+    shard = write_shard(str(tmp_path), NAME, videos, frames_per_record=3)
+    assert (shard.records, shard.videos, shard.frames, shard.samples) == (4, 3, 9, 3)
+    index = np.load(schema.samples_path(str(tmp_path), NAME))
+    assert index.dtype == schema.SAMPLE
+    assert index.tolist() == [(0, 4, 2, 3), (0, 0, 0, 0), (0, 4, 0, 1), (2, 1, 1, 1)]
+    kinds = {
+        **dict.fromkeys(("label", "label_first_frame", "label_num_frames"), tf.int64),
+        "class_name": tf.string,
+    }
+    read = []
+    for message in tf.data.TFRecordDataset(schema.tfrecord_path(str(tmp_path), NAME)):
+        features = {name: tf.io.VarLenFeature(kind) for name, kind in kinds.items()}
+        values, _ = tf.io.parse_single_sequence_example(message, features)
+        read.append({name: values[name].values.numpy().tolist() for name in kinds})
+    of_a = {
+        "label": [4, 0, 4],
+        "label_first_frame": [2, 0, 0],
+        "label_num_frames": [3, 0, 1],
+        "class_name": [b"e", "a é".encode(), b"e"],
+    }
+    assert read[:2] == [of_a, of_a]
+    assert read[2] == {name: [] for name in kinds}
+    assert read[3]["class_name"] == [b"b"]
 
 
 def test_same_bytes_every_time(tmp_path):

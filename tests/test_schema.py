@@ -7,16 +7,18 @@ from rlstm_tf.data import schema
 from rlstm_tf.data.schema import Manifest, Shard, Subset
 from rlstm_tf.errors import DataError
 
-SHARD = Shard("train-00000-of-00001", 3, 2, 9, 1234, "a" * 64, "b" * 64, "c" * 64)
+SHARD = Shard("train-00000-of-00001", 3, 2, 9, 4, 1234, "a" * 64, "b" * 64, "c" * 64, "d" * 64)
 MANIFEST = Manifest(
     dataset="hmdb51",
     split=1,
     stream="spatial",
     classes=("brush_hair", "chew <b>", "climb é"),
     settings={"short_side": 256, "jpeg_quality": 95},
-    subsets={"train": Subset(2, 9, (SHARD,))},
+    subsets={"train": Subset(2, 9, 4, (SHARD,))},
     damaged=({"id": "chew/a.avi", "path": "/v/chew/a.avi", "reason": "no frame decodes"},),
     missing={"count": 2, "first": ["chew/b.avi", "chew/c.avi"]},
+    multi_label=True,
+    notes={"intervals_clipped": 3},
 )
 
 
@@ -35,14 +37,14 @@ def test_round_trip_through_gfile(tmp_path):
 
 def test_text_is_the_agreed_one():
     values = json.loads(MANIFEST.to_json())
-    assert values["schema"] == schema.SCHEMA_VERSION == 1
+    assert values["schema"] == schema.SCHEMA_VERSION == 2
     assert set(values) == {
         *("schema", "dataset", "split", "stream", "classes", "settings", "subsets"),
-        *("damaged", "missing"),
+        *("damaged", "missing", "multi_label", "notes"),
     }
     assert set(values["subsets"]["train"]["shards"][0]) == {
-        *("name", "records", "videos", "frames", "bytes"),
-        *("sha256", "records_sha256", "frames_sha256"),
+        *("name", "records", "videos", "frames", "samples", "bytes"),
+        *("sha256", "records_sha256", "frames_sha256", "samples_sha256"),
     }
 
 
@@ -51,7 +53,10 @@ def test_names_and_types():
     assert schema.tfrecord_path("s3://b/d/", "x") == "s3://b/d/x.tfrecord"
     assert schema.records_path("d", "x") == "d/x.records.npy"
     assert schema.frames_path("d", "x") == "d/x.frames.npy"
+    assert schema.samples_path("d", "x") == "d/x.samples.npy"
     assert schema.FRAME.itemsize == 16
+    assert schema.SAMPLE.itemsize == 16
+    assert schema.STREAMS == ("spatial", "temporal")
     row = np.zeros(1, schema.record_dtype(5))
     row["id"] = "é!".encode()
     assert row["id"][0].decode() == "é!"
@@ -77,8 +82,8 @@ SHARD_0 = "subsets__train__shards__0__"
         ("", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
         ("[]", "must be dict, found list"),
-        ("{}", "schema version None, this program reads 1"),
-        (spoiled(schema=2), "schema version 2, this program reads 1"),
+        ("{}", "schema version None, this program reads 2"),
+        (spoiled(schema=1), "schema version 1, this program reads 2: build the shards again"),
         (spoiled(more=1), "lacks, or does not know, the fields: more"),
         (spoiled(split="1"), "split must be int, found str"),
         (spoiled(split=True), "split must be int, found bool"),
@@ -87,8 +92,11 @@ SHARD_0 = "subsets__train__shards__0__"
         (spoiled(classes=["a", 1]), "classes must be str, found int"),
         (spoiled(settings=None), "settings must be dict, found NoneType"),
         (spoiled(subsets={"dev": {}}), "subset 'dev' is none of train, val, test"),
-        (spoiled(subsets={"train": {}}), "lacks, or does not know, the fields: frames, shards"),
-        (spoiled(subsets__train__videos=3), "videos and frames are not the sums"),
+        (
+            spoiled(subsets={"train": {}}),
+            "lacks, or does not know, the fields: frames, samples, shards",
+        ),
+        (spoiled(subsets__train__videos=3), "videos are not the sum over its shards"),
         (
             spoiled(**{SHARD_0 + "name": "../../etc-00000-of-00001"}),
             "no shard is called '../../etc",
@@ -97,6 +105,14 @@ SHARD_0 = "subsets__train__shards__0__"
         (spoiled(**{SHARD_0 + "bytes": -1}), "bytes must not be negative, found -1"),
         (spoiled(**{SHARD_0 + "bytes": 1.5}), "bytes must be int, found float"),
         (spoiled(**{SHARD_0 + "sha256": "A" * 64}), "sha256 must be 64 hexadecimal digits"),
+        (spoiled(subsets__train__samples=5), "samples are not the sum over its shards"),
+        (spoiled(stream="rgb"), "stream must be one of spatial, temporal, found 'rgb'"),
+        (spoiled(stream=["temporal"]), "stream must be str, found list"),
+        (spoiled(multi_label=1), "multi_label must be bool, found int"),
+        (spoiled(notes=[]), "notes must be dict, found list"),
+        (spoiled(notes__intervals_clipped="3"), "intervals_clipped must be int, found str"),
+        (spoiled(**{SHARD_0 + "samples": -1}), "samples must not be negative, found -1"),
+        (spoiled(**{SHARD_0 + "samples_sha256": ""}), "samples_sha256 must be 64 hexadecimal"),
         (spoiled(damaged=["x"]), "damaged must be dict, found str"),
     ],
 )

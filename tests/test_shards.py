@@ -4,10 +4,11 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_shards import CLASSES, HEIGHT, WIDTH, flip_byte, jpeg, write_shards
+from small_shards import CLASSES, HEIGHT, WIDTH, field_levels, flip_byte, jpeg, write_shards
 
 from rlstm_tf.data import schema
 from rlstm_tf.data.shards import Shards
@@ -35,6 +36,75 @@ def test_what_is_known_of_the_videos(directory):
     assert shards.heights.tolist() == [HEIGHT] * 5
     assert shards.widths.tolist() == [WIDTH] * 5
     assert shards.manifest.dataset == "folder"
+    # One label a video: as many samples, each all of its video.
+    assert shards.samples["video"].tolist() == [0, 1, 2, 3, 4]
+    assert shards.samples["label"].tolist() == shards.labels.tolist()
+    assert shards.samples["first_frame"].tolist() == [0] * 5
+    assert shards.samples["num_frames"].tolist() == shards.num_frames.tolist()
+
+
+def test_videos_of_several_labels_and_of_none(tmp_path):
+    """Shard 0 holds v0, v2, v4; shard 1 holds v1, v3."""
+    actions = [[(2, 1, 4), (0, 0, 5), (2, 0, 1)], [(1, 3, 9)], [], [(0, 0, 0), (1, 6, 1)], []]
+    manifest = write_shards(tmp_path / "shards", LENGTHS, actions=actions, multi_label=True)
+    assert manifest.subsets["train"].samples == 5
+    assert [shard.samples for shard in manifest.subsets["train"].shards] == [3, 2]
+    shards = Shards.open(str(tmp_path / "shards"), "train")
+    assert shards.samples.tolist() == [
+        (0, 2, 1, 4),
+        (0, 0, 0, 5),
+        (0, 2, 0, 1),
+        (3, 1, 3, 9),
+        (4, 1, 6, 1),
+    ]
+    assert [shards.samples.dtype[name] for name in shards.samples.dtype.names] == [
+        *(np.int64, np.int32, np.int64, np.int64)
+    ]
+    assert shards.labels.dtype == bool
+    # v3 has label 0 too, though there is nothing of it to train on.
+    assert shards.labels.astype(int).tolist() == [
+        *([1, 0, 1], [0, 0, 0], [0, 0, 0], [0, 1, 0], [1, 1, 0])
+    ]
+
+
+def test_a_subset_without_any_label(tmp_path):
+    write_shards(tmp_path / "shards", [3, 3], actions=[[], []], multi_label=True)
+    shards = Shards.open(str(tmp_path / "shards"), "train")
+    assert (len(shards), len(shards.samples)) == (2, 0)
+    assert not shards.labels.any()
+
+
+@pytest.mark.parametrize("place", [(5, 1), (4, 2), (0, 6)])
+def test_an_interval_beyond_its_video_is_refused(tmp_path, place):
+    write_shards(tmp_path / "shards", [5, 12], actions=[[(0, *place)], []], multi_label=True)
+    with pytest.raises(DataError, match="train-00000-of-00002: the index contradicts itself"):
+        Shards.open(str(tmp_path / "shards"), "train")
+
+
+@pytest.mark.parametrize("actions", [[], [(0, 0, 5), (1, 0, 5)], [(0, 0, 4)], [(0, 0, 0)]])
+def test_several_labels_need_a_manifest_that_allows_them(tmp_path, actions):
+    write_shards(tmp_path / "shards", [5, 3], actions=[actions, [(0, 0, 3)]])
+    with pytest.raises(DataError, match="train-00000-of-00002: the index contradicts itself"):
+        Shards.open(str(tmp_path / "shards"), "train")
+
+
+def test_a_wrong_label_of_an_interval_without_frames_is_refused(tmp_path):
+    write_shards(tmp_path / "shards", [5], actions=[[(3, 0, 0)]], multi_label=True, num_shards=1)
+    with pytest.raises(DataError, match=r"'v0' has label 3, the class list allows 0 to 2"):
+        Shards.open(str(tmp_path / "shards"), "train")
+
+
+def test_fields_of_the_temporal_stream(tmp_path):
+    manifest = write_shards(tmp_path / "shards", LENGTHS, stream="temporal")
+    assert manifest.stream == "temporal"
+    shards = Shards.open(str(tmp_path / "shards"), "train")
+    assert (shards.heights[0], shards.widths[0]) == (HEIGHT, WIDTH)
+    (stored,) = shards.read_frames(1, [0])
+    levels = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert levels.shape == (2 * HEIGHT, WIDTH)
+    x, y = field_levels(2, 0)
+    assert (levels[:HEIGHT] == x).all()
+    assert (levels[HEIGHT:] == y).all()
 
 
 # Records of two frames: every video of more than two frames is several records.
@@ -144,7 +214,7 @@ def test_a_shard_cut_short_is_refused(directory, scheme):
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-@pytest.mark.parametrize("suffix", ["tfrecord", "records.npy", "frames.npy"])
+@pytest.mark.parametrize("suffix", ["tfrecord", "records.npy", "frames.npy", "samples.npy"])
 def test_a_missing_file_is_named(directory, scheme, suffix):
     name = f"train-00001-of-00002.{suffix}"
     os.remove(directory / name)
@@ -152,7 +222,7 @@ def test_a_missing_file_is_named(directory, scheme, suffix):
         Shards.open(scheme + str(directory), "train")
 
 
-@pytest.mark.parametrize("suffix", ["records.npy", "frames.npy"])
+@pytest.mark.parametrize("suffix", ["records.npy", "frames.npy", "samples.npy"])
 def test_a_damaged_index_is_refused(directory, suffix):
     flip_byte(directory / f"train-00000-of-00002.{suffix}", 150)
     with pytest.raises(
@@ -170,8 +240,8 @@ def test_an_unknown_subset_and_an_absent_directory(directory, tmp_path):
 
 def test_another_schema_version_is_refused(directory):
     path = directory / schema.MANIFEST
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 7'))
-    with pytest.raises(DataError, match=r"schema version 7.*reads 1"):
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 7'))
+    with pytest.raises(DataError, match=r"schema version 7.*reads 2"):
         Shards.open(str(directory), "train")
 
 
@@ -224,6 +294,14 @@ def _with(column, row, value):
         ("records", _with("num_frames", 1, 2), "contradicts itself"),
         ("records", _with("first_row", 1, 4), "contradicts itself"),
         ("records", lambda rows: np.arange(3), "other columns"),
+        ("samples", lambda rows: rows["label"], "other columns"),
+        ("samples", lambda rows: rows[:-1], "holds 2 samples, manifest.json says 3"),
+        ("samples", _with("num_frames", 0, 0), "holds 2 samples, manifest.json says 3"),
+        ("samples", _with("num_frames", 0, 4), "contradicts itself"),
+        ("samples", _with("first_frame", 0, 1), "contradicts itself"),
+        ("samples", _with("video", 2, 1), "contradicts itself"),
+        ("samples", _with("video", 2, 3), "contradicts itself"),
+        ("samples", lambda rows: rows[[1, 0, 2]], "contradicts itself"),
         ("frames", lambda rows: rows["offset"], "other columns"),
         ("frames", lambda rows: rows[:-1], "and 14 frames"),
         ("frames", lambda rows: rows[::-1], "contradicts itself"),

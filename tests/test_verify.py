@@ -1,9 +1,10 @@
+import hashlib
 import json
 
 import cv2
 import numpy as np
 import pytest
-from small_shards import CLASSES, flip_byte, jpeg, write_shards
+from small_shards import CLASSES, context, flip_byte, jpeg, write_shards
 
 from rlstm_tf import cli
 from rlstm_tf.data import schema
@@ -105,20 +106,18 @@ def test_pickled_index_is_not_opened(shards, capfd):
     assert any("records.npy is no NumPy array" in error for error in errors)
 
 
-def rewrite_index(shards, change):
+def rewrite_index(shards, change, kind="records"):
     """Changes an index, and the manifest's checksum with it."""
-    path = shards / f"{SHARD}.records.npy"
+    path = shards / f"{SHARD}.{kind}.npy"
     rows = np.load(path)
     rows = change(rows)
     np.save(path, rows)
-    rewrite_manifest(shards, lambda values: _set_checksum(values, path))
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
 
+    def set_checksum(values):
+        values["subsets"]["train"]["shards"][0][f"{kind}_sha256"] = checksum
 
-def _set_checksum(values, path):
-    import hashlib
-
-    shard = values["subsets"]["train"]["shards"][0]
-    shard["records_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    rewrite_manifest(shards, set_checksum)
 
 
 def rewrite_manifest(shards, change):
@@ -138,17 +137,15 @@ def field(name, row, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: rows[["id", "label"]], "other columns"),
+        (lambda rows: rows[["id", "fps"]], "other columns"),
         (lambda rows: rows[:-1], "has 4 records, 2 videos, 14 frames; the manifest says 5, 2, 14"),
         (field("first_row", 2, 7), "do not fit together"),
         (field("first_frame", 1, 5), "video 'v0' lacks what precedes 5"),
-        (field("label", 4, 1), "video 'v2' lacks what precedes 4"),
         (field("id", 3, b"v0"), "video 'v0' is there twice"),
         (
             field("id", slice(3, 5), b"v3"),
             "video 'v3' is in train-00000-of-00002 and in train-00001",
         ),
-        (field("label", slice(3, 5), 3), "video 'v2' has label 3, the class list allows 0 to 2"),
     ],
 )
 def test_index_that_contradicts_itself(shards, capfd, change, message):
@@ -156,6 +153,36 @@ def test_index_that_contradicts_itself(shards, capfd, change, message):
     status, errors = run(capfd, str(shards))
     assert status == 1
     assert any(message in error for error in errors), errors
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows["label"], "index of samples has other columns"),
+        (lambda rows: rows[:-1], "index has 1 samples, the manifest says 2"),
+        (lambda rows: rows[:-1], "video 'v2' has 0 labels, must have one"),
+        (field("num_frames", 1, 0), "index has 1 samples, the manifest says 2"),
+        (field("video", 1, 0), "video 'v0' has 2 labels, must have one"),
+        (field("video", 1, 7), "a sample of video 7, there are 2"),
+        (field("first_frame", 0, 1), "video 'v0': a sample up to frame 10, the video has 9"),
+        (field("label", 1, 3), "video 'v2' has label 3, the class list allows 0 to 2"),
+        (field("label", 1, -1), "video 'v2' has label -1, the class list allows 0 to 2"),
+    ],
+)
+def test_samples_that_contradict_the_records(shards, capfd, change, message):
+    rewrite_index(shards, change, "samples")
+    status, errors = run(capfd, str(shards))
+    assert status == 1
+    assert any(message in error for error in errors), errors
+
+
+def test_samples_that_lost_bytes_or_are_gone(shards, capfd):
+    flip_byte(shards / f"{SHARD}.samples.npy", 130)
+    (shards / "train-00001-of-00002.samples.npy").unlink()
+    status, errors = run(capfd, str(shards))
+    assert status == 1
+    assert f"{SHARD}.samples.npy has sha256 " in errors[0]
+    assert "train-00001-of-00002.samples.npy: No such file or directory" in errors[-1]
 
 
 def test_shards_for_another_class_list(shards, capfd):
@@ -168,9 +195,9 @@ def test_shards_for_another_class_list(shards, capfd):
 def test_decode_finds_what_checksums_cannot(tmp_path, capfd):
     """Bytes as they were written, but written wrong."""
     small = cv2.imencode(".jpg", np.zeros((8, 16, 3), np.uint8))[1].tobytes()
-    videos = [(record.Context("a", 0, "swap", 25.0, 40, 48, 3), [jpeg(0, 0), small, b"no JPEG"])]
+    videos = [(context("a", 0, 3), [jpeg(0, 0), small, b"no JPEG"])]
     shard = record.write_shard(str(tmp_path), "test-00000-of-00001", videos)
-    subsets = {"test": schema.Subset(1, 3, (shard,))}
+    subsets = {"test": schema.Subset(1, 3, 1, (shard,))}
     schema.Manifest("folder", 0, "spatial", CLASSES, {}, subsets).save(str(tmp_path))
     assert run(capfd, str(tmp_path)) == (0, [])
     status, errors = run(capfd, str(tmp_path), "--decode")

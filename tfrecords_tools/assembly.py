@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 
+import numpy as np
+
 from rlstm_tf.data import schema
+from rlstm_tf.data.datasets import Action
 from rlstm_tf.errors import DataError
 from rlstm_tf.progress import bar
 from tfrecords_tools import pieces
 from tfrecords_tools.output import BUILD, write_whole, writing
 from tfrecords_tools.plan import Plan
-from tfrecords_tools.record import Context, write_shard
+from tfrecords_tools.record import Context, Sample, write_shard
 from tfrecords_tools.workers import Died, results
 
 _MISSING_LISTED = 20
@@ -143,15 +147,19 @@ class _Assembly:
                 if videos[0].subset == subset
             )
             if any(shard.videos for shard in own):
-                videos, frames = sum(s.videos for s in own), sum(s.frames for s in own)
-                subsets[subset] = schema.Subset(videos, frames, own)
+                subsets[subset] = schema.Subset(
+                    sum(shard.videos for shard in own),
+                    sum(shard.frames for shard in own),
+                    sum(shard.samples for shard in own),
+                    own,
+                )
         if not subsets:
             first = "{id}: {reason}".format(**damaged[0])
             raise DataError(f"none of the {len(damaged)} videos decodes; the first, {first}")
         return schema.Manifest(
             dataset=dataset.name,
             split=dataset.split,
-            stream="spatial",
+            stream=self._plan.stream,
             classes=dataset.classes,
             settings=self._plan.settings,
             subsets=subsets,
@@ -160,7 +168,16 @@ class _Assembly:
                 "count": len(dataset.missing),
                 "first": list(dataset.missing[:_MISSING_LISTED]),
             },
+            multi_label=dataset.multi_label,
+            notes={**dataset.notes, **self._untrained(shards)},
         )
+
+    def _untrained(self, shards: dict[str, schema.Shard]) -> dict[str, int]:
+        """How many labels have no frames to train on, where that can be."""
+        if not self._plan.dataset.multi_label:
+            return {}
+        indexes = [np.load(schema.samples_path(self._output, name)) for name in shards]
+        return {"labels_without_sample": sum(int((i["num_frames"] == 0).sum()) for i in indexes)}
 
     def _videos(self, name: str) -> Iterator[tuple[Context, Iterator[bytes]]]:
         classes = self._plan.dataset.classes
@@ -169,8 +186,11 @@ class _Assembly:
                 piece = pieces.load(path)
                 context = Context(
                     id=video.id,
-                    label=video.label,
-                    class_name=classes[video.label],
+                    samples=tuple(
+                        Sample(action.label, classes[action.label], *frames)
+                        for action in video.actions
+                        for frames in [frames_of(action, piece.fps, len(piece.sizes))]
+                    ),
                     fps=piece.fps,
                     height=piece.height,
                     width=piece.width,
@@ -186,11 +206,31 @@ class _Assembly:
             size = os.path.getsize(schema.tfrecord_path(self._output, name))
         except FileNotFoundError:
             return None
-        index = schema.records_path(self._output, name), schema.frames_path(self._output, name)
-        return shard if size == shard.bytes and all(map(os.path.exists, index)) else None
+        paths = schema.records_path, schema.frames_path, schema.samples_path
+        there = all(os.path.exists(path(self._output, name)) for path in paths)
+        return shard if size == shard.bytes and there else None
 
     def _note(self, name: str) -> str:
         return os.path.join(self._output, BUILD, name + ".json")
+
+
+def frames_of(action: Action, fps: float, num_frames: int) -> tuple[int, int]:
+    """First frame, and number of frames, of an action: every frame it touches.
+
+    Args:
+        action: in seconds.
+        fps: frames a second; only asked for if the action has an end.
+        num_frames: stored frames; the action is cut to them.
+
+    Returns:
+        (0, 0) if no frame is left.
+    """
+    if action.end is None:
+        return 0, num_frames
+    # Rounded, so that 0.1 s at 30 frames a second is frame 3 and not what floats make of it.
+    first, end = round(action.start * fps, 6), round(action.end * fps, 6)
+    first, end = math.floor(first), min(math.ceil(end), num_frames)
+    return (first, end - first) if action.end > action.start and end > first else (0, 0)
 
 
 def _death(died: Died) -> str:

@@ -70,7 +70,8 @@ def main(values: flags.FlagValues) -> int:
     from tfrecords_tools.output import claimed
     from tfrecords_tools.plan import make_plan
 
-    plan = make_plan(dataset, {name: values[name].value for name in _SETTINGS}, values.shards)
+    settings = {name: values[name].value for name in _SETTINGS}
+    plan = make_plan(dataset, "spatial", settings, values.shards)
     _announce(dataset)
     with claimed(values.output, plan.identity) as manifest:
         if manifest is None:
@@ -131,7 +132,12 @@ def _announce(dataset: Dataset) -> None:
         print(f"{len(dataset.missing)} listed videos are not there, built without them")
     if dataset.passed_over:
         print(f"{dataset.passed_over} other files and folders were passed over")
-    trained = {video.label for video in dataset.videos if video.subset == "train"}
+    trained = {
+        action.label
+        for video in dataset.videos
+        for action in video.actions
+        if video.subset == "train"
+    }
     if len(trained) < len(dataset.classes):
         print(f"{len(dataset.classes) - len(trained)} classes have no training video")
 

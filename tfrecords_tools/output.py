@@ -51,8 +51,8 @@ def claimed(output: str, plan: dict[str, Any]) -> Iterator[Manifest | None]:
                 shutil.rmtree(build)
         return
     manifest = Manifest.load(output)
-    found = {"dataset": manifest.dataset, "split": manifest.split, **manifest.settings}
-    _same(output, found, plan)
+    found = {name: getattr(manifest, name) for name in ("dataset", "split", "stream")}
+    _same(output, {**found, **manifest.settings}, plan)
     # Left behind by a build that was killed after its last act.
     shutil.rmtree(build, ignore_errors=True)
     yield manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from rlstm_tf.data.datasets import Dataset, Video
@@ -18,26 +18,34 @@ class Plan:
 
     Attributes:
         dataset: the videos.
+        stream: `spatial` or `temporal`.
         settings: for the manifest; `plan` among them is a checksum of everything that the bytes
             of the shards depend on, the sizes of the videos included.
         shards: names, in order, and the videos of each.
     """
 
     dataset: Dataset
+    stream: str
     settings: dict[str, Any]
     shards: dict[str, tuple[Video, ...]]
 
     @property
     def identity(self) -> dict[str, Any]:
         """What must be the same for a build to be continued."""
-        return {"dataset": self.dataset.name, "split": self.dataset.split, **self.settings}
+        return {
+            "dataset": self.dataset.name,
+            "split": self.dataset.split,
+            "stream": self.stream,
+            **self.settings,
+        }
 
 
-def make_plan(dataset: Dataset, settings: dict[str, Any], shards: int) -> Plan:
+def make_plan(dataset: Dataset, stream: str, settings: dict[str, Any], shards: int) -> Plan:
     """Deals the videos to shards.
 
     Args:
         dataset: every video has a file.
+        stream: `spatial` or `temporal`.
         settings: how frames are made, and how the subsets were chosen.
         shards: number of shards of the training set; the other subsets get as many in proportion,
             at least one. No shard is empty.
@@ -58,12 +66,16 @@ def make_plan(dataset: Dataset, settings: dict[str, Any], shards: int) -> Plan:
     settings = {**settings, "shards": shards}
     content = {
         "dataset": [dataset.name, dataset.split, dataset.classes],
+        "stream": stream,
         "settings": settings,
         "missing": dataset.missing,
         "shards": {
-            name: [(video.id, video.label, os.path.getsize(video.path)) for video in videos]
+            name: [
+                (video.id, [*map(astuple, video.actions)], os.path.getsize(video.path))
+                for video in videos
+            ]
             for name, videos in dealt.items()
         },
     }
     checksum = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return Plan(dataset, {**settings, "plan": checksum}, dealt)
+    return Plan(dataset, stream, {**settings, "plan": checksum}, dealt)

@@ -9,6 +9,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -22,22 +23,36 @@ FRAMES_PER_RECORD = 512
 RECORD_BYTES = 32 << 20
 
 
+class Sample(NamedTuple):
+    """A label of a video, and the frames it holds for.
+
+    Attributes:
+        label: position in the class list.
+        class_name: the class list's name for it.
+        first_frame: number in the video.
+        num_frames: 0 = the video has the label, but there is nothing to train on.
+    """
+
+    label: int
+    class_name: str
+    first_frame: int
+    num_frames: int
+
+
 @dataclass(frozen=True)
 class Context:
     """What all records of one video say.
 
     Attributes:
         id: unique in the data set.
-        label: position in the class list.
-        class_name: the class list's name for it.
+        samples: its labels; one label for all of it, or any number of intervals.
         fps: average frames per second of the video, 0 = unknown.
-        height, width: pixels of the JPEG frames.
+        height, width: pixels of the JPEG frames; of the flow field in the temporal stream.
         num_frames: frames in the whole video, at least 1.
     """
 
     id: str
-    label: int
-    class_name: str
+    samples: tuple[Sample, ...]
     fps: float
     height: int
     width: int
@@ -54,7 +69,7 @@ def write_shard(
     """Writes a shard and its index; they appear in `directory` when all of it is on disk.
 
     Args:
-        directory: where the three files go; what they held is replaced.
+        directory: where the four files go; what they held is replaced.
         name: of the shard, without a suffix.
         videos: of each, its context and its JPEG files in order. No more than one record is held
             in memory.
@@ -72,14 +87,15 @@ def write_shard(
         schema.tfrecord_path(directory, name),
         schema.records_path(directory, name),
         schema.frames_path(directory, name),
+        schema.samples_path(directory, name),
     ]
     partial = [os.path.join(scratch, os.path.basename(path) + PARTIAL) for path in targets]
     try:
-        records, frames, num_videos = _write_records(partial[0], videos, frames_per_record)
+        records, frames, samples, num_videos = _write_records(partial[0], videos, frames_per_record)
     except tf.errors.OpError as error:
         full = isinstance(error, tf.errors.ResourceExhaustedError)
         raise OSError(errno.ENOSPC if full else errno.EIO, error.message) from None
-    for path, rows in zip(partial[1:], (records, frames)):
+    for path, rows in zip(partial[1:], (records, frames, samples)):
         content = io.BytesIO()
         np.save(content, rows, allow_pickle=False)
         with open(path, "wb") as file:
@@ -88,24 +104,30 @@ def write_shard(
     checksums = [_flushed_sha256(path) for path in partial]
     for path, target in zip(partial, targets):
         os.replace(path, target)
-    return schema.Shard(name, len(records), num_videos, len(frames), size, *checksums)
+    trained = int((samples["num_frames"] > 0).sum())
+    return schema.Shard(name, len(records), num_videos, len(frames), trained, size, *checksums)
 
 
 def _write_records(
     path: str, videos: Iterable[tuple[Context, Iterable[bytes]]], frames_per_record: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Writes the .tfrecord file; returns both indexes and the number of videos."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Writes the .tfrecord file; returns its indexes and the number of videos."""
     records: list[tuple[bytes | float, ...]] = []
     frames = [np.empty(0, schema.FRAME)]
+    samples: list[tuple[int, int, int, int]] = []
     position = num_videos = num_frames = 0
     with tf.io.TFRecordWriter(path) as writer:
         for context, jpegs in videos:
+            samples += [
+                (num_videos, sample.label, sample.first_frame, sample.num_frames)
+                for sample in context.samples
+            ]
             num_videos += 1
             first = 0
             for part in _parts(jpegs, frames_per_record):
                 message = _message(context, first, part)
                 writer.write(message)
-                row = context.id.encode(), context.label, first, len(part), num_frames
+                row = context.id.encode(), first, len(part), num_frames
                 records.append((*row, context.fps, context.height, context.width))
                 frames.append(_located(message, part, position + schema.RECORD_HEAD))
                 position += schema.RECORD_HEAD + len(message) + schema.RECORD_TAIL
@@ -117,6 +139,7 @@ def _write_records(
     return (
         np.array(records, schema.record_dtype(id_bytes)),
         np.concatenate(frames),
+        np.array(samples, schema.SAMPLE),
         num_videos,
     )
 
@@ -139,8 +162,11 @@ def _message(context: Context, first_frame: int, jpegs: list[bytes]) -> bytes:
     example = tf.train.SequenceExample()
     feature = example.context.feature
     feature[schema.ID].bytes_list.value.append(context.id.encode())
-    feature[schema.LABEL].int64_list.value.append(context.label)
-    feature[schema.CLASS_NAME].bytes_list.value.append(context.class_name.encode())
+    for sample in context.samples:
+        feature[schema.LABEL].int64_list.value.append(sample.label)
+        feature[schema.CLASS_NAME].bytes_list.value.append(sample.class_name.encode())
+        feature[schema.LABEL_FIRST_FRAME].int64_list.value.append(sample.first_frame)
+        feature[schema.LABEL_NUM_FRAMES].int64_list.value.append(sample.num_frames)
     feature[schema.FPS].float_list.value.append(context.fps)
     feature[schema.HEIGHT].int64_list.value.append(context.height)
     feature[schema.WIDTH].int64_list.value.append(context.width)

@@ -32,7 +32,7 @@ def problems(directory: str, manifest: schema.Manifest, decode: bool) -> list[st
     progress = bar(frames, "verify", "frames")
     # Hashing, decoding and reading all leave Python's lock.
     with progress, ThreadPoolExecutor(os.cpu_count()) as threads:
-        checks = [_Check(directory, shard, manifest.classes, progress) for shard in shards]
+        checks = [_Check(directory, shard, manifest, progress) for shard in shards]
         list(threads.map(lambda check: check.run(decode), checks))
     found = []
     owner: dict[str, str] = {}
@@ -48,13 +48,13 @@ class _Check:
     """Of one shard: collects `problems`, and the ids of its videos."""
 
     def __init__(
-        self, directory: str, shard: schema.Shard, classes: tuple[str, ...], progress: tqdm
+        self, directory: str, shard: schema.Shard, manifest: schema.Manifest, progress: tqdm
     ):
         self.shard = shard
         self.problems: list[str] = []
         self.ids: dict[str, None] = {}
         self._directory = directory
-        self._classes = classes
+        self._manifest = manifest
         self._progress = progress
 
     def run(self, decode: bool) -> None:
@@ -68,10 +68,15 @@ class _Check:
             schema.records_path(self._directory, shard.name), shard.records_sha256
         )
         frames = self._index(schema.frames_path(self._directory, shard.name), shard.frames_sha256)
+        samples = self._index(
+            schema.samples_path(self._directory, shard.name), shard.samples_sha256
+        )
         if file:
             self._count_records(file, tfrecord)
         if records is not None and frames is not None and self._index_agrees(records, frames):
             self._check_records(records)
+            if samples is not None:
+                self._check_samples(records, samples)
             if file:
                 self._check_frames(file, records, frames, decode)
 
@@ -137,22 +142,52 @@ class _Check:
         return True
 
     def _check_records(self, records: np.ndarray) -> None:
-        before: tuple[str, int, int] | None = None
+        before: tuple[str, int] | None = None
         for row in records.tolist():
-            label, first_frame, num_frames = row[1:4]
+            first_frame, num_frames = row[1:3]
             video = row[0].decode(errors="replace")
             if first_frame == 0:
                 if video in self.ids:
                     self._say(f"{self.shard.name}: video {video!r} is there twice")
                 self.ids[video] = None
-            elif (video, label, first_frame) != before:
+            elif (video, first_frame) != before:
                 self._say(f"{self.shard.name}: video {video!r} lacks what precedes {first_frame}")
-            if not 0 <= label < len(self._classes):
+            before = video, first_frame + num_frames
+
+    def _check_samples(self, records: np.ndarray, samples: np.ndarray) -> None:
+        """Whether every label is one, and every interval lies in its video."""
+        name = self.shard.name
+        if samples.dtype != schema.SAMPLE or samples.ndim != 1:
+            self._say(f"{name}: the index of samples has other columns than this program reads")
+            return
+        found = int((samples["num_frames"] > 0).sum())
+        if found != self.shard.samples:
+            self._say(
+                f"{name}: the index has {found} samples, the manifest says {self.shard.samples}"
+            )
+        begins = np.flatnonzero(records["first_frame"] == 0)
+        ids = [video.decode(errors="replace") for video in records["id"][begins].tolist()]
+        lengths = [int(part.sum()) for part in np.split(records["num_frames"], begins[1:])]
+        labels = [0] * len(ids)
+        for video, label, first, count in samples.tolist():
+            if video >= len(ids):
+                self._say(f"{name}: a sample of video {video}, there are {len(ids)}")
+                continue
+            labels[video] += 1
+            if first + count > lengths[video]:
                 self._say(
-                    f"{self.shard.name}: video {video!r} has label {label}, "
-                    f"the class list allows 0 to {len(self._classes) - 1}"
+                    f"{name}: video {ids[video]!r}: a sample up to frame {first + count}, "
+                    f"the video has {lengths[video]}"
                 )
-            before = video, label, first_frame + num_frames
+            if not 0 <= label < len(self._manifest.classes):
+                self._say(
+                    f"{name}: video {ids[video]!r} has label {label}, "
+                    f"the class list allows 0 to {len(self._manifest.classes) - 1}"
+                )
+        if not self._manifest.multi_label:
+            for video_id, count in zip(ids, labels):
+                if count != 1:
+                    self._say(f"{name}: video {video_id!r} has {count} labels, must have one")
 
     def _check_frames(
         self, file: File, records: np.ndarray, frames: np.ndarray, decode: bool

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from rlstm_tf.errors import DataError
 
@@ -18,20 +18,39 @@ _NAMED_IN_ERRORS = 3
 
 
 @dataclass(frozen=True)
+class Action:
+    """A label of a video, and when it holds.
+
+    Attributes:
+        label: position in the class list.
+        start: seconds.
+        end: seconds, None = to the end of the video. Not after `start`: the video has the label,
+            but there is nothing to train on.
+    """
+
+    label: int
+    start: float = 0.0
+    end: float | None = None
+
+
+@dataclass(frozen=True)
 class Video:
-    """One labelled video.
+    """One video and its labels.
 
     Attributes:
         id: unique in the data set; the path below the directory of videos.
         path: of the file.
-        label: position in the class list.
+        actions: exactly one for the whole video, unless the data set is multi-label.
         subset: `train`, `val` or `test`.
+        group: what it must not be parted from, training and validation apart: the source it was
+            cut from, the person in it.
     """
 
     id: str
     path: str
-    label: int
+    actions: tuple[Action, ...]
     subset: str
+    group: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,8 @@ class Dataset:
         videos: in the order listed.
         missing: ids of listed videos without a file.
         passed_over: number of files beside the videos that are none.
+        multi_label: a video has any number of actions, and none.
+        notes: counts of what the reader clipped or left out, by name.
     """
 
     name: str
@@ -53,6 +74,8 @@ class Dataset:
     videos: tuple[Video, ...]
     missing: tuple[str, ...] = ()
     passed_over: int = 0
+    multi_label: bool = False
+    notes: dict[str, int] = field(default_factory=dict)
 
 
 def ucf101(videos: str, splits: str, split: int) -> Dataset:
@@ -66,14 +89,14 @@ def ucf101(videos: str, splits: str, split: int) -> Dataset:
     Raises:
         DataError: a directory or file is missing, or a line does not fit.
     """
-    _require_directories(videos, splits)
+    require_directories(videos, splits)
     class_file = os.path.join(splits, "classInd.txt")
     classes = _numbered_classes(class_file)
     labels = {name: label for label, name in enumerate(classes)}
     listed: dict[str, Video] = {}
     for subset in ("train", "test"):
         list_file = os.path.join(splits, f"{subset}list{split:02d}.txt")
-        for where, line in _lines(list_file):
+        for where, line in lines(list_file):
             video_id, *number = line.rsplit(maxsplit=1) if re.search(r"\s\d+$", line) else (line,)
             name = _folder_of(video_id, where)
             if name not in labels:
@@ -83,9 +106,11 @@ def ucf101(videos: str, splits: str, split: int) -> Dataset:
                     f"{where}: label {number[0]} for class {name!r}, "
                     f"which is {labels[name] + 1} of {len(classes)} in {class_file}"
                 )
-            video = Video(video_id, os.path.join(videos, video_id), labels[name], subset)
-            _add(listed, video, where)
-    return _checked(Dataset("ucf101", split, classes, tuple(listed.values())), class_file)
+            # v_HighJump_g01_c02.avi: clip 2 of source group 1.
+            group = re.sub(r"_c\d+\.\w+$", "", os.path.basename(video_id))
+            path, actions = os.path.join(videos, video_id), (Action(labels[name]),)
+            add(listed, Video(video_id, path, actions, subset, group), where)
+    return checked(Dataset("ucf101", split, classes, tuple(listed.values())), class_file)
 
 
 def hmdb51(videos: str, splits: str, split: int) -> Dataset:
@@ -101,7 +126,7 @@ def hmdb51(videos: str, splits: str, split: int) -> Dataset:
     Raises:
         DataError: a directory or file is missing, or a line does not fit.
     """
-    _require_directories(videos, splits)
+    require_directories(videos, splits)
     pattern = re.compile(rf"(.+)_test_split{split}\.txt")
     matches = [pattern.fullmatch(name) for name in os.listdir(splits)]
     classes = tuple(sorted(match[1] for match in matches if match))
@@ -109,7 +134,7 @@ def hmdb51(videos: str, splits: str, split: int) -> Dataset:
         raise DataError(f"no file *_test_split{split}.txt in {splits}")
     listed: dict[str, Video] = {}
     for label, name in enumerate(classes):
-        for where, line in _lines(os.path.join(splits, f"{name}_test_split{split}.txt")):
+        for where, line in lines(os.path.join(splits, f"{name}_test_split{split}.txt")):
             file_name, *use = line.rsplit(maxsplit=1)
             if not use or use[0] not in ("0", "1", "2") or "/" in file_name:
                 raise DataError(f"{where}: must be a file name and 0, 1 or 2, found {line!r}")
@@ -117,8 +142,10 @@ def hmdb51(videos: str, splits: str, split: int) -> Dataset:
                 video_id = f"{name}/{file_name}"
                 subset = "train" if use[0] == "1" else "test"
                 path = os.path.join(videos, name, file_name)
-                _add(listed, Video(video_id, path, label, subset), where)
-    return _checked(Dataset("hmdb51", split, classes, tuple(listed.values())), splits)
+                # The name of what the clip was cut from stands before its class.
+                group = file_name.rsplit(f"_{name}_", 1)[0]
+                add(listed, Video(video_id, path, (Action(label),), subset, group), where)
+    return checked(Dataset("hmdb51", split, classes, tuple(listed.values())), splits)
 
 
 def without_missing(dataset: Dataset, allow_missing: bool) -> Dataset:
@@ -144,18 +171,17 @@ def without_missing(dataset: Dataset, allow_missing: bool) -> Dataset:
 
 
 def with_validation(dataset: Dataset, share: float, seed: int) -> Dataset:
-    """Moves a share of the training videos of each class to the subset `val`.
+    """Moves a share of the training videos to the subset `val`, whole groups at once.
 
-    Clips cut from one source video stay together, so that validation does not see what was trained
-    on: the groups `_gNN_` of UCF-101, the name before the class in HMDB-51.
+    Videos of one group stay together, so that validation does not see what was trained on.
 
     Args:
         dataset: with a subset `train`.
-        share: 0..1 of each class, to the nearest whole group.
+        share: 0..1 of each class, of all videos if multi-label, to the nearest whole group.
         seed: another seed, another choice.
     """
     training = [video for video in dataset.videos if video.subset == "train"]
-    held = held_out(training, share, f"val {seed}", lambda video: _source(dataset, video))
+    held = held_out(training, share, f"val {seed}", by_class=not dataset.multi_label)
     return replace(
         dataset,
         videos=tuple(
@@ -164,22 +190,21 @@ def with_validation(dataset: Dataset, share: float, seed: int) -> Dataset:
     )
 
 
-def held_out(
-    videos: Iterable[Video], share: float, salt: str, group: Callable[[Video], str]
-) -> set[str]:
-    """Ids of about `share` of each class, whole groups at once.
+def held_out(videos: Iterable[Video], share: float, salt: str, by_class: bool = True) -> set[str]:
+    """Ids of about `share` of each class, or of all videos, whole groups at once.
 
     Groups are taken in the order of a hash of their names: the choice does not depend on the order
-    of the videos, and one more video does not deal the others anew. Where a class has two groups
-    or more, at least one is taken and at least one is left.
+    of the videos, and one more video does not deal the others anew. Where a class (all videos) has
+    two groups or more, at least one is taken and at least one is left.
     """
     if not share:
         return set()
-    classes: dict[int, dict[str, list[str]]] = {}
+    strata: dict[int, dict[str, list[str]]] = {}
     for video in videos:
-        classes.setdefault(video.label, {}).setdefault(group(video), []).append(video.id)
+        stratum = video.actions[0].label if by_class else 0
+        strata.setdefault(stratum, {}).setdefault(video.group, []).append(video.id)
     held: set[str] = set()
-    for groups in classes.values():
+    for groups in strata.values():
         wanted = share * sum(map(len, groups.values()))
         order = sorted(groups, key=lambda name: hashlib.sha256(f"{salt}\0{name}".encode()).digest())
         taken = 0
@@ -192,24 +217,19 @@ def held_out(
     return held
 
 
-def _source(dataset: Dataset, video: Video) -> str:
-    """What the clips cut from one source video have in common."""
-    name = os.path.basename(video.id)
-    if dataset.name == "ucf101":
-        return re.sub(r"_c\d+\.\w+$", "", name)
-    if dataset.name == "hmdb51":
-        return name.rsplit(f"_{dataset.classes[video.label]}_", 1)[0]
-    return video.id
-
-
-def _require_directories(*directories: str) -> None:
+def require_directories(*directories: str) -> None:
+    """Raises DataError with the name of the first that is not there."""
     for directory in directories:
         if not os.path.isdir(directory):
             raise DataError(f"no such directory: {directory}")
 
 
-def _lines(path: str) -> Iterator[tuple[str, str]]:
-    """`path:number` and text of the lines that are not blank, without space around them."""
+def lines(path: str) -> Iterator[tuple[str, str]]:
+    """`path:number` and text of the lines that are not blank, without space around them.
+
+    Raises:
+        DataError: the file cannot be read, or is no text.
+    """
     try:
         with open(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
@@ -223,7 +243,7 @@ def _lines(path: str) -> Iterator[tuple[str, str]]:
 
 def _numbered_classes(path: str) -> tuple[str, ...]:
     classes: list[str] = []
-    for where, line in _lines(path):
+    for where, line in lines(path):
         number, _, name = line.partition(" ")
         if number != str(len(classes) + 1) or not name.strip():
             raise DataError(f"{where}: must be {len(classes) + 1} and a class name, found {line!r}")
@@ -241,7 +261,12 @@ def _folder_of(video_id: str, where: str) -> str:
     return folder
 
 
-def _add(listed: dict[str, Video], video: Video, where: str) -> None:
+def add(listed: dict[str, Video], video: Video, where: str) -> None:
+    """Lists a video under its id.
+
+    Raises:
+        DataError: the id is listed already; begins with `where`, the file and line.
+    """
     if video.id in listed:
         raise DataError(
             f"{where}: {video.id} is listed twice ({listed[video.id].subset} and {video.subset})"
@@ -249,8 +274,13 @@ def _add(listed: dict[str, Video], video: Video, where: str) -> None:
     listed[video.id] = video
 
 
-def _checked(dataset: Dataset, where: str) -> Dataset:
-    labels = {video.label for video in dataset.videos}
+def checked(dataset: Dataset, where: str) -> Dataset:
+    """The data set itself, if each of its classes has a video.
+
+    Raises:
+        DataError: one has none; begins with `where`, the file or directory that names the classes.
+    """
+    labels = {action.label for video in dataset.videos for action in video.actions}
     empty = [name for label, name in enumerate(dataset.classes) if label not in labels]
     if empty or not dataset.classes:
         names = ", ".join(empty[:_NAMED_IN_ERRORS]) or "none named"

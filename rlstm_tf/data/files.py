@@ -1,4 +1,4 @@
-"""Positional reads from many threads, of local files and of whatever `tf.io.gfile` reads."""
+"""Local files and whatever `tf.io.gfile` reads: positional reads by many threads, small texts."""
 
 from __future__ import annotations
 
@@ -32,6 +32,41 @@ def open_file(path: str) -> File:
         OSError: the file cannot be opened; `strerror` says why.
     """
     return _RemoteFile(path) if "://" in path else _LocalFile(path)
+
+
+def read_text(path: str) -> str:
+    """All of a file in UTF-8; a path with `://` in it goes through `tf.io.gfile`.
+
+    Raises:
+        OSError: the file cannot be read; `strerror` says why.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    if "://" not in path:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    from tensorflow import errors, io
+
+    try:
+        with io.gfile.GFile(path) as file:
+            return file.read()
+    except errors.OpError as error:
+        raise OSError(0, error.message, path) from None
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a file in UTF-8: beside it first, then renamed, so that it is never half there."""
+    if "://" in path:
+        from tensorflow import io
+
+        with io.gfile.GFile(path + ".partial", "w") as file:
+            file.write(text)
+        io.gfile.rename(path + ".partial", path, overwrite=True)
+        return
+    with open(path + ".partial", "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(path + ".partial", path)
 
 
 class _LocalFile:

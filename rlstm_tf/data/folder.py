@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from rlstm_tf.data.datasets import Dataset, Video, held_out
+from rlstm_tf.data.datasets import Action, Dataset, Video, held_out
 from rlstm_tf.data.schema import SUBSETS
 from rlstm_tf.errors import DataError, UsageError
 
@@ -59,13 +60,15 @@ def folder(videos: str, test_share: float | None = None) -> Dataset:
         raise DataError(f"{videos} names no video")
     classes = _in_order({label for _, _, label, _ in rows})
     labels = {name: number for number, name in enumerate(classes)}
-    listed = [Video(name, path, labels[label], subset) for name, path, label, subset in rows]
+    listed = [
+        Video(name, path, (Action(labels[label]),), subset, group=name)
+        for name, path, label, subset in rows
+    ]
     if not listed[0].subset:
         share = TEST_SHARE if test_share is None else test_share
-        test = held_out(listed, share, "test", lambda video: video.id)
+        test = held_out(listed, share, "test")
         listed = [
-            Video(video.id, video.path, video.label, "test" if video.id in test else "train")
-            for video in listed
+            replace(video, subset="test" if video.id in test else "train") for video in listed
         ]
     elif test_share is not None:
         raise UsageError(f"--test_share does not go with {videos}, which has a column 'subset'")

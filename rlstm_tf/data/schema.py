@@ -5,33 +5,41 @@ A directory of shards holds, for every shard of a subset (`train`, `val`, `test`
     train-00000-of-00004.tfrecord       `tf.train.SequenceExample` messages, plain TFRecord
     train-00000-of-00004.records.npy    one row a record (`record_dtype`), in file order
     train-00000-of-00004.frames.npy     one row a frame (`FRAME`), in file order
+    train-00000-of-00004.samples.npy    one row a labelled interval (`SAMPLE`), in file order
 
 and `manifest.json`, written last: where it stands, the shards are whole. A long video is several
 consecutive records of one shard that share an id, `first_frame` rising.
+
+A training sample is an interval of a video: all of it where a data set has one label a video. What
+is said of frames here holds for the fields of the temporal stream, F - 1 for F frames of video; a
+field's JPEG is grey, 2 height x width, x over y (`rlstm_tf.data.flow`).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
+from rlstm_tf.data.files import read_text, write_text
 from rlstm_tf.errors import DataError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 SUBSETS = ("train", "val", "test")
+STREAMS = ("spatial", "temporal")
 
 # Context features.
 ID = "id"  # bytes, UTF-8
-LABEL = "label"  # int64, position in the class list
-CLASS_NAME = "class_name"  # bytes, UTF-8
+LABEL = "label"  # int64 each, positions in the class list
+CLASS_NAME = "class_name"  # bytes each, UTF-8
+LABEL_FIRST_FRAME = "label_first_frame"  # int64 each, where in the video the label begins
+LABEL_NUM_FRAMES = "label_num_frames"  # int64 each; 0 = the video has it, but no sample of it
 FPS = "fps"  # float, average frames per second of the video; 0 = unknown
-HEIGHT = "height"  # int64, pixels of the stored frames
+HEIGHT = "height"  # int64, pixels of a frame, or of a flow field
 WIDTH = "width"  # int64
 NUM_FRAMES = "num_frames"  # int64, frames in the whole video
 FIRST_FRAME = "first_frame"  # int64, number in the video of this record's first frame
@@ -40,6 +48,10 @@ FRAMES = "frames"  # bytes, one JPEG a frame
 
 # Where a frame's JPEG lies in the .tfrecord file (bytes), and zlib.crc32 of it.
 FRAME = np.dtype([("offset", "<u8"), ("size", "<u4"), ("crc32", "<u4")])
+# A label of a video (its number in the shard), and the frames it holds for; 0 frames = no sample.
+SAMPLE = np.dtype(
+    [("video", "<u4"), ("label", "<i4"), ("first_frame", "<u4"), ("num_frames", "<u4")]
+)
 
 # A TFRecord is: length (8 bytes), its checksum (4), the message, its checksum (4).
 RECORD_HEAD = 12
@@ -58,7 +70,6 @@ def record_dtype(id_bytes: int) -> np.dtype:
     return np.dtype(
         [
             ("id", f"S{id_bytes}"),
-            ("label", "<i4"),
             ("first_frame", "<u4"),
             ("num_frames", "<u4"),
             ("first_row", "<u8"),
@@ -94,6 +105,11 @@ def frames_path(directory: str, shard: str) -> str:
     return join(directory, shard + ".frames.npy")
 
 
+def samples_path(directory: str, shard: str) -> str:
+    """The shard's index of samples."""
+    return join(directory, shard + ".samples.npy")
+
+
 @dataclass(frozen=True)
 class Shard:
     """What a shard must hold to be the one that was written.
@@ -101,18 +117,21 @@ class Shard:
     Attributes:
         name: without a suffix.
         records, videos, frames: counts; a long video is several records.
+        samples: labelled intervals to train on; rows of the index without frames do not count.
         bytes: size of the .tfrecord file.
-        sha256, records_sha256, frames_sha256: hexadecimal, of the three files.
+        sha256, records_sha256, frames_sha256, samples_sha256: hexadecimal, of the four files.
     """
 
     name: str
     records: int
     videos: int
     frames: int
+    samples: int
     bytes: int
     sha256: str
     records_sha256: str
     frames_sha256: str
+    samples_sha256: str
 
 
 @dataclass(frozen=True)
@@ -121,6 +140,7 @@ class Subset:
 
     videos: int
     frames: int
+    samples: int
     shards: tuple[Shard, ...]
 
 
@@ -137,6 +157,8 @@ class Manifest:
         subsets: by name; only those that are not empty.
         damaged: `id`, `path` and `reason` of each video that could not be decoded.
         missing: `count` of listed videos without a file, and the `first` of their ids.
+        multi_label: a video may have any number of labels, and none.
+        notes: counts of what the reader of the data set and the build clipped or left out.
     """
 
     dataset: str
@@ -147,6 +169,8 @@ class Manifest:
     subsets: dict[str, Subset]
     damaged: tuple[dict[str, str], ...] = ()
     missing: dict[str, Any] = field(default_factory=lambda: {"count": 0, "first": []})
+    multi_label: bool = False
+    notes: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The text of `manifest.json`."""
@@ -179,7 +203,7 @@ class Manifest:
         return cls(
             dataset=_typed(values["dataset"], str, f"{where}: dataset"),
             split=_typed(values["split"], int, f"{where}: split"),
-            stream=_typed(values["stream"], str, f"{where}: stream"),
+            stream=_stream(values["stream"], f"{where}: stream"),
             classes=_strings(values["classes"], f"{where}: classes"),
             settings=_typed(values["settings"], dict, f"{where}: settings"),
             subsets=_subsets(values["subsets"], where),
@@ -188,6 +212,11 @@ class Manifest:
                 for video in _typed(values["damaged"], list, f"{where}: damaged")
             ),
             missing=_typed(values["missing"], dict, f"{where}: missing"),
+            multi_label=_typed(values["multi_label"], bool, f"{where}: multi_label"),
+            notes={
+                name: _typed(count, int, f"{where}: notes: {name}")
+                for name, count in _typed(values["notes"], dict, f"{where}: notes").items()
+            },
         )
 
     @classmethod
@@ -199,7 +228,7 @@ class Manifest:
         """
         path = join(directory, MANIFEST)
         try:
-            text = _read(path)
+            text = read_text(path)
         except OSError as error:
             raise DataError(f"no shards in {directory}: {path}: {error.strerror}") from None
         except UnicodeDecodeError:
@@ -208,38 +237,19 @@ class Manifest:
 
     def save(self, directory: str) -> None:
         """Writes `manifest.json`: beside it first, then renamed, so that it is never half there."""
-        path = join(directory, MANIFEST)
-        if "://" in path:
-            from tensorflow import io
-
-            with io.gfile.GFile(path + ".partial", "w") as file:
-                file.write(self.to_json())
-            io.gfile.rename(path + ".partial", path, overwrite=True)
-            return
-        with open(path + ".partial", "w", encoding="utf-8") as file:
-            file.write(self.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(path + ".partial", path)
-
-
-def _read(path: str) -> str:
-    if "://" not in path:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    from tensorflow import errors, io
-
-    try:
-        with io.gfile.GFile(path) as file:
-            return file.read()
-    except errors.OpError as error:
-        raise OSError(0, error.message, path) from None
+        write_text(join(directory, MANIFEST), self.to_json())
 
 
 def _typed(value: Any, kind: type, where: str) -> Any:
     # bool is an int to Python, never one here.
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         raise DataError(f"{where} must be {kind.__name__}, found {type(value).__name__}")
+    return value
+
+
+def _stream(value: Any, where: str) -> str:
+    if _typed(value, str, where) not in STREAMS:
+        raise DataError(f"{where} must be one of {', '.join(STREAMS)}, found {value!r}")
     return value
 
 
@@ -266,26 +276,24 @@ def _subsets(values: Any, where: str) -> dict[str, Subset]:
             raise DataError(f"{here} is none of {', '.join(SUBSETS)}")
         entry = _known_fields(Subset, _typed(entry, dict, here), here)
         shards = tuple(_shard(shard, here) for shard in _typed(entry["shards"], list, here))
-        subset = Subset(
-            _typed(entry["videos"], int, here), _typed(entry["frames"], int, here), shards
-        )
-        if subset.videos != sum(shard.videos for shard in shards) or subset.frames != sum(
-            shard.frames for shard in shards
-        ):
-            raise DataError(f"{here}: videos and frames are not the sums over its shards")
-        subsets[name] = subset
+        counts = {}
+        for count in ("videos", "frames", "samples"):
+            counts[count] = _typed(entry[count], int, f"{here}: {count}")
+            if counts[count] != sum(getattr(shard, count) for shard in shards):
+                raise DataError(f"{here}: {count} are not the sum over its shards")
+        subsets[name] = Subset(**counts, shards=shards)
     return subsets
 
 
 def _shard(values: Any, where: str) -> Shard:
     values = _known_fields(Shard, _typed(values, dict, where), where)
-    for name in ("records", "videos", "frames", "bytes"):
+    for name in ("records", "videos", "frames", "samples", "bytes"):
         if _typed(values[name], int, f"{where}: {name}") < 0:
             raise DataError(f"{where}: {name} must not be negative, found {values[name]}")
     # A manifest from elsewhere must not lead out of its directory.
     if not _SHARD_NAME.fullmatch(_typed(values["name"], str, f"{where}: name")):
         raise DataError(f"{where}: no shard is called {values['name']!r}")
-    for name in ("sha256", "records_sha256", "frames_sha256"):
+    for name in ("sha256", "records_sha256", "frames_sha256", "samples_sha256"):
         if not _SHA256.fullmatch(_typed(values[name], str, f"{where}: {name}")):
             raise DataError(f"{where}: {name} must be 64 hexadecimal digits")
     return Shard(**values)

@@ -27,6 +27,7 @@ class _Shard:
     name: str
     file: File
     frames: np.ndarray  # schema.FRAME
+    samples: np.ndarray  # schema.SAMPLE
 
 
 class Shards:
@@ -37,9 +38,12 @@ class Shards:
         subset: `train`, `val` or `test`.
         classes: class names; a label is the position in it.
         ids: of the V videos, in the order of the shards.
-        labels: int32 [V].
+        labels: int32 [V]; where a video may have any number of labels, bool [V, classes].
+        samples: what to train on, one row a labelled interval with frames, in the order of the
+            shards: `video` 0 ... V - 1, `label`, and its frames `first_frame`, `num_frames`.
         num_frames: int64 [V].
-        heights, widths: int64 [V], pixels.
+        heights, widths: int64 [V], pixels; of a flow field in the temporal stream, whose JPEG is
+            twice as high.
         failure: an exception in a thread that TensorFlow hides from the caller; `pipeline.checked`
             raises it.
     """
@@ -53,7 +57,6 @@ class Shards:
         first = np.flatnonzero(records["first_frame"] == 0)
         videos = records[first]
         self.ids = [video.decode() for video in videos["id"].tolist()]
-        self.labels = videos["label"].astype(np.int32)
         self.num_frames = np.add.reduceat(records["num_frames"], first, dtype=np.int64)
         self.heights = videos["height"].astype(np.int64)
         self.widths = videos["width"].astype(np.int64)
@@ -61,6 +64,13 @@ class Shards:
         counts = [shard.videos for shard in manifest.subsets[subset].shards]
         self._shard_of_video = np.repeat(np.arange(len(shards)), counts)
         self._first_row = videos["first_row"].astype(np.int64)
+        rows = _of_subset([shard.samples for shard in shards], counts)
+        self._check_labels(rows)
+        self.samples = rows[rows["num_frames"] > 0]
+        self.labels = rows["label"].copy()
+        if manifest.multi_label:
+            self.labels = np.zeros((len(self.ids), len(self.classes)), bool)
+            self.labels[rows["video"], rows["label"]] = True
 
     @classmethod
     def open(cls, directory: str, subset: str) -> Shards:
@@ -84,11 +94,13 @@ class Shards:
         for entry in manifest.subsets[subset].shards:
             shard, rows = _open_shard(directory, entry)
             _check_index(shard, rows, entry)
+            _check_samples(shard, rows, entry, manifest.multi_label)
             shards.append(shard)
             records.append(rows)
-        opened = cls(manifest, subset, shards, _joined(records))
-        opened._check_videos(directory)
-        return opened
+        try:
+            return cls(manifest, subset, shards, _joined(records))
+        except DataError as error:
+            raise DataError(f"{directory}: {error}") from None
 
     def __len__(self) -> int:
         """Number of videos V."""
@@ -141,17 +153,16 @@ class Shards:
                 jpegs.append(jpeg)
         return jpegs
 
-    def _check_videos(self, directory: str) -> None:
-        wrong = np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))
+    def _check_labels(self, rows: np.ndarray) -> None:
+        wrong = rows[(rows["label"] < 0) | (rows["label"] >= len(self.classes))]
         if len(wrong):
-            video = wrong[0]
             raise DataError(
-                f"{directory}: video {self.ids[video]!r} has label {self.labels[video]}, "
+                f"video {self.ids[wrong[0]['video']]!r} has label {wrong[0]['label']}, "
                 f"the class list allows 0 to {len(self.classes) - 1}"
             )
         if len(set(self.ids)) != len(self.ids):
             twice = Counter(self.ids).most_common(1)[0][0]
-            raise DataError(f"{directory}: video {twice!r} occurs twice in subset {self.subset!r}")
+            raise DataError(f"video {twice!r} occurs twice in subset {self.subset!r}")
 
 
 def _open_shard(directory: str, entry: schema.Shard) -> tuple[_Shard, np.ndarray]:
@@ -170,7 +181,8 @@ def _open_shard(directory: str, entry: schema.Shard) -> tuple[_Shard, np.ndarray
         # A map, so that the processes of one machine share the memory; as a plain array, which
         # picks rows five times faster than np.memmap.
         frames = np.load(frames_path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-    return _Shard(entry.name, file, frames), records
+    samples = _load_index(schema.samples_path(directory, entry.name), entry.samples_sha256)
+    return _Shard(entry.name, file, frames, samples), records
 
 
 def _load_index(path: str, sha256: str) -> np.ndarray:
@@ -191,8 +203,9 @@ def _load_index(path: str, sha256: str) -> np.ndarray:
 def _check_index(shard: _Shard, records: np.ndarray, entry: schema.Shard) -> None:
     """Refuses an index that has other types or counts than it must, or contradicts itself."""
     id_bytes = records.dtype["id"].itemsize if "id" in (records.dtype.names or ()) else 1
-    types = schema.record_dtype(id_bytes), schema.FRAME
-    if (records.dtype, shard.frames.dtype) != types or records.ndim + shard.frames.ndim != 2:
+    indexes = records, shard.frames, shard.samples
+    types = [schema.record_dtype(id_bytes), schema.FRAME, schema.SAMPLE]
+    if [rows.dtype for rows in indexes] != types or any(rows.ndim != 1 for rows in indexes):
         raise DataError(f"{shard.name}: the index has other columns than this program reads")
     first_frame = records["first_frame"].astype(np.int64)
     count = records["num_frames"].astype(np.int64)
@@ -206,10 +219,8 @@ def _check_index(shard: _Shard, records: np.ndarray, entry: schema.Shard) -> Non
     end_row = np.cumsum(count)
     offset = shard.frames["offset"].astype(np.int64)
     end = offset + shard.frames["size"]
-    follows = (
-        (records["id"][1:] == records["id"][:-1])
-        & (records["label"][1:] == records["label"][:-1])
-        & (first_frame[1:] == first_frame[:-1] + count[:-1])
+    follows = (records["id"][1:] == records["id"][:-1]) & (
+        first_frame[1:] == first_frame[:-1] + count[:-1]
     )
     if not (
         begins[:1].all()
@@ -221,6 +232,40 @@ def _check_index(shard: _Shard, records: np.ndarray, entry: schema.Shard) -> Non
         and (end[-1:] <= entry.bytes).all()
     ):
         raise DataError(f"{shard.name}: the index contradicts itself: build the shards again")
+
+
+def _check_samples(
+    shard: _Shard, records: np.ndarray, entry: schema.Shard, multi_label: bool
+) -> None:
+    """Refuses samples that are not of their video, or not what one label a video means."""
+    found = int((shard.samples["num_frames"] > 0).sum())
+    if found != entry.samples:
+        raise DataError(
+            f"{shard.name}: the index holds {found} samples, {schema.MANIFEST} says {entry.samples}"
+        )
+    video, first, count = (
+        shard.samples[name].astype(np.int64) for name in ("video", "first_frame", "num_frames")
+    )
+    begins = np.flatnonzero(records["first_frame"] == 0)
+    frames = np.diff(records["first_row"][begins].astype(np.int64), append=entry.frames)
+    # One label a video, for all of it.
+    whole = np.array_equal(video, np.arange(len(begins))) and np.array_equal(count, frames)
+    if not (
+        (multi_label or whole)
+        and (video[1:] >= video[:-1]).all()
+        and (video[-1:] < len(begins)).all()
+        and (first + count <= frames[video]).all()
+    ):
+        raise DataError(f"{shard.name}: the index contradicts itself: build the shards again")
+
+
+def _of_subset(samples: list[np.ndarray], videos: list[int]) -> np.ndarray:
+    """Rows of all shards, `video` counted over the shards of `videos` videos each."""
+    names = [("video", np.int64), ("label", np.int32), ("first_frame", np.int64)]
+    rows = np.concatenate(samples).astype([*names, ("num_frames", np.int64)])
+    before = np.cumsum([0, *videos[:-1]])
+    rows["video"] += np.repeat(before, [len(own) for own in samples])
+    return rows
 
 
 def _what_is_wrong(jpeg: bytes, size: int, checksum: int) -> str:
