@@ -79,9 +79,12 @@ class _Moves:
         self._layer.moving_variance.assign(variance)
 
     def settle(self, parts: int) -> None:
-        d, square, e = (_taken(total) / parts for total in (self._mean, self._square, self._variance))
-        e += (square - tf.square(d)) / (1.0 - self._layer.momentum)
+        d, square, e = (
+            _taken(total) / parts for total in (self._mean, self._square, self._variance)
+        )
         layer = self._layer
+        if layer.momentum < 1:
+            e += (square - tf.square(d)) / (1.0 - layer.momentum)
         layer.moving_mean.assign(tf.convert_to_tensor(layer.moving_mean) + d)
         layer.moving_variance.assign(tf.convert_to_tensor(layer.moving_variance) + e)
 
@@ -106,6 +109,5 @@ def _population_layers(model: keras.Model) -> Iterator[BatchNormalization]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _population_layers(layer)
-        elif isinstance(layer, BatchNormalization):
-            if layer.statistics == "population" and layer.momentum < 1:
-                yield layer
+        elif isinstance(layer, BatchNormalization) and layer.statistics == "population":
+            yield layer

@@ -140,7 +140,11 @@ def define_training(values: flags.FlagValues) -> None:
     flags.DEFINE_float("weight_decay", 5e-4, "L2 on the kernels.", lower_bound=0.0, **own)
     flags.DEFINE_string("val_subset", "val", "Scored after each epoch: val, test or none.", **own)
     flags.DEFINE_integer(
-        "accumulate", 1, "Parts of a batch, one after the other, to save memory.", lower_bound=1, **own
+        "accumulate",
+        1,
+        "Parts of a batch, one after the other, to save memory.",
+        lower_bound=1,
+        **own,
     )
     flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras policy of the network.", **own)
     flags.DEFINE_boolean("jit", False, "Compile the step with XLA; one device.", **own)

@@ -38,7 +38,10 @@ def define_flags(values: absl_flags.FlagValues) -> None:
         "preset", None, tuple(PRESETS), "The paper's weights: spatial scores, then temporal.", **own
     )
     absl_flags.DEFINE_list(
-        "search", None, "The same runs' scores of a validation set: takes what is best there.", **own
+        "search",
+        None,
+        "The same runs' scores of a validation set: takes what is best there.",
+        **own,
     )
     absl_flags.DEFINE_string("output", None, "Directory to write.", **own)
 

@@ -36,9 +36,7 @@ def fuse(parts: Sequence[Scores], weights: Sequence[float], names: Sequence[str]
     """
     check_weights(weights, len(parts))
     parts = aligned(parts, names)
-    logits = sum(
-        weight * part.logits.astype(np.float64) for weight, part in zip(weights, parts)
-    )
+    logits = sum(weight * part.logits.astype(np.float64) for weight, part in zip(weights, parts))
     first = parts[0]
     return Scores(first.ids, first.labels, np.asarray(logits, np.float32), first.classes)
 

@@ -102,7 +102,7 @@ def _scores(path: Path) -> Scores:
         raise DataError(f"{path} does not hold scores of videos: build it again with evaluate")
     if not np.isfinite(logits).all():
         raise DataError(f"{path} holds scores that are no numbers")
-    if labels.ndim == 1 and not (0 <= labels.min() and labels.max() < len(classes)):
+    if labels.ndim == 1 and not (labels.min() >= 0 and labels.max() < len(classes)):
         raise DataError(f"{path} holds labels that are none of its {len(classes)} classes")
     names = ids.tolist()
     if len(set(names)) != len(names):

@@ -69,9 +69,7 @@ def test_a_batch_in_parts_is_the_batch(parts, momentum):
 def test_the_statistics_move_by_those_of_the_whole_batch():
     """Of the first layer that is normalised, from the pixels, by NumPy."""
     trainer = trainer_of(momentum=0.75, accumulate=3)
-    layer = next(
-        layer for layer in trainer.model.get_layer("trunk").layers if "bn" in layer.name
-    )
+    layer = next(layer for layer in trainer.model.get_layer("trunk").layers if "bn" in layer.name)
     before = keras.Model(trainer.model.get_layer("trunk").input, layer.input)
     batch = next(batches(1))
     images = np.asarray(batch["frames"], "float32").reshape(-1, 32, 32, 3) / 127.5 - 1

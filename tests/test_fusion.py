@@ -179,9 +179,7 @@ def streams(tmp_path):
             logits = rng.normal(size=(40, 2)) + strength * np.eye(2)[labels]
             found = Scores(ids, labels, logits.astype(np.float32), ["left", "right"])
             paths[stream, subset] = tmp_path / subset / stream
-            scores.save(
-                paths[stream, subset], found, {**FACTS, "stream": stream, "subset": subset}
-            )
+            scores.save(paths[stream, subset], found, {**FACTS, "stream": stream, "subset": subset})
     return paths
 
 

@@ -50,7 +50,7 @@ def test_the_last_of_all_by_hand():
 
 
 def official(labels, scores):
-    """The official program, step by step: unlabelled videos at minus infinity, precisions summed."""
+    """The official program, step by step: unlabelled videos at minus infinity."""
     scores = scores.copy()
     scores[labels.sum(axis=1) == 0] = -np.inf
     precisions = []

@@ -10,10 +10,20 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_shards import CLASSES, HEIGHT, WIDTH, context, flip_byte, jpeg, write_shards
+from small_shards import (
+    CLASSES,
+    HEIGHT,
+    WIDTH,
+    context,
+    field_levels,
+    flip_byte,
+    jpeg,
+    write_shards,
+)
 
-from rlstm_tf.data import augmentation, batches, pipeline, sampling, schema
+from rlstm_tf.data import augmentation, batches, flow, pipeline, sampling, schema
 from rlstm_tf.data.pipeline import InputConfig
+from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER, Protocol, protocol
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError, UsageError
 
@@ -24,6 +34,7 @@ GOLDEN_ORDERS = {
     (0, 1): [6, 2, 9, 3, 4, 0, 8, 5, 1, 7],
     (1, 0): [6, 0, 7, 9, 4, 1, 8, 5, 2, 3],
 }
+GROUPS = Protocol("groups", num_groups=2)
 GOLDEN_DRAWS = "92052395d9fb5edaae884fb3c61f25480b85af3c7f073e1a5bc2ef4d78d57bd4"
 
 
@@ -50,10 +61,10 @@ def assert_equal(found, expected):
         assert np.asarray(found[name]).dtype == expected[name].dtype
 
 
-def evaluation_batch(shards, settings, step, num_groups=1, num_crops=1):
+def evaluation_batch(shards, settings, step, views=CENTER):
     first = step * settings.batch_size
     examples = [
-        batches.evaluation_example(shards, settings, position, num_groups, num_crops)
+        batches.evaluation_example(shards, settings, position, views)
         for position in range(first, first + settings.batch_size)
     ]
     return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
@@ -111,7 +122,7 @@ def test_the_order_is_the_same_on_every_stack_and_machine():
 def test_the_draws_depend_on_seed_epoch_and_position_alone(shards):
     def drawn(position, epoch=5, **changes):
         view = batches.training_view(shards, config(**changes), epoch, position)
-        return view.video, view.box, view.flip, view.starts.tolist()
+        return view.video, view.box, view.flip, view.frames.tolist()
 
     alone = drawn(10)
     everything = [drawn(position) for position in range(11)]
@@ -119,11 +130,11 @@ def test_the_draws_depend_on_seed_epoch_and_position_alone(shards):
     assert [video for video, *_ in everything] == batches.epoch_order(11, 0, 5).tolist()
     # The batch size is no part of it, and without flips it is the same crops and snippets.
     assert drawn(10, batch_size=2) == alone
-    for position, (video, box, _, starts) in enumerate(everything):
-        assert drawn(position, flip=False) == (video, box, False, starts)
+    for position, (video, box, _, frames) in enumerate(everything):
+        assert drawn(position, flip=False) == (video, box, False, frames)
     more = [drawn(position, epoch) for epoch in range(20) for position in range(11)]
     assert 70 < sum(flip for _, _, flip, _ in more) < 150
-    assert len({(box, tuple(starts)) for _, box, _, starts in more}) > 180
+    assert len({(box, str(frames)) for _, box, _, frames in more}) > 180
 
 
 def test_other_seeds_give_other_batches(shards):
@@ -154,26 +165,148 @@ def test_pixels_are_crop_resize_and_flip_of_the_frames(tmp_path):
     assert flips == {False, True}
 
 
-def test_a_snippet_of_several_frames_lies_in_the_channels(shards):
-    settings = config(batch_size=11, new_length=5)
-    batch = batches.training_batch(shards, settings, 0)
-    assert batch["frames"].shape == (11, 3, SIZE, SIZE, 15)
-    for video, shown in zip(batch["video"], batch["frames"]):
-        length = shards.num_frames[video]
-        frames = frame_numbers(shown.reshape(3, SIZE, SIZE, 5, 3).transpose(0, 3, 1, 2, 4))
+# Flow, and intervals.
+
+
+@pytest.fixture(scope="module")
+def fields(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("flow") / "shards"
+    write_shards(directory, LENGTHS, num_shards=3, stream="temporal")
+    return Shards.open(str(directory), "train")
+
+
+def test_a_snippet_of_flow_is_x_and_y_of_consecutive_fields(fields):
+    settings = config(batch_size=11, stream="temporal", new_length=5, flip=False)
+    batch = batches.training_batch(fields, settings, 0)
+    assert batch["frames"].shape == (11, 3, SIZE, SIZE, 10)
+    for position, (video, shown) in enumerate(zip(batch["video"], batch["frames"])):
+        frames = batches.training_view(fields, settings, 0, position).frames
+        assert frames.shape == (3, 5)
+        length = int(fields.num_frames[video])
         np.testing.assert_array_equal(
             frames, sampling.snippet_frames(frames[:, 0], length, new_length=5)
         )
+        expected = [field_levels(number_of(fields, video), frame) for frame in frames.ravel()]
+        pixel = shown[:, SIZE // 2, SIZE // 2].reshape(15, 2).astype(int)
+        assert np.abs(pixel - expected).max() <= 1
+
+
+def test_mirrored_flow_runs_the_other_way(tmp_path):
+    """x is negated and both are mirrored; the vectors of y stay."""
+    rng = np.random.default_rng(0)
+    field = cv2.resize(rng.normal(0, 9, (HEIGHT // 8, WIDTH // 8, 2)), (WIDTH, HEIGHT))
+    levels = flow.quantise(field)
+    box = augmentation.Box(8, 4, 32, 30)
+    plain, mirrored = (np.empty((SIZE, SIZE, 2), np.uint8) for _ in range(2))
+    augmentation.crop_flow([levels], box, SIZE, False, plain)
+    augmentation.crop_flow([levels], box, SIZE, True, mirrored)
+    for channel, top in ((0, 0), (1, HEIGHT)):
+        part = levels[top + 4 : top + 34, 8:40]
+        resized = cv2.resize(np.ascontiguousarray(part), (SIZE, SIZE))
+        np.testing.assert_array_equal(plain[..., channel], resized)
+    np.testing.assert_array_equal(mirrored[..., 1], plain[:, ::-1, 1])
+    x, y = (plain[:, ::-1, 0].astype(int), mirrored[..., 0].astype(int))
+    np.testing.assert_array_equal(x + y, 2 * flow.ZERO)
+    assert len(np.unique(x)) > 20
+
+
+def test_half_of_the_flow_is_mirrored(fields):
+    settings = config(batch_size=1, stream="temporal")
+    flips = {True: 0, False: 0}
+    for step in range(22):
+        view = batches.training_view(fields, settings, *divmod(step, 11))
+        shown = batches.training_batch(fields, settings, step)["frames"][0]
+        x, y = field_levels(number_of(fields, view.video), int(view.frames[0, 0]))
+        x = 2 * flow.ZERO - x if view.flip else x
+        assert np.abs(shown[0, 5, 5].astype(int) - [x, y]).max() <= 1
+        flips[view.flip] += 1
+    assert min(flips.values()) > 3
+
+
+def test_groups_of_flow_share_their_fields(fields):
+    settings = config(stream="temporal", new_length=4)
+    batch = evaluation_batch(fields, settings, 0, PAPER)
+    assert batch["frames"].shape == (4, 20, 3, SIZE, SIZE, 8)
+    for video, shown in enumerate(batch["frames"]):
+        length = int(fields.num_frames[video])
+        starts = sampling.group_snippets(length, 3, 4, new_length=4)
+        frames = sampling.snippet_frames(starts, length, 4)
+        expected = np.array(
+            [field_levels(number_of(fields, video), frame) for frame in frames.ravel()]
+        ).reshape(4, 1, 3, 8)
+        pixel = shown.reshape(4, 5, 3, SIZE, SIZE, 8)[:, :, :, 9, 9].astype(int)
+        assert np.abs(pixel - expected).max() <= 1
+
+
+def test_the_other_stream_is_refused(shards, fields):
+    message = "shards are of the spatial stream, --stream=temporal was asked for"
+    with pytest.raises(DataError, match=message):
+        pipeline.training_batches(shards, config(stream="temporal", new_length=5))
+    with pytest.raises(DataError, match="of the temporal stream, --stream=spatial"):
+        pipeline.evaluation_batches(fields, config())
+    with pytest.raises(UsageError, match="new_length=2: a snippet of the spatial stream is one"):
+        config(new_length=2)
+
+
+@pytest.fixture(scope="module")
+def intervals(tmp_path_factory):
+    """Three videos: two intervals, no label, and one interval beside a label without frames."""
+    directory = tmp_path_factory.mktemp("intervals") / "shards"
+    actions = [[(0, 2, 5), (2, 10, 9)], [], [(1, 0, 1), (2, 0, 0)]]
+    write_shards(directory, [20, 12, 9], actions=actions, multi_label=True)
+    return Shards.open(str(directory), "train")
+
+
+def test_a_sample_is_an_interval_of_a_video(intervals):
+    settings = config(batch_size=3)
+    assert pipeline.steps_per_epoch(intervals, 3) == 1
+    places = {0: range(2, 7), 2: range(10, 19), 1: range(1)}
+    for step in range(20):
+        batch = batches.training_batch(intervals, settings, step)
+        assert sorted(batch["label"].tolist()) == [0, 1, 2]
+        for label, video, shown in zip(batch["label"], batch["video"], batch["frames"]):
+            assert number_of(intervals, video) == (2 if label == 1 else 0)
+            frames = frame_numbers(shown)
+            length = len(places[label])
+            edges = [places[label][0] + segment * length // 3 for segment in range(4)]
+            for segment, frame in enumerate(frames):
+                assert frame in places[label]
+                assert edges[segment] <= frame < max(edges[segment + 1], edges[segment] + 1)
+
+
+def test_a_snippet_of_flow_stays_in_its_interval(tmp_path):
+    write_shards(tmp_path / "s", [30], actions=[[(0, 8, 6)]], stream="temporal", multi_label=True)
+    found = Shards.open(str(tmp_path / "s"), "train")
+    settings = config(batch_size=1, stream="temporal", new_length=10)
+    frames = batches.training_view(found, settings, 0, 0).frames
+    assert frames.tolist() == [[8, 9, 10, 11, 12, 13, 13, 13, 13, 13]] * 3
+
+
+def test_clips_of_a_long_video(intervals):
+    views = Protocol("clips", num_clips=4, clip_length=6, reduction="max")
+    batch = evaluation_batch(intervals, config(batch_size=3), 0, views)
+    assert batch["frames"].shape == (3, 4, 3, SIZE, SIZE, 3)
+    for video, shown in enumerate(batch["frames"]):
+        expected = sampling.clip_snippets(int(intervals.num_frames[video]), 3, 4, 6)
+        np.testing.assert_array_equal(frame_numbers(shown), expected)
+
+
+def test_protocols_by_name():
+    assert protocol("center", True) == protocol("center", False) == CENTER
+    assert protocol("paper", False) == PAPER
+    assert protocol("paper", True) == CHARADES
+    assert [views.num_views for views in (CENTER, PAPER, CHARADES)] == [1, 20, 10]
+    assert (CHARADES.reduction, PAPER.reduction) == ("max", "mean")
+    assert CHARADES.clip_length == 256
 
 
 # One evaluation batch.
 
 
 def test_an_evaluation_batch_by_hand(shards):
-    batch = evaluation_batch(shards, config(), 0, num_groups=2, num_crops=5)
+    batch = evaluation_batch(shards, config(), 0, Protocol("ten", 2, 5))
     assert batch["frames"].shape == (4, 10, 3, SIZE, SIZE, 3)
     assert batch["video"].tolist() == [0, 1, 2, 3]
-    np.testing.assert_array_equal(batch["label"], shards.labels[:4])
     for video, shown in enumerate(batch["frames"]):
         frames = frame_numbers(shown).reshape(2, 5, 3)
         expected = sampling.group_snippets(int(shards.num_frames[video]), 3, 2)
@@ -183,23 +316,21 @@ def test_an_evaluation_batch_by_hand(shards):
 def test_the_last_batch_is_filled_with_zeros(shards):
     batch = evaluation_batch(shards, config(), 2)
     assert batch["video"].tolist() == [8, 9, 10, -1]
-    assert batch["label"].tolist() == [*shards.labels[8:].tolist(), 0]
     assert not batch["frames"][3].any()
     assert batch["frames"][:3].any(axis=(1, 2, 3, 4, 5)).all()
 
 
 def test_every_frame_is_read_and_decoded_once(shards, monkeypatch):
     decoded = []
-    decode = batches._decode
+    decode = batches._decoded
     monkeypatch.setattr(
         batches,
-        "_decode",
-        lambda shards, video, frames, jpegs: (
-            decoded.extend((video, frame) for frame in frames)
-            or decode(shards, video, frames, jpegs)
+        "_decoded",
+        lambda shards, video, frame, jpegs: (
+            decoded.append((video, frame)) or decode(shards, video, frame, jpegs)
         ),
     )
-    evaluation_batch(shards, config(batch_size=11), 0, num_groups=4, num_crops=5)
+    evaluation_batch(shards, config(batch_size=11), 0, PAPER)
     assert len(decoded) == len(set(decoded))
     # A video of one frame needs no more than that, for 60 places.
     single = shards.num_frames.tolist().index(1)
@@ -233,7 +364,7 @@ def test_a_run_can_go_on_at_any_step(shards, first_step):
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 16])
 def test_evaluation_shows_every_video_once(shards, batch_size):
     settings = config(batch_size=batch_size)
-    dataset = pipeline.evaluation_batches(shards, settings, num_groups=2, num_threads=2)
+    dataset = pipeline.evaluation_batches(shards, settings, GROUPS, num_threads=2)
     assert dataset.element_spec["frames"].shape == (batch_size, 2, 3, SIZE, SIZE, 3)
     # Twice: a dataset can be gone through again.
     for _ in range(2):
@@ -243,7 +374,7 @@ def test_evaluation_shows_every_video_once(shards, batch_size):
         assert (seen[11:] == -1).all()
         assert len(seen) == -(-11 // batch_size) * batch_size
         for step, batch in enumerate(found):
-            assert_equal(batch, evaluation_batch(shards, settings, step, 2))
+            assert_equal(batch, evaluation_batch(shards, settings, step, GROUPS))
 
 
 def test_batches_keep_their_pixels_while_later_ones_are_made(shards):
@@ -328,7 +459,7 @@ def test_frames_that_are_not_what_the_index_says(tmp_path, jpegs, height, messag
 
 
 def test_fewer_videos_than_a_batch(shards):
-    with pytest.raises(UsageError, match="batch_size=12, but subset 'train' has 11 videos"):
+    with pytest.raises(UsageError, match="batch_size=12, but subset 'train' has 11 samples"):
         pipeline.training_batches(shards, config(batch_size=12))
 
 
@@ -361,7 +492,7 @@ _REPLICAS = """
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-    from rlstm_tf.data import batches, pipeline
+    from rlstm_tf.data import batches, pipeline, protocols
     from rlstm_tf.data.shards import Shards
     from rlstm_tf.errors import DataError
 
@@ -384,13 +515,14 @@ _REPLICAS = """
     training = pipeline.training_batches(shards, config, first_step=1, num_steps=4)
     plain = (batches.training_batch(shards, config, step) for step in range(1, 5))
     assert compare(training, plain) == 4
-    examples = [batches.evaluation_example(shards, config, place, 2) for place in range(12)]
+    groups = protocols.Protocol("groups", num_groups=2)
+    examples = [batches.evaluation_example(shards, config, place, groups) for place in range(12)]
     plain = [
         {name: np.stack([example[name] for example in examples[first : first + 4]])
          for name in examples[0]}
         for first in (0, 4, 8)
     ]
-    assert compare(pipeline.evaluation_batches(shards, config, 2), plain) == 3
+    assert compare(pipeline.evaluation_batches(shards, config, groups), plain) == 3
 
     broken = Shards.open(sys.argv[2], "train")
     distributed = strategy.experimental_distribute_dataset(

@@ -198,9 +198,7 @@ def training_view(shards: Shards, config: InputConfig, epoch: int, position: int
     box = augmentation.random_crop(*size, generator, config.crop_scales)
     # Drawn in any case, so that the snippets are the same with and without flips.
     flip = bool(generator.integers(2)) and config.flip
-    starts = sampling.random_snippets(
-        num_frames, config.num_segments, generator, config.new_length
-    )
+    starts = sampling.random_snippets(num_frames, config.num_segments, generator, config.new_length)
     frames = first + sampling.snippet_frames(starts, num_frames, config.new_length)
     return View(video, box, flip, frames)
 
@@ -259,9 +257,7 @@ def _decoded(shards: Shards, video: int, frame: int, jpegs: dict[int, bytes]) ->
     image = cv2.imdecode(np.frombuffer(jpegs[frame], np.uint8), mode)
     if image is None or image.shape[:2] != (height, width):
         found = "no image" if image is None else f"{image.shape[0]}x{image.shape[1]} pixels"
-        raise DataError(
-            f"{shards.name_of(video, frame)}: {found}, the index says {height}x{width}"
-        )
+        raise DataError(f"{shards.name_of(video, frame)}: {found}, the index says {height}x{width}")
     return image
 
 

@@ -80,7 +80,11 @@ def training_batches(
         steps,
         lambda step: training_batch(shards, config, step),
         shards,
-        {"frames": (tf.uint8, shape), "label": (tf.int32, shape[:1]), "video": (tf.int64, shape[:1])},
+        {
+            "frames": (tf.uint8, shape),
+            "label": (tf.int32, shape[:1]),
+            "video": (tf.int64, shape[:1]),
+        },
         num_threads,
     ).prefetch(1)
 
