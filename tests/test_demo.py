@@ -53,13 +53,6 @@ def test_lists_are_those_of_ucf101(made):
     }
 
 
-def test_groups_do_not_straddle_the_lists():
-    listed = clips.plan(40)
-    train = {clip.group for clip in listed if clip.is_training}
-    test = {clip.group for clip in listed if not clip.is_training}
-    assert (train, test) == ({1, 3, 4, 5, 6, 8, 9, 10}, {2, 7})
-
-
 def test_the_reader_of_ucf101_takes_it(made):
     dataset = datasets.ucf101(str(made / "videos"), str(made / "ucfTrainTestlist"), 1)
     assert list(dataset.classes) == list(CLASSES)

@@ -1,14 +1,19 @@
-"""Makes the embedded data set: 8 classes of two moving shapes, in UCF-101's own layout.
+"""Makes the embedded data set: 8 classes of two moving shapes, in a public data set's own layout.
 
     python -m tfrecords_tools.demo --output=data/demo
 
-Writes video files and split files, as UCF-101 has them:
+Writes video files and split files, as UCF-101, HMDB-51 or Charades has them:
 
-    videos/<Class>/v_<Class>_gNN_cNN.avi
-    ucfTrainTestlist/{classInd,trainlist01,testlist01}.txt
+    --layout=ucf101    videos/<Class>/v_<Class>_gNN_cNN.avi
+                       ucfTrainTestlist/{classInd,trainlist0N,testlist0N}.txt
+    --layout=hmdb51    videos/<class>/Two_Shapes_(NN)_<class>_f_nm_np2_fr_goo_N.avi
+                       testTrainMulti_7030_splits/<class>_test_splitN.txt
+    --layout=charades  Charades_v1_480/<ID>.mp4, each of 2 to 4 clips of different classes
+                       Charades/Charades_v1_{train,test}.csv, Charades_v1_classes.txt
 
 The same flags give the same bytes, whatever the number of workers. Clips of one group share their
-background, and a group is either in the training list or in the test list. A directory that is
+background, and a group is either in the training list or in the test list. Split 2 is written from
+9 clips of each class on, split 3 from 13: fewer give it nothing to test. A directory that is
 complete is left as it is; one that holds anything else is refused.
 """
 
@@ -28,19 +33,20 @@ from absl import flags
 from rlstm_tf import cli
 from rlstm_tf.errors import DataError, UsageError
 
-VIDEOS = "videos"
-SPLITS = "ucfTrainTestlist"
 # Written last: a directory with this file is complete, and made with these settings.
 SETTINGS = "demo.json"
-_SETTINGS = ("videos_per_class", "size", "num_frames", "seed")
+_SETTINGS = ("layout", "videos_per_class", "size", "num_frames", "seed")
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines this entry point's flags."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("output", None, "Directory to make.", **own)
+    names = ["ucf101", "hmdb51", "charades"]
+    flags.DEFINE_enum("layout", "ucf101", names, "Data set whose layout to write.", **own)
     # Fewer than 5 would all be of one group, and there would be no test list.
-    flags.DEFINE_integer("videos_per_class", 375, "Clips of each class.", 5, 100_000, **own)
+    help_text = "Clips of each class; in Charades's layout 2 to 4 make one video."
+    flags.DEFINE_integer("videos_per_class", 375, help_text, 5, 100_000, **own)
     flags.DEFINE_integer("size", 64, "Width and height, pixels; even.", 32, 1024, **own)
     flags.DEFINE_integer("num_frames", 16, "Frames of each clip.", 2, 10_000, **own)
     flags.DEFINE_integer("seed", 0, "Another seed draws other clips.", 0, **own)
@@ -59,23 +65,19 @@ def main(values: flags.FlagValues) -> None:
         print(f"{values.output} is complete already")
         return
     from tfrecords_tools import clips
+    from tfrecords_tools.layouts import LAYOUTS
     from tfrecords_tools.output import writing
 
+    layout = LAYOUTS[values.layout](values.videos_per_class, values.num_frames, values.seed)
     with writing(values.output), _new_directory(output) as partial:
-        listed = clips.plan(values.videos_per_class)
-        clips.write_lists(os.path.join(partial, SPLITS), listed)
+        _write_lists(partial, layout.lists)
         clips.write_videos(
-            os.path.join(partial, VIDEOS),
-            listed,
-            values.num_frames,
-            values.size,
-            values.seed,
-            values.workers,
+            partial, layout.videos, values.num_frames, values.size, values.seed, values.workers
         )
         with open(os.path.join(partial, SETTINGS), "w", encoding="utf-8") as file:
             json.dump(settings, file)
-    trained = sum(clip.is_training for clip in listed)
-    print(f"{values.output}: {trained} clips to train, {len(listed) - trained} to test")
+    num_train = len(layout.videos) - layout.num_test
+    print(f"{values.output}: {num_train} videos to train, {layout.num_test} to test")
 
 
 def _is_complete(output: str, settings: dict[str, Any]) -> bool:
@@ -126,6 +128,15 @@ def _new_directory(output: str) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
             os.rmdir(output)
         os.rename(partial, output)
+
+
+def _write_lists(directory: str, lists: dict[str, str]) -> None:
+    for name, text in lists.items():
+        path = os.path.join(directory, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        # Line ends as they are: Charades's have CR.
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
 
 
 def _remove(path: str) -> None:
