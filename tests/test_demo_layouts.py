@@ -22,15 +22,9 @@ from tfrecords_tools.video import VideoReader
 LIBAVCODEC = 62
 # Clips of each class: 4 groups, of which the fourth has one clip.
 CLIPS = 13
-SNAKE = {
-    "approach",
-    "recede",
-    "red_chases_blue",
-    "blue_chases_red",
+SNAKE = {"approach", "recede", "red_chases_blue", "blue_chases_red", "swap", "part_and_meet"} | {
     "orbit_clockwise",
     "orbit_counterclockwise",
-    "swap",
-    "part_and_meet",
 }
 
 
