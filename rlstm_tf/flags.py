@@ -190,6 +190,18 @@ def serialize(values: flags.FlagValues, leave_out: tuple[str, ...]) -> dict[str,
     return {name: text for name, text in texts.items() if text}
 
 
+def of_files(*paths: str) -> flags.FlagValues:
+    """The flags of a training that is started with these flag files.
+
+    Raises:
+        absl.flags.Error: a file is missing or does not fit.
+    """
+    values = flags.FlagValues()
+    define_training(values)
+    values(["run", *(f"--flagfile={path}" for path in paths)])
+    return values
+
+
 def read_run(path: Path) -> flags.FlagValues:
     """The flags that a run was started with.
 
@@ -199,15 +211,12 @@ def read_run(path: Path) -> flags.FlagValues:
     Raises:
         DataError: it is not there, or is no such file.
     """
-    values = flags.FlagValues()
-    define_training(values)
     if not path.is_file():
         raise DataError(f"{path.parent} holds no run: there is no {path.name}")
     try:
-        values(["run", f"--flagfile={path}"])
+        return of_files(str(path))
     except flags.Error as error:
         raise DataError(f"{path} is damaged: {error}") from error
-    return values
 
 
 def numbers(name: str, texts: list[str], kind: type, low: float, high: float | None) -> tuple:

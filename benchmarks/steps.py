@@ -1,0 +1,110 @@
+"""Seconds and memory of a training step of every run behind the paper's tables, on this machine.
+
+    python -m benchmarks.steps --output=steps.csv [--batch_size=24]
+    python -m rlstm_tf.recipe --steps=steps.csv
+
+Each in a process of its own, on random frames, by the configurations themselves with weights drawn
+at random. Takes about a minute a run on two cores.
+"""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+import time
+from typing import Any
+
+from absl import flags as absl_flags
+
+from rlstm_tf import cli, flags
+from rlstm_tf.errors import DataError
+
+COLUMNS = ("run", "stream", "batch_size", "seconds_per_video", "gigabytes")
+
+
+def define_flags(values: absl_flags.FlagValues) -> None:
+    """Flags of this benchmark."""
+    own: dict[str, Any] = {"flag_values": values}
+    absl_flags.DEFINE_string("output", None, "CSV file to write.", **own)
+    absl_flags.DEFINE_integer("batch_size", 2, "Videos a step.", 1, **own)
+    absl_flags.DEFINE_integer("steps", 2, "Steps that are timed, after one that is not.", 1, **own)
+    absl_flags.DEFINE_list("runs", [], "Names of runs; all if empty.", **own)
+    absl_flags.DEFINE_string("only", None, "One run and stream: RUN/STREAM, in this process.", **own)
+
+
+def main(values: absl_flags.FlagValues) -> None:
+    """Measures all runs, or one."""
+    if values.only:
+        name, stream = values.only.split("/")
+        print(*_measure(name, stream, values.batch_size, values.steps))
+        return
+    flags.require(values, "output")
+    from rlstm_tf import reproduction as paper
+
+    kinds = dict.fromkeys((run.name, run.stream) for run in paper.runs())
+    rows = []
+    for name, stream in kinds:
+        if values.runs and name not in values.runs:
+            continue
+        seconds, gigabytes = _in_a_process(name, stream, values.batch_size, values.steps)
+        rows.append((name, stream, values.batch_size, f"{seconds:.3f}", f"{gigabytes:.2f}"))
+        print(f"{name}, {stream}: {seconds:.2f} s a video, {gigabytes:.1f} GB", flush=True)
+    with open(values.output, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([COLUMNS, *rows])
+
+
+def _in_a_process(name: str, stream: str, batch_size: int, steps: int) -> tuple[float, float]:
+    """So that each has the machine's memory, and its own peak, to itself."""
+    command = [sys.executable, "-m", "benchmarks.steps", f"--only={name}/{stream}"]
+    command += [f"--batch_size={batch_size}", f"--steps={steps}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DataError(f"{name}, {stream}: {done.stderr.strip().splitlines()[-1]}")
+    seconds, gigabytes = done.stdout.split()[-2:]
+    return float(seconds), float(gigabytes)
+
+
+def _measure(name: str, stream: str, batch_size: int, steps: int) -> tuple[float, float]:
+    """Seconds a video and gigabytes at the peak, of the device if it is a GPU."""
+    settings = flags.of_files(
+        f"configs/ucf101_{stream}.cfg",
+        *([] if name == "two_branch" else [f"configs/ablations/{name}.cfg"]),
+    )
+    settings.weights = "none"
+    settings.batch_size = batch_size
+    cli.load_tensorflow()
+
+    import tensorflow as tf
+
+    from rlstm_tf import optimization
+    from rlstm_tf.models import build_model
+    from rlstm_tf.training import Trainer
+
+    model = build_model(101, **flags.model_arguments(settings))
+    optimizer = optimization.sgd(settings.learning_rate, 0.9, model.trainable_variables)
+    trainer = Trainer(model, optimizer, tf.distribute.get_strategy(), settings.weight_decay)
+    frames = tf.random.uniform((batch_size, *model.input_shape[1:]), 0, 255, tf.int32, seed=0)
+    batch = {"frames": tf.cast(frames, tf.uint8), "label": tf.range(batch_size) % 101}
+    float(trainer.train_step(batch)[0])
+    start = time.perf_counter()
+    for _ in range(steps):
+        float(trainer.train_step(batch)[0])
+    seconds = (time.perf_counter() - start) / steps / batch_size
+    if tf.config.list_logical_devices("GPU"):
+        peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    else:
+        peak = _peak_resident()
+    return seconds, peak / 1e9
+
+
+def _peak_resident() -> int:
+    import resource
+
+    # Kilobytes on Linux, bytes on macOS.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags))
