@@ -60,6 +60,9 @@ def state_size(shapes: list[tuple[int, ...]]) -> list[Any]:
     return [tf.TensorShape(shape) for shape in shapes]
 
 
+# For `ConvLSTM2D`: a graph without a loop, which Keras 2.15 has for vectors only.
+UNROLLED_MAPS: dict[str, Any] = {"unroll": True} if KERAS_3 else {}
+
 # For `add_weight`: the variable stays float32 inside a layer of mixed precision.
 FULL_PRECISION: dict[str, Any] = {"autocast" if KERAS_3 else "experimental_autocast": False}
 

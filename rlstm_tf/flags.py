@@ -22,6 +22,7 @@ BACKBONES = (
     "tiny_resnetv2",
     "vgg16",
 )
+MODELS = ("two_branch", "rlstm", "local", "tsn", "lstm", "convlstm")
 PAIRWISE = ("embedded_gaussian", "dot_product", "concatenation")
 BATCH_NORM = ("population", "batch", "frozen")
 STREAMS = ("spatial", "temporal")
@@ -33,6 +34,9 @@ FLOW_LENGTH = 10
 def define_model(values: flags.FlagValues) -> None:
     """The network."""
     own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_enum(
+        "model", "two_branch", MODELS, "The paper's, one of its parts, or a peer of it.", **own
+    )
     flags.DEFINE_enum("backbone", "resnet101v2", BACKBONES, "Network to cut in two.", **own)
     flags.DEFINE_string(
         "cut", None, "Layer that ends the trunk; the backbone's own if unset.", **own
@@ -48,7 +52,7 @@ def define_model(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "units",
         None,
-        "Channels of the Relational LSTM; half the trunk's if unset.",
+        "Channels of the recurrent state; half the trunk's if unset.",
         lower_bound=1,
         **own,
     )
@@ -61,8 +65,9 @@ def define_model(values: flags.FlagValues) -> None:
 
 def model_arguments(values: flags.FlagValues) -> dict[str, Any]:
     """Arguments of `rlstm_tf.models.build_model`, but for `num_classes`."""
-    names = ("backbone", "cut", "weights", "num_segments", "image_size", "units", "dropout")
-    arguments = {name: values[name].value for name in (*names, "pairwise", "attention_scale")}
+    names = ("model", "backbone", "cut", "weights", "num_segments", "image_size", "dropout")
+    recurrence = ("units", "pairwise", "attention_scale")
+    arguments = {name: values[name].value for name in (*names, *recurrence)}
     arguments["statistics"] = values.batch_norm
     arguments["momentum"] = values.batch_norm_momentum
     arguments["channels"] = 3 if values.stream == "spatial" else 2 * new_length(values)

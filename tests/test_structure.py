@@ -13,7 +13,12 @@ ALLOWED = {
     "rlstm_tf.cli": ("rlstm_tf.errors",),
     "rlstm_tf.flags": ("rlstm_tf.errors",),
     "rlstm_tf.layers": ("rlstm_tf.compat", "rlstm_tf.layers"),
-    "rlstm_tf.models": ("rlstm_tf.errors", "rlstm_tf.layers", "rlstm_tf.models"),
+    "rlstm_tf.models": (
+        "rlstm_tf.compat",
+        "rlstm_tf.errors",
+        "rlstm_tf.layers",
+        "rlstm_tf.models",
+    ),
     "rlstm_tf.data": ("rlstm_tf.errors", "rlstm_tf.data"),
     "rlstm_tf.accumulation": ("rlstm_tf.layers",),
     "rlstm_tf.optimization": ("rlstm_tf.compat",),

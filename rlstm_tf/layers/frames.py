@@ -8,13 +8,17 @@ import keras
 
 from rlstm_tf.compat import ops
 
-# keras.applications' own three, by its names: mean and divisor.
+# Mean and divisor. First keras.applications' own three, by its names; then those of flow levels,
+# of which 128 is no motion, spread as widely as each of the three spreads pixels.
 _SCALES: dict[str, tuple[Any, Any]] = {
     "tf": (127.5, 127.5),
     "caffe": ((103.939, 116.779, 123.68), 1.0),
     "torch": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "flow_tf": (128.0, 127.0),
+    "flow_caffe": (128.0, 1.0),
+    "flow_torch": (128.0, 57.63),
 }
-SCALINGS = ("tf", "caffe", "torch", "none")
+SCALINGS = (*_SCALES, "none")
 
 
 @keras.saving.register_keras_serializable("rlstm_tf")
@@ -60,16 +64,18 @@ class UnfoldTime(keras.layers.Layer):
 class PixelScaling(keras.layers.Layer):
     """Pixels 0..255, RGB, uint8 or float -> what a `keras.applications` network was trained on.
 
-    Done on the device, so that batches leave the host as uint8.
+    Or levels 1..255 of optical flow -> the same range about zero, which is no motion. Done on the
+    device, so that batches leave the host as uint8.
 
     Args:
         scaling: `"tf"` (-1..1), `"caffe"` (BGR less the ImageNet mean), `"torch"` (RGB less the
             mean, by the standard deviation) or `"none"` (0..255): the modes of
-            `keras.applications.imagenet_utils.preprocess_input`.
+            `keras.applications.imagenet_utils.preprocess_input`. For flow of any number of
+            channels `"flow_tf"` (-1..1), `"flow_caffe"` (-127..127) or `"flow_torch"` (-2.2..2.2).
         **kwargs: of `keras.layers.Layer`.
 
     Raises:
-        ValueError: `scaling` is none of the four.
+        ValueError: `scaling` is none of these.
     """
 
     def __init__(self, scaling: str = "tf", **kwargs: Any) -> None:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from rlstm_tf.errors import UsageError
+from rlstm_tf.models import baselines
 from rlstm_tf.models.backbone import build_backbone
+from rlstm_tf.models.branches import Recurrence
 from rlstm_tf.models.two_branch import two_branch
+
+MODELS: dict[str, Callable[..., keras.Model]] = {
+    "two_branch": two_branch,
+    "rlstm": baselines.rlstm,
+    "local": baselines.local,
+    "tsn": baselines.tsn,
+    "lstm": baselines.lstm,
+    "convlstm": baselines.convlstm,
+}
 
 
 def build_model(
@@ -18,9 +31,13 @@ def build_model(
     image_size: int,
     statistics: str,
     momentum: float,
-    **options: Any,
+    model: str = "two_branch",
+    channels: int = 3,
+    num_segments: int = 8,
+    dropout: float = 0.8,
+    **recurrence: Any,
 ) -> keras.Model:
-    """The paper's network on a backbone by name.
+    """A network by name on a backbone by name.
 
     Args:
         num_classes: classes.
@@ -30,7 +47,21 @@ def build_model(
         image_size: side of the frames, pixels.
         statistics: mode of every batch normalization.
         momentum: of their moving statistics.
-        **options: of `two_branch`.
+        model: one of `MODELS`.
+        channels: of a snippet: 3 for an RGB image, 2 for each field of stacked flow.
+        num_segments: T, snippets a video.
+        dropout: share of the features dropped before the dense layer.
+        **recurrence: of `Recurrence`; networks without a recurrent layer have no use for them.
+
+    Returns:
+        Model of uint8 snippets `[batch, T, S, S, channels]` -> float32 logits
+        `[batch, num_classes]`.
+
+    Raises:
+        UsageError: unknown model; unknown backbone, or a cut that is no single map.
+        DataError: weights that cannot be read or do not fit.
     """
-    parts = build_backbone(backbone, cut, weights, image_size, statistics, momentum)
-    return two_branch(parts, num_classes, statistics=statistics, momentum=momentum, **options)
+    if model not in MODELS:
+        raise UsageError(f"model {model!r} is none of {', '.join(MODELS)}")
+    parts = build_backbone(backbone, cut, weights, image_size, statistics, momentum, channels)
+    return MODELS[model](parts, num_classes, num_segments, dropout, Recurrence(**recurrence))

@@ -11,6 +11,7 @@ import keras
 
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers import BatchNormalization
+from rlstm_tf.models.flow_stem import SCALING_OF_FLOW, flow_stem
 from rlstm_tf.models.tiny_resnet import tiny_resnet_v2
 
 
@@ -52,14 +53,18 @@ class Backbone:
     """The two parts of a network; `tail(trunk(x))` is the whole, bit for bit.
 
     Attributes:
-        trunk: scaled images `[batch, S, S, 3]` -> maps `[batch, H, W, C]`.
+        trunk: scaled images `[batch, S, S, channels]` -> maps `[batch, H, W, C]`.
         tail: those maps -> the network's last maps, before pooling.
         scaling: what the pixels are scaled to (`PixelScaling`).
+        statistics: mode of its batch normalizations, and of those of the branches built on it.
+        momentum: of their moving statistics.
     """
 
     trunk: keras.Model
     tail: keras.Model
     scaling: str
+    statistics: str = "population"
+    momentum: float = 0.999
 
 
 def build_backbone(
@@ -69,6 +74,7 @@ def build_backbone(
     image_size: int = 224,
     statistics: str = "population",
     momentum: float = 0.999,
+    channels: int = 3,
 ) -> Backbone:
     """Builds an application, gives it its weights, and cuts it.
 
@@ -81,6 +87,8 @@ def build_backbone(
         image_size: S, the side of the square images, pixels.
         statistics: mode of every batch normalization (`rlstm_tf.layers.BatchNormalization`).
         momentum: of their moving statistics.
+        channels: of the images: 3 for RGB; any other number is stacked flow, and the first
+            convolution is adapted to it (`flow_stem`).
 
     Raises:
         UsageError: unknown name, or a cut that is no layer or no single map.
@@ -90,9 +98,12 @@ def build_backbone(
         raise UsageError(f"backbone {name!r} is none of {', '.join(sorted(APPLICATIONS))}")
     application = APPLICATIONS[name]
     whole = _with_weights(application, name, weights, (image_size, image_size, 3))
+    scaling = application.scaling
+    if channels != 3:
+        whole, scaling = flow_stem(whole, channels, weights != "none"), SCALING_OF_FLOW[scaling]
     whole = replace_batch_normalization(whole, statistics, momentum)
     trunk, tail = cut_model(whole, cut or application.cut)
-    return Backbone(trunk, tail, application.scaling)
+    return Backbone(trunk, tail, scaling, statistics, momentum)
 
 
 def _with_weights(
@@ -153,7 +164,7 @@ def cut_model(model: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]
         layer: name of the layer whose output ends the trunk.
 
     Returns:
-        trunk and tail, which share the model's layers.
+        trunk and tail, which share the model's layers. The tail after the last layer does nothing.
 
     Raises:
         UsageError: no such layer, its output is no map, or a path leads around it.
@@ -166,6 +177,10 @@ def cut_model(model: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]
     maps = model.get_layer(layer).output
     if isinstance(maps, (list, tuple)) or len(maps.shape) != 4:
         raise UsageError(f"cut {layer!r} of {model.name} does not give one map [H, W, C]")
+    if maps is model.output:
+        same = keras.Input(tuple(maps.shape[1:]))
+        tail = keras.Model(same, keras.layers.Activation("linear")(same), name="tail")
+        return keras.Model(model.input, maps, name="trunk"), tail
     try:
         tail = keras.Model(maps, model.output, name="tail")
     except ValueError as error:

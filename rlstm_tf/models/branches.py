@@ -1,0 +1,99 @@
+"""The parts that the networks are made of: what comes before, between and after their branches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from rlstm_tf.layers import (
+    BatchNormalization,
+    FoldTime,
+    PixelScaling,
+    RelationalLSTM,
+    UnfoldTime,
+)
+from rlstm_tf.models.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """Options of a network's recurrent layer; a network without one has no use for them.
+
+    Attributes:
+        units: channels of the state; half of those it is fed with if None, as in the paper.
+        pairwise: of the Relational LSTM.
+        attention_scale: of the Relational LSTM.
+    """
+
+    units: int | None = None
+    pairwise: str = "embedded_gaussian"
+    attention_scale: float = 1.0
+
+    def state(self, channels: int) -> int:
+        """Channels of the state over maps of so many channels."""
+        return self.units or channels // 2
+
+    def relational_lstm(self, channels: int) -> keras.layers.Layer:
+        """The Relational LSTM for maps of so many channels."""
+        return RelationalLSTM(
+            self.state(channels),
+            pairwise=self.pairwise,
+            attention_scale=self.attention_scale,
+            name="relational_lstm",
+        )
+
+
+PAPER = Recurrence()
+
+
+def snippets(backbone: Backbone, num_segments: int) -> tuple[Any, Any]:
+    """A network's input, and the trunk's maps of every snippet.
+
+    Returns:
+        frames uint8 `[batch, T, S, S, channels]` and maps `[batch * T, H, W, C]`.
+    """
+    frames = keras.Input(
+        (num_segments, *backbone.trunk.input_shape[1:]), dtype="uint8", name="frames"
+    )
+    images = PixelScaling(backbone.scaling, name="scale")(FoldTime(name="fold")(frames))
+    return frames, backbone.trunk(images)
+
+
+def local_features(maps: Any, tail: keras.Model) -> Any:
+    """Maps `[batch * T, H, W, C]` -> features of each snippet `[batch * T, C_tail]`."""
+    return keras.layers.GlobalAveragePooling2D(name="local_space")(tail(maps))
+
+
+def local_branch(maps: Any, tail: keras.Model, num_segments: int) -> Any:
+    """Maps of all snippets `[batch * T, H, W, C]` -> features `[batch, C_tail]`.
+
+    The tail on each snippet, averaged over space, then over time.
+    """
+    features = UnfoldTime(num_segments, name="local_segments")(local_features(maps, tail))
+    return keras.layers.GlobalAveragePooling1D(name="local_time")(features)
+
+
+def non_local_branch(
+    maps: Any, backbone: Backbone, num_segments: int, recurrent: keras.layers.Layer
+) -> Any:
+    """Maps of all snippets `[batch * T, H, W, C]` -> features `[batch, C_tail]`.
+
+    Batch normalization, the recurrent layer, its last hidden state, a 1x1 convolution back to C
+    channels, a tail of its own with weights newly drawn, averaged over space.
+    """
+    X = UnfoldTime(num_segments, name="segments")(maps)
+    X = BatchNormalization(backbone.statistics, momentum=backbone.momentum, name="non_local_bn")(X)
+    H = recurrent(X)
+    maps = keras.layers.Conv2D(X.shape[-1], 1, name="restore")(H)
+    # A model of another name: both tails hold layers of the same names.
+    own = keras.models.clone_model(backbone.tail)
+    own = keras.Model(own.input, own.output, name="non_local_tail")
+    return keras.layers.GlobalAveragePooling2D(name="non_local_space")(own(maps))
+
+
+def classify(features: Any, num_classes: int, dropout: float) -> Any:
+    """Features `[..., C]` -> float32 logits `[..., num_classes]`: dropout and one dense layer."""
+    features = keras.layers.Dropout(dropout, name="dropout")(features)
+    return keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)

@@ -1,0 +1,66 @@
+"""A network for RGB images turned into one for stacked optical flow: the cross-modality stem.
+
+Source: Wang et al., "Temporal Segment Networks", ECCV 2016, section 3.2; arXiv 1811.07059, sec. 4.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+# Scaling of flow levels for a network whose pixels are scaled like this (`PixelScaling`). "none" is
+# that of EfficientNet, which takes the mean and standard deviation of ImageNet inside itself: flow
+# has neither, so those layers are left out and the levels spread as widely as its pixels were.
+SCALING_OF_FLOW = {"tf": "flow_tf", "caffe": "flow_caffe", "none": "flow_torch"}
+_SCALES_INSIDE = (keras.layers.Rescaling, keras.layers.Normalization)
+
+
+def cross_modality(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """The first kernel of a network for flow, from that of a network for RGB.
+
+    Averaged over R, G and B and repeated over the new channels, as in TSN and the paper: not
+    rescaled by 3 / channels, so where the channels agree the response is channels / 3 times as
+    strong.
+
+    Args:
+        kernel: [height, width, 3, filters].
+        channels: of the flow stack, 20 in the paper.
+
+    Returns:
+        [height, width, channels, filters].
+    """
+    return np.repeat(kernel.mean(axis=2, keepdims=True), channels, axis=2)
+
+
+def flow_stem(model: keras.Model, channels: int, pretrained: bool) -> keras.Model:
+    """A copy of a functional model for RGB images that takes stacked flow instead.
+
+    Args:
+        model: images `[batch, H, W, 3]` -> maps; not changed.
+        channels: of the copy's input.
+        pretrained: the first kernel is `cross_modality` of the model's. Otherwise it stays as it
+            was drawn for that many channels: an average of draws would start all channels alike,
+            and weaker.
+
+    Returns:
+        The copy. All weights but the first kernel are the model's. Layers that scale pixels
+        inside the network do nothing in it: its input is to be scaled by `SCALING_OF_FLOW`.
+    """
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, _SCALES_INSIDE):
+            return keras.layers.Activation("linear", name=layer.name)
+        return layer.__class__.from_config(layer.get_config())
+
+    images = keras.Input((*model.input_shape[1:-1], channels))
+    copy = keras.models.clone_model(model, input_tensors=images, clone_function=clone)
+    first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+    for layer in model.layers:
+        if isinstance(layer, (keras.layers.InputLayer, *_SCALES_INSIDE)):
+            continue
+        weights, own = layer.get_weights(), copy.get_layer(layer.name)
+        if layer is first:
+            kernel = cross_modality(weights[0], channels) if pretrained else own.get_weights()[0]
+            weights = [kernel, *weights[1:]]
+        own.set_weights(weights)
+    return copy
