@@ -92,7 +92,9 @@ class _Assembly:
                 for video, piece in zip(videos, self._pieces[name]):
                     if not pieces.is_made(piece):
                         yield pieces.Task(
-                            piece, video.path, settings["short_side"], settings["jpeg_quality"]
+                            *(piece, video.path, settings["short_side"], settings["jpeg_quality"]),
+                            flow=settings.get("flow"),
+                            timed=any(action.end is not None for action in video.actions),
                         )
 
     def count(self, task: pieces.Task) -> str:

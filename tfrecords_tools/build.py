@@ -1,8 +1,10 @@
-"""Builds shards from videos: JPEG frames in TFRecords, an index beside them, manifest.json last.
+"""Builds shards from videos: JPEG frames, or optical flow, in TFRecords, and an index of them.
 
     python -m tfrecords_tools.build --dataset=ucf101 --videos=UCF-101 \\
         --splits=ucfTrainTestlist --split=1 --output=data/ucf101_split1 --workers=8
     python -m tfrecords_tools.build --dataset=folder --videos=my_videos --output=data/mine
+    python -m tfrecords_tools.build --stream=temporal --flow=tvl1 --dataset=charades \\
+        --videos=Charades_v1_480 --splits=Charades --output=data/charades_flow
 
 `--dataset=folder` is one folder a class, or a CSV file with the header path,label (or
 path,label,subset). Run the same command again to continue a build that was stopped. A video that
@@ -22,7 +24,15 @@ from rlstm_tf import cli
 from rlstm_tf.data.datasets import Dataset
 from rlstm_tf.errors import DataError, UsageError
 
-_OFFICIAL = ("ucf101", "hmdb51")
+# What each data set needs to be told beside --videos.
+_REQUIRED: dict[str, tuple[str, ...]] = {
+    "ucf101": ("splits", "split"),
+    "hmdb51": ("splits", "split"),
+    "charades": ("splits",),
+    "folder": (),
+}
+# Of a field, see tfrecords_tools.flow; here, so that --help does not wait for OpenCV.
+_SHORTEST_SIDE = 16
 # Flags that change what the shards hold, beside the list of videos.
 _SETTINGS = (
     *("short_side", "jpeg_quality", "frames_per_record"),
@@ -33,11 +43,16 @@ _SETTINGS = (
 def define_flags(values: flags.FlagValues) -> None:
     """Defines this entry point's flags."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_enum("dataset", None, [*_OFFICIAL, "folder"], "What --videos holds.", **own)
+    flags.DEFINE_enum("dataset", None, [*_REQUIRED], "What --videos holds.", **own)
     flags.DEFINE_string(
-        "videos", None, "Directory with one folder a class; folder: or a CSV file.", **own
+        "videos",
+        None,
+        "Directory with one folder a class; charades: with all files; folder: or a CSV file.",
+        **own,
     )
-    flags.DEFINE_string("splits", None, "ucf101, hmdb51: directory of the split files.", **own)
+    flags.DEFINE_string(
+        "splits", None, "ucf101, hmdb51, charades: directory of the split files.", **own
+    )
     flags.DEFINE_integer("split", None, "ucf101, hmdb51: number of the split.", 1, **own)
     flags.DEFINE_float(
         "test_share",
@@ -51,6 +66,10 @@ def define_flags(values: flags.FlagValues) -> None:
         "val_share", 0.0, "Share of the training videos held out as subset val.", 0, 1, **own
     )
     flags.DEFINE_integer("val_seed", 0, "Another seed holds out other videos.", **own)
+    flags.DEFINE_enum("stream", "spatial", ["spatial", "temporal"], "Frames, or flow.", **own)
+    flags.DEFINE_enum(
+        "flow", None, ["tvl1", "dis"], "temporal: the method; default tvl1, the paper's.", **own
+    )
     flags.DEFINE_string("output", None, "Directory of the shards: new, empty or begun.", **own)
     flags.DEFINE_integer("shards", 8, "Shards of the training set.", 1, 99_999, **own)
     flags.DEFINE_integer("workers", _cores(), "Processes that decode.", 1, **own)
@@ -71,7 +90,9 @@ def main(values: flags.FlagValues) -> int:
     from tfrecords_tools.plan import make_plan
 
     settings = {name: values[name].value for name in _SETTINGS}
-    plan = make_plan(dataset, "spatial", settings, values.shards)
+    if values.stream == "temporal":
+        settings["flow"] = values.flow or "tvl1"
+    plan = make_plan(dataset, values.stream, settings, values.shards)
     _announce(dataset)
     with claimed(values.output, plan.identity) as manifest:
         if manifest is None:
@@ -82,8 +103,11 @@ def main(values: flags.FlagValues) -> int:
         else:
             print(f"{values.output} is complete already")
     for name, subset in manifest.subsets.items():
-        counts = f"{subset.videos} videos, {subset.frames} frames, {len(subset.shards)} shards"
-        print(f"{name}: {counts}")
+        images = "frames" if manifest.stream == "spatial" else "fields"
+        counts = f"{subset.videos} videos, {subset.frames} {images}, {subset.samples} samples"
+        print(f"{name}: {counts}, {len(subset.shards)} shards")
+    for note, count in manifest.notes.items():
+        print(f"{note.replace('_', ' ')}: {count}")
     for video in manifest.damaged:
         print("damaged: {id}: {reason}".format(**video), file=sys.stderr)
     if len(manifest.damaged) > values.max_bad_videos:
@@ -95,14 +119,20 @@ def main(values: flags.FlagValues) -> int:
 
 
 def _check(values: flags.FlagValues) -> None:
-    official = values.dataset in _OFFICIAL
-    required = ["dataset", "videos", "output", *(["splits", "split"] if official else [])]
-    for name in required:
+    own = _REQUIRED.get(values.dataset, ())
+    for name in ("dataset", "videos", "output", *own):
         if values[name].value is None:
             raise UsageError(f"--{name} is required: {values[name].help}")
-    for name in ("test_share",) if official else ("splits", "split"):
-        if values[name].value is not None:
+    for name in ("splits", "split", "test_share"):
+        of_folder = values.dataset == "folder" and name == "test_share"
+        if values[name].value is not None and name not in own and not of_folder:
             raise UsageError(f"--{name} does not go with --dataset={values.dataset}")
+    if values.flow and values.stream == "spatial":
+        raise UsageError("--flow does nothing without --stream=temporal")
+    if values.stream == "temporal" and values.short_side < _SHORTEST_SIDE:
+        raise UsageError(
+            f"--short_side={values.short_side}: --stream=temporal needs at least {_SHORTEST_SIDE}"
+        )
     if values.val_seed and not values.val_share:
         raise UsageError("--val_seed does nothing without --val_share")
     if "://" in values.output:
@@ -113,10 +143,13 @@ def _check(values: flags.FlagValues) -> None:
 
 def _dataset(values: flags.FlagValues) -> Dataset:
     from rlstm_tf.data import datasets
+    from rlstm_tf.data.charades import charades
     from rlstm_tf.data.folder import folder
 
     if values.dataset == "folder":
         listed = folder(values.videos, values.test_share)
+    elif values.dataset == "charades":
+        listed = charades(values.videos, values.splits)
     else:
         read = {"ucf101": datasets.ucf101, "hmdb51": datasets.hmdb51}[values.dataset]
         listed = read(values.videos, values.splits, values.split)

@@ -1,5 +1,7 @@
 """One video -> its piece: JPEG frames in a file of their own, until its shard is put together.
 
+In the temporal stream, fields of optical flow take the place of frames.
+
 This is what worker processes do; memory does not grow with the length of a video. A piece is
 
     NUMBER.jpegs    the frames, one behind the other
@@ -15,15 +17,16 @@ import io
 import os
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from rlstm_tf.errors import DataError
+from tfrecords_tools.flow import fields
 from tfrecords_tools.output import PARTIAL, write_whole, writing
-from tfrecords_tools.video import DamagedVideoError, VideoReader, encode_jpeg
+from tfrecords_tools.video import LONGEST_SIDE, DamagedVideoError, VideoReader, encode_jpeg
 
 _SUFFIXES = (".jpegs", ".npz")
 _DAMAGED = ".damaged"
@@ -38,12 +41,16 @@ class Task:
         video: path of the video.
         short_side: pixels.
         jpeg_quality: 1..100.
+        flow: one of `flow.METHODS` for the fields in place of the frames.
+        timed: its actions are given in seconds, which means nothing without a frame rate.
     """
 
     piece: str
     video: str
     short_side: int
     jpeg_quality: int
+    flow: str | None = None
+    timed: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Piece:
     Attributes:
         path: of the piece, without a suffix.
         fps: frames per second, 0 = unknown.
-        height, width: pixels.
+        height, width: pixels of a frame, or of a flow field.
         sizes, checksums: of each JPEG: bytes, and zlib.crc32.
     """
 
@@ -97,8 +104,8 @@ def make(task: Task) -> str | None:
     try:
         with writing(partial):
             with VideoReader(task.video, task.short_side) as reader, open(partial, "wb") as file:
-                for frame in reader:
-                    jpeg = encode_jpeg(frame, task.jpeg_quality)
+                for image in _images(reader, task):
+                    jpeg = encode_jpeg(image, task.jpeg_quality)
                     file.write(jpeg)
                     sizes.append(len(jpeg))
                     checksums.append(zlib.crc32(jpeg))
@@ -111,6 +118,16 @@ def make(task: Task) -> str | None:
         with contextlib.suppress(FileNotFoundError):
             os.remove(partial)
     return None
+
+
+def _images(reader: VideoReader, task: Task) -> Iterable[np.ndarray]:
+    if task.timed and not reader.fps:
+        raise DamagedVideoError("has no frame rate, and its actions are given in seconds")
+    if task.flow is None:
+        return reader
+    if 2 * reader.height > LONGEST_SIDE:
+        raise DamagedVideoError(f"fields of {reader.width}x{reader.height} are too high for a JPEG")
+    return fields(reader, task.flow)
 
 
 def _index(reader: VideoReader, sizes: array[int], checksums: array[int]) -> bytes:

@@ -193,14 +193,17 @@ class _Check:
         self, file: File, records: np.ndarray, frames: np.ndarray, decode: bool
     ) -> None:
         beyond = 0
+        temporal = self._manifest.stream == "temporal"
         for record in records:
+            height, width = int(record["height"]), int(record["width"])
+            expected = (2 * height, width) if temporal else (height, width, 3)
             rows = frames[record["first_row"] :][: record["num_frames"]].tolist()
             for number, (offset, size, crc32) in enumerate(rows, int(record["first_frame"])):
                 if offset + size > file.size:
                     beyond += 1
                 else:
                     jpeg = file.read(offset, size)
-                    wrong = _frame_problem(jpeg, crc32, record, decode)
+                    wrong = _frame_problem(jpeg, crc32, expected if decode else None)
                     if wrong:
                         video = record["id"].decode(errors="replace")
                         self._say(f"{self.shard.name}: video {video!r}, frame {number}: {wrong}")
@@ -209,15 +212,19 @@ class _Check:
             self._say(f"{self.shard.name}: {beyond} frames lie beyond the end of the file")
 
 
-def _frame_problem(jpeg: bytes, crc32: int, record: np.void, decode: bool) -> str | None:
+def _frame_problem(jpeg: bytes, crc32: int, shape: tuple[int, ...] | None) -> str | None:
+    """What is wrong with a frame; `shape` is what it must decode to, None = not to be decoded."""
     if zlib.crc32(jpeg) != crc32:
         return f"checksum {zlib.crc32(jpeg):08x}, {crc32:08x} when it was written"
-    if not decode:
+    if shape is None:
         return None
-    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         return "is no JPEG that decodes"
-    height, width = image.shape[:2]
-    if (height, width) != (record["height"], record["width"]):
-        return f"is {width}x{height}, the record says {record['width']}x{record['height']}"
+    if image.shape != shape:
+        return f"is {_described(image.shape)}, the record says {_described(shape)}"
     return None
+
+
+def _described(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}{'' if len(shape) == 3 else ' grey'}"

@@ -13,7 +13,7 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 # JPEG's limit is 65,535; the index has two bytes for a side.
-_LONGEST_SIDE = 65_500
+LONGEST_SIDE = 65_500
 # Header and decoder disagree by one in sound files: every HMDB-51 clip does.
 _FRAMES_TOLERATED = 1
 
@@ -127,7 +127,7 @@ class VideoReader:
 
 
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-    """JPEG file of a frame: uint8 [H, W, 3], BGR; `quality` 1 to 100."""
+    """JPEG file of uint8 [H, W, 3], BGR, or [H, W], grey; `quality` 1 to 100."""
     done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise ValueError(f"OpenCV cannot encode a frame of shape {image.shape}")
@@ -147,7 +147,7 @@ def _promised_frames(container: str, stream: av.VideoStream) -> int:
 def _resized(width: int, height: int, short_side: int) -> tuple[int, int]:
     short, long = sorted((width, height))
     long_side = (2 * long * short_side + short) // (2 * short)
-    if long_side > _LONGEST_SIDE:
+    if long_side > LONGEST_SIDE:
         raise DamagedVideoError(f"frames of {width}x{height} are too long for a JPEG")
     return (long_side, short_side) if width >= height else (short_side, long_side)
 
