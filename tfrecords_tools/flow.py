@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -16,17 +16,32 @@ METHODS = ("tvl1", "dis")
 SHORTEST_SIDE = 16
 
 
+def calculator(method: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A function of two grey images, uint8 [H, W]: the flow from the first to the second.
+
+    Args:
+        method: `tvl1` (Zach, Pock and Bischof 2007, OpenCV's DualTVL1OpticalFlow with its own
+            settings) or `dis` (Kroeger et al. 2016, the preset MEDIUM).
+
+    Returns:
+        The function; what it gives is float32 [H, W, 2], x and y in pixels.
+    """
+    if method == "tvl1":
+        algorithm = cv2.optflow.DualTVL1OpticalFlow_create()
+    else:
+        algorithm = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return lambda before, after: algorithm.calc(before, after, None)
+
+
 def fields(frames: Iterable[np.ndarray], method: str) -> Iterator[np.ndarray]:
     """The flow from each frame to the next, F - 1 fields for F frames.
 
     One frame gives one field without motion, so that both streams hold the same videos. No more
-    than two frames are held in memory. The last bits of DIS depend on OpenCV's number of threads:
-    set it to 1 where the same video must give the same fields on any machine.
+    than two frames are held in memory.
 
     Args:
         frames: uint8 [H, W, 3], BGR, at least one; all of one size, no side below `SHORTEST_SIDE`.
-        method: `tvl1` (Zach, Pock and Bischof 2007, OpenCV's DualTVL1OpticalFlow with its own
-            settings) or `dis` (Kroeger et al. 2016, the preset MEDIUM).
+        method: see `calculator`.
 
     Yields:
         uint8 [2H, W], see `rlstm_tf.data.flow.quantise`.
@@ -34,10 +49,7 @@ def fields(frames: Iterable[np.ndarray], method: str) -> Iterator[np.ndarray]:
     Raises:
         ValueError: a side is too short.
     """
-    if method == "tvl1":
-        calculate = cv2.optflow.DualTVL1OpticalFlow_create().calc
-    else:
-        calculate = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc
+    flow = calculator(method)
     images = (cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames)
     before = next(images)
     height, width = before.shape
@@ -48,7 +60,7 @@ def fields(frames: Iterable[np.ndarray], method: str) -> Iterator[np.ndarray]:
     alone = True
     for after in images:
         alone = False
-        yield quantise(calculate(before, after, None))
+        yield quantise(flow(before, after))
         before = after
     if alone:
         yield np.full((2 * height, width), ZERO, np.uint8)

@@ -39,9 +39,10 @@ def main(values: flags.FlagValues) -> int:
     if found:
         return 1
     shards = [shard for subset in manifest.subsets.values() for shard in subset.shards]
+    images = "frames" if manifest.stream == "spatial" else "fields"
     print(
         f"{values.data}: {len(shards)} shards, {sum(shard.videos for shard in shards)} videos, "
-        f"{sum(shard.frames for shard in shards)} frames are as the manifest says"
+        f"{sum(shard.frames for shard in shards)} {images} are as the manifest says"
     )
     return 0
 

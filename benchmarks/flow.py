@@ -1,0 +1,134 @@
+"""DIS beside TV-L1, and what storing a field as 8-bit JPEG costs.
+
+    python -m benchmarks.flow [--videos=DIR]
+
+On evenly spaced pairs of neighbouring frames: seconds of one core a pair; the mean distance between
+DIS and TV-L1 (end-point difference, both clipped to 20 pixels), and the share of pixels where it is
+more than a pixel; beside it the mean length of TV-L1's motion, which is how far no motion at all is
+from it; and the mean distance between a field and what is read back of it. TV-L1 is what the paper
+used, not the truth.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from rlstm_tf import cli
+from rlstm_tf.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Flags of this benchmark."""
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_string("videos", None, "One folder a class; made of texture if unset.", **own)
+    flags.DEFINE_integer("pairs", 8, "Pairs of frames a video.", 1, **own)
+    flags.DEFINE_integer("short_side", 256, "Pixels of a frame's short side.", 16, **own)
+    flags.DEFINE_integer("jpeg_quality", 95, "Of the stored fields.", 1, 100, **own)
+
+
+def main(values: flags.FlagValues) -> None:
+    """Measures pair by pair, prints the means over all videos."""
+    import cv2
+    import numpy as np
+
+    # As in a worker of the build.
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as directory:
+        rows = []
+        for path in _paths(values.videos, directory):
+            for before, after in _pairs(path, values.short_side, values.pairs):
+                rows.append(_measured(before, after, values.jpeg_quality))
+    if not rows:
+        raise DataError(f"{values.videos}: no video has two frames")
+    mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    print(f"{len(rows)} pairs, short side {values.short_side} pixels, one core")
+    for method in ("tvl1", "dis"):
+        print(
+            f"{method:5} {mean[method + ' seconds']:.4f} s a pair, "
+            f"stored in {mean[method + ' bytes'] / 1000:.1f} kB, "
+            f"{mean[method + ' levels']:.3f} px from itself as levels, "
+            f"{mean[method + ' stored']:.3f} px as JPEG of quality {values.jpeg_quality}"
+        )
+    print(
+        f"dis is {mean['tvl1 seconds'] / mean['dis seconds']:.0f} times as fast, "
+        f"{mean['difference']:.3f} px from tvl1 (no motion at all: {mean['motion']:.3f} px), "
+        f"more than 1 px in {mean['far']:.1%} of the pixels"
+    )
+
+
+def _paths(videos: str | None, directory: str) -> list[str]:
+    from benchmarks.clips import write_clips
+    from rlstm_tf.data.folder import folder
+
+    if videos is None:
+        write_clips(directory, num_clips=5, num_frames=50)
+    return [video.path for video in folder(videos or directory).videos]
+
+
+def _pairs(path: str, short_side: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Grey images of neighbouring frames, evenly spaced over the video."""
+    import cv2
+    import numpy as np
+
+    from tfrecords_tools.video import DamagedVideoError, VideoReader
+
+    try:
+        with VideoReader(path, short_side) as reader:
+            last = sum(1 for _ in reader) - 2
+        wanted = set(np.linspace(0, last, min(count, last + 1)).astype(int).tolist())
+        pairs, before = [], None
+        with VideoReader(path, short_side) as reader:
+            for number, frame in enumerate(reader):
+                after = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+                if before is not None and number - 1 in wanted:
+                    pairs.append((before, after))
+                before = after
+        return pairs
+    except DamagedVideoError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _measured(before: np.ndarray, after: np.ndarray, quality: int) -> dict[str, float]:
+    """Of one pair, by name: seconds, bytes, and distances in pixels."""
+    import cv2
+    import numpy as np
+
+    from rlstm_tf.data.flow import BOUND, dequantise, quantise
+    from tfrecords_tools.flow import METHODS, calculator
+    from tfrecords_tools.video import encode_jpeg
+
+    fields, row = {}, {}
+    for method in METHODS:
+        flow = calculator(method)
+        start = time.process_time()
+        fields[method] = np.clip(flow(before, after), -BOUND, BOUND)
+        row[method + " seconds"] = time.process_time() - start
+        levels = quantise(fields[method])
+        jpeg = encode_jpeg(levels, quality)
+        read = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
+        row[method + " bytes"] = len(jpeg)
+        row[method + " levels"] = _distance(fields[method], dequantise(levels)).mean()
+        row[method + " stored"] = _distance(fields[method], dequantise(read)).mean()
+    apart = _distance(fields["dis"], fields["tvl1"])
+    row["difference"], row["far"] = apart.mean(), (apart > 1).mean()
+    row["motion"] = _distance(fields["tvl1"], np.zeros(2)).mean()
+    return row
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """End-point distance of two fields [H, W, 2]: [H, W]."""
+    import numpy as np
+
+    return np.linalg.norm(one - other, axis=-1)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags))
