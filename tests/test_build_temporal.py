@@ -174,6 +174,17 @@ def test_bad_usage(own, tmp_path, capfd, more, status, message):
     assert not (tmp_path / "new").exists()
 
 
+def test_field_too_high_for_a_jpeg_is_a_damaged_video(make_video, tmp_path, monkeypatch):
+    """As frames it fits: a field is twice as high."""
+    from tfrecords_tools import pieces
+
+    monkeypatch.setattr(pieces, "LONGEST_SIDE", 63)
+    video = make_video(tmp_path / "0.mp4", frames=3)
+    temporal = pieces.Task(str(tmp_path / "t"), str(video), 32, 95, flow="dis")
+    assert pieces.make(temporal) == "fields of 43x32 are too high for a JPEG"
+    assert pieces.make(pieces.Task(str(tmp_path / "s"), str(video), 32, 95)) is None
+
+
 def test_workers_do_not_import_tensorflow():
     script = "import sys, tfrecords_tools.pieces; assert 'tensorflow' not in sys.modules"
     root = Path(__file__).parents[1]

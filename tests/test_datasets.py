@@ -34,6 +34,10 @@ def test_ucf101_genuine_splits(real, tmp_path, split, train, test):
     by_id = {video.id: video for video in dataset.videos}
     # Folder and file name are spelled differently; the class is the folder's.
     odd = by_id["HandstandPushups/v_HandStandPushups_g01_c01.avi"]
+    assert odd.actions == (Action(36),)
+    assert odd.group == "v_HandStandPushups_g01"
+    # 25 groups a class.
+    assert len({video.group for video in dataset.videos}) == 25 * 101
     assert dataset.classes[odd.actions[0].label] == "HandstandPushups"
     assert odd.path == str(tmp_path / "HandstandPushups/v_HandStandPushups_g01_c01.avi")
 
@@ -60,6 +64,15 @@ def test_hmdb51_genuine_clips(real):
     listed = hmdb51(str(real / "hmdb51/videos"), str(real / "splits/testTrainMulti_7030_splits"), 1)
     dataset = without_missing(listed, allow_missing=True)
     assert len(dataset.missing) == 5095
+    assert {video.group for video in dataset.videos} == {
+        "(HQ)_Rock_Climbing_-_Free_Solo_Speed_Climb_-_Dan_Osman",
+        "Golf_Tips_-_Hit_The_Driver_300+_Yards!!!",
+        "AdvancedBoxingTechniquesandExercises",
+        "6arrowswithin30seconds",
+        "BaseballHitinSlowMotion",
+    }
+    assert all(video.actions[0].end is None for video in dataset.videos)
+    assert (dataset.multi_label, dataset.notes) == (False, {})
     found = {
         (video.id, dataset.classes[video.actions[0].label], video.subset)
         for video in dataset.videos
@@ -134,6 +147,19 @@ def test_held_out_keeps_its_choice_when_a_video_is_added():
     assert held_out(videos[::-1], 0.2, "test") == held
     more = held_out([*videos, alone("a/new")], 0.2, "test")
     assert len(held ^ more) <= 2
+
+
+def test_held_out_of_all_videos_together():
+    """Groups go over all classes, and a video may have none."""
+    videos = [
+        Video(f"{number}", "", (Action(number % 7),) * (number % 3), "train", f"g{number // 4}")
+        for number in range(100)
+    ]
+    held = held_out(videos, 0.2, "val", by_class=False)
+    assert len(held) == 20
+    groups = {video.group for video in videos if video.id in held}
+    assert len(groups) == 5
+    assert held_out(videos[::-1], 0.2, "val", by_class=False) == held
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 0), (2, 1), (3, 1), (8, 2), (13, 3)])

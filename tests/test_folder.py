@@ -54,6 +54,7 @@ def test_csv(videos):
     )
     dataset = folder(str(file))
     assert dataset.classes == ("run", "walk, slowly")
+    assert all(video.group == video.id for video in dataset.videos)
     assert [(video.id, video.actions[0].label, video.subset) for video in dataset.videos] == [
         ("videos/walk/1.mp4", 1, "train"),
         ("videos/run/1.mp4", 0, "val"),
