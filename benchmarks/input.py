@@ -81,7 +81,7 @@ def _measure(values: flags.FlagValues, videos: str, data: str) -> None:
         for place in range(values.batches * config.batch_size)
     ]
     dataset = pipeline.training_batches(shards, config, 0, values.batches, num_threads=1)
-    jpegs = [shards.read_frames(view.video, sorted(set(view.starts.tolist()))) for view in views]
+    jpegs = [shards.read_frames(view.video, sorted(set(view.frames.ravel().tolist()))) for view in views]
     batch = np.empty((config.batch_size, *config.video_shape), np.uint8)
     # PyAV is slow: one batch is enough.
     few = views[: config.batch_size]
@@ -147,7 +147,7 @@ def _pyav(paths: list[str], views: list[Any], image_size: int, always_seek: bool
     for path, view in zip(paths, views):
         # Boxes are of the shards' frames, which may be larger or smaller than the file's: the time
         # is the same for the box that fits.
-        for image in _frames(path, sorted(set(view.starts.tolist())), always_seek):
+        for image in _frames(path, sorted(set(view.frames.ravel().tolist())), always_seek):
             width = min(view.box.width, image.shape[1])
             height = min(view.box.height, image.shape[0])
             cv2.resize(image[:height, :width], (image_size, image_size))

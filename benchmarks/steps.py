@@ -30,7 +30,9 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_integer("batch_size", 2, "Videos a step.", 1, **own)
     absl_flags.DEFINE_integer("steps", 2, "Steps that are timed, after one that is not.", 1, **own)
     absl_flags.DEFINE_list("runs", [], "Names of runs; all if empty.", **own)
-    absl_flags.DEFINE_string("only", None, "One run and stream: RUN/STREAM, in this process.", **own)
+    absl_flags.DEFINE_string(
+        "only", None, "One run and stream: RUN/STREAM, in this process.", **own
+    )
 
 
 def main(values: absl_flags.FlagValues) -> None:
@@ -67,7 +69,7 @@ def _in_a_process(name: str, stream: str, batch_size: int, steps: int) -> tuple[
 
 def _measure(name: str, stream: str, batch_size: int, steps: int) -> tuple[float, float]:
     """Seconds a video and gigabytes at the peak, of the device if it is a GPU."""
-    settings = flags.of_files(
+    settings: Any = flags.of_files(
         f"configs/ucf101_{stream}.cfg",
         *([] if name == "two_branch" else [f"configs/ablations/{name}.cfg"]),
     )

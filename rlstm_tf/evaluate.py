@@ -42,7 +42,7 @@ def main(values: absl_flags.FlagValues) -> None:
     """Scores, writes, prints."""
     flags.require(values, "run_dir")
     run_dir = Path(values.run_dir)
-    settings = flags.read_run(run_dir / "flags.cfg")
+    settings: Any = flags.read_run(run_dir / "flags.cfg")
     settings.batch_size = values.batch_size or settings.batch_size
     settings.data = values.data or settings.data
     arguments = flags.input_arguments(settings)

@@ -55,7 +55,9 @@ def main(values: absl_flags.FlagValues) -> None:
             "give one of --weights, --preset and --search, "
             f"not {' and '.join('--' + name for name in given) or 'none'}"
         )
-    weights = flags.numbers("weights", values.weights, float, 0.0, 1.0) if values.weights else None
+    weights: tuple[float, ...] = ()
+    if values.weights:
+        weights = flags.numbers("weights", values.weights, float, 0.0, 1.0)
 
     from rlstm_tf import fusion, metrics, scores
 

@@ -31,7 +31,7 @@ SIZES = {
     ("hmdb51", 1): (3570, 1530),
     ("hmdb51", 2): (3570, 1530),
     ("hmdb51", 3): (3570, 1530),
-    ("charades", 0): (49797, 1863),
+    ("charades", 0): (49802, 1863),
 }
 _BATCH = 24
 _EPOCHS = {"spatial": 50, "temporal": 60}
@@ -148,7 +148,7 @@ def runs() -> Iterator[Run]:
 
 
 def build_commands(places: Places) -> Iterator[str]:
-    """From videos to shards: a build for each data set, split and stream."""
+    """From videos to shards, by data set, split and stream; no video is decoded for two splits."""
     for dataset, split in SIZES:
         for stream in STREAMS if dataset != "charades" else ("spatial",):
             arguments = [
@@ -158,6 +158,7 @@ def build_commands(places: Places) -> Iterator[str]:
                 *([f"--split={split}"] if split else []),
                 f"--short_side={places.short_side}",
                 *(["--stream=temporal", f"--flow={places.flow}"] if stream == "temporal" else []),
+                *_reused(places, dataset, split, stream),
                 f"--output={_data(places, dataset, split, stream)}",
             ]
             yield _command("tfrecords_tools.build", arguments)
@@ -176,9 +177,7 @@ def run_commands(places: Places, run: Run) -> Iterator[str]:
     if run.starts_from:
         arguments.append(f"--init_from={_directory(places, run.starts_from)}")
     yield _command("rlstm_tf.train", [*arguments, f"--run_dir={directory}", "--resume"])
-    yield _command(
-        "rlstm_tf.evaluate", [f"--run_dir={directory}", f"--protocol={places.protocol}"]
-    )
+    yield _command("rlstm_tf.evaluate", [f"--run_dir={directory}", f"--protocol={places.protocol}"])
 
 
 def fuse_commands(places: Places) -> Iterator[str]:
@@ -203,6 +202,11 @@ def fuse_commands(places: Places) -> Iterator[str]:
 def report_command(places: Places) -> str:
     """Tables, figures and the page."""
     return _command("rlstm_tf.report", [f"--runs={places.runs}", f"--output={places.runs}_report"])
+
+
+def _reused(places: Places, dataset: str, split: int, stream: str) -> list[str]:
+    before = [_data(places, dataset, other, stream) for other in range(1, split)]
+    return [f"--reuse={','.join(before)}"] if before else []
 
 
 def _fuse(places: Places, name: str, parts: Sequence[str], weights: str) -> str:

@@ -6,9 +6,10 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
+from types import MappingProxyType
 
 import numpy as np
 
@@ -20,18 +21,22 @@ from tfrecords_tools import pieces
 from tfrecords_tools.output import BUILD, write_whole, writing
 from tfrecords_tools.plan import Plan
 from tfrecords_tools.record import Context, Sample, write_shard
+from tfrecords_tools.stored import Place
 from tfrecords_tools.workers import Died, results
 
 _MISSING_LISTED = 20
 
 
-def build(plan: Plan, output: str, workers: int) -> schema.Manifest:
+def build(
+    plan: Plan, output: str, workers: int, stored: Mapping[str, Place] = MappingProxyType({})
+) -> schema.Manifest:
     """Does what is left to do of a plan.
 
     Args:
         plan: see there.
         output: directory, claimed for this plan.
         workers: number of processes that decode.
+        stored: where finished shards hold images of a video, by its id.
 
     Returns:
         The manifest, which has been written.
@@ -39,7 +44,7 @@ def build(plan: Plan, output: str, workers: int) -> schema.Manifest:
     Raises:
         DataError: something cannot be written, or no video at all decodes.
     """
-    assembly = _Assembly(plan, output)
+    assembly = _Assembly(plan, output, stored)
     total = sum(map(len, plan.shards.values()))
     tasks = list(assembly.tasks())
     progress = bar(total, "build", "videos", initial=total - len(tasks))
@@ -66,8 +71,9 @@ def build(plan: Plan, output: str, workers: int) -> schema.Manifest:
 
 
 class _Assembly:
-    def __init__(self, plan: Plan, output: str):
+    def __init__(self, plan: Plan, output: str, stored: Mapping[str, Place]):
         self._plan = plan
+        self._stored = stored
         self._output = output
         # A video's piece has its number in the plan.
         self._pieces: dict[str, list[str]] = {}
@@ -95,6 +101,7 @@ class _Assembly:
                             *(piece, video.path, settings["short_side"], settings["jpeg_quality"]),
                             flow=settings.get("flow"),
                             timed=any(action.end is not None for action in video.actions),
+                            stored=self._stored.get(video.id),
                         )
 
     def count(self, task: pieces.Task) -> str:

@@ -70,6 +70,12 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "flow", None, ["tvl1", "dis"], "temporal: the method; default tvl1, the paper's.", **own
     )
+    flags.DEFINE_list(
+        "reuse",
+        [],
+        "Finished shards of another split: images of the same videos are copied from there.",
+        **own,
+    )
     flags.DEFINE_string("output", None, "Directory of the shards: new, empty or begun.", **own)
     flags.DEFINE_integer("shards", 8, "Shards of the training set.", 1, 99_999, **own)
     flags.DEFINE_integer("workers", _cores(), "Processes that decode.", 1, **own)
@@ -88,18 +94,20 @@ def main(values: flags.FlagValues) -> int:
     dataset = _dataset(values)
     from tfrecords_tools.output import claimed
     from tfrecords_tools.plan import make_plan
+    from tfrecords_tools.stored import places
 
     settings = {name: values[name].value for name in _SETTINGS}
     if values.stream == "temporal":
         settings["flow"] = values.flow or "tvl1"
     plan = make_plan(dataset, values.stream, settings, values.shards)
+    stored = places(values.reuse, dataset.name, values.stream, settings)
     _announce(dataset)
     with claimed(values.output, plan.identity) as manifest:
         if manifest is None:
             cli.load_tensorflow()
             from tfrecords_tools.assembly import build
 
-            manifest = build(plan, values.output, values.workers)
+            manifest = build(plan, values.output, values.workers, stored)
         else:
             print(f"{values.output} is complete already")
     for name, subset in manifest.subsets.items():
@@ -127,6 +135,8 @@ def _check(values: flags.FlagValues) -> None:
         of_folder = values.dataset == "folder" and name == "test_share"
         if values[name].value is not None and name not in own and not of_folder:
             raise UsageError(f"--{name} does not go with --dataset={values.dataset}")
+    if values.reuse and values.dataset not in ("ucf101", "hmdb51"):
+        raise UsageError("--reuse goes with ucf101 and hmdb51, which have several splits")
     if values.flow and values.stream == "spatial":
         raise UsageError("--flow does nothing without --stream=temporal")
     if values.stream == "temporal" and values.short_side < _SHORTEST_SIDE:

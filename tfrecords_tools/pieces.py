@@ -18,6 +18,7 @@ import os
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import cv2
@@ -26,6 +27,7 @@ import numpy as np
 from rlstm_tf.errors import DataError
 from tfrecords_tools.flow import fields
 from tfrecords_tools.output import PARTIAL, write_whole, writing
+from tfrecords_tools.stored import Place, StoredImages
 from tfrecords_tools.video import LONGEST_SIDE, DamagedVideoError, VideoReader, encode_jpeg
 
 _SUFFIXES = (".jpegs", ".npz")
@@ -43,6 +45,7 @@ class Task:
         jpeg_quality: 1..100.
         flow: one of `flow.METHODS` for the fields in place of the frames.
         timed: its actions are given in seconds, which means nothing without a frame rate.
+        stored: where finished shards hold its images; they are copied then.
     """
 
     piece: str
@@ -51,6 +54,7 @@ class Task:
     jpeg_quality: int
     flow: str | None = None
     timed: bool = False
+    stored: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -103,14 +107,13 @@ def make(task: Task) -> str | None:
     sizes, checksums = array("I"), array("I")
     try:
         with writing(partial):
-            with VideoReader(task.video, task.short_side) as reader, open(partial, "wb") as file:
-                for image in _images(reader, task):
-                    jpeg = encode_jpeg(image, task.jpeg_quality)
+            with _source(task) as source, open(partial, "wb") as file:
+                for jpeg in _jpegs(source, task):
                     file.write(jpeg)
                     sizes.append(len(jpeg))
                     checksums.append(zlib.crc32(jpeg))
             os.replace(partial, task.piece + ".jpegs")
-            write_whole(task.piece + ".npz", _index(reader, sizes, checksums))
+            write_whole(task.piece + ".npz", _index(source, sizes, checksums))
     except DamagedVideoError as error:
         mark_damaged(task.piece, str(error))
         return str(error)
@@ -118,6 +121,18 @@ def make(task: Task) -> str | None:
         with contextlib.suppress(FileNotFoundError):
             os.remove(partial)
     return None
+
+
+def _source(task: Task) -> AbstractContextManager[VideoReader | StoredImages]:
+    if task.stored:
+        return contextlib.nullcontext(StoredImages(task.stored))
+    return VideoReader(task.video, task.short_side)
+
+
+def _jpegs(source: VideoReader | StoredImages, task: Task) -> Iterator[bytes]:
+    if isinstance(source, StoredImages):
+        return source.jpegs()
+    return (encode_jpeg(image, task.jpeg_quality) for image in _images(source, task))
 
 
 def _images(reader: VideoReader, task: Task) -> Iterable[np.ndarray]:
@@ -130,15 +145,15 @@ def _images(reader: VideoReader, task: Task) -> Iterable[np.ndarray]:
     return fields(reader, task.flow)
 
 
-def _index(reader: VideoReader, sizes: array[int], checksums: array[int]) -> bytes:
+def _index(source: VideoReader | StoredImages, sizes: array[int], checksums: array[int]) -> bytes:
     file = io.BytesIO()
     np.savez(
         file,
         sizes=np.array(sizes),
         checksums=np.array(checksums),
-        fps=reader.fps,
-        height=reader.height,
-        width=reader.width,
+        fps=source.fps,
+        height=source.height,
+        width=source.width,
     )
     return file.getvalue()
 

@@ -42,6 +42,7 @@ class Shards:
         samples: what to train on, one row a labelled interval with frames, in the order of the
             shards: `video` 0 ... V - 1, `label`, and its frames `first_frame`, `num_frames`.
         num_frames: int64 [V].
+        fps: float32 [V], frames per second; 0 = unknown.
         heights, widths: int64 [V], pixels; of a flow field in the temporal stream, whose JPEG is
             twice as high.
         failure: an exception in a thread that TensorFlow hides from the caller; `pipeline.checked`
@@ -58,6 +59,7 @@ class Shards:
         videos = records[first]
         self.ids = [video.decode() for video in videos["id"].tolist()]
         self.num_frames = np.add.reduceat(records["num_frames"], first, dtype=np.int64)
+        self.fps = videos["fps"].copy()
         self.heights = videos["height"].astype(np.int64)
         self.widths = videos["width"].astype(np.int64)
         self._shards = shards
