@@ -10,10 +10,12 @@ PYTHON_ADDONS ?= $(call supported,(3, 11) >= sys.version_info[:2] and (3, 9),\
 RUN = .venv/bin/python
 RUN_ADDONS = .venv-addons/bin/python
 
-.PHONY: help demo test test-addons lint format benchmark
+.PHONY: help demo paper-demo paper-commands test test-addons lint format benchmark
 
 help:
 	@echo "make demo         install, then: make videos, build records, train, evaluate (10 minutes)"
+	@echo "make paper-demo   every run behind the paper's tables, in small, and the report (35 minutes)"
+	@echo "make paper-commands  prints those runs as they are for the data sets of the paper"
 	@echo "make test         install, then run the tests (TensorFlow 2.21, Keras 3)"
 	@echo "make test-addons  the same with TensorFlow 2.15, tensorflow-io, tensorflow-addons"
 	@echo "make lint         formatter, linter, type checker"
@@ -46,6 +48,18 @@ demo: .venv/installed
 	@echo "run:         runs/demo"
 	@echo "metrics:     runs/demo/evaluation/test/metrics.json"
 	@echo "TensorBoard: .venv/bin/tensorboard --logdir runs/demo/tensorboard"
+
+.venv/installed-report: .venv/installed
+	$(RUN) -m pip install --quiet --editable '.[report]'
+	@touch $@
+
+paper-demo: .venv/installed-report
+	$(RUN) -m rlstm_tf.recipe --demo > .venv/paper_demo.sh
+	PATH="$(CURDIR)/.venv/bin:$$PATH" sh -e .venv/paper_demo.sh
+	@echo "the report: runs/paper_demo_report/index.html"
+
+paper-commands: .venv/installed
+	@$(RUN) -m rlstm_tf.recipe --steps=benchmarks/results/steps.csv
 
 test: .venv/installed-dev
 	$(RUN) -m pytest
