@@ -29,6 +29,7 @@ ALLOWED = {
     "rlstm_tf.scoring": ("rlstm_tf.errors",),
     "rlstm_tf.scores": ("rlstm_tf.errors",),
     "rlstm_tf.fusion": ("rlstm_tf.errors", "rlstm_tf.metrics", "rlstm_tf.scores"),
+    "rlstm_tf.reproduction": (),
     "rlstm_tf.training": (
         "rlstm_tf.accumulation",
         "rlstm_tf.compat",
