@@ -60,8 +60,31 @@ def state_size(shapes: list[tuple[int, ...]]) -> list[Any]:
     return [tf.TensorShape(shape) for shape in shapes]
 
 
-# For `ConvLSTM2D`: a graph without a loop, which Keras 2.15 has for vectors only.
-UNROLLED_MAPS: dict[str, Any] = {"unroll": True} if KERAS_3 else {}
+def unrolled_conv_lstm(filters: int, **kwargs: Any) -> keras.layers.Layer:
+    """`keras.layers.ConvLSTM2D` in a graph without a loop; it returns the last hidden state.
+
+    Args:
+        filters: channels of the state.
+        **kwargs: of `keras.layers.ConvLSTM2D`.
+    """
+    if KERAS_3:
+        return keras.layers.ConvLSTM2D(filters, unroll=True, **kwargs)
+    return _UnrolledConvLSTM2D(filters, **kwargs)
+
+
+if not KERAS_3:
+
+    @keras.saving.register_keras_serializable("rlstm_tf")
+    class _UnrolledConvLSTM2D(keras.layers.ConvLSTM2D):
+        """Keras 2.15 unrolls over vectors only."""
+
+        def call(self, inputs: Any, mask: Any = None, training: Any = None) -> Any:
+            shape = self.compute_output_shape(inputs.shape)[1:]
+            states = [tf.zeros((tf.shape(inputs)[0], *shape), inputs.dtype)] * 2
+            for X in tf.unstack(inputs, axis=1):
+                _, states = self.cell.call(X, states, training=training)
+            return states[0]
+
 
 # For `add_weight`: the variable stays float32 inside a layer of mixed precision.
 FULL_PRECISION: dict[str, Any] = {"autocast" if KERAS_3 else "experimental_autocast": False}

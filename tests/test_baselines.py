@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from rlstm_tf import flags
 from rlstm_tf.checkpoints import named_weights
+from rlstm_tf.compat import unrolled_conv_lstm
 from rlstm_tf.errors import UsageError
 from rlstm_tf.models import MODELS, build_model
 from rlstm_tf.models.backbone import build_backbone
@@ -126,6 +127,24 @@ def test_convlstm_stands_where_the_relational_lstm_does():
     assert build("convlstm").get_layer("conv_lstm").kernel_size == (3, 3)
 
 
+def test_unrolled_convlstm_is_that_of_keras():
+    X = np.random.default_rng(0).normal(size=(2, 3, 4, 5, 6)).astype("float32")
+    ours = unrolled_conv_lstm(7, kernel_size=3, padding="same")
+    theirs = keras.layers.ConvLSTM2D(7, 3, padding="same")
+    expected = theirs(X)
+    assert ours(X).shape == (2, 4, 5, 7)
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(ours(X), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["lstm", "convlstm"])
+def test_is_saved_and_loaded(model, tmp_path):
+    network = build(model)
+    network.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(snippets()), network(snippets()), atol=1e-6)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_weights_have_names_of_their_own(model):
     """Pinned: a checkpoint of one stack has to load in the other."""
@@ -137,8 +156,10 @@ def test_weights_have_names_of_their_own(model):
         assert own == {f"{layer}/{weight}" for weight in ("kernel", "recurrent_kernel", "bias")}
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    ("model", "policy"),
+    [*((model, "mixed_bfloat16") for model in MODELS), ("two_branch", "mixed_float16")],
+)
 def test_mixed_precision(model, policy):
     """Weights and logits stay float32; every trained weight gets a finite gradient."""
     before = keras.mixed_precision.global_policy()

@@ -30,6 +30,26 @@ def test_scaling_is_that_of_keras_applications(scaling):
     np.testing.assert_allclose(PixelScaling(scaling)(pixels), result, atol=2e-4)
 
 
+@pytest.mark.parametrize(("scaling", "most"), [("tf", 1), ("caffe", 127), ("torch", 127 / 57.63)])
+def test_no_motion_is_zero(scaling, most):
+    """Levels 1 ... 255 of flow, of which 128 is no motion, over 20 channels in their order."""
+    levels = np.full((1, 1, 3, 20), 128, "uint8")
+    levels[0, 0, 0, 0], levels[0, 0, 2, 19] = 1, 255
+    scaled = np.asarray(PixelScaling(f"flow_{scaling}")(levels))
+    assert (scaled[levels == 128] == 0).all()
+    np.testing.assert_allclose(scaled[0, 0, 0, 0], -most, rtol=1e-6)
+    np.testing.assert_allclose(scaled[0, 0, 2, 19], most, rtol=1e-6)
+
+
+def test_flow_is_spread_as_widely_as_pixels():
+    """Of each scaling of pixels: half the range from darkest to brightest, 1 at most off."""
+    for scaling in ("tf", "caffe", "torch"):
+        ends = np.stack([np.zeros((1, 1, 3)), np.full((1, 1, 3), 255)]).astype("uint8")
+        dark, bright = np.asarray(PixelScaling(scaling)(ends)).mean(axis=(1, 2, 3))
+        flow = float(np.asarray(PixelScaling(f"flow_{scaling}")(np.full((1, 1, 1, 2), 255))).max())
+        np.testing.assert_allclose(flow, (bright - dark) / 2, rtol=0.01)
+
+
 def test_no_scaling_and_unknown_scaling():
     pixels = np.full((1, 2, 2, 3), 255, "uint8")
     np.testing.assert_array_equal(PixelScaling("none")(pixels), pixels.astype("float32"))

@@ -24,6 +24,11 @@ ALLOWED = {
     "rlstm_tf.optimization": ("rlstm_tf.compat",),
     "rlstm_tf.metrics": (),
     "rlstm_tf.checkpoints": ("rlstm_tf.errors",),
+    "rlstm_tf.transfer": (
+        "rlstm_tf.checkpoints",
+        "rlstm_tf.errors",
+        "rlstm_tf.models",
+    ),
     "rlstm_tf.run_directory": ("rlstm_tf.errors",),
     "rlstm_tf.devices": ("rlstm_tf.errors",),
     "rlstm_tf.scoring": ("rlstm_tf.errors",),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import keras
 
-from rlstm_tf import compat
+from rlstm_tf.compat import unrolled_conv_lstm
 from rlstm_tf.layers import UnfoldTime
 from rlstm_tf.models.backbone import Backbone
 from rlstm_tf.models.branches import (
@@ -104,13 +104,12 @@ def convlstm(
     3x3, with a state of the same size.
     """
     frames, maps = snippets(backbone, num_segments)
-    recurrent = keras.layers.ConvLSTM2D(
+    recurrent = unrolled_conv_lstm(
         recurrence.state(maps.shape[-1]),
         kernel_size=3,
         padding="same",
         recurrent_initializer=NEW,
         name="conv_lstm",
-        **compat.UNROLLED_MAPS,
     )
     features = both_branches(maps, backbone, num_segments, recurrent)
     return keras.Model(frames, classify(features, num_classes, dropout), name="convlstm")
