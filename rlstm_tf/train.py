@@ -138,7 +138,11 @@ def _transfer(values: absl_flags.FlagValues, model: Any) -> None:
     before = flags.read_run(source / "flags.cfg")
     state, _, path = Checkpoints(source / "checkpoints").require_newest()
     done = transfer(model, state, path, same_model=before.model == values.model)
-    print(f"started from {path}: {done}", flush=True)
+    print(
+        f"started from {path}: {len(done.copied)} weights copied, {len(done.adapted)} adapted from "
+        f"RGB to flow, {len(done.new)} left as drawn ({', '.join(done.new_layers()) or 'none'})",
+        flush=True,
+    )
 
 
 def _validation(trainer: Any, shards: Any, config: Any) -> Callable[[], dict[str, float]]:
