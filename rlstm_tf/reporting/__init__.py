@@ -1,0 +1,1 @@
+"""Evaluations -> the paper's tables and figures, as files for a paper and as one page."""

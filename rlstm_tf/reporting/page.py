@@ -1,0 +1,168 @@
+"""The page: every text from a file is escaped, every image stands in it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from rlstm_tf.reporting import panels, selection, tables, template
+from rlstm_tf.reporting.output import GENERATOR
+from rlstm_tf.reporting.panels import MEASURES, Panel, TestSet
+from rlstm_tf.reporting.published import TITLES
+from rlstm_tf.reporting.results import MAP, Result
+from rlstm_tf.reporting.tables import FilledTable, percent, ranges
+
+PROTOCOLS = {"paper": "paper (4 groups, 5 crops)", "center": "center (one view)"}
+RESULTS_HEAD = ("", "test set", "network", "percent", "videos", "parts", "files", "stands in")
+_CSV_PART = ("stream", "model", "num_segments", "cut", "backbone", "protocol", "run")
+
+
+def render(
+    title: str,
+    runs: Sequence[str],
+    numbers: Mapping[Result, int],
+    filled: Sequence[FilledTable],
+    sets: Sequence[TestSet],
+    per_class: Mapping[str, list[list[str]]],
+) -> str:
+    """The page as HTML.
+
+    Args:
+        title: its heading.
+        runs: directories that were searched.
+        numbers: of every result.
+        filled: the tables.
+        sets: the test sets with their figures.
+        per_class: rows of the table of each test set, by its name.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    protocols: dict[str, list[int]] = {}
+    for result, number in numbers.items():
+        for name in dict.fromkeys(part.protocol for part in result.parts):
+            protocols.setdefault(PROTOCOLS.get(str(name), str(name)), []).append(number)
+    return environment.from_string(template.PAGE).render(
+        title=title,
+        generator=Markup(GENERATOR),
+        style=Markup(template.STYLE),
+        runs=runs,
+        protocols=[(name, ranges(found)) for name, found in protocols.items()],
+        deviations=_deviations(numbers, sets),
+        tables=[_table(table, numbers) for table in filled],
+        sets=[_test_set(entry, per_class[entry.name]) for entry in sets],
+        results_head=RESULTS_HEAD,
+        results=[_result(result, number, filled) for result, number in numbers.items()],
+    )
+
+
+def results_rows(numbers: Mapping[Result, int], filled: Sequence[FilledTable]) -> list[list[str]]:
+    """Head and rows of results.csv; the parts of a fused result stand with + between them."""
+    rows = [
+        ["result", "dataset", "split", "subset", "measure", "percent", "videos", "weight"]
+        + [*_CSV_PART, "files", "stands_in"]
+    ]
+    for result, number in numbers.items():
+        described = [str(number), str(result.dataset), str(result.split), str(result.subset)]
+        described += [result.measure, percent(100 * result.value), str(len(result.ids))]
+        weights = " + ".join(f"{part.weight:g}" for part in result.parts)
+        parts = [" + ".join(str(getattr(p, name)) for p in result.parts) for name in _CSV_PART]
+        rows.append([*described, weights, *parts, result.path, _stands_in(result, filled)])
+    return rows
+
+
+def _deviations(numbers: Mapping[Result, int], sets: Sequence[TestSet]) -> list[tuple[str, str]]:
+    found: dict[str, list[int]] = {}
+    for result in (result for entry in sets for result in entry.results):
+        # Elsewhere the paper has no figures to differ from.
+        if result.dataset in TITLES:
+            for text in selection.deviations(result):
+                found.setdefault(text, []).append(numbers[result])
+    return [(text, ranges(found[text])) for text in found]
+
+
+def _table(table: FilledTable, numbers: Mapping[Result, int]) -> dict[str, Any]:
+    rows = []
+    for row in table.rows:
+        cells = []
+        for paper, ours in zip(row.paper, row.ours):
+            about = [numbers[result] for result in ours.results] if ours else []
+            cells.append((percent(paper), percent(ours.percent if ours else None), about))
+        rows.append({"label": row.label, "cells": cells})
+    return {
+        "name": table.published.name,
+        "title": table.published.title,
+        "caption": table.published.caption,
+        "is_published": table.published.is_published,
+        "corner": table.corner,
+        "columns": table.columns,
+        "rows": rows,
+        "remarks": [
+            (text, ranges(numbers[result] for result in about)) for text, about in table.remarks
+        ],
+    }
+
+
+def _test_set(entry: TestSet, per_class: list[list[str]]) -> dict[str, Any]:
+    first = entry.results[0]
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "dataset": first.dataset,
+        "videos": f"{len(first.ids):,}",
+        "classes": len(first.classes),
+        "results": len(entry.results),
+        "measure": MEASURES[first.measure],
+        "remarks": entry.remarks,
+        "figures": [_figure(panel) for panel in entry.panels],
+        "per_class": {"name": f"per_class_{entry.name}.csv", "rows": per_class},
+    }
+
+
+def _figure(panel: Panel) -> dict[str, str]:
+    return {
+        "name": panel.name,
+        "source": "data:image/png;base64," + base64.b64encode(panel.png).decode(),
+        "width": "page" if panel.is_wide else "column",
+        "title": panel.title,
+        "caption": panel.caption,
+        "alt": panel.alt,
+    }
+
+
+def _result(result: Result, number: int, filled: Sequence[FilledTable]) -> dict[str, Any]:
+    subset = "" if result.subset == selection.TEST else f", {result.subset}"
+    parts = [
+        {
+            "weight": f"{part.weight:g}",
+            "model": panels.model_name(part.model),
+            "stream": panels.STREAMS.get(str(part.stream), part.stream),
+            "run": part.run,
+            "backbone": part.backbone,
+            "cut": part.cut,
+            "num_segments": part.num_segments,
+            "protocol": part.protocol,
+        }
+        for part in result.parts
+    ]
+    return {
+        "number": number,
+        "set": selection.name_of(result) + subset,
+        "model": panels.model_name(result.model),
+        "stream": panels.STREAMS.get(str(result.stream), result.stream),
+        "percent": percent(100 * result.value),
+        "measure": "mAP" if result.measure == MAP else "accuracy",
+        "videos": f"{len(result.ids):,}",
+        "parts": parts,
+        "path": result.path,
+        "used": _stands_in(result, filled) or "no table",
+    }
+
+
+def _stands_in(result: Result, filled: Sequence[tables.FilledTable]) -> str:
+    found = [table.published.title.lower() for table in filled if result in table.results]
+    return ", ".join(found)

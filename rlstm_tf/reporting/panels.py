@@ -1,0 +1,215 @@
+"""The figures of one test set, each with the words that stand beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rlstm_tf.errors import DataError
+from rlstm_tf.reporting import figures, measures, selection
+from rlstm_tf.reporting.frames import Frames
+from rlstm_tf.reporting.results import ACCURACY, MAP, Result
+from rlstm_tf.reporting.tables import percent
+
+MEASURES = {ACCURACY: "Accuracy", MAP: "Average precision"}
+STREAMS = {"spatial": "spatial stream", "temporal": "temporal stream", "two_stream": "two-stream"}
+_MODELS = {
+    "two_branch": "two-branch",
+    "rlstm": "R-LSTM",
+    "local": "local branch only",
+    "tsn": "TSN",
+    "lstm": "LSTM",
+    "convlstm": "ConvLSTM",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure.
+
+    Attributes:
+        name: of its file.
+        png: the file.
+        is_wide: drawn for the width of a page, not of a column.
+        title, caption: what it shows.
+        alt: the same in words, for those who do not see it.
+    """
+
+    name: str
+    png: bytes
+    is_wide: bool
+    title: str
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """A test set and what was made of it.
+
+    Attributes:
+        name: for files and anchors.
+        title: for readers.
+        results: on it.
+        panels: its figures.
+        remarks: why a figure is not there, or lacks something.
+    """
+
+    name: str
+    title: str
+    results: tuple[Result, ...]
+    panels: tuple[Panel, ...]
+    remarks: tuple[str, ...]
+
+
+def describe(result: Result) -> str:
+    """Network and stream, as captions name them."""
+    return f"{model_name(result.model)}, {STREAMS.get(str(result.stream), str(result.stream))}"
+
+
+def model_name(model: str | None) -> str:
+    """As captions name it; an ensemble by its members."""
+    return " + ".join(_MODELS.get(name, name) for name in str(model).split("+"))
+
+
+def slug(dataset: str, split: int) -> str:
+    """Name of a test set that is safe in a path and in an address."""
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", dataset).strip("-") or "dataset"
+    return f"{name}_split{split}" if split else name
+
+
+def draw(name: str, results: Sequence[Result], videos: Sequence[str]) -> TestSet:
+    """Draws the figures of a test set.
+
+    Args:
+        name: of `slug`.
+        results: on it, with their videos in the same order.
+        videos: ids for figure 4 (those of other sets are passed over); chosen if empty.
+    """
+    main = selection.main_result(results)
+    panels: list[Panel] = []
+    remarks: list[str] = []
+    pair = selection.pair(results)
+    if pair is None:
+        remarks.append("Figures 3 and 4 need two-branch and TSN on the same stream.")
+    else:
+        panels += _gains(name, *pair)
+        if main.measure == ACCURACY:
+            frames = Frames([*pair, *results])
+            if frames.lacking:
+                remarks.append(f"Figure 4 is without frames: {frames.lacking}.")
+            panels += _videos(name, *pair, frames, videos, remarks)
+    if main.measure == ACCURACY:
+        panels.append(_confusion(name, main))
+    panels.append(_per_class(name, main))
+    return TestSet(name, selection.name_of(main), tuple(results), tuple(panels), tuple(remarks))
+
+
+def _gains(name: str, ours: Result, other: Result) -> Iterator[Panel]:
+    found = measures.gains(ours, other)
+    if not found:
+        return
+    names = [ours.classes[k] for k, _ in found]
+    points = [100 * gain for _, gain in found]
+    measure = MEASURES[ours.measure].lower()
+    png = figures.gains(names, points, f"gain in {measure} over TSN\n(percentage points)")
+    bars = "; ".join(f"{label} {value:+.1f}" for label, value in zip(names, points))
+    stream = STREAMS[str(ours.stream)]
+    yield Panel(
+        f"figure3_{name}.png",
+        png,
+        False,
+        "Figure 3",
+        f"The {len(found)} classes in which two-branch gains most over TSN ({stream}): "
+        f"{measure}, difference in percentage points.",
+        f"Bar chart, percentage points: {bars}.",
+    )
+
+
+def _videos(
+    name: str,
+    ours: Result,
+    other: Result,
+    frames: Frames,
+    asked: Sequence[str],
+    remarks: list[str],
+) -> Iterator[Panel]:
+    position = {video: k for k, video in enumerate(ours.ids.tolist())}
+    chosen = [position[video] for video in asked if video in position]
+    if not asked:
+        chosen = measures.choose_videos(ours, other)
+    for number, video in enumerate(chosen, start=1):
+        video_id, truth = str(ours.ids[video]), int(ours.labels[video])
+        images: Sequence = ()
+        if not frames.lacking:
+            try:
+                images = frames.read(video_id)
+            except DataError as error:
+                remarks.append(f"Figure 4, video {number}, is without frames: {error}.")
+        rankings = []
+        words = []
+        for result in (other, ours):
+            top = measures.top(result, video)
+            network = model_name(result.model)
+            network = network[0].upper() + network[1:]
+            rankings.append((network, [(ours.classes[k], p, k == truth) for k, p in top]))
+            listed = ", ".join(f"{ours.classes[k]} {100 * p:.1f} %" for k, p in top)
+            verdict = "right" if top[0][0] == truth else "wrong"
+            words.append(f"{network} ({verdict}): {listed}.")
+        yield Panel(
+            f"figure4_{name}_{number}.png",
+            figures.video(images, ours.classes[truth], rankings),
+            True,
+            f"Figure 4, video {number}",
+            f"{video_id}: first classes of TSN and of two-branch ({STREAMS[str(ours.stream)]}), "
+            "bar length is probability; the true class is plain, others are hatched.",
+            f"{len(images)} frames. True class {ours.classes[truth]}. {' '.join(words)}",
+        )
+
+
+def _confusion(name: str, result: Result) -> Panel:
+    share = measures.confusion(result)
+    mistakes = share.copy()
+    mistakes[range(len(share)), range(len(share))] = 0
+    row, column = divmod(int(mistakes.argmax()), len(share))
+    worst = "No class is taken for another."
+    if mistakes.max() > 0:
+        worst = (
+            f"Most often confused: {result.classes[row]} taken for {result.classes[column]}, "
+            f"{100 * mistakes.max():.1f} % of its videos."
+        )
+    return Panel(
+        f"confusion_{name}.png",
+        figures.confusion(result.classes, share),
+        len(result.classes) > 20,
+        "Confusion matrix",
+        f"{describe(result)}, {percent(100 * result.value)} %. A row is a true class; "
+        "its figures are percent of its videos.",
+        f"Matrix of {len(share)} by {len(share)} classes. {worst}",
+    )
+
+
+def _per_class(name: str, result: Result) -> Panel:
+    values = measures.per_class(result)
+    order = sorted(
+        range(len(values)), key=lambda k: (-values[k] if values[k] == values[k] else 1, k)
+    )
+    with_videos = [k for k in order if values[k] == values[k]]
+    measure = MEASURES[result.measure]
+    ends = [(result.classes[k], percent(100 * values[k])) for k in with_videos]
+    return Panel(
+        f"per_class_{name}.png",
+        figures.per_class(
+            [result.classes[k] for k in order],
+            [100 * values[k] for k in order],
+            f"{measure.lower()} (%)",
+        ),
+        len(values) > 30,
+        f"{measure} of each class",
+        f"{describe(result)}, {percent(100 * result.value)} %.",
+        f"Bar chart of {len(values)} classes, from {ends[0][0]}, {ends[0][1]} %, down to "
+        f"{ends[-1][0]}, {ends[-1][1]} %."
+        if ends
+        else "No class has a video.",
+    )

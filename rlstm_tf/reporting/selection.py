@@ -1,0 +1,158 @@
+"""Which evaluation is meant: by a cell of a table, by a figure, as the main one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from rlstm_tf.errors import DataError
+from rlstm_tf.reporting import published
+from rlstm_tf.reporting.published import PROTOCOL, SPATIAL, STREAMS, TEMPORAL, TWO_STREAM, Row
+from rlstm_tf.reporting.results import Result
+
+# The networks whose trunk ends where the recurrent one begins; to the others the cut is nothing.
+_CUT_MATTERS = ("two_branch", "rlstm", "convlstm")
+TEST = "test"
+TWO_BRANCH = Row("Two-branch", (), ("two_branch",))
+TSN = Row("TSN", (), ("tsn",))
+
+
+def candidates(results: Sequence[Result], row: Row, stream: str) -> list[Result]:
+    """The results of a row's networks on one stream or both, those most like the row's alone.
+
+    Where the row does not insist, a result of another T or cut is better than none. The paper's
+    protocol goes before any other.
+
+    Args:
+        results: of one data set, split and subset.
+        row: of which table.
+        stream: `spatial`, `temporal` or `two_stream`.
+
+    Returns:
+        More than one where nothing tells which is meant.
+    """
+    streams = (SPATIAL, TEMPORAL) if stream == TWO_STREAM else (stream,)
+    networks = sorted((model, stream) for model in row.models for stream in streams)
+    ranks: dict[tuple[int, bool], list[Result]] = {}
+    for result in results:
+        if sorted((str(part.model), str(part.stream)) for part in result.parts) != networks:
+            continue
+        closeness = _has_segments(result, row) + _has_cut(result, row)
+        if closeness == 2 or not row.exact:
+            ranks.setdefault((closeness, result.protocol == PROTOCOL), []).append(result)
+    return ranks[max(ranks)] if ranks else []
+
+
+def find(results: Sequence[Result], row: Row, stream: str) -> Result | None:
+    """The one result that fills a cell, or None.
+
+    Raises:
+        DataError: two do; names both.
+    """
+    found = candidates(results, row, stream)
+    if len(found) > 1:
+        raise DataError(
+            f"{found[0].path} and {found[1].path} are both {row.label}, {stream}, "
+            f"{name_of(found[0])}: leave one out of --runs"
+        )
+    return found[0] if found else None
+
+
+def first(results: Sequence[Result], row: Row, stream: str) -> Result | None:
+    """As `find`; of several the first, for figures of data sets that no table is of."""
+    return next(iter(candidates(results, row, stream)), None)
+
+
+def pair(results: Sequence[Result]) -> tuple[Result, Result] | None:
+    """Two-branch and TSN on the same stream, both if there are such, for figures 3 and 4."""
+    for stream in reversed(STREAMS):
+        ours, other = (first(results, row, stream) for row in (TWO_BRANCH, TSN))
+        if ours and other:
+            return ours, other
+    return None
+
+
+def main_result(results: Sequence[Result]) -> Result:
+    """Two-stream two-branch if it is there, else the best; of equals the first."""
+    return first(results, TWO_BRANCH, TWO_STREAM) or max(results, key=lambda result: result.value)
+
+
+def test_sets(results: Sequence[Result]) -> dict[tuple[str, int], list[Result]]:
+    """The results on test sets, by data set and split; all of one set in the same order of videos.
+
+    Raises:
+        DataError: two are said to be of one test set, and have other videos, labels or classes.
+    """
+    groups: dict[tuple[str, int], list[Result]] = {}
+    for result in results:
+        if result.subset == TEST and result.dataset is not None:
+            groups.setdefault((result.dataset, result.split or 0), []).append(result)
+    # The paper's data sets in its order, then others by name.
+    place = {name: number for number, name in enumerate(published.TITLES)}
+    keys = sorted(groups, key=lambda key: (place.get(key[0], len(place)), key))
+    return {key: _aligned(groups[key]) for key in keys}
+
+
+def name_of(result: Result) -> str:
+    """Data set and split, as pages and errors name them."""
+    title = published.TITLES.get(str(result.dataset), str(result.dataset))
+    return f"{title} split {result.split}" if result.split else title
+
+
+def deviations(result: Result) -> list[str]:
+    """How a result on a test set was had otherwise than the paper's, T and the cut apart."""
+    texts = []
+    protocols = {part.protocol for part in result.parts} - {PROTOCOL}
+    texts += [f"protocol {name} (paper: 4 groups, 5 crops)" for name in sorted(map(str, protocols))]
+    backbones = {part.backbone for part in result.parts} - {published.BACKBONE}
+    texts += [f"backbone {name} (paper: ResNet-101 v2)" for name in sorted(map(str, backbones))]
+    official = published.TEST_VIDEOS.get((str(result.dataset), result.split or 0))
+    if official and official != len(result.ids):
+        texts.append(f"{len(result.ids):,} videos (the official test set has {official:,})")
+    return texts
+
+
+def other_network(result: Result, row: Row) -> list[str]:
+    """T and the cut, where they are not those of the row that a result fills."""
+    texts = []
+    if not _has_segments(result, row):
+        found = sorted({str(part.num_segments) for part in result.parts})
+        texts.append(f"T = {', '.join(found)} (paper: {row.num_segments})")
+    if not _has_cut(result, row):
+        found = sorted({str(part.cut) for part in result.parts if part.model in _CUT_MATTERS})
+        texts.append(f"cut {', '.join(found)} (paper: {row.cut})")
+    return texts
+
+
+def _has_segments(result: Result, row: Row) -> bool:
+    return all(part.num_segments == row.num_segments for part in result.parts)
+
+
+def _has_cut(result: Result, row: Row) -> bool:
+    return all(part.cut == row.cut for part in result.parts if part.model in _CUT_MATTERS)
+
+
+def _aligned(results: list[Result]) -> list[Result]:
+    """The results with their videos in the order of the first one's."""
+    reference = results[0]
+    position = {name: index for index, name in enumerate(reference.ids.tolist())}
+    aligned = []
+    for result in results:
+        order = np.argsort([position.get(name, -1) for name in result.ids.tolist()])
+        differ = ""
+        if result.classes != reference.classes:
+            differ = "classes"
+        elif set(result.ids.tolist()) != set(position):
+            differ = "videos"
+        elif not np.array_equal(result.labels[order], reference.labels):
+            differ = "labels"
+        if differ:
+            raise DataError(
+                f"{reference.path} and {result.path} are both {name_of(result)}, subset {TEST}, "
+                f"and have different {differ}: report them apart"
+            )
+        arrays = {name: getattr(result, name)[order] for name in ("ids", "labels", "logits")}
+        aligned.append(dataclasses.replace(result, **arrays))
+    return aligned
