@@ -126,7 +126,7 @@ def confusion(names: Sequence[str], share: np.ndarray) -> bytes:
         bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=(0, 5, 20, 50, 100))
         bar.set_label("% of the true class")
         bar.outline.set_linewidth(0.6)
-        return _png(figure)
+        return _png(figure, trim=True)
 
 
 def video(
@@ -155,8 +155,8 @@ def video(
         )
         for number, frame in enumerate(frames):
             bottom = (heights[2] + 0.1) / total
-            step = 1 / len(frames)
-            box = (number * step + 0.003, bottom, step - 0.006, strip / total)
+            step = 0.986 / len(frames)
+            box = (0.01 + number * step, bottom, step - 0.006, strip / total)
             axes = figure.add_axes(box)
             axes.imshow(frame, aspect="auto")
             axes.set_axis_off()
@@ -165,7 +165,7 @@ def video(
             left = 0.01 + number * (width + 0.06)
             axes = figure.add_axes((left, 0.01, width, heights[2] / total - 0.01))
             _draw_ranking(axes, network, ranking, rows)
-        return _png(figure, bbox_inches=None)
+        return _png(figure)
 
 
 def _draw_ranking(axes: Any, network: str, ranking: Ranking, rows: int) -> None:
@@ -182,7 +182,7 @@ def _draw_ranking(axes: Any, network: str, ranking: Ranking, rows: int) -> None:
         axes.text(0, row + 0.42, text, fontsize=11.5, weight=weight)
         axes.text(1, row + 0.42, f"{100 * probability:.1f} %", fontsize=11.5, ha="right")
         axes.barh(row + 0.66, 1, height=0.26, color="#f0f0f0")
-        axes.barh(row + 0.66, probability, height=0.26, **_bar_style(right))
+        axes.barh(row + 0.66, probability, height=0.26, clip_on=False, **_bar_style(right))
 
 
 def _bar_style(right: bool) -> dict[str, Any]:
@@ -208,11 +208,13 @@ def _short(name: str, length: int = 26) -> str:
     return name if len(name) <= length else name[: length - 1] + "\u2026"
 
 
-def _png(figure: Figure, bbox_inches: str | None = None) -> bytes:
+def _png(figure: Figure, trim: bool = False) -> bytes:
+    """The file; `trim` takes the empty margins away."""
     FigureCanvasAgg(figure)
     file = io.BytesIO()
     with warnings.catch_warnings():
         # A class name in a script that the font lacks is drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(file, format="png", dpi=DPI, facecolor="white", bbox_inches=bbox_inches)
+        margin = {"bbox_inches": "tight", "pad_inches": 0.03} if trim else {}
+        figure.savefig(file, format="png", dpi=DPI, facecolor="white", **margin)
     return file.getvalue()

@@ -1,0 +1,179 @@
+"""Evaluations as they are found: what is read, what is refused."""
+
+import io
+import json
+import re
+import zipfile
+
+import evaluations
+import numpy as np
+import pytest
+
+from rlstm_tf.errors import DataError
+from rlstm_tf.reporting.results import read_result, read_results
+
+
+@pytest.fixture
+def evaluation(tmp_path):
+    return evaluations.write_right(tmp_path / "runs" / "run", 3, videos=4)
+
+
+def arrays(directory):
+    with np.load(directory / "scores.npz") as file:
+        return dict(file)
+
+
+def change_arrays(directory, **changes):
+    np.savez(directory / "scores.npz", **{**arrays(directory), **changes})
+
+
+def change_metrics(directory, **changes):
+    metrics = json.loads((directory / "metrics.json").read_text())
+    (directory / "metrics.json").write_text(json.dumps({**metrics, **changes}))
+
+
+def refused(directory, message):
+    with pytest.raises(DataError, match=message):
+        read_results([str(directory)])
+
+
+def test_what_is_read(evaluation):
+    result = read_result(str(evaluation))
+    assert (result.dataset, result.split, result.subset) == ("ucf101", 1, "test")
+    assert (result.measure, result.value) == ("accuracy", 0.75)
+    assert result.ids.tolist() == ["v0000", "v0001", "v0002", "v0003"]
+    assert result.labels.tolist() == [0, 1, 2, 3]
+    assert result.classes == list(evaluations.CLASSES)
+    (part,) = result.parts
+    assert (part.weight, part.model, part.stream) == (1.0, "two_branch", "spatial")
+    assert (part.num_segments, part.cut, part.run) == (8, "conv5_block2_out", "runs/x")
+
+
+def test_parts_of_parts(evaluation):
+    single = evaluations.description()
+    two_stream = {
+        **single,
+        "stream": "two_stream",
+        "weight": 0.5,
+        "fused": [
+            {**single, "weight": 0.45},
+            {**single, "stream": "temporal", "weight": 0.55, "run": "runs/y"},
+        ],
+    }
+    change_metrics(
+        evaluation,
+        stream="two_stream",
+        model="two_branch+tsn",
+        fused=[two_stream, {**single, "model": "tsn", "weight": 0.5}],
+    )
+    parts = read_result(str(evaluation)).parts
+    assert [(p.model, p.stream, p.run) for p in parts] == [
+        ("two_branch", "spatial", "runs/x"),
+        ("two_branch", "temporal", "runs/y"),
+        ("tsn", "spatial", "runs/x"),
+    ]
+    np.testing.assert_allclose([p.weight for p in parts], [0.225, 0.275, 0.5])
+
+
+def test_each_evaluation_is_found_once(evaluation):
+    (evaluation / "deeper").mkdir()
+    other = evaluations.write_right(evaluation / "deeper" / "other", 3, videos=4)
+    top = evaluation.parent
+    found = read_results([str(evaluation), str(top), f"{top}/run/../"])
+    assert [result.path for result in found] == [str(evaluation), str(other)]
+
+
+def test_nothing_to_read(tmp_path):
+    refused(tmp_path / "absent", "--runs: .*absent is no directory")
+    refused(tmp_path, "no evaluation")
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "scores.npz"])
+def test_one_file_without_the_other(evaluation, name):
+    (evaluation / name).unlink()
+    refused(evaluation, f"has no {re.escape(name)} beside it")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
+def test_scores_that_lost_bytes(evaluation, keep):
+    path = evaluation / "scores.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content)) if keep < 1 else keep])
+    refused(evaluation, r"scores\.npz is damaged")
+
+
+def test_scores_with_a_flipped_byte(evaluation):
+    path = evaluation / "scores.npz"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"logits.npy") + 200] ^= 1
+    path.write_bytes(content)
+    refused(evaluation, r"scores\.npz is damaged")
+
+
+def test_no_pickled_object_is_loaded(evaluation):
+    class Bomb:
+        def __reduce__(self):
+            return pytest.fail, ("a pickled object was loaded",)
+
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.array([Bomb()], dtype=object), allow_pickle=True)
+    names = list(arrays(evaluation))
+    with zipfile.ZipFile(evaluation / "scores.npz", "w") as archive:
+        for name in names:
+            archive.writestr(f"{name}.npy", file.getvalue())
+    refused(evaluation, r"scores\.npz is damaged, or no score file")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": np.zeros(3, np.int32)}, "other arrays"),
+        ({"labels": np.zeros(4, np.float32)}, "other arrays"),
+        ({"labels": np.zeros((4, 12), np.int32)}, "other arrays"),
+        ({"labels": np.zeros((4, 3), bool)}, "other arrays"),
+        ({"logits": np.zeros((4, 3), np.float32)}, "other arrays"),
+        ({"logits": np.zeros(4, np.float32)}, "other arrays"),
+        ({"logits": np.full((4, 12), np.nan, np.float32)}, "a score is not finite"),
+        ({"ids": np.array(["a", "b", "a", "c"])}, "a video occurs twice"),
+        ({"labels": np.array([0, 1, 2, 12], np.int32)}, "labels run to 12, classes to 11"),
+        ({"labels": np.array([0, 1, 2, -1], np.int32)}, "labels run"),
+        ({"labels": np.array([3, 2, 1, 0], np.int32)}, "says accuracy 0.75, .* gives 0.0"),
+        ({"logits": np.zeros((4, 12), np.float32)}, "says accuracy 0.75, .* gives 0.25"),
+    ],
+)
+def test_scores_that_are_none(evaluation, changes, message):
+    change_arrays(evaluation, **changes)
+    refused(evaluation, message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"videos": 5}, "of 5 videos, .* of 4"),
+        ({"accuracy": "0.75"}, "accuracy must be a number from 0 to 1"),
+        ({"accuracy": None}, "accuracy must be"),
+        ({"accuracy": 75}, "accuracy must be"),
+        ({"split": "1"}, "split must be int"),
+        ({"split": True}, "split must be int"),
+        ({"fused": []}, "fused must be a list"),
+        ({"fused": [{"weight": 1}]}, "a fused part lacks 'dataset'"),
+        ({"fused": [evaluations.description(weight=1.5)]}, "weight 1.5"),
+        ({"fused": [evaluations.description()]}, "weight None"),
+        ({"fused": ["scores"]}, "a fused part must hold an object"),
+    ],
+)
+def test_metrics_that_are_wrong(evaluation, changes, message):
+    change_metrics(evaluation, **changes)
+    refused(evaluation, message)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '"\udcff'])
+def test_metrics_that_are_no_object(evaluation, text):
+    (evaluation / "metrics.json").write_text(text, errors="surrogateescape")
+    refused(evaluation, r"metrics\.json (cannot be read|must hold an object)")
+
+
+def test_metrics_of_an_older_program(evaluation):
+    metrics = {"accuracy": 0.75, "videos": 4, "split": "test"}
+    (evaluation / "metrics.json").write_text(json.dumps(metrics))
+    refused(evaluation, "lacks 'dataset': evaluate again")
