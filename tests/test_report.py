@@ -135,7 +135,10 @@ def test_the_page_says_what_it_is_made_from(finished):
     assert "Ours & <theirs>" in text
     assert f"Made from 2 evaluations in {output.parent / 'runs'}." in text
     assert "UCF-101 split 1: data set ucf101 in the manifest, 30 test videos, 12 classes" in text
-    assert "Protocol paper (4 groups, 5 crops): result 1\u20132" in text
+    assert (
+        "Protocol paper (4 groups, 5 crops; of multi-label videos 10 clips): result 1\u20132"
+        in text
+    )
     assert "30 videos (the official test set has 3,783): result 1\u20132" in text
     assert "Figure 4 is without frames: no shards in no/such/shards" in text
     assert "run runs/x, resnet101v2, cut conv5_block2_out, T = 8, protocol paper" in text
@@ -186,8 +189,8 @@ def test_multi_label_results(tmp_path):
     labels = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]], bool)
     scores = np.array([[3, 1, 0], [2, 2, 0], [1, 3, 0], [9, 9, 9]], np.float32)
     runs, names = tmp_path / "runs", ["c000 Hold", "c001 Put", "c002 Take"]
-    evaluations.write_map(runs / "two_branch", labels, scores, names, 0.9167)
-    evaluations.write_map(runs / "tsn", labels, -scores, names, 0.7083, model="tsn")
+    evaluations.write_map(runs / "two_branch", labels, scores, names, 11 / 12)
+    evaluations.write_map(runs / "tsn", labels, -scores, names, 17 / 24, model="tsn")
     page = make(runs, tmp_path / "out")
     figures = sorted(path.name for path in (tmp_path / "out" / "figures").iterdir())
     assert figures == ["figure3_charades.png", "per_class_charades.png"]

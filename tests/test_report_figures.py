@@ -71,9 +71,9 @@ def test_videos_that_are_chosen(tmp_path):
 
 def test_first_classes_of_a_video(tmp_path):
     directory = tmp_path / "r"
-    scores = np.log(np.array([[0.1, 0.2, 0.4, 0.2, 0.05, 0.05]], np.float32))
-    metrics = evaluations.description()
-    evaluations.write(directory, metrics, ["v"], np.array([2], np.int32), scores, list("abcdef"))
+    scores = np.log(np.array([[0.1, 0.2, 0.4, 0.2, 0.05, 0.05], 6 * [1]], np.float32))
+    labels, metrics = np.array([2, 0], np.int32), evaluations.description()
+    evaluations.write(directory, metrics, ["v", "w"], labels, scores, list("abcdef"))
     top = measures.top(read_result(str(directory)), 0)
     assert [k for k, _ in top] == [2, 1, 3, 0, 4]
     np.testing.assert_allclose([p for _, p in top], [0.4, 0.2, 0.2, 0.1, 0.05], rtol=1e-5)
@@ -82,7 +82,7 @@ def test_first_classes_of_a_video(tmp_path):
 def test_average_precision(tmp_path):
     labels = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]], bool)
     scores = np.array([[3, 1, 0], [2, 2, 0], [1, 3, 0], [9, 9, 9]], np.float32)
-    evaluations.write_map(tmp_path / "r", labels, scores, list("abc"), 0.5)
+    evaluations.write_map(tmp_path / "r", labels, scores, list("abc"), 11 / 12)
     # The video without a label is last whatever its score. Class a: hits at 1 and 3: (1 + 2/3) / 2.
     # Class b: hits at 1 and 2. Class c has no video.
     found = measures.per_class(read_result(str(tmp_path / "r")))
@@ -133,13 +133,13 @@ def test_frames_of_a_video(tmp_path):
         assert image.shape == (small_shards.HEIGHT, small_shards.WIDTH, 3)
         np.testing.assert_allclose(image.mean(axis=(0, 1)), (20, 10 * number, 99), atol=4)
     with pytest.raises(DataError, match="no video 'v2'"):
-        frames.read("v2")
+        frames.read("v2", 4)
     lacking = Frames([read_result(str(tmp_path / "away"))]).lacking
     assert lacking.startswith(f"no shards in {tmp_path / 'away'}")
     assert Frames([read_result(str(temporal))]).lacking.startswith("no result names shards")
     small_shards.flip_byte(shards / "test-00000-of-00002.tfrecord", 900)
     with pytest.raises(DataError, match="video 'v0'"):
-        frames.read("v0")
+        frames.read("v0", 8)
 
 
 NAMES = ["$x$ and $y", "two\nlines", "a very long name of a class that must be cut", "<b>"]
@@ -177,7 +177,12 @@ def test_a_video_as_a_figure(frames):
     png = figures.video([pink] * frames, "<b>", [("TSN", wrong), ("Two-branch", ranking)])
     image = image_of(png)
     assert image.shape[1] == 1400
-    assert (dots_of(png, (250, 5, 250)) > 0) == (frames > 0)
+    columns, rows = (
+        int((abs(image - (250, 5, 250)).max(axis=-1) <= 2).any(axis=axis).sum()) for axis in (0, 1)
+    )
+    # The frames fill the width but for small gaps, and keep their shape.
+    assert columns == (0 if frames == 0 else pytest.approx(1380, rel=0.08))
+    assert columns * 30 == pytest.approx(rows * 40 * frames, rel=0.06)
     # Only the right half has a right class; its bar is plain and the longest.
     blue = (abs(image - (0, 114, 178)).max(axis=-1) <= 2).sum(axis=0)
     assert blue[:700].sum() == 0

@@ -41,9 +41,9 @@ def test_what_is_read(evaluation):
     result = read_result(str(evaluation))
     assert (result.dataset, result.split, result.subset) == ("ucf101", 1, "test")
     assert (result.measure, result.value) == ("accuracy", 0.75)
-    assert result.ids.tolist() == ["v0000", "v0001", "v0002", "v0003"]
-    assert result.labels.tolist() == [0, 1, 2, 3]
-    assert result.classes == list(evaluations.CLASSES)
+    assert result.scores.ids == ["v0000", "v0001", "v0002", "v0003"]
+    assert result.scores.labels.tolist() == [0, 1, 2, 3]
+    assert result.scores.classes == list(evaluations.CLASSES)
     (part,) = result.parts
     assert (part.weight, part.model, part.stream) == (1.0, "two_branch", "spatial")
     assert (part.num_segments, part.cut, part.run) == (8, "conv5_block2_out", "runs/x")
@@ -102,14 +102,6 @@ def test_scores_that_lost_bytes(evaluation, keep):
     refused(evaluation, r"scores\.npz is damaged")
 
 
-def test_scores_with_a_flipped_byte(evaluation):
-    path = evaluation / "scores.npz"
-    content = bytearray(path.read_bytes())
-    content[content.index(b"logits.npy") + 200] ^= 1
-    path.write_bytes(content)
-    refused(evaluation, r"scores\.npz is damaged")
-
-
 def test_no_pickled_object_is_loaded(evaluation):
     class Bomb:
         def __reduce__(self):
@@ -121,45 +113,37 @@ def test_no_pickled_object_is_loaded(evaluation):
     with zipfile.ZipFile(evaluation / "scores.npz", "w") as archive:
         for name in names:
             archive.writestr(f"{name}.npy", file.getvalue())
-    refused(evaluation, r"scores\.npz is damaged, or no score file")
+    refused(evaluation, r"scores\.npz is damaged")
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "found"),
     [
-        ({"labels": np.zeros(3, np.int32)}, "other arrays"),
-        ({"labels": np.zeros(4, np.float32)}, "other arrays"),
-        ({"labels": np.zeros((4, 12), np.int32)}, "other arrays"),
-        ({"labels": np.zeros((4, 3), bool)}, "other arrays"),
-        ({"logits": np.zeros((4, 3), np.float32)}, "other arrays"),
-        ({"logits": np.zeros(4, np.float32)}, "other arrays"),
-        ({"logits": np.full((4, 12), np.nan, np.float32)}, "a score is not finite"),
-        ({"ids": np.array(["a", "b", "a", "c"])}, "a video occurs twice"),
-        ({"labels": np.array([0, 1, 2, 12], np.int32)}, "labels run to 12, classes to 11"),
-        ({"labels": np.array([0, 1, 2, -1], np.int32)}, "labels run"),
-        ({"labels": np.array([3, 2, 1, 0], np.int32)}, "says accuracy 0.75, .* gives 0.0"),
-        ({"logits": np.zeros((4, 12), np.float32)}, "says accuracy 0.75, .* gives 0.25"),
+        ({"labels": np.array([3, 2, 1, 0], np.int32)}, "gives 0, 4 videos"),
+        ({"logits": np.zeros((4, 12), np.float32)}, "gives 0.25, 4 videos"),
+        ({"labels": np.eye(12, dtype=bool)[:4]}, "says map None, 4 videos"),
     ],
 )
-def test_scores_that_are_none(evaluation, changes, message):
+def test_scores_of_another_evaluation(evaluation, changes, found):
     change_arrays(evaluation, **changes)
-    refused(evaluation, message)
+    refused(evaluation, f"{found}.*evaluate again")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"videos": 5}, "of 5 videos, .* of 4"),
-        ({"accuracy": "0.75"}, "accuracy must be a number from 0 to 1"),
-        ({"accuracy": None}, "accuracy must be"),
-        ({"accuracy": 75}, "accuracy must be"),
-        ({"split": "1"}, "split must be int"),
+        ({"videos": 5}, "says accuracy 0.75, 5 videos; .* gives 0.75, 4 videos"),
+        ({"accuracy": "0.75"}, "says accuracy 0.75"),
+        ({"accuracy": None}, "says accuracy None"),
+        ({"accuracy": 75}, "says accuracy 75"),
+        ({"split": "1"}, "split must be int, found '1'"),
         ({"split": True}, "split must be int"),
+        ({"run": ["x"]}, "run must be str"),
         ({"fused": []}, "fused must be a list"),
-        ({"fused": [{"weight": 1}]}, "a fused part lacks 'dataset'"),
         ({"fused": [evaluations.description(weight=1.5)]}, "weight 1.5"),
         ({"fused": [evaluations.description()]}, "weight None"),
-        ({"fused": ["scores"]}, "a fused part must hold an object"),
+        ({"fused": [{"weight": 1, "model": 3}]}, "a fused part: model must be str"),
+        ({"fused": ["scores"]}, "a fused part must be an object"),
     ],
 )
 def test_metrics_that_are_wrong(evaluation, changes, message):
@@ -167,13 +151,7 @@ def test_metrics_that_are_wrong(evaluation, changes, message):
     refused(evaluation, message)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '"\udcff'])
-def test_metrics_that_are_no_object(evaluation, text):
-    (evaluation / "metrics.json").write_text(text, errors="surrogateescape")
-    refused(evaluation, r"metrics\.json (cannot be read|must hold an object)")
-
-
-def test_metrics_of_an_older_program(evaluation):
-    metrics = {"accuracy": 0.75, "videos": 4, "split": "test"}
-    (evaluation / "metrics.json").write_text(json.dumps(metrics))
-    refused(evaluation, "lacks 'dataset': evaluate again")
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"accuracy": 0.75}'])
+def test_metrics_that_are_no_facts(evaluation, text):
+    (evaluation / "metrics.json").write_text(text)
+    refused(evaluation, r"metrics\.json (is missing or damaged|does not say)")

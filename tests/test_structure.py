@@ -42,7 +42,16 @@ ALLOWED = {
         "rlstm_tf.optimization",
     ),
     "rlstm_tf.progress": (),
-    "rlstm_tf.reporting": ("rlstm_tf.errors", "rlstm_tf.data", "rlstm_tf.reporting"),
+    "rlstm_tf.reproduction": (),
+    "rlstm_tf.reporting": (
+        "rlstm_tf.errors",
+        "rlstm_tf.data",
+        "rlstm_tf.fusion",
+        "rlstm_tf.metrics",
+        "rlstm_tf.reporting",
+        "rlstm_tf.reproduction",
+        "rlstm_tf.scores",
+    ),
     "rlstm_tf.callbacks": ("rlstm_tf.checkpoints", "rlstm_tf.progress"),
     "tfrecords_tools": (
         "rlstm_tf.errors",

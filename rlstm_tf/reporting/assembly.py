@@ -70,7 +70,7 @@ def _check_videos(videos: Sequence[str], groups: Mapping[tuple[str, int], list[R
         video
         for pair in pairs
         if pair and pair[0].measure == ACCURACY
-        for video in pair[0].ids.tolist()
+        for video in pair[0].scores.ids
     }
     for video in videos:
         if video not in shown:
@@ -84,7 +84,7 @@ def _per_class_rows(entry: TestSet, numbers: Mapping[Result, int]) -> list[list[
     columns = [measures.per_class(result) for result in entry.results]
     counts = measures.videos_per_class(entry.results[0])
     rows = [["class", "videos", *(str(numbers[result]) for result in entry.results)]]
-    for k, name in enumerate(entry.results[0].classes):
+    for k, name in enumerate(entry.results[0].scores.classes):
         values = [None if np.isnan(column[k]) else 100 * column[k] for column in columns]
         rows.append([name, str(counts[k]), *map(percent, values)])
     return rows

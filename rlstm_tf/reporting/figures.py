@@ -142,9 +142,10 @@ def video(
         rankings: for each network its name and its first classes: name, probability, whether right.
     """
     strip = 0.0
+    step = 0.986 / max(len(frames), 1)
     if frames:
         height, width = frames[0].shape[:2]
-        strip = PAGE / len(frames) * height / width
+        strip = PAGE * (step - 0.006) * height / width
     rows = max(len(ranking) for _, ranking in rankings)
     heights = [0.42, strip, 0.36 + 0.42 * rows]
     total = sum(heights) + 0.1
@@ -155,7 +156,6 @@ def video(
         )
         for number, frame in enumerate(frames):
             bottom = (heights[2] + 0.1) / total
-            step = 0.986 / len(frames)
             box = (0.01 + number * step, bottom, step - 0.006, strip / total)
             axes = figure.add_axes(box)
             axes.imshow(frame, aspect="auto")
@@ -215,6 +215,6 @@ def _png(figure: Figure, trim: bool = False) -> bytes:
     with warnings.catch_warnings():
         # A class name in a script that the font lacks is drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        margin = {"bbox_inches": "tight", "pad_inches": 0.03} if trim else {}
+        margin: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.03} if trim else {}
         figure.savefig(file, format="png", dpi=DPI, facecolor="white", **margin)
     return file.getvalue()

@@ -10,7 +10,7 @@ import numpy as np
 from rlstm_tf.data import sampling
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
-from rlstm_tf.reporting.published import NUM_SEGMENTS, SPATIAL
+from rlstm_tf.reporting.published import SPATIAL
 from rlstm_tf.reporting.results import Result
 from rlstm_tf.reporting.selection import TEST
 
@@ -43,7 +43,7 @@ class Frames:
             name: k for k, name in enumerate(self._shards.ids if self._shards else ())
         }
 
-    def read(self, video: str, count: int = NUM_SEGMENTS) -> Sequence[np.ndarray]:
+    def read(self, video: str, count: int) -> Sequence[np.ndarray]:
         """Frames of a video at equal spacing, those in the middle of each segment.
 
         Args:

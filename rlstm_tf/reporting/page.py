@@ -16,7 +16,10 @@ from rlstm_tf.reporting.published import TITLES
 from rlstm_tf.reporting.results import MAP, Result
 from rlstm_tf.reporting.tables import FilledTable, percent, ranges
 
-PROTOCOLS = {"paper": "paper (4 groups, 5 crops)", "center": "center (one view)"}
+PROTOCOLS = {
+    "paper": "paper (4 groups, 5 crops; of multi-label videos 10 clips)",
+    "center": "center (one view)",
+}
 RESULTS_HEAD = ("", "test set", "network", "percent", "videos", "parts", "files", "stands in")
 _CSV_PART = ("stream", "model", "num_segments", "cut", "backbone", "protocol", "run")
 
@@ -68,7 +71,7 @@ def results_rows(numbers: Mapping[Result, int], filled: Sequence[FilledTable]) -
     ]
     for result, number in numbers.items():
         described = [str(number), str(result.dataset), str(result.split), str(result.subset)]
-        described += [result.measure, percent(100 * result.value), str(len(result.ids))]
+        described += [result.measure, percent(100 * result.value), str(len(result.scores.ids))]
         weights = " + ".join(f"{part.weight:g}" for part in result.parts)
         parts = [" + ".join(str(getattr(p, name)) for p in result.parts) for name in _CSV_PART]
         rows.append([*described, weights, *parts, result.path, _stands_in(result, filled)])
@@ -113,8 +116,8 @@ def _test_set(entry: TestSet, per_class: list[list[str]]) -> dict[str, Any]:
         "name": entry.name,
         "title": entry.title,
         "dataset": first.dataset,
-        "videos": f"{len(first.ids):,}",
-        "classes": len(first.classes),
+        "videos": f"{len(first.scores.ids):,}",
+        "classes": len(first.scores.classes),
         "results": len(entry.results),
         "measure": MEASURES[first.measure],
         "remarks": entry.remarks,
@@ -156,7 +159,7 @@ def _result(result: Result, number: int, filled: Sequence[FilledTable]) -> dict[
         "stream": panels.STREAMS.get(str(result.stream), result.stream),
         "percent": percent(100 * result.value),
         "measure": "mAP" if result.measure == MAP else "accuracy",
-        "videos": f"{len(result.ids):,}",
+        "videos": f"{len(result.scores.ids):,}",
         "parts": parts,
         "path": result.path,
         "used": _stands_in(result, filled) or "no table",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rlstm_tf.errors import DataError
 from rlstm_tf.reporting import figures, measures, selection
 from rlstm_tf.reporting.frames import Frames
+from rlstm_tf.reporting.published import NUM_SEGMENTS
 from rlstm_tf.reporting.results import ACCURACY, MAP, Result
 from rlstm_tf.reporting.tables import percent
 
@@ -110,7 +111,7 @@ def _gains(name: str, ours: Result, other: Result) -> Iterator[Panel]:
     found = measures.gains(ours, other)
     if not found:
         return
-    names = [ours.classes[k] for k, _ in found]
+    names = [ours.scores.classes[k] for k, _ in found]
     points = [100 * gain for _, gain in found]
     measure = MEASURES[ours.measure].lower()
     png = figures.gains(names, points, f"gain in {measure} over TSN\n(percentage points)")
@@ -135,16 +136,17 @@ def _videos(
     asked: Sequence[str],
     remarks: list[str],
 ) -> Iterator[Panel]:
-    position = {video: k for k, video in enumerate(ours.ids.tolist())}
+    classes = ours.scores.classes
+    position = {video: k for k, video in enumerate(ours.scores.ids)}
     chosen = [position[video] for video in asked if video in position]
     if not asked:
         chosen = measures.choose_videos(ours, other)
     for number, video in enumerate(chosen, start=1):
-        video_id, truth = str(ours.ids[video]), int(ours.labels[video])
+        video_id, truth = ours.scores.ids[video], int(ours.scores.labels[video])
         images: Sequence = ()
         if not frames.lacking:
             try:
-                images = frames.read(video_id)
+                images = frames.read(video_id, ours.parts[0].num_segments or NUM_SEGMENTS)
             except DataError as error:
                 remarks.append(f"Figure 4, video {number}, is without frames: {error}.")
         rankings = []
@@ -153,36 +155,36 @@ def _videos(
             top = measures.top(result, video)
             network = model_name(result.model)
             network = network[0].upper() + network[1:]
-            rankings.append((network, [(ours.classes[k], p, k == truth) for k, p in top]))
-            listed = ", ".join(f"{ours.classes[k]} {100 * p:.1f} %" for k, p in top)
+            rankings.append((network, [(classes[k], p, k == truth) for k, p in top]))
+            listed = ", ".join(f"{classes[k]} {100 * p:.1f} %" for k, p in top)
             verdict = "right" if top[0][0] == truth else "wrong"
             words.append(f"{network} ({verdict}): {listed}.")
         yield Panel(
             f"figure4_{name}_{number}.png",
-            figures.video(images, ours.classes[truth], rankings),
+            figures.video(images, classes[truth], rankings),
             True,
             f"Figure 4, video {number}",
             f"{video_id}: first classes of TSN and of two-branch ({STREAMS[str(ours.stream)]}), "
             "bar length is probability; the true class is plain, others are hatched.",
-            f"{len(images)} frames. True class {ours.classes[truth]}. {' '.join(words)}",
+            f"{len(images)} frames. True class {classes[truth]}. {' '.join(words)}",
         )
 
 
 def _confusion(name: str, result: Result) -> Panel:
-    share = measures.confusion(result)
+    share, classes = measures.confusion(result), result.scores.classes
     mistakes = share.copy()
     mistakes[range(len(share)), range(len(share))] = 0
     row, column = divmod(int(mistakes.argmax()), len(share))
     worst = "No class is taken for another."
     if mistakes.max() > 0:
         worst = (
-            f"Most often confused: {result.classes[row]} taken for {result.classes[column]}, "
+            f"Most often confused: {classes[row]} taken for {classes[column]}, "
             f"{100 * mistakes.max():.1f} % of its videos."
         )
     return Panel(
         f"confusion_{name}.png",
-        figures.confusion(result.classes, share),
-        len(result.classes) > 20,
+        figures.confusion(classes, share),
+        len(classes) > 20,
         "Confusion matrix",
         f"{describe(result)}, {percent(100 * result.value)} %. A row is a true class; "
         "its figures are percent of its videos.",
@@ -191,17 +193,17 @@ def _confusion(name: str, result: Result) -> Panel:
 
 
 def _per_class(name: str, result: Result) -> Panel:
-    values = measures.per_class(result)
+    values, classes = measures.per_class(result), result.scores.classes
     order = sorted(
         range(len(values)), key=lambda k: (-values[k] if values[k] == values[k] else 1, k)
     )
     with_videos = [k for k in order if values[k] == values[k]]
     measure = MEASURES[result.measure]
-    ends = [(result.classes[k], percent(100 * values[k])) for k in with_videos]
+    ends = [(classes[k], percent(100 * values[k])) for k in with_videos]
     return Panel(
         f"per_class_{name}.png",
         figures.per_class(
-            [result.classes[k] for k in order],
+            [classes[k] for k in order],
             [100 * values[k] for k in order],
             f"{measure.lower()} (%)",
         ),

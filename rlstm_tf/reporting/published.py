@@ -8,21 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rlstm_tf.reproduction import SIZES
+
 SPATIAL, TEMPORAL, TWO_STREAM = STREAMS = ("spatial", "temporal", "two_stream")
 NUM_SEGMENTS = 8
 CUT = "conv5_block2_out"
 BACKBONE = "resnet101v2"
 PROTOCOL = "paper"
 # Videos of the official test sets, by data set and split.
-TEST_VIDEOS = {
-    ("ucf101", 1): 3783,
-    ("ucf101", 2): 3734,
-    ("ucf101", 3): 3696,
-    ("hmdb51", 1): 1530,
-    ("hmdb51", 2): 1530,
-    ("hmdb51", 3): 1530,
-    ("charades", 0): 1863,
-}
+TEST_VIDEOS = {key: tested for key, (_, tested) in SIZES.items()}
 TITLES = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "charades": "Charades"}
 
 

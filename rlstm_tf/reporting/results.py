@@ -1,33 +1,22 @@
-"""Finds evaluations and reads them: `metrics.json` and the `scores.npz` beside it.
-
-A score file may come from anywhere: no pickled object is loaded from it.
-"""
+"""Finds evaluations and reads them: what `rlstm_tf.evaluate` and `rlstm_tf.fuse` wrote."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from rlstm_tf import metrics, scores
 from rlstm_tf.errors import DataError
+from rlstm_tf.scores import METRICS, SCORES, Scores
 
-METRICS = "metrics.json"
-SCORES = "scores.npz"
 ACCURACY = "accuracy"
 MAP = "map"
-_ARRAYS = ("ids", "labels", "logits", "classes")
-# What describes an evaluation, and its type; null where the parts of a fused one differ.
-_KEYS = {
-    "dataset": str,
-    "split": int,
-    "subset": str,
+# What describes a network's share, and its type; null where the parts of a fused one differ.
+_FACTS = {
     "stream": str,
     "model": str,
     "num_segments": int,
@@ -37,6 +26,7 @@ _KEYS = {
     "run": str,
     "data": str,
 }
+_SET_FACTS = {"dataset": str, "split": int, "subset": str}
 
 
 @dataclass(frozen=True)
@@ -70,10 +60,7 @@ class Result:
         measure: `accuracy`, or `map` (multi-label).
         value: of the measure, 0..1.
         parts: the networks that were averaged.
-        ids: str [V].
-        labels: int32 [V], or bool [V, K] (multi-label).
-        logits: float32 [V, K].
-        classes: K names.
+        scores: of its videos.
     """
 
     path: str
@@ -86,10 +73,7 @@ class Result:
     measure: str
     value: float
     parts: tuple[Part, ...]
-    ids: np.ndarray
-    labels: np.ndarray
-    logits: np.ndarray
-    classes: list[str]
+    scores: Scores
 
 
 def read_results(directories: Sequence[str]) -> list[Result]:
@@ -118,33 +102,26 @@ def read_result(directory: str) -> Result:
     Raises:
         DataError: a file is missing or damaged, or the two are not of one evaluation.
     """
-    where, scores = os.path.join(directory, METRICS), os.path.join(directory, SCORES)
-    metrics = _read_metrics(where)
-    ids, labels, logits, classes = _read_scores(scores)
-    measure = MAP if labels.ndim == 2 else ACCURACY
-    value = metrics.get(measure)
-    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise DataError(f"{where}: {measure} must be a number from 0 to 1, found {value!r}")
-    if metrics.get("videos") != len(ids):
-        raise DataError(f"{where} is of {metrics.get('videos')} videos, {scores} of {len(ids)}")
-    if measure == ACCURACY:
-        found = float((logits.argmax(axis=1) == labels).mean())
-        if not math.isclose(value, found, abs_tol=1e-6):
-            raise DataError(
-                f"{where} says accuracy {value}, {scores} gives {found}: evaluate again"
-            )
-    own = {name: metrics[name] for name in ("dataset", "split", "subset", "stream", "model")}
+    found, facts = scores.load(Path(directory))
+    where = os.path.join(directory, METRICS)
+    _check_facts(facts, {**_FACTS, **_SET_FACTS}, where)
+    # Of the scores themselves: the file that says it may be of others.
+    measure, value = next(iter(metrics.summarize(found.labels, found.logits).items()))
+    said = facts.get(measure), facts.get("videos")
+    if said[1] != len(found.ids) or not _is_near(said[0], value):
+        raise DataError(
+            f"{where} says {measure} {said[0]}, {said[1]} videos; {SCORES} beside it gives "
+            f"{value:.6g}, {len(found.ids)} videos: evaluate again"
+        )
+    names = ("dataset", "split", "subset", "stream", "model")
     return Result(
         path=directory,
-        **own,
-        protocol=metrics["protocol"],
+        **{name: facts[name] for name in names},
+        protocol=facts.get("protocol"),
         measure=measure,
-        value=float(value),
-        parts=tuple(_parts(metrics, 1.0, where)),
-        ids=ids,
-        labels=labels,
-        logits=logits,
-        classes=classes,
+        value=value,
+        parts=tuple(_parts(facts, 1.0, where)),
+        scores=found,
     )
 
 
@@ -158,75 +135,30 @@ def _evaluations(directory: str) -> Iterator[str]:
             yield path
 
 
-def _read_metrics(path: str) -> dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            metrics = json.load(file)
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    _check_keys(metrics, path)
-    return metrics
-
-
-def _check_keys(metrics: Any, where: str) -> None:
-    if not isinstance(metrics, dict):
-        raise DataError(f"{where} must hold an object, found {type(metrics).__name__}")
-    for name, kind in _KEYS.items():
-        if name not in metrics:
-            raise DataError(f"{where} lacks {name!r}: evaluate again")
-        value = metrics[name]
+def _check_facts(facts: Any, kinds: dict[str, type], where: str) -> None:
+    if not isinstance(facts, dict):
+        raise DataError(f"{where} must be an object, found {type(facts).__name__}")
+    for name, kind in kinds.items():
+        value = facts.get(name)
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             raise DataError(f"{where}: {name} must be {kind.__name__}, found {value!r}")
 
 
-def _parts(metrics: dict[str, Any], weight: float, where: str) -> Iterator[Part]:
+def _is_near(said: Any, value: float) -> bool:
+    return isinstance(said, (int, float)) and math.isclose(said, value, abs_tol=1e-6)
+
+
+def _parts(facts: dict[str, Any], weight: float, where: str) -> Iterator[Part]:
     """The networks of an evaluation, of its fused parts' and so on."""
-    if "fused" not in metrics:
-        names = ("stream", "model", "num_segments", "cut", "backbone", "protocol", "run", "data")
-        yield Part(weight, **{name: metrics[name] for name in names})
+    if "fused" not in facts:
+        yield Part(weight, **{name: facts.get(name) for name in _FACTS})
         return
-    fused = metrics["fused"]
+    fused = facts["fused"]
     if not isinstance(fused, list) or not fused:
         raise DataError(f"{where}: fused must be a list of parts, found {fused!r}")
     for part in fused:
-        _check_keys(part, f"{where}: a fused part")
+        _check_facts(part, _FACTS, f"{where}: a fused part")
         share = part.get("weight")
         if not isinstance(share, (int, float)) or not 0 <= share <= 1:
             raise DataError(f"{where}: a fused part has weight {share!r}, not one from 0 to 1")
         yield from _parts(part, weight * share, where)
-
-
-def _read_scores(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            ids, labels, logits, classes = (file[name] for name in _ARRAYS)
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is damaged, or no score file: {error}") from None
-    except (zlib.error, NotImplementedError) as error:
-        raise DataError(f"{path} is damaged: {error}") from None
-    kinds = "".join(array.dtype.kind for array in (ids, labels, logits, classes))
-    expected = {"UifU": (len(logits),), "UbfU": logits.shape}
-    if (
-        kinds not in expected
-        or logits.ndim != 2
-        or 0 in logits.shape
-        or ids.shape != logits.shape[:1]
-        or classes.shape != logits.shape[1:]
-        or labels.shape != expected[kinds]
-    ):
-        shapes = ", ".join(
-            f"{name} {array.dtype} {list(array.shape)}"
-            for name, array in zip(_ARRAYS, (ids, labels, logits, classes))
-        )
-        raise DataError(f"{path} holds other arrays than an evaluation writes: {shapes}")
-    _check_scores(path, ids, labels, logits)
-    return ids, labels, logits, [str(name) for name in classes]
-
-
-def _check_scores(path: str, ids: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> None:
-    if len(set(ids.tolist())) != len(ids):
-        raise DataError(f"{path}: a video occurs twice")
-    if not np.isfinite(logits).all():
-        raise DataError(f"{path}: a score is not finite")
-    if labels.ndim == 1 and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
-        raise DataError(f"{path}: labels run to {labels.max()}, classes to {logits.shape[1] - 1}")

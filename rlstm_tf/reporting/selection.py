@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-
+from rlstm_tf import fusion
 from rlstm_tf.errors import DataError
 from rlstm_tf.reporting import published
 from rlstm_tf.reporting.published import PROTOCOL, SPATIAL, STREAMS, TEMPORAL, TWO_STREAM, Row
-from rlstm_tf.reporting.results import Result
+from rlstm_tf.reporting.results import MAP, Result
 
 # The networks whose trunk ends where the recurrent one begins; to the others the cut is nothing.
 _CUT_MATTERS = ("two_branch", "rlstm", "convlstm")
@@ -105,12 +104,13 @@ def deviations(result: Result) -> list[str]:
     """How a result on a test set was had otherwise than the paper's, T and the cut apart."""
     texts = []
     protocols = {part.protocol for part in result.parts} - {PROTOCOL}
-    texts += [f"protocol {name} (paper: 4 groups, 5 crops)" for name in sorted(map(str, protocols))]
+    paper = "10 clips" if result.measure == MAP else "4 groups, 5 crops"
+    texts += [f"protocol {name} (paper: {paper})" for name in sorted(map(str, protocols))]
     backbones = {part.backbone for part in result.parts} - {published.BACKBONE}
     texts += [f"backbone {name} (paper: ResNet-101 v2)" for name in sorted(map(str, backbones))]
     official = published.TEST_VIDEOS.get((str(result.dataset), result.split or 0))
-    if official and official != len(result.ids):
-        texts.append(f"{len(result.ids):,} videos (the official test set has {official:,})")
+    if official and official != len(result.scores.ids):
+        texts.append(f"{len(result.scores.ids):,} videos (the official test set has {official:,})")
     return texts
 
 
@@ -136,23 +136,9 @@ def _has_cut(result: Result, row: Row) -> bool:
 
 def _aligned(results: list[Result]) -> list[Result]:
     """The results with their videos in the order of the first one's."""
-    reference = results[0]
-    position = {name: index for index, name in enumerate(reference.ids.tolist())}
-    aligned = []
-    for result in results:
-        order = np.argsort([position.get(name, -1) for name in result.ids.tolist()])
-        differ = ""
-        if result.classes != reference.classes:
-            differ = "classes"
-        elif set(result.ids.tolist()) != set(position):
-            differ = "videos"
-        elif not np.array_equal(result.labels[order], reference.labels):
-            differ = "labels"
-        if differ:
-            raise DataError(
-                f"{reference.path} and {result.path} are both {name_of(result)}, subset {TEST}, "
-                f"and have different {differ}: report them apart"
-            )
-        arrays = {name: getattr(result, name)[order] for name in ("ids", "labels", "logits")}
-        aligned.append(dataclasses.replace(result, **arrays))
-    return aligned
+    paths = [result.path for result in results]
+    try:
+        scores = fusion.aligned([result.scores for result in results], paths)
+    except DataError as error:
+        raise DataError(f"{name_of(results[0])}: {error}; report them apart") from None
+    return [dataclasses.replace(result, scores=own) for result, own in zip(results, scores)]

@@ -67,7 +67,7 @@ PAGE = """<!DOCTYPE html>
 <p>Made from {{ results|length }} evaluation{{ "" if results|length == 1 else "s" }} in
 {% for run in runs %}<code>{{ run }}</code>{{ ", " if not loop.last }}{% endfor %}.
 The paper is <cite>Relational Long Short-Term Memory for Video Action Recognition</cite>,
-arXiv 1811.07059; its figures stand beside ours. A small number at a figure of ours leads to
+arXiv 1811.07059; its figures stand beside ours. A number in brackets leads from a figure of ours to
 <a href="#results">the evaluation behind it</a>.</p>
 <ul>
 {% for set in sets %}
@@ -137,9 +137,11 @@ result{{ "" if set.results == 1 else "s" }}</li>
 {% if table.is_published %}
 <td>{{ paper }}</td>
 {% endif %}
-<td class="ours">{% if ours %}<b>{{ ours }}</b><sup>
-{%- for number in numbers %} <a href="#result-{{ number }}">{{ number }}</a>{% endfor -%}
-</sup>{% endif %}</td>
+<td class="ours">{% if ours %}<b>{{ ours }}</b> <sup>[
+{%- for number in numbers -%}
+<a href="#result-{{ number }}">{{ number }}</a>{{ ", " if not loop.last }}
+{%- endfor -%}
+]</sup>{% endif %}</td>
 {% endfor %}
 </tr>
 {% endfor %}
