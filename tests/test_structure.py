@@ -42,7 +42,6 @@ ALLOWED = {
         "rlstm_tf.optimization",
     ),
     "rlstm_tf.progress": (),
-    "rlstm_tf.reproduction": (),
     "rlstm_tf.reporting": (
         "rlstm_tf.errors",
         "rlstm_tf.data",
