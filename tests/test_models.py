@@ -8,12 +8,13 @@ import pytest
 
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.flags import BACKBONES
+from rlstm_tf.layers import PixelScaling
 from rlstm_tf.models.backbone import (
     APPLICATIONS,
     Backbone,
+    adapt,
     build_backbone,
     cut_model,
-    replace_batch_normalization,
 )
 from rlstm_tf.models.two_branch import two_branch
 
@@ -21,7 +22,7 @@ from rlstm_tf.models.two_branch import two_branch
 PARAMETERS = {
     ("tiny_resnetv2", 64): (25_524, 5_056, 92_761),
     ("mobilenet_v2", 96): (1_364_864, 893_120, 3_681_285),
-    ("efficientnet_b0", 64): (2_912_371, 1_137_200, 5_835_768),
+    ("efficientnet_b0", 64): (2_912_364, 1_137_200, 5_835_761),
     ("vgg16", 64): (7_635_264, 7_079_424, 24_658_853),
     ("inception_v3", 96): (15_722_720, 6_080_064, 72_371_653),
     ("resnet50v2", 64): (19_085_824, 4_478_976, 72_532_581),
@@ -47,16 +48,48 @@ def test_parts_joined_are_the_whole(name, size):
     keras.utils.set_random_seed(0)
     application = APPLICATIONS[name]
     whole = application.build(input_shape=(size, size, 3), include_top=False, weights=None)
-    ours = replace_batch_normalization(whole, "population", 0.999)
+    ours = adapt(whole, "population", 0.999)
     trunk, tail = cut_model(ours, application.cut)
     images = np.random.default_rng(1).uniform(-1, 1, (2, size, size, 3)).astype("float32")
     np.testing.assert_array_equal(tail(trunk(images)), ours(images))
-    np.testing.assert_allclose(ours(images), whole(images), rtol=1e-4, atol=1e-6)
+    # EfficientNet without weights divides its pixels by 255 itself.
+    pixels = images * 255 if name == "efficientnet_b0" else images
+    np.testing.assert_allclose(ours(images), whole(pixels), rtol=1e-4, atol=1e-6)
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in ours.layers)
     backbone = Backbone(trunk, tail, application.scaling)
     network = two_branch(backbone, 101)
     counts = tuple(model.count_params() for model in (trunk, tail, network))
     assert counts == PARAMETERS[name, size]
+
+
+def test_efficientnet_with_the_scaling_of_its_imagenet_weights_outside():
+    """Mean and standard deviation of ImageNet, which those weights hold inside."""
+    whole = APPLICATIONS["efficientnet_b0"].build(
+        input_shape=(64, 64, 3), include_top=False, weights=None
+    )
+    mean, deviation = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
+    inside = next(x for x in whole.layers if isinstance(x, keras.layers.Normalization))
+    inside.set_weights([mean, deviation**2, np.zeros(())])
+    inside.finalize_state()
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype="uint8")
+    images = PixelScaling(APPLICATIONS["efficientnet_b0"].scaling)(pixels)
+    expected = keras.Model(whole.input, whole.get_layer("stem_conv").input)(pixels)
+    stem = adapt(whole, "population", 0.999)
+    stem = keras.Model(stem.input, stem.get_layer("stem_conv").input)
+    np.testing.assert_allclose(stem(images), expected, atol=2e-4)
+
+
+def test_names_do_not_count_what_was_built_before():
+    """InceptionV3 leaves its layers to Keras's counting, which goes on through a process."""
+    names = [
+        [layer.name for layer in backbone.trunk.layers[1:]]
+        for backbone in (
+            build_backbone("inception_v3", "mixed1", "none", 96),
+            build_backbone("inception_v3", "mixed1", "none", 96, channels=20),
+        )
+    ]
+    assert names[0] == names[1]
+    assert {"conv2d", "conv2d_1", "batch_normalization", "activation_3", "mixed0"} <= {*names[0]}
 
 
 def test_the_papers_cut():

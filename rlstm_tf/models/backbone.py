@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import keras
 
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers import BatchNormalization
-from rlstm_tf.models.flow_stem import SCALING_OF_FLOW, flow_stem
+from rlstm_tf.models.flow_stem import flow_stem
 from rlstm_tf.models.tiny_resnet import tiny_resnet_v2
 
 
@@ -37,7 +38,7 @@ def _tiny(input_shape: tuple, **_: Any) -> keras.Model:
 
 
 APPLICATIONS = {
-    "efficientnet_b0": Application(keras.applications.EfficientNetB0, "none", "block6d_add"),
+    "efficientnet_b0": Application(keras.applications.EfficientNetB0, "torch", "block6d_add"),
     "inception_v3": Application(keras.applications.InceptionV3, "tf", "mixed9"),
     "mobilenet_v2": Application(keras.applications.MobileNetV2, "tf", "block_15_add"),
     "resnet50v2": Application(keras.applications.ResNet50V2, "tf", "conv5_block2_out"),
@@ -98,10 +99,9 @@ def build_backbone(
         raise UsageError(f"backbone {name!r} is none of {', '.join(sorted(APPLICATIONS))}")
     application = APPLICATIONS[name]
     whole = _with_weights(application, name, weights, (image_size, image_size, 3))
-    scaling = application.scaling
+    whole, scaling = adapt(whole, statistics, momentum), application.scaling
     if channels != 3:
-        whole, scaling = flow_stem(whole, channels, weights != "none"), SCALING_OF_FLOW[scaling]
-    whole = replace_batch_normalization(whole, statistics, momentum)
+        whole, scaling = flow_stem(whole, channels, weights != "none"), f"flow_{scaling}"
     trunk, tail = cut_model(whole, cut or application.cut)
     return Backbone(trunk, tail, scaling, statistics, momentum)
 
@@ -134,26 +134,54 @@ def _with_weights(
     return whole
 
 
-def replace_batch_normalization(
-    model: keras.Model, statistics: str, momentum: float
-) -> keras.Model:
-    """A copy of a functional model, weights included, with `BatchNormalization` of ours."""
+def adapt(model: keras.Model, statistics: str, momentum: float) -> keras.Model:
+    """A copy of a functional model, weights included, as the networks here need it.
+
+    Its batch normalizations are ours. Layers that scale pixels do nothing in it: `PixelScaling`
+    has done it, and EfficientNet has one such layer more with ImageNet weights than without. Layers
+    that Keras numbers through a process are numbered from 0, as in a new process: weights in a
+    checkpoint are found by these names.
+    """
+    names, copies = _numbered(model), {}
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        name = names.get(layer.name, layer.name)
         if isinstance(layer, keras.layers.BatchNormalization):
-            return BatchNormalization(
+            copy = BatchNormalization(
                 statistics,
                 momentum=momentum,
                 epsilon=layer.epsilon,
                 center=layer.center,
                 scale=layer.scale,
-                name=layer.name,
+                name=name,
             )
-        return layer.__class__.from_config(layer.get_config())
+        elif isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)):
+            return keras.layers.Activation("linear", name=name)
+        else:
+            copy = layer.__class__.from_config({**layer.get_config(), "name": name})
+        copies[layer.name] = copy
+        return copy
 
-    copy = keras.models.clone_model(model, clone_function=clone)
-    copy.set_weights(model.get_weights())
-    return copy
+    result = keras.models.clone_model(model, clone_function=clone)
+    for layer in model.layers:
+        if layer.name in copies:
+            copies[layer.name].set_weights(layer.get_weights())
+    return result
+
+
+def _numbered(model: keras.Model) -> dict[str, str]:
+    """Name of each layer that has its class's name and a number -> the same, numbered from 0."""
+    groups: dict[str, list[tuple[int, str]]] = {}
+    for layer in model.layers:
+        base, _, number = layer.name.rpartition("_")
+        base, number = (base, number) if number.isdigit() else (layer.name, "0")
+        if base == re.sub("(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower():
+            groups.setdefault(base, []).append((int(number), layer.name))
+    return {
+        name: f"{base}_{k}" if k else base
+        for base, numbers in groups.items()
+        for k, (_, name) in enumerate(sorted(numbers))
+    }
 
 
 def cut_model(model: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:

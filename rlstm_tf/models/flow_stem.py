@@ -8,12 +8,6 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-# Scaling of flow levels for a network whose pixels are scaled like this (`PixelScaling`). "none" is
-# that of EfficientNet, which takes the mean and standard deviation of ImageNet inside itself: flow
-# has neither, so those layers are left out and the levels spread as widely as its pixels were.
-SCALING_OF_FLOW = {"tf": "flow_tf", "caffe": "flow_caffe", "none": "flow_torch"}
-_SCALES_INSIDE = (keras.layers.Rescaling, keras.layers.Normalization)
-
 
 def cross_modality(kernel: np.ndarray, channels: int) -> np.ndarray:
     """The first kernel of a network for flow, from that of a network for RGB.
@@ -43,21 +37,12 @@ def flow_stem(model: keras.Model, channels: int, pretrained: bool) -> keras.Mode
             and weaker.
 
     Returns:
-        The copy. All weights but the first kernel are the model's. Layers that scale pixels
-        inside the network do nothing in it: its input is to be scaled by `SCALING_OF_FLOW`.
+        The copy. All weights but the first kernel are the model's.
     """
-
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, _SCALES_INSIDE):
-            return keras.layers.Activation("linear", name=layer.name)
-        return layer.__class__.from_config(layer.get_config())
-
     images = keras.Input((*model.input_shape[1:-1], channels))
-    copy = keras.models.clone_model(model, input_tensors=images, clone_function=clone)
+    copy = keras.models.clone_model(model, input_tensors=images)
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
-    for layer in model.layers:
-        if isinstance(layer, (keras.layers.InputLayer, *_SCALES_INSIDE)):
-            continue
+    for layer in model.layers[1:]:  # the input has another name
         weights, own = layer.get_weights(), copy.get_layer(layer.name)
         if layer is first:
             kernel = cross_modality(weights[0], channels) if pretrained else own.get_weights()[0]
