@@ -81,7 +81,9 @@ def _measure(values: flags.FlagValues, videos: str, data: str) -> None:
         for place in range(values.batches * config.batch_size)
     ]
     dataset = pipeline.training_batches(shards, config, 0, values.batches, num_threads=1)
-    jpegs = [shards.read_frames(view.video, sorted(set(view.frames.ravel().tolist()))) for view in views]
+    jpegs = [
+        shards.read_frames(view.video, sorted(set(view.frames.ravel().tolist()))) for view in views
+    ]
     batch = np.empty((config.batch_size, *config.video_shape), np.uint8)
     # PyAV is slow: one batch is enough.
     few = views[: config.batch_size]

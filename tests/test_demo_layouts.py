@@ -13,6 +13,7 @@ import pytest
 
 from rlstm_tf import cli
 from rlstm_tf.data import datasets
+from rlstm_tf.data.charades import charades as read_charades
 from tfrecords_tools import demo
 from tfrecords_tools.layouts import charades
 from tfrecords_tools.scenes import CLASSES, scene
@@ -113,7 +114,7 @@ def test_the_reader_takes_all_three_splits(made, layout):
     # Groups of 4, 4, 4 and 1 clips; split 1 tests the second, 2 the third, 3 the fourth.
     for split, of_each_class in ((1, 4), (2, 4), (3, 1)):
         dataset = datasets.without_missing(read(made, layout, split), allow_missing=False)
-        counts = Counter((video.label, video.subset) for video in dataset.videos)
+        counts = Counter((video.actions[0].label, video.subset) for video in dataset.videos)
         assert counts == {
             (label, subset): of_each_class if subset == "test" else CLIPS - of_each_class
             for label in range(8)
@@ -136,7 +137,7 @@ def test_validation_takes_whole_groups(made, layout, group):
     dataset = datasets.with_validation(read(made, layout, 1), 0.4, seed=0)
     subsets = {}
     for video in dataset.videos:
-        key = video.label, re.search(group, video.id)[1]
+        key = video.actions[0].label, re.search(group, video.id)[1]
         subsets.setdefault(key, set()).add(video.subset)
     assert all(len(found) == 1 for found in subsets.values())
     assert len(subsets) == 8 * 4
@@ -229,6 +230,37 @@ def test_intervals_are_those_of_the_clips(made):
     assert {f"{video_id}.mp4" for video_id in ids} == {
         path.name for path in (made / "charades" / "Charades_v1_480").iterdir()
     }
+
+
+def test_the_reader_of_charades_finds_every_video_and_what_is_dirty(made):
+    directory = made / "charades"
+    dataset = read_charades(str(directory / "Charades_v1_480"), str(directory / "Charades"))
+    counts = Counter(video.subset for video in dataset.videos)
+    assert counts == {"train": 24, "test": 13}
+    assert dataset.notes == {
+        "train_intervals_listed": 73,
+        "train_intervals_clipped": 9,
+        "train_intervals_without_time": 1,
+        "train_videos_without_action": 1,
+        "test_intervals_listed": 32,
+        "test_intervals_clipped": 4,
+        "test_intervals_without_time": 0,
+        "test_videos_without_action": 1,
+    }
+    assert datasets.without_missing(dataset, False) == dataset
+
+
+def test_a_camera_that_stands_still():
+    """The background is the same in all frames, and the shapes are where they were."""
+    moving, still = (
+        scene("Swap", 1, 1, num_frames=4, size=32, seed=0, camera=camera).astype(int)
+        for camera in (0.3, 0.0)
+    )
+    covered = (np.ptp(still, axis=-1) > 60).any(axis=0)
+    assert 0.02 < covered.mean() < 0.5
+    assert (np.ptp(still, axis=0)[~covered] == 0).mean() > 0.95
+    assert (np.ptp(moving, axis=0)[~covered] == 0).mean() < 0.5
+    np.testing.assert_array_equal(*(np.ptp(frames, axis=-1) > 100 for frames in (moving, still)))
 
 
 def test_videos_show_their_actions(made):

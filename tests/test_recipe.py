@@ -116,7 +116,7 @@ def test_flags_of_some_runs(monkeypatch):
     assert of(Run("charades", 0, "tsn", "spatial")).model == "tsn"
     small = of(Run("ucf101", 1, "tsn", "temporal"), DEMO)
     assert (small.model, small.backbone) == ("tsn", "tiny_resnetv2")
-    assert flags.model_arguments(small)["channels"] == 10
+    assert flags.model_arguments(small)["channels"] == 8
 
 
 def test_estimates_come_from_the_table_given(capsys, tmp_path):

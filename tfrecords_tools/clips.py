@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from rlstm_tf.progress import bar
-from tfrecords_tools.scenes import CLASSES, scene
+from tfrecords_tools.scenes import CLASSES
 
 FPS = 8
 # Clips of a group share their background. UCF-101 has 4 to 7.
@@ -53,16 +53,14 @@ def plan(clips_per_class: int) -> list[Clip]:
 
 
 def write_videos(
-    directory: str, videos: Sequence[Video], num_frames: int, size: int, seed: int, workers: int
+    directory: str, videos: Sequence[Video], draw: Callable[..., np.ndarray], workers: int
 ) -> None:
     """Draws and encodes all videos, with a progress bar.
 
     Args:
         directory: of the data set.
         videos: what to write.
-        num_frames: of each clip.
-        size: width and height, pixels.
-        seed: of the whole data set.
+        draw: `scenes.scene` with all but the first three arguments given.
         workers: number of processes.
 
     Raises:
@@ -70,7 +68,7 @@ def write_videos(
     """
     for folder in {os.path.dirname(video.path) for video in videos}:
         os.makedirs(os.path.join(directory, folder), exist_ok=True)
-    write = functools.partial(_write, directory, num_frames, size, seed)
+    write = functools.partial(_write, directory, draw)
     with bar(len(videos), "demo", "videos") as progress:
         if workers == 1:
             for video in videos:
@@ -82,11 +80,8 @@ def write_videos(
                 progress.update()
 
 
-def _write(directory: str, num_frames: int, size: int, seed: int, video: Video) -> None:
-    frames = [
-        scene(clip.class_name, clip.group, clip.number, num_frames, size, seed)
-        for clip in video.clips
-    ]
+def _write(directory: str, draw: Callable[..., np.ndarray], video: Video) -> None:
+    frames = [draw(clip.class_name, clip.group, clip.number) for clip in video.clips]
     container = os.path.splitext(video.path)[1][1:]
     with open(os.path.join(directory, video.path), "wb") as file:
         file.write(encode(np.concatenate(frames), container))

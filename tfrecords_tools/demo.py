@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -35,7 +36,7 @@ from rlstm_tf.errors import DataError, UsageError
 
 # Written last: a directory with this file is complete, and made with these settings.
 SETTINGS = "demo.json"
-_SETTINGS = ("layout", "videos_per_class", "size", "num_frames", "seed")
+_SETTINGS = ("layout", "videos_per_class", "size", "num_frames", "camera", "seed")
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -49,6 +50,9 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("videos_per_class", 375, help_text, 5, 100_000, **own)
     flags.DEFINE_integer("size", 64, "Width and height, pixels; even.", 32, 1024, **own)
     flags.DEFINE_integer("num_frames", 16, "Frames of each clip.", 2, 10_000, **own)
+    flags.DEFINE_float(
+        "camera", 0.3, "Farthest drift of the background in a clip, picture sides.", 0.0, **own
+    )
     flags.DEFINE_integer("seed", 0, "Another seed draws other clips.", 0, **own)
     flags.DEFINE_integer("workers", os.cpu_count() or 1, "Processes that draw.", 1, **own)
 
@@ -67,13 +71,19 @@ def main(values: flags.FlagValues) -> None:
     from tfrecords_tools import clips
     from tfrecords_tools.layouts import LAYOUTS
     from tfrecords_tools.output import writing
+    from tfrecords_tools.scenes import scene
 
+    draw = functools.partial(
+        scene,
+        num_frames=values.num_frames,
+        size=values.size,
+        seed=values.seed,
+        camera=values.camera,
+    )
     layout = LAYOUTS[values.layout](values.videos_per_class, values.num_frames, values.seed)
     with writing(values.output), _new_directory(output) as partial:
         _write_lists(partial, layout.lists)
-        clips.write_videos(
-            partial, layout.videos, values.num_frames, values.size, values.seed, values.workers
-        )
+        clips.write_videos(partial, layout.videos, draw, values.workers)
         with open(os.path.join(partial, SETTINGS), "w", encoding="utf-8") as file:
             json.dump(settings, file)
     num_train = len(layout.videos) - layout.num_test

@@ -34,6 +34,7 @@ CHASE = 0.3
 MARGIN = 0.02
 DRIFT = 0.03
 JITTER = 0.004
+CAMERA = 0.3
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,15 @@ class Motion:
     chase: float
 
 
-def scene(class_name: str, group: int, clip: int, num_frames: int, size: int, seed: int):
+def scene(
+    class_name: str,
+    group: int,
+    clip: int,
+    num_frames: int,
+    size: int,
+    seed: int,
+    camera: float = CAMERA,
+) -> np.ndarray:
     """Draws one clip; the same arguments always give the same pixels.
 
     Clips of one group share the background in every class, so that it tells nothing of the class.
@@ -70,6 +79,7 @@ def scene(class_name: str, group: int, clip: int, num_frames: int, size: int, se
         num_frames: F.
         size: height and width S in pixels.
         seed: of the whole data set.
+        camera: farthest that the background drifts in a clip, picture sides.
 
     Returns:
         RGB frames, uint8, [F, S, S, 3].
@@ -77,7 +87,7 @@ def scene(class_name: str, group: int, clip: int, num_frames: int, size: int, se
     rng = np.random.default_rng((seed, group, clip, CLASSES.index(class_name)))
     radii = rng.uniform(*RADIUS, size=2)
     positions = _positions(class_name, radii, num_frames, rng)
-    picture = _background(np.random.default_rng((seed, group)), num_frames, size)
+    picture = _background(np.random.default_rng((seed, group)), num_frames, size, camera)
     kinds = rng.choice(list(_KINDS), size=2)
     turns = rng.uniform(0, 2 * np.pi, size=2)
     colours = rng.uniform((185, 20, 20), (255, 60, 60)), rng.uniform((20, 40, 185), (60, 80, 255))
@@ -220,13 +230,13 @@ _KINDS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
 }
 
 
-def _background(rng: np.random.Generator, num_frames: int, size: int) -> np.ndarray:
+def _background(rng: np.random.Generator, num_frames: int, size: int, camera: float) -> np.ndarray:
     """A grey texture of plane waves that drifts by; float32 [F, S, S, 3], 0..255."""
     waves = 12
     frequency = rng.uniform(1, 9, size=waves) * 2 * np.pi
     direction = _along(rng.uniform(0, 2 * np.pi, size=waves)) * frequency[:, None]
     phase = rng.uniform(0, 2 * np.pi, size=waves)
-    drift = rng.uniform(-0.3, 0.3, size=2)
+    drift = rng.uniform(-camera, camera, size=2)
     grid = (np.arange(size) + 0.5) / size
     time = np.linspace(0, 1, num_frames)
     # cos(a + b) = cos a cos b - sin a sin b: one matrix product for all waves and frames.
