@@ -12,7 +12,6 @@ from rlstm_tf.reporting.published import TITLES
 from rlstm_tf.reporting.results import Result
 
 TestSets = Mapping[tuple[str, int], Sequence[Result]]
-_COLUMNS = {"spatial": "spatial", "temporal": "temporal", "two_stream": "two-stream"}
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,8 @@ def fill(table: published.Table, test_sets: TestSets) -> FilledTable:
     remarks: dict[str, dict[Result, None]] = {}
     for row in table.rows:
         ours: list[Value | None] = []
-        for stream in table.streams:
-            value, lacking = _value(table, row, stream, test_sets)
+        for column in table.columns:
+            value, lacking = _value(column, row, test_sets)
             ours.append(value)
             if lacking:
                 remarks[f"{row.label}: no result of {lacking}, so no mean"] = {}
@@ -85,14 +84,11 @@ def fill(table: published.Table, test_sets: TestSets) -> FilledTable:
                 texts = selection.deviations(result) + selection.other_network(result, row)
                 for text in texts:
                     remarks.setdefault(text, {})[result] = None
-        # The paper leaves out what it did not measure; an empty cell is for what it did.
-        if any(ours) or any(row.percent) or not table.is_published:
-            rows.append(FilledRow(row.label, row.percent, tuple(ours)))
-    title = TITLES[table.dataset]
+        rows.append(FilledRow(row.label, row.percent, tuple(ours)))
     return FilledTable(
         published=table,
-        corner=f"{title} split {table.splits[0]}" if len(table.splits) == 1 else title,
-        columns=tuple(_COLUMNS[stream] for stream in table.streams),
+        corner=table.corner,
+        columns=tuple(column.head for column in table.columns),
         rows=tuple(rows),
         remarks=tuple((text, tuple(about)) for text, about in remarks.items()),
     )
@@ -150,20 +146,21 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def _value(
-    table: published.Table, row: published.Row, stream: str, test_sets: TestSets
+    column: published.Column, row: published.Row, test_sets: TestSets
 ) -> tuple[Value | None, str]:
     """The figure of a cell, or None and the splits that lack where only some do."""
     if not row.models:
         return None, ""
-    splits = table.splits or tuple(split for name, split in test_sets if name == table.dataset)
+    dataset = column.dataset
+    splits = column.splits or tuple(split for name, split in test_sets if name == dataset)
     results = {
-        split: selection.find(test_sets.get((table.dataset, split), ()), row, stream)
+        split: selection.find(test_sets.get((dataset, split), ()), row, column.stream)
         for split in splits
     }
     there = tuple(result for result in results.values() if result)
     if len(there) == len(splits) and there:
         return Value(100 * sum(result.value for result in there) / len(there), there), ""
-    lacking = [str(split) for split, result in results.items() if not result]
     if not there:
         return None, ""
-    return None, f"split {', '.join(lacking)}"
+    lacking = [str(split) for split, result in results.items() if not result]
+    return None, f"{TITLES[dataset]} split {', '.join(lacking)}"
