@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def _scores(path: Path) -> Scores:
             )
     except FileNotFoundError:
         raise DataError(f"there are no scores: {path} is missing") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged or holds no scores: {error}") from None
     kinds = ids.dtype.kind, classes.dtype.kind, logits.dtype.kind, labels.dtype.kind
     shape = len(ids), len(classes)
@@ -114,7 +115,7 @@ def _scores(path: Path) -> Scores:
 def _facts(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is missing or damaged: {error}") from None
     missing = [name for name in FACTS if not isinstance(facts, dict) or name not in facts]
     if missing:

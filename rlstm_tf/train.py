@@ -39,6 +39,10 @@ def main(values: absl_flags.FlagValues) -> None:
     from rlstm_tf.run_directory import RunDirectory
 
     config = pipeline.InputConfig(**arguments)
+    if values.init_from:
+        flags.read_run(Path(values.init_from) / "flags.cfg")
+    strategy = make_strategy(values.strategy)
+    flags.check_batch(values, strategy.num_replicas_in_sync)
     shards = Shards.open(values.data, "train")
     pipeline.check_stream(shards, config)
     val = None if values.val_subset == "none" else Shards.open(values.data, values.val_subset)
@@ -52,8 +56,6 @@ def main(values: absl_flags.FlagValues) -> None:
 
     keras.utils.set_random_seed(values.seed)
     keras.mixed_precision.set_global_policy(values.precision)
-    strategy = make_strategy(values.strategy)
-    flags.check_batch(values, strategy.num_replicas_in_sync)
     trainer, schedule = _build(values, strategy, len(shards.classes), drops, steps)
     first_step, callbacks = _start(values, run, trainer, steps)
     dataset = pipeline.training_batches(shards, config, first_step)
