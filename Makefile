@@ -9,6 +9,8 @@ PYTHON_ADDONS ?= $(call supported,(3, 11) >= sys.version_info[:2] and (3, 9),\
 # tfrecords_tools and rlstm_tf of this checkout, with the packages of each stack.
 RUN = .venv/bin/python
 RUN_ADDONS = .venv-addons/bin/python
+# Measured steps that the hours of the paper's runs are estimated from.
+STEPS = benchmarks/results/steps.csv
 
 .PHONY: help demo paper-demo paper-commands test test-addons lint format benchmark
 
@@ -59,7 +61,7 @@ paper-demo: .venv/installed-report
 	@echo "the report: runs/paper_demo_report/index.html"
 
 paper-commands: .venv/installed
-	@$(RUN) -m rlstm_tf.recipe --steps=benchmarks/results/steps.csv
+	@$(RUN) -m rlstm_tf.recipe --steps=$(STEPS)
 
 test: .venv/installed-dev
 	$(RUN) -m pytest

@@ -38,22 +38,24 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> None:
     """Measures all runs, or one."""
     if values.only:
-        name, stream = values.only.split("/")
+        name, _, stream = values.only.partition("/")
         print(*_measure(name, stream, values.batch_size, values.steps))
         return
     flags.require(values, "output")
     from rlstm_tf import reproduction as paper
 
     kinds = dict.fromkeys((run.name, run.stream) for run in paper.runs())
-    rows = []
-    for name, stream in kinds:
-        if values.runs and name not in values.runs:
-            continue
-        seconds, gigabytes = _in_a_process(name, stream, values.batch_size, values.steps)
-        rows.append((name, stream, values.batch_size, f"{seconds:.3f}", f"{gigabytes:.2f}"))
-        print(f"{name}, {stream}: {seconds:.2f} s a video, {gigabytes:.1f} GB", flush=True)
     with open(values.output, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([COLUMNS, *rows])
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for name, stream in kinds:
+            if values.runs and name not in values.runs:
+                continue
+            seconds, gigabytes = _in_a_process(name, stream, values.batch_size, values.steps)
+            row = (name, stream, values.batch_size, f"{seconds:.3f}", f"{gigabytes:.2f}")
+            table.writerow(row)
+            file.flush()
+            print(f"{name}, {stream}: {seconds:.2f} s a video, {gigabytes:.1f} GB", flush=True)
 
 
 def _in_a_process(name: str, stream: str, batch_size: int, steps: int) -> tuple[float, float]:
@@ -62,7 +64,8 @@ def _in_a_process(name: str, stream: str, batch_size: int, steps: int) -> tuple[
     command += [f"--batch_size={batch_size}", f"--steps={steps}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise DataError(f"{name}, {stream}: {done.stderr.strip().splitlines()[-1]}")
+        last = [f"ended with status {done.returncode}", *done.stderr.strip().splitlines()][-1]
+        raise DataError(f"{name}, {stream}: {last}")
     seconds, gigabytes = done.stdout.split()[-2:]
     return float(seconds), float(gigabytes)
 

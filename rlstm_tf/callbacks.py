@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,9 @@ class Saving(keras.callbacks.Callback):
         """Saves."""
         logs = logs or {}
         score = logs.get("val_accuracy", logs.get("val_map"))
+        # NaN, a mean average precision over no video, is no score.
+        if score is not None and math.isnan(score):
+            score = None
         better = score is not None and (self.best is None or score > self.best)
         if better:
             self.best = score

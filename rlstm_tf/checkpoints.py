@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from rlstm_tf import compat
 from rlstm_tf.errors import DataError
 
 State = dict[str, np.ndarray]
@@ -44,7 +45,7 @@ def variables_of(
     if len(variables) != len(named):
         raise ValueError("two weights of the model have the same name")
     if optimizer is not None:
-        for number, variable in enumerate(optimizer.variables):
+        for number, variable in enumerate(compat.optimizer_state(optimizer)):
             variables[f"optimizer/{number:04d}"] = variable
     return variables
 
@@ -135,7 +136,8 @@ class Checkpoints:
             DataError: it is missing, cut short or changed.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here: np.load gives something else than an archive for a single array.
+            with path.open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
                 state = {name: file[name] for name in file.files}
             info = json.loads(state.pop(_INFO).tobytes())
             intact = info["sha256"] == _digest(state)

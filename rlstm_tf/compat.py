@@ -116,10 +116,26 @@ def scaled(optimizer: Any, value: Any) -> Any:
 
 
 def apply_scaled(optimizer: Any, gradients: list[Any], variables: list[Any]) -> None:
-    """Applies gradients of a loss that went through `scaled`."""
+    """Applies a replica's gradients of a loss that went through `scaled`.
+
+    Where they overflowed on any replica, the step is left out on all.
+    """
     if not KERAS_3 and hasattr(optimizer, "get_unscaled_gradients"):
         gradients = optimizer.get_unscaled_gradients(gradients)
+    elif KERAS_3 and isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        # Keras 3 looks at the gradients of the first replica alone.
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+        (share,) = replica_mean([tf.cast(finite, tf.float32)])
+        gradients = [tf.where(share == 1.0, g, tf.cast(float("nan"), g.dtype)) for g in gradients]
     optimizer.apply_gradients(zip(gradients, variables))
+
+
+def optimizer_state(optimizer: Any) -> list[Any]:
+    """Every variable of an optimizer, the loss scale and its counter included."""
+    if not KERAS_3 and hasattr(optimizer, "get_unscaled_gradients"):
+        scale = optimizer._loss_scale
+        return [*optimizer.variables, scale.current_loss_scale, scale.counter]
+    return list(optimizer.variables)
 
 
 def fused_batch_normalization(

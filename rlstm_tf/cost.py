@@ -28,7 +28,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Builds one network after the other and prints a Markdown table."""
-    channels = _channels(values.channels)
+    channels = flags.numbers("channels", values.channels, int, 1, None)
     if not set(values.models) <= set(flags.MODELS):
         raise UsageError(f"--models={','.join(values.models)}: of {', '.join(flags.MODELS)}")
     arguments = {**flags.model_arguments(values), "weights": "none"}
@@ -52,12 +52,6 @@ def main(values: absl_flags.FlagValues) -> None:
             keras.backend.clear_session()
             gc.collect()
         print(" | ".join(row) + " |", flush=True)
-
-
-def _channels(texts: list[str]) -> list[int]:
-    if not all(text.isdigit() and int(text) for text in texts):
-        raise UsageError(f"--channels={','.join(texts)}: ints, 1 or more, with commas")
-    return [int(text) for text in texts]
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Writes metrics.json and scores.npz (ids, labels, logits before softmax) into --o
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
         **own,
     )
     absl_flags.DEFINE_integer(
-        "batch_size", None, "Videos; the run's if unset.", lower_bound=1, **own
+        "batch_size", None, "Videos; the run's, or what memory takes, if unset.", 1, **own
     )
     absl_flags.DEFINE_string("output", None, "Directory; RUN_DIR/evaluation/SPLIT if unset.", **own)
 
@@ -43,7 +44,6 @@ def main(values: absl_flags.FlagValues) -> None:
     flags.require(values, "run_dir")
     run_dir = Path(values.run_dir)
     settings: Any = flags.read_run(run_dir / "flags.cfg")
-    settings.batch_size = values.batch_size or settings.batch_size
     settings.data = values.data or settings.data
     arguments = flags.input_arguments(settings)
     cli.load_tensorflow()
@@ -57,15 +57,19 @@ def main(values: absl_flags.FlagValues) -> None:
 
     shards = Shards.open(settings.data, values.split)
     RunDirectory(run_dir).check_classes(shards.classes, settings.data)
+    output = Path(values.output or run_dir / "evaluation" / values.split)
+    scores.check_writable(output)
     views = protocol(values.protocol, shards.manifest.multi_label)
-    batches = pipeline.evaluation_batches(shards, pipeline.InputConfig(**arguments), views)
+    config = pipeline.InputConfig(**arguments)
+    batch_size = values.batch_size or views.videos_at_once(config.batch_size, config.video_shape)
+    config = dataclasses.replace(config, batch_size=batch_size)
+    batches = pipeline.evaluation_batches(shards, config, views)
     scorer, path = _load(run_dir, values.checkpoint, settings, len(shards.classes), views.reduction)
     with bar(len(shards), "evaluate", "videos") as progress:
         logits = scorer.score(pipeline.checked(batches, shards), len(shards), progress.update)
     result = metrics.summarize(shards.labels, logits)
     facts = {**_facts(settings, shards), "protocol": views.name, "views": views.num_views}
     origin = {"run": str(run_dir), "checkpoint": str(path), "data": settings.data}
-    output = Path(values.output or run_dir / "evaluation" / values.split)
     found = scores.Scores(shards.ids, shards.labels, logits, shards.classes)
     scores.save(output, found, {**result, **facts, **origin})
     shown = ", ".join(

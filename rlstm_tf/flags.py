@@ -184,7 +184,7 @@ def drop_epochs(values: flags.FlagValues) -> tuple[int, ...]:
 def require(values: flags.FlagValues, *names: str) -> None:
     """Raises UsageError where one of these flags was not given."""
     for name in names:
-        if values[name].value in (None, ""):
+        if values[name].value in (None, "", []):
             raise UsageError(f"--{name} must be given: {values[name].help}")
 
 

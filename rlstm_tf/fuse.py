@@ -63,10 +63,12 @@ def main(values: absl_flags.FlagValues) -> None:
 
     output = Path(values.output)
     parts, facts = zip(*(scores.load(Path(name)) for name in values.scores))
+    if output.resolve() in [Path(name).resolve() for name in values.scores]:
+        raise UsageError(f"--output={output} is one of the --scores")
     if values.preset:
-        weights = _preset(values.preset, [part["stream"] for part in facts])
+        weights = _preset(values.preset, facts)
     if values.search:
-        weights = _search(values.search, values.scores, parts)
+        weights = _search(values.search, parts, facts)
     fused = fusion.fuse(parts, weights, values.scores)
     result = metrics.summarize(fused.labels, fused.logits)
     about = {
@@ -83,7 +85,13 @@ def main(values: absl_flags.FlagValues) -> None:
     print(f"{name} {value:.4f}, {result['videos']} videos, weights {shares}: {output}")
 
 
-def _preset(name: str, streams: list[str]) -> tuple[float, ...]:
+def _preset(name: str, facts: Any) -> tuple[float, ...]:
+    streams = [part["stream"] for part in facts]
+    # Those of a data set are of the two-branch network; the others of one model on any.
+    key = "dataset" if name in ("ucf101", "hmdb51") else "model"
+    other = [part[key] for part in facts if part[key] != name]
+    if other:
+        raise UsageError(f"--preset={name}: these scores are of {key} {other[0]}")
     if streams != ["spatial", "temporal"]:
         raise UsageError(
             f"--preset={name}: takes spatial scores, then temporal ones, "
@@ -92,12 +100,19 @@ def _preset(name: str, streams: list[str]) -> tuple[float, ...]:
     return PRESETS[name]
 
 
-def _search(names: list[str], tested: list[str], parts: Any) -> tuple[float, ...]:
+def _search(names: list[str], parts: Any, facts: Any) -> tuple[float, ...]:
     from rlstm_tf import fusion, metrics, scores
 
-    if len(names) != len(tested):
-        raise UsageError(f"--search: {len(names)} validation scores for {len(tested)} scores")
-    validation = [scores.load(Path(name))[0] for name in names]
+    if len(names) != len(parts):
+        raise UsageError(f"--search: {len(names)} validation scores for {len(parts)} scores")
+    validation, about = zip(*(scores.load(Path(name)) for name in names))
+    for name, found, tested in zip(names, about, facts):
+        for fact in set(scores.FACTS) - {"subset"}:
+            if found[fact] != tested[fact]:
+                raise UsageError(
+                    f"--search: {name} is of {fact} {found[fact]}, "
+                    f"the scores that it stands for are of {tested[fact]}"
+                )
     seen = sorted(set(validation[0].ids) & set(parts[0].ids))
     if seen:
         raise UsageError(

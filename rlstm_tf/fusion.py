@@ -17,6 +17,8 @@ from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.scores import Scores
 
 _NAMED = 3
+# A grid over more parts than this takes minutes.
+_SEARCHED = 4
 
 
 def fuse(parts: Sequence[Scores], weights: Sequence[float], names: Sequence[str]) -> Scores:
@@ -36,9 +38,13 @@ def fuse(parts: Sequence[Scores], weights: Sequence[float], names: Sequence[str]
     """
     check_weights(weights, len(parts))
     parts = aligned(parts, names)
-    logits = sum(weight * part.logits.astype(np.float64) for weight, part in zip(weights, parts))
     first = parts[0]
-    return Scores(first.ids, first.labels, np.asarray(logits, np.float32), first.classes)
+    return Scores(first.ids, first.labels, _average(parts, weights), first.classes)
+
+
+def _average(parts: Sequence[Scores], weights: Sequence[float]) -> np.ndarray:
+    logits = sum(weight * part.logits.astype(np.float64) for weight, part in zip(weights, parts))
+    return np.asarray(logits, np.float32)
 
 
 def check_weights(weights: Sequence[float], count: int) -> None:
@@ -92,17 +98,20 @@ def search(parts: Sequence[Scores], names: Sequence[str], steps: int = 20) -> tu
     Of several that score alike, the ones nearest to equal weights.
 
     Args:
-        parts: of a validation set, two or more.
+        parts: of a validation set, two to four.
         names: of the parts, for errors.
         steps: the grid.
 
     Raises:
         DataError: videos, labels or classes differ.
+        UsageError: there are more parts than a grid is for.
     """
+    if not 2 <= len(parts) <= _SEARCHED:
+        raise UsageError(f"--search: takes 2 to {_SEARCHED} scores, not {len(parts)}")
     parts = aligned(parts, names)
 
     def rank(weights: tuple[float, ...]) -> tuple[float, float]:
-        values = metrics.summarize(parts[0].labels, fuse(parts, weights, names).logits)
+        values = metrics.summarize(parts[0].labels, _average(parts, weights))
         distance = sum((weight - 1 / len(parts)) ** 2 for weight in weights)
         return round(next(iter(values.values())), 9), -round(distance, 9)
 

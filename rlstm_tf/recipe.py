@@ -34,7 +34,8 @@ def main(values: absl_flags.FlagValues) -> None:
 
     measured = _measured(Path(values.steps)) if values.steps else {}
     places = paper.DEMO if values.demo else paper.PAPER
-    print("# From the videos to tables 2 - 8 of arXiv 1811.07059.")
+    print("# From the videos to tables 2 - 8 of arXiv 1811.07059. Run it again to go on.")
+    print("set -e")
     if values.demo:
         _section("Generated videos, in the layouts of the three data sets")
         for line in _demo_data():

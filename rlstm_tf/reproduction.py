@@ -177,7 +177,9 @@ def run_commands(places: Places, run: Run) -> Iterator[str]:
     if run.starts_from:
         arguments.append(f"--init_from={_directory(places, run.starts_from)}")
     yield _command("rlstm_tf.train", [*arguments, f"--run_dir={directory}", "--resume"])
-    yield _command("rlstm_tf.evaluate", [f"--run_dir={directory}", f"--protocol={places.protocol}"])
+    arguments = [f"--run_dir={directory}", f"--protocol={places.protocol}"]
+    done = f"test -f {_scores(places, run)}/metrics.json || "
+    yield done + _command("rlstm_tf.evaluate", arguments)
 
 
 def fuse_commands(places: Places) -> Iterator[str]:

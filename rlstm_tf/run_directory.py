@@ -34,6 +34,10 @@ class RunDirectory:
         self._classes = self.path / "classes.json"
         self._lock: IO | None = None
 
+    def has_checkpoint(self) -> bool:
+        """Whether it holds a run that can be continued."""
+        return any(self.checkpoints.glob("*.npz"))
+
     def claim(self, flags: dict[str, str], resume: bool, changeable: set[str]) -> None:
         """Makes it this process's own: for a new run, or to continue the one it holds.
 
@@ -54,7 +58,7 @@ class RunDirectory:
             raise DataError(f"run_dir {self.path} is in use by another training") from None
         except OSError as error:
             raise DataError(f"run_dir {self.path} cannot be written: {error.strerror}") from error
-        if any(self.checkpoints.glob("*.npz")):
+        if self.has_checkpoint():
             if not resume:
                 raise UsageError(
                     f"run_dir {self.path} already holds a run: --resume continues it, "
@@ -67,13 +71,17 @@ class RunDirectory:
         _write(self.flags, "\n".join(flags.values()) + "\n")
 
     def _check_same(self, flags: dict[str, str], changeable: set[str]) -> None:
-        before = set(self.flags.read_text().splitlines())
-        for name, text in flags.items():
-            if name not in changeable and not set(text.splitlines()) <= before:
-                was = [line for line in before if line.lstrip("-").split("=")[0].endswith(name)]
+        before: dict[str, list[str]] = {}
+        for line in self.flags.read_text().splitlines():
+            name = line.lstrip("-").split("=")[0]
+            known = name in flags or not name.startswith("no")
+            before.setdefault(name if known else name[2:], []).append(line)
+        for name in sorted({*before, *flags} - changeable):
+            was, says = " ".join(before.get(name, ())), flags.get(name, "")
+            if was != " ".join(says.splitlines()):
                 raise UsageError(
-                    f"--resume: the run was started with {' '.join(was) or 'no --' + name}, "
-                    f"this command says {text}"
+                    f"--resume: the run was started with {was or 'no --' + name}, "
+                    f"this command says {says or 'nothing of it'}"
                 )
 
     def check_classes(self, classes: list[str], data: str) -> None:

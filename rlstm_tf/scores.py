@@ -6,7 +6,10 @@ A directory holds `scores.npz` (ids, labels, logits before softmax, class names)
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -19,8 +22,13 @@ from rlstm_tf.errors import DataError
 
 SCORES = "scores.npz"
 METRICS = "metrics.json"
-# What scores are of, as metrics.json says it.
-FACTS = ("dataset", "split", "subset", "stream", "model", "num_segments", "cut", "backbone")
+# What scores are of, as metrics.json says it; None where the parts of a fused score differ.
+FACTS = {
+    **dict.fromkeys(("dataset", "subset", "stream", "model", "cut", "backbone"), str),
+    **dict.fromkeys(("split", "num_segments"), int),
+}
+# Never None, in a fused score either.
+_ALWAYS = ("dataset", "subset", "stream", "model")
 
 
 @dataclass(frozen=True)
@@ -51,23 +59,46 @@ def save(directory: Path, scores: Scores, facts: dict[str, Any]) -> None:
     Raises:
         DataError: they cannot be written.
     """
+    archive = io.BytesIO()
+    np.savez(
+        archive,
+        ids=np.array(scores.ids, np.str_),
+        labels=scores.labels,
+        logits=scores.logits,
+        classes=np.array(scores.classes, np.str_),
+    )
+    text = json.dumps(facts, indent=1) + "\n"
+    contents = {SCORES: archive.getvalue(), METRICS: text.encode()}
+    partial = {name: directory / (name + ".partial") for name in contents}
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        # Metrics of other scores must not stand beside these, however this ends.
+        for name, content in contents.items():
+            with partial[name].open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        # Metrics of other scores never stand beside these, however this ends.
         (directory / METRICS).unlink(missing_ok=True)
-        partial = directory / (SCORES + ".partial")
-        with partial.open("wb") as file:
-            np.savez(
-                file,
-                ids=np.array(scores.ids, np.str_),
-                labels=scores.labels,
-                logits=scores.logits,
-                classes=np.array(scores.classes, np.str_),
-            )
-        partial.replace(directory / SCORES)
-        partial = directory / (METRICS + ".partial")
-        partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        partial.replace(directory / METRICS)
+        for name in contents:
+            partial[name].replace(directory / name)
+    except OSError as error:
+        for path in partial.values():
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise DataError(f"{directory} cannot be written: {error.strerror}") from error
+
+
+def check_writable(directory: Path) -> None:
+    """Makes the directory and tries it, before the work whose result it is to hold.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    probe = directory / (METRICS + ".partial")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
     except OSError as error:
         raise DataError(f"{directory} cannot be written: {error.strerror}") from error
 
@@ -87,7 +118,8 @@ def load(path: Path) -> tuple[Scores, dict[str, Any]]:
 
 def _scores(path: Path) -> Scores:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: np.load gives something else than an archive for a single array.
+        with path.open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
             ids, labels, logits, classes = (
                 file[name] for name in ("ids", "labels", "logits", "classes")
             )
@@ -120,4 +152,9 @@ def _facts(path: Path) -> dict[str, Any]:
     missing = [name for name in FACTS if not isinstance(facts, dict) or name not in facts]
     if missing:
         raise DataError(f"{path} does not say {', '.join(missing)}: write it again with evaluate")
+    for name, kind in FACTS.items():
+        value = facts[name]
+        fits = isinstance(value, kind) and not isinstance(value, bool)
+        if not fits and (value is not None or name in _ALWAYS):
+            raise DataError(f"{path}: {name} must be {kind.__name__}, found {value!r}")
     return facts

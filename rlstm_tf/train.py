@@ -19,7 +19,7 @@ from absl import flags as absl_flags
 from rlstm_tf import cli, flags
 
 # What may change when a run is continued; the rest would make it another run.
-_CHANGEABLE = {"epochs", "keep_checkpoints", "run_dir", "strategy", "data"}
+_CHANGEABLE = {"accumulate", "epochs", "keep_checkpoints", "run_dir", "strategy", "data"}
 
 
 define_flags = flags.define_training
@@ -39,7 +39,8 @@ def main(values: absl_flags.FlagValues) -> None:
     from rlstm_tf.run_directory import RunDirectory
 
     config = pipeline.InputConfig(**arguments)
-    if values.init_from:
+    run = RunDirectory(values.run_dir)
+    if values.init_from and not run.has_checkpoint():
         flags.read_run(Path(values.init_from) / "flags.cfg")
     strategy = make_strategy(values.strategy)
     flags.check_batch(values, strategy.num_replicas_in_sync)
@@ -47,7 +48,6 @@ def main(values: absl_flags.FlagValues) -> None:
     pipeline.check_stream(shards, config)
     val = None if values.val_subset == "none" else Shards.open(values.data, values.val_subset)
     steps = pipeline.steps_per_epoch(shards, config.batch_size)
-    run = RunDirectory(values.run_dir)
     run.claim(flags.serialize(values, ("flagfile", "resume")), values.resume, _CHANGEABLE)
     run.check_classes(shards.classes, values.data)
     counts = f"{len(shards)} videos, {len(shards.samples)} samples, {len(shards.classes)} classes"

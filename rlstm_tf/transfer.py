@@ -29,7 +29,7 @@ class Transferred:
     Attributes:
         copied: as in the checkpoint.
         adapted: the first kernel, from RGB to flow.
-        new: as they were drawn, or as the backbone's own weights have them.
+        new: as they were drawn.
     """
 
     copied: list[str] = field(default_factory=list)
@@ -57,8 +57,8 @@ def transfer(model: keras.Model, state: State, path: Path, same_model: bool) -> 
         What was copied, adapted and left.
 
     Raises:
-        DataError: the trunk is of another backbone: none of it is in the checkpoint, or a weight
-            of it has another shape; nothing is assigned then.
+        DataError: a weight of the backbone is not in the checkpoint, or has another shape: it is
+            another backbone, or a network without its tail; nothing is assigned then.
     """
     variables = variables_of(model)
     trunk = [name for name in variables if name.startswith(_TRUNK)]
@@ -69,6 +69,8 @@ def transfer(model: keras.Model, state: State, path: Path, same_model: bool) -> 
     for name, variable in variables.items():
         part = _in_backbone(name)
         value = of_backbone.get(part) if part else state.get(name) if same_model else None
+        if value is None and part:
+            raise _differs(path, name, "missing", variable)
         if value is None:
             result.new.append(name)
         elif value.shape == tuple(variable.shape):
@@ -77,12 +79,10 @@ def transfer(model: keras.Model, state: State, path: Path, same_model: bool) -> 
         elif name == first and _is_flow_of(variable.shape, value.shape):
             values[name] = cross_modality(value, variable.shape[2])
             result.adapted.append(name)
-        elif name in trunk:
+        elif part:
             raise _differs(path, name, value.shape, variable)
         else:
             result.new.append(name)
-    if not set(trunk) & set(values):
-        raise _differs(path, trunk[0], "missing", variables[trunk[0]])
     for name, value in values.items():
         variables[name].assign(value)
     return result

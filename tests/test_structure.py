@@ -23,7 +23,7 @@ ALLOWED = {
     "rlstm_tf.accumulation": ("rlstm_tf.layers",),
     "rlstm_tf.optimization": ("rlstm_tf.compat",),
     "rlstm_tf.metrics": (),
-    "rlstm_tf.checkpoints": ("rlstm_tf.errors",),
+    "rlstm_tf.checkpoints": ("rlstm_tf.compat", "rlstm_tf.errors"),
     "rlstm_tf.transfer": (
         "rlstm_tf.checkpoints",
         "rlstm_tf.errors",

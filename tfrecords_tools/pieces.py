@@ -17,7 +17,7 @@ import io
 import os
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -135,14 +135,18 @@ def _jpegs(source: VideoReader | StoredImages, task: Task) -> Iterator[bytes]:
     return (encode_jpeg(image, task.jpeg_quality) for image in _images(source, task))
 
 
-def _images(reader: VideoReader, task: Task) -> Iterable[np.ndarray]:
+def _images(reader: VideoReader, task: Task) -> Iterator[np.ndarray]:
     if task.timed and not reader.fps:
         raise DamagedVideoError("has no frame rate, and its actions are given in seconds")
     if task.flow is None:
-        return reader
+        yield from reader
+        return
     if 2 * reader.height > LONGEST_SIDE:
         raise DamagedVideoError(f"fields of {reader.width}x{reader.height} are too high for a JPEG")
-    return fields(reader, task.flow)
+    try:
+        yield from fields(reader, task.flow)
+    except ValueError as error:
+        raise DamagedVideoError(f"flow cannot be computed: {error}") from None
 
 
 def _index(source: VideoReader | StoredImages, sizes: array[int], checksums: array[int]) -> bytes:

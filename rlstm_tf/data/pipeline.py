@@ -2,7 +2,7 @@
 
 A training batch is one call into Python, which fills one array that TensorFlow then takes over. A
 call for every video, and `Dataset.batch` behind it, costs a tenth of the speed: TensorFlow's way
-into Python and back, and another copy. In evaluation a video may be twenty views of 24 megabytes;
+into Python and back, and another copy. In evaluation a video may be twenty views of 8 megabytes;
 there a call makes one video.
 
 The calls share no lock. Python's collector may run inside of any of them and destroy an iterator

@@ -5,11 +5,15 @@ Source: arXiv 1811.07059, section 4.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from rlstm_tf.data import sampling
+
+# Twenty views of flow are 160 MB a video; a batch is held two or three times.
+_BATCH_BYTES = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,15 @@ class Protocol:
     def num_views(self) -> int:
         """V, views of a video."""
         return (self.num_clips or self.num_groups) * self.num_crops
+
+    def videos_at_once(self, batch_size: int, video_shape: tuple[int, ...]) -> int:
+        """Videos of a batch: `batch_size`, or as many as all their views fit in half a gigabyte.
+
+        Args:
+            batch_size: that the network was trained with.
+            video_shape: (T, S, S, C) of a view, uint8.
+        """
+        return max(1, min(batch_size, _BATCH_BYTES // (self.num_views * math.prod(video_shape))))
 
     def starts(self, num_frames: int, num_segments: int, new_length: int) -> np.ndarray:
         """First frames of the snippets: int64 [places in time, T]."""

@@ -88,9 +88,17 @@ def non_local_branch(
     H = recurrent(X)
     maps = keras.layers.Conv2D(X.shape[-1], 1, name="restore")(H)
     # A model of another name: both tails hold layers of the same names.
-    own = keras.models.clone_model(backbone.tail)
+    own = keras.models.clone_model(backbone.tail, clone_function=_drawn_anew)
     own = keras.Model(own.input, own.output, name="non_local_tail")
     return keras.layers.GlobalAveragePooling2D(name="non_local_space")(own(maps))
+
+
+def _drawn_anew(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A copy whose kernels are drawn as those of all new layers are (section 4)."""
+    config = layer.get_config()
+    kernels = ("kernel_initializer", "depthwise_initializer", "pointwise_initializer")
+    config.update((name, "glorot_uniform") for name in kernels if name in config)
+    return layer.__class__.from_config(config)
 
 
 def classify(features: Any, num_classes: int, dropout: float) -> Any:
