@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rlstm_tf import optimization, training
+from rlstm_tf import compat, optimization, training
 from rlstm_tf.errors import UsageError
 from rlstm_tf.models import build_model
 
@@ -97,6 +97,13 @@ def test_mixed_precision_follows_full_precision(policy, scale, parts):
     assert got[-1][0] != reference[-1][0]
 
 
+def test_the_loss_scale_is_part_of_a_checkpoint():
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    trainer = trainer_of(scale_loss=True)
+    state = [np.asarray(v) for v in compat.optimizer_state(trainer.optimizer)]
+    assert any(value.shape == () and value == 2**15 for value in state)
+
+
 def test_weight_decay_is_not_scaled_with_the_loss():
     """A weight that no gradient reaches shrinks by rate * decay, whatever the loss scale."""
     keras.mixed_precision.set_global_policy("mixed_float16")
@@ -143,6 +150,26 @@ for name, parts in (("none", 1), ("mirrored", 3)):
     losses = [float(trainer.train_step(batch)[0]) for batch in batches]
     moving = [w.numpy().tolist() for w in trainer.model.weights if "moving" in w.name]
     result[name] = [losses, moving]
+# Gradients that overflow on the second replica alone.
+keras.mixed_precision.set_global_policy("mixed_float16")
+with strategy.scope():
+    trainer = t.trainer_of(scale_loss=True)
+weights = trainer.model.trainable_variables
+before = [w.numpy() for w in weights]
+
+def overflowing(gradients):
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    worst = tf.where(tf.cast(replica, tf.int32) == 1, float("inf"), 1.0)
+    return [gradient * tf.cast(worst, gradient.dtype) for gradient in gradients]
+
+apply = trainer._apply
+trainer._apply = lambda gradients: apply(overflowing(gradients))
+trainer.train_step(next(iter(devices.distribute(strategy, dataset, 6))))
+result["kept"] = all((w.numpy() == b).all() for w, b in zip(weights, before))
+trainer = training.Trainer(trainer.model, trainer.optimizer, strategy)
+trainer.train_step(next(iter(devices.distribute(strategy, dataset, 6))))
+result["moved"] = any((w.numpy() != b).any() for w, b in zip(weights, before))
+result["finite"] = all(np.isfinite(w.numpy()).all() for w in weights)
 try:
     training.Trainer(trainer.model, trainer.optimizer, strategy, jit=True)
 except Exception as error:
@@ -166,4 +193,5 @@ def test_two_replicas_in_parts_give_the_losses_of_one_device():
     np.testing.assert_allclose(two, one, rtol=2e-5)
     for a, b in zip(moving, moving_two):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert (result["kept"], result["moved"], result["finite"]) == (True, True, True)
     assert result["jit"] == f"{UsageError.__name__}: --jit takes one device, not 2"

@@ -148,6 +148,45 @@ def test_damaged_scores_are_refused(tmp_path, changes, message):
         scores.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": None}, "model must be str, found None"),
+        ({"num_segments": "8"}, "num_segments must be int, found '8'"),
+        ({"split": True}, "split must be int, found True"),
+    ],
+)
+def test_facts_of_another_type_are_refused(tmp_path, changes, message):
+    scores.save(tmp_path, FIRST, {**FACTS, **changes})
+    with pytest.raises(DataError, match=message):
+        scores.load(tmp_path)
+
+
+def test_a_single_array_is_no_archive(tmp_path):
+    scores.save(tmp_path, FIRST, FACTS)
+    with (tmp_path / "scores.npz").open("wb") as file:
+        np.save(file, FIRST.logits)
+    with pytest.raises(DataError, match="damaged or holds no scores"):
+        scores.load(tmp_path)
+
+
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
+    scores.save(tmp_path, FIRST, FACTS)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(DataError, match="cannot be written: No space left on device"):
+        scores.save(tmp_path, SECOND, FACTS)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    with pytest.raises(DataError, match="cannot be written"):
+        scores.check_writable(tmp_path / "scores.npz")
+    scores.check_writable(tmp_path / "new")
+    assert not list((tmp_path / "new").iterdir())
+
+
 def test_missing_and_cut_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="there are no scores"):
         scores.load(tmp_path)
@@ -246,7 +285,18 @@ def test_what_a_user_gets_wrong(streams, tmp_path, capsys):
     refused(2, "not --weights and --preset", both, "--weights=0.5,0.5", "--preset=tsn")
     refused(2, "sum to 1.1", both, "--weights=0.5,0.6")
     refused(2, "--weights=a,b: floats", both, "--weights=a,b")
-    refused(2, "temporal, then spatial", f"--scores={temporal},{spatial}", "--preset=hmdb51")
+    refused(2, "temporal, then spatial", f"--scores={temporal},{spatial}", "--preset=ucf101")
+    refused(2, "--scores must be given", "--scores=", "--weights=1")
+    refused(2, "these scores are of dataset ucf101", both, "--preset=hmdb51")
+    refused(2, "these scores are of model two_branch", both, "--preset=tsn")
+    vals = [str(streams[stream, "val"]) for stream in ("spatial", "temporal")]
+    refused(2, "is of stream temporal", both, f"--search={vals[1]},{vals[0]}")
+    refused(2, "takes 2 to 4 scores, not 1", f"--scores={spatial}", f"--search={vals[0]}")
     refused(1, "there are no scores", f"--scores={spatial},{tmp_path}", "--weights=0.5,0.5")
+    status, _, error = run(
+        capsys, both, "--weights=0.5,0.5", f"--output={streams['spatial', 'test']}"
+    )
+    assert status == 2
+    assert "is one of the --scores" in error
     val = streams["temporal", "val"]
     refused(1, "different videos", f"--scores={spatial},{val}", "--weights=0.5,0.5")

@@ -298,6 +298,11 @@ def test_protocols_by_name():
     assert [views.num_views for views in (CENTER, PAPER, CHARADES)] == [1, 20, 10]
     assert (CHARADES.reduction, PAPER.reduction) == ("max", "mean")
     assert CHARADES.clip_length == 256
+    # 20 views of 8 x 224 x 224 x 20 bytes: 160,563,200 a video, 536,870,912 at once.
+    assert PAPER.videos_at_once(24, (8, 224, 224, 20)) == 3
+    assert PAPER.videos_at_once(24, (8, 224, 224, 3)) == 22
+    assert CENTER.videos_at_once(24, (8, 224, 224, 20)) == 24
+    assert PAPER.videos_at_once(24, (12, 1024, 1024, 20)) == 1
 
 
 # One evaluation batch.

@@ -99,6 +99,12 @@ def test_every_command_parses_and_names_what_is_there(capsys, monkeypatch, demo)
     assert counts == [13, 42, 42, 20 + 3]
 
 
+def test_the_table_that_make_gives_covers_every_run(capsys):
+    makefile = (ROOT / "Makefile").read_text()
+    steps = re.search(r"^STEPS = (\S+)$", makefile, re.MULTILINE)[1]
+    assert script(capsys, f"--steps={ROOT / steps}").count("steps: about") == 42
+
+
 def test_flags_of_some_runs(monkeypatch):
     monkeypatch.chdir(ROOT)
 

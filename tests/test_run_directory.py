@@ -57,6 +57,23 @@ def test_continued_with_other_flags(tmp_path):
     assert "--epochs=9" in (tmp_path / "flags.cfg").read_text()
 
 
+def test_continued_without_a_flag_that_it_had(tmp_path):
+    whole = {**FLAGS, "cut": "--cut=block1", "flip": "--noflip", "list": "--list=1\n--list=2"}
+    add_checkpoint(claimed(tmp_path, whole))
+    for name, said in (
+        ("cut", "--cut=block1"),
+        ("flip", "--noflip"),
+        ("list", "--list=1 --list=2"),
+    ):
+        less = {key: text for key, text in whole.items() if key != name}
+        with pytest.raises(UsageError, match=f"with {said}, this command says nothing of it"):
+            claimed(tmp_path, less, resume=True)
+    with pytest.raises(UsageError, match="with no --units, this command says --units=3"):
+        claimed(tmp_path, {**whole, "units": "--units=3"}, resume=True)
+    assert "--cut=block1" in (tmp_path / "flags.cfg").read_text()
+    claimed(tmp_path, whole, resume=True)
+
+
 def test_another_class_list(tmp_path):
     run = claimed(tmp_path)
     run.check_classes(["a", "<script>é"], "shards")

@@ -105,11 +105,13 @@ def test_other_classes_leave_the_classifier_new():
             r"best.npz is of another backbone: model/trunk/conv1_conv/kernel is missing, "
             r"expected \(7, 7, 3, 16\)",
         ),
+        # Without a tail, which the paper takes pretrained.
+        ({"model": "rlstm"}, r"model/tail/conv5_block3_\w+/\w+ is missing"),
         ({"channels": 20}, r"conv1_conv/kernel is \(7, 7, 20, 16\), expected \(7, 7, 3, 16\)"),
     ],
 )
 def test_another_backbone_is_refused_and_nothing_assigned(source, message):
-    state = values(build("tsn", 1, **source))
+    state = values(build(**{"model": "tsn", "seed": 1, **source}))
     network = build("tsn", 2)
     before = values(network)
     with pytest.raises(DataError, match=message):
