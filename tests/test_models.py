@@ -16,6 +16,7 @@ from rlstm_tf.models.backbone import (
     build_backbone,
     cut_model,
 )
+from rlstm_tf.models.branches import _drawn_anew
 from rlstm_tf.models.two_branch import two_branch
 
 # (backbone, image size) -> parameters of trunk, tail and the two-branch network for 101 classes.
@@ -111,6 +112,18 @@ def test_branches(tiny):
     C = tiny.get_layer("segments").output.shape[-1]
     assert tiny.get_layer("relational_lstm").output.shape[-1] == C // 2
     assert tiny.get_layer("restore").output.shape[-1] == C
+
+
+@pytest.mark.parametrize("layer", [keras.layers.Conv2D, keras.layers.DepthwiseConv2D])
+def test_kernels_of_its_own_tail_are_drawn_as_the_paper_says(layer):
+    """Glorot, whatever the application draws; EfficientNet's are scaled otherwise."""
+    kind = "depthwise" if layer is keras.layers.DepthwiseConv2D else "kernel"
+    arguments = {"filters": 4} if kind == "kernel" else {}
+    theirs = layer(**arguments, kernel_size=3, name="x", **{f"{kind}_initializer": "he_normal"})
+    ours = _drawn_anew(theirs)
+    assert ours.name == "x"
+    initializer = getattr(ours, f"{kind}_initializer")
+    assert type(initializer).__name__ == "GlorotUniform"
 
 
 def test_only_the_non_local_branch_sees_the_order(tiny):

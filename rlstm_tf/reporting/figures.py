@@ -62,7 +62,7 @@ def gains(names: Sequence[str], points: Sequence[float], xlabel: str) -> bytes:
             text = f"{value:+.1f}" if round(value, 1) else "0.0"
             align = "left" if side > 0 else "right"
             axes.text(value + side * 0.02 * span, row, text, va="center", ha=align, fontsize=7)
-        low = min(0.0, min(points) - 0.25 * span) if min(points) < 0 else 0.0
+        low = min(points) - 0.4 * span if min(points) < 0 else 0.0
         axes.set_xlim(low, max(max(points), 0) + 0.25 * span)
         axes.set_xlabel(xlabel)
         return _png(figure)
