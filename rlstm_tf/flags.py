@@ -13,14 +13,9 @@ from absl import flags
 from rlstm_tf.errors import DataError, UsageError
 
 BACKBONES = (
-    "efficientnet_b0",
-    "inception_v3",
-    "mobilenet_v2",
-    "resnet50v2",
-    "resnet101v2",
-    "resnet152v2",
-    "tiny_resnetv2",
-    "vgg16",
+    *("densenet121", "efficientnet_b0", "inception_v3", "mobilenet", "mobilenet_v2"),
+    *("resnet50", "resnet101", "resnet50v2", "resnet101v2", "resnet152v2"),
+    *("tiny_resnetv2", "vgg16", "vgg19"),
 )
 MODELS = ("two_branch", "rlstm", "local", "tsn", "lstm", "convlstm")
 PAIRWISE = ("embedded_gaussian", "dot_product", "concatenation")

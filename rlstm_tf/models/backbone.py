@@ -38,14 +38,19 @@ def _tiny(input_shape: tuple, **_: Any) -> keras.Model:
 
 
 APPLICATIONS = {
+    "densenet121": Application(keras.applications.DenseNet121, "torch", "pool4_pool"),
     "efficientnet_b0": Application(keras.applications.EfficientNetB0, "torch", "block6d_add"),
     "inception_v3": Application(keras.applications.InceptionV3, "tf", "mixed9"),
+    "mobilenet": Application(keras.applications.MobileNet, "tf", "conv_pw_12_relu"),
     "mobilenet_v2": Application(keras.applications.MobileNetV2, "tf", "block_15_add"),
+    "resnet50": Application(keras.applications.ResNet50, "caffe", "conv5_block2_out"),
+    "resnet101": Application(keras.applications.ResNet101, "caffe", "conv5_block2_out"),
     "resnet50v2": Application(keras.applications.ResNet50V2, "tf", "conv5_block2_out"),
     "resnet101v2": Application(keras.applications.ResNet101V2, "tf", "conv5_block2_out"),
     "resnet152v2": Application(keras.applications.ResNet152V2, "tf", "conv5_block2_out"),
     "tiny_resnetv2": Application(_tiny, "tf", "conv5_block2_out", pretrained=False),
     "vgg16": Application(keras.applications.VGG16, "caffe", "block4_pool"),
+    "vgg19": Application(keras.applications.VGG19, "caffe", "block4_pool"),
 }
 
 
