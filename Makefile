@@ -16,7 +16,7 @@ STEPS = benchmarks/results/steps.csv
 
 help:
 	@echo "make demo         install, then: make videos, build records, train, evaluate (10 minutes)"
-	@echo "make paper-demo   every run behind the paper's tables, in small, and the report (35 minutes)"
+	@echo "make paper-demo   every run behind the paper's tables, in small, and the report (30 minutes)"
 	@echo "make paper-commands  prints those runs as they are for the data sets of the paper"
 	@echo "make test         install, then run the tests (TensorFlow 2.21, Keras 3)"
 	@echo "make test-addons  the same with TensorFlow 2.15, tensorflow-io, tensorflow-addons"
