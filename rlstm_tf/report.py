@@ -33,8 +33,6 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> None:
     """Reads, draws, writes."""
     flags.require(values, "runs", "output")
-    if not values.runs:
-        raise UsageError("--runs must name a directory")
     try:
         from rlstm_tf.reporting import assembly, output, results
     except ModuleNotFoundError as error:

@@ -50,7 +50,7 @@ class Places:
         runs: of the runs to be made.
         flow: method of the optical flow.
         short_side: pixels of the stored frames.
-        overrides: flag files that come after those of the paper: this, `_<stream>.cfg`.
+        overrides: directory of a flag file for each stream, after those of the paper.
         protocol: of `evaluate`.
     """
 
@@ -171,7 +171,7 @@ def run_commands(places: Places, run: Run) -> Iterator[str]:
     if run.name != MAIN:
         files.append(f"configs/ablations/{run.name}.cfg")
     if places.overrides:
-        files.append(f"{places.overrides}_{run.stream}.cfg")
+        files.append(f"{places.overrides}/{run.stream}.cfg")
     arguments = [f"--flagfile={file}" for file in files]
     arguments.append(f"--data={_data(places, run.dataset, run.split, run.stream)}")
     if run.starts_from:

@@ -68,7 +68,7 @@ def test_no_run_and_a_damaged_run(tmp_path):
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("--crop_scales=1,two", "--crop_scales=1,two: floats, above 0, at most 1"),
+        ("--crop_scales=1,two", "--crop_scales=1,two: floats, from 1e-06 to 1"),
         ("--crop_scales=1.5", "--crop_scales=1.5"),
         ("--crop_scales=0", "--crop_scales=0"),
         ("--drop_epochs=3,2", "--drop_epochs=3,2: must rise"),

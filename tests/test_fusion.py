@@ -192,7 +192,7 @@ def test_missing_and_cut_files_are_refused(tmp_path):
         scores.load(tmp_path)
     scores.save(tmp_path, FIRST, FACTS)
     (tmp_path / "metrics.json").write_text('{"dataset": "ucf101"}')
-    with pytest.raises(DataError, match="does not say split, subset, stream"):
+    with pytest.raises(DataError, match="does not say subset, stream, model, cut"):
         scores.load(tmp_path)
     (tmp_path / "metrics.json").unlink()
     with pytest.raises(DataError, match=r"metrics.json is missing or damaged"):

@@ -179,7 +179,7 @@ def test_refuses(tmp_path, monkeypatch):
     def build(name="tiny_resnetv2", **kwargs):
         return build_backbone(name, **{"weights": "none", "image_size": 32, **kwargs})
 
-    with pytest.raises(UsageError, match="is none of efficientnet_b0"):
+    with pytest.raises(UsageError, match="is none of densenet121, efficientnet_b0"):
         build("resnet18")
     with pytest.raises(UsageError, match="is no layer of"):
         build(cut="conv6_out")

@@ -204,7 +204,6 @@ def test_the_papers_protocol_goes_before_another(tmp_path):
         {"dataset": "folder"},
         {"num_segments": 7},
         {"cut": "conv5_block1_preact_bn"},
-        {"dataset": None},
         {"model": "two_branch+two_branch"},
     ],
 )

@@ -159,6 +159,8 @@ def _raising_originals(batches: Iterable[Any], shards: Shards) -> Generator[Any,
     with _no_other_collection():
         del iterator
         gc.collect()
+    # What the calls that ran ahead have met is no failure of the next iteration.
+    shards.failure = None
     if failure is not None:
         try:
             raise failure
