@@ -63,7 +63,8 @@ def main(values: absl_flags.FlagValues) -> None:
 
     output = Path(values.output)
     parts, facts = zip(*(scores.load(Path(name)) for name in values.scores))
-    if output.resolve() in [Path(name).resolve() for name in values.scores]:
+    # Not replaced, even where a score is given as the file in its directory.
+    if output.resolve() in [scores.directory_of(Path(name)).resolve() for name in values.scores]:
         raise UsageError(f"--output={output} is one of the --scores")
     if values.preset:
         weights = _preset(values.preset, facts)

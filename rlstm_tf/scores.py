@@ -112,8 +112,13 @@ def load(path: Path) -> tuple[Scores, dict[str, Any]]:
     Raises:
         DataError: a file is missing, damaged, or does not agree with itself.
     """
-    directory = path.parent if path.name == SCORES else path
+    directory = directory_of(path)
     return _scores(directory / SCORES), _facts(directory / METRICS)
+
+
+def directory_of(path: Path) -> Path:
+    """The directory of scores that are named by it, or by the `scores.npz` in it."""
+    return path.parent if path.name == SCORES else path
 
 
 def _scores(path: Path) -> Scores:

@@ -293,10 +293,10 @@ def test_what_a_user_gets_wrong(streams, tmp_path, capsys):
     refused(2, "is of stream temporal", both, f"--search={vals[1]},{vals[0]}")
     refused(2, "takes 2 to 4 scores, not 1", f"--scores={spatial}", f"--search={vals[0]}")
     refused(1, "there are no scores", f"--scores={spatial},{tmp_path}", "--weights=0.5,0.5")
-    status, _, error = run(
-        capsys, both, "--weights=0.5,0.5", f"--output={streams['spatial', 'test']}"
-    )
-    assert status == 2
-    assert "is one of the --scores" in error
+    own = f"--output={streams['spatial', 'test']}"
+    for given in (both, f"--scores={spatial}/scores.npz,{temporal}"):
+        status, _, error = run(capsys, given, "--weights=0.5,0.5", own)
+        assert status == 2
+        assert "is one of the --scores" in error
     val = streams["temporal", "val"]
     refused(1, "different videos", f"--scores={spatial},{val}", "--weights=0.5,0.5")
