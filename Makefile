@@ -12,7 +12,8 @@ RUN_ADDONS = .venv-addons/bin/python
 # Measured steps that the hours of the paper's runs are estimated from.
 STEPS = benchmarks/results/steps.csv
 
-.PHONY: help demo paper-demo paper-commands test test-addons lint format benchmark
+.PHONY: help demo paper-demo paper-commands test test-addons test-faults test-faults-addons \
+  lint format benchmark
 
 help:
 	@echo "make demo         install, then: make videos, build records, train, evaluate (10 minutes)"
@@ -20,6 +21,7 @@ help:
 	@echo "make paper-commands  prints those runs as they are for the data sets of the paper"
 	@echo "make test         install, then run the tests (TensorFlow 2.21, Keras 3)"
 	@echo "make test-addons  the same with TensorFlow 2.15, tensorflow-io, tensorflow-addons"
+	@echo "make test-faults  kills, full disks, damaged files: as often as docs/reliability.md says"
 	@echo "make lint         formatter, linter, type checker"
 	@echo "make benchmark    speed, as ratios"
 
@@ -30,14 +32,14 @@ help:
 	@touch $@
 
 .venv/installed-dev: .venv/installed
-	$(RUN) -m pip install --quiet --editable '.[dev,jax]'
+	$(RUN) -m pip install --quiet --editable '.[dev,jax,beam]'
 	@touch $@
 
 .venv-addons/installed-dev: setup.cfg pyproject.toml
 	@test -n "$(PYTHON_ADDONS)" || \
 	  { echo "error: no Python 3.9 - 3.11 found; make PYTHON_ADDONS=..." >&2; exit 2; }
 	$(PYTHON_ADDONS) -m venv .venv-addons
-	$(RUN_ADDONS) -m pip install --quiet --editable '.[dev,addons]'
+	$(RUN_ADDONS) -m pip install --quiet --editable '.[dev,addons,beam]'
 	@touch $@
 
 demo: .venv/installed
@@ -68,6 +70,12 @@ test: .venv/installed-dev
 
 test-addons: .venv-addons/installed-dev
 	$(RUN_ADDONS) -m pytest
+
+test-faults: .venv/installed-dev
+	$(RUN) -m pytest tests/faults --faults=all
+
+test-faults-addons: .venv-addons/installed-dev
+	$(RUN_ADDONS) -m pytest tests/faults --faults=all
 
 lint: .venv/installed-dev
 	$(RUN) -m ruff format --check .

@@ -75,9 +75,8 @@ def _measure(values: flags.FlagValues, videos: str, data: str) -> None:
     shards = Shards.open(data, "train")
     config = batches.InputConfig(min(values.batch_size, len(shards)))
     # Those of the pipeline's first steps.
-    per_epoch = batches.steps_per_epoch(shards, config.batch_size) * config.batch_size
     views = [
-        batches.training_view(shards, config, *divmod(place, per_epoch))
+        batches.training_view(shards, config, *divmod(place, len(shards.samples)))
         for place in range(values.batches * config.batch_size)
     ]
     dataset = pipeline.training_batches(shards, config, 0, values.batches, num_threads=1)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
+import time
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from rlstm_tf.checkpoints import Checkpoints, variables_of
+from rlstm_tf.epochs import Epochs
+from rlstm_tf.event_files import cut_back, events_written
+from rlstm_tf.position import Position
 from rlstm_tf.progress import bar
+from rlstm_tf.writing import write_whole, writing
 
 Logs = dict[str, float]
 
@@ -20,26 +27,32 @@ class Progress(keras.callbacks.Callback):
     """A bar an epoch on a terminal, with rate and time left, and a line when it is over.
 
     Args:
-        epochs: of the whole run.
-        steps_per_epoch: steps in an epoch.
-        batch_size: videos a step.
+        num_epochs: of the whole run.
+        epochs: where they end.
+        position: of the run.
     """
 
-    def __init__(self, epochs: int, steps_per_epoch: int, batch_size: int) -> None:
+    def __init__(self, num_epochs: int, epochs: Epochs, position: Position) -> None:
         super().__init__()
+        self.num_epochs = num_epochs
         self.epochs = epochs
-        self.steps_per_epoch = steps_per_epoch
-        self.batch_size = batch_size
+        self.position = position
         self.bar: Any = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Starts the epoch's bar."""
-        videos = self.steps_per_epoch * self.batch_size
-        self.bar = bar(videos, f"epoch {epoch + 1}/{self.epochs}", "videos", leave=False)
+        """Starts the epoch's bar, where the epoch goes on."""
+        size = self.epochs.batch_size
+        self.bar = bar(
+            self.epochs.steps(epoch) * size,
+            f"epoch {epoch + 1}/{self.num_epochs}",
+            "videos",
+            leave=False,
+            initial=(self.position.step - self.epochs.end(epoch - 1)) * size,
+        )
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Moves the bar."""
-        self.bar.update(self.batch_size)
+        self.bar.update(self.epochs.batch_size)
         if logs:
             # Shown with the bar's next line, not each in one of its own.
             values = {name: f"{logs[name]:.3f}" for name in ("loss", "accuracy")}
@@ -49,7 +62,7 @@ class Progress(keras.callbacks.Callback):
         """Prints the epoch's line."""
         self.bar.close()
         values = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in (logs or {}).items()]
-        print(f"epoch {epoch + 1}/{self.epochs}: {', '.join(values)}", flush=True)
+        print(f"epoch {epoch + 1}/{self.num_epochs}: {', '.join(values)}", flush=True)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Takes away the bar of an epoch that did not end."""
@@ -61,96 +74,106 @@ class History(keras.callbacks.Callback):
     """`history.csv`: a row an epoch.
 
     Args:
-        path: of the table; rows of epochs that are about to be run again are dropped from it.
-        first_epoch: the first that will be run, counted from 0.
+        path: of the table, which is never read: checkpoints hold its rows.
+        position: of the run.
     """
 
-    def __init__(self, path: Path, first_epoch: int) -> None:
+    def __init__(self, path: Path, position: Position) -> None:
         super().__init__()
         self.path = path
-        self.rows: list[dict[str, Any]] = []
-        if path.exists():
-            with path.open(newline="") as file:
-                self.rows = [
-                    row for row in csv.DictReader(file) if int(row["epoch"]) <= first_epoch
-                ]
+        self.position = position
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the table anew, beside its place, and renames it."""
-        self.rows.append({"epoch": epoch + 1, **(logs or {})})
-        partial = self.path.with_name(self.path.name + ".partial")
-        with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(self.rows[-1]))
-            writer.writeheader()
-            writer.writerows(self.rows)
-        partial.replace(self.path)
+        rows = self.position.history
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[-1]))
+        writer.writeheader()
+        writer.writerows(rows)
+        with writing(self.path):
+            write_whole(self.path, text.getvalue().encode())
 
 
 class TensorBoard(keras.callbacks.Callback):
     """Scalars over optimizer steps: `train/*` as they are read, `epoch/*` and `val/*` by epoch.
 
     Args:
-        directory: of the event files.
-        steps_per_epoch: steps in an epoch.
+        directory: of the event files; what they say of steps that are about to be run again is
+            dropped.
+        epochs: where they end.
+        position: of the run.
     """
 
-    def __init__(self, directory: Path, steps_per_epoch: int) -> None:
+    def __init__(self, directory: Path, epochs: Epochs, position: Position) -> None:
         super().__init__()
-        self.writer = tf.summary.create_file_writer(str(directory))
-        self.steps_per_epoch = steps_per_epoch
-        self.epoch = 0
+        last = {"train": position.step, "epoch": epochs.end(position.epoch - 1)}
+        last["val"] = last["epoch"]
+        cut_back(directory, lambda tag, step: step <= last[tag.split("/")[0]])
+        self.directory = directory
+        with events_written(directory):
+            self.writer = tf.summary.create_file_writer(str(directory))
+        self.position = position
         self.last: Logs | None = None
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Remembers which epoch it is."""
-        self.epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Writes what the loop has read from the device since the last time."""
-        if logs and logs != self.last:
-            self._write("train", logs, self.epoch * self.steps_per_epoch + batch + 1)
-            self.last = dict(logs)
+        if logs and logs is not self.last:
+            self._write("train", logs)
+            self.last = logs
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the epoch's scalars."""
-        step = (epoch + 1) * self.steps_per_epoch
         for name, value in (logs or {}).items():
             group, _, rest = name.partition("_")
-            self._write(
-                "val" if group == "val" else "epoch",
-                {rest if group == "val" else name: value},
-                step,
-            )
-        self.writer.flush()
+            if group == "val":
+                self._write("val", {rest: value})
+            else:
+                self._write("epoch", {name: value})
 
-    def _write(self, group: str, values: Logs, step: int) -> None:
-        with self.writer.as_default():
-            for name, value in values.items():
-                tf.summary.scalar(f"{group}/{name}", value, step=step)
+    def _write(self, group: str, values: Logs) -> None:
+        with events_written(self.directory):
+            with self.writer.as_default():
+                for name, value in values.items():
+                    tf.summary.scalar(f"{group}/{name}", value, step=self.position.step)
+            # On disk before a checkpoint that comes after it.
+            self.writer.flush()
 
 
 class Saving(keras.callbacks.Callback):
-    """A checkpoint after every epoch, and the best one by validation accuracy or mAP.
+    """A checkpoint after every epoch, and between; the best one by validation accuracy or mAP.
 
     Args:
         checkpoints: where they go.
         optimizer: saved along with the model.
-        steps_per_epoch: steps in an epoch.
+        position: of the run.
         best: best validation score of the run so far, None if there is none.
+        every_steps: a checkpoint after every so many steps too; None = not.
+        every_seconds: a checkpoint when so many seconds have passed since the last; None = not.
     """
 
     def __init__(
         self,
         checkpoints: Checkpoints,
         optimizer: keras.optimizers.Optimizer,
-        steps_per_epoch: int,
+        position: Position,
         best: float | None,
+        every_steps: int | None = None,
+        every_seconds: float | None = None,
     ) -> None:
         super().__init__()
         self.checkpoints = checkpoints
         self.optimizer = optimizer
-        self.steps_per_epoch = steps_per_epoch
+        self.position = position
         self.best = best
+        self.every_steps, self.every_seconds = every_steps, every_seconds
+        self._saved = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Saves where it is time to."""
+        steps, seconds = self.every_steps, self.every_seconds
+        late = seconds is not None and time.monotonic() - self._saved >= seconds
+        if late or (steps is not None and self.position.step % steps == 0):
+            self.save()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Saves."""
@@ -162,7 +185,25 @@ class Saving(keras.callbacks.Callback):
         better = score is not None and (self.best is None or score > self.best)
         if better:
             self.best = score
+        self.save(better)
+
+    def save(self, best: bool = False) -> None:
+        """Saves the run as it is now.
+
+        Args:
+            best: it has the best validation score so far.
+
+        Raises:
+            DataError: it cannot be written.
+            FloatingPointError: a weight is no number; nothing is saved.
+        """
+        self.position.settle()
         variables = variables_of(self.model, self.optimizer)
         state = {name: variable.numpy() for name, variable in variables.items()}
-        info = {"epoch": epoch + 1, "best": self.best}
-        self.checkpoints.save((epoch + 1) * self.steps_per_epoch, state, info, best=better)
+        bad = [name for name, value in state.items() if not np.isfinite(value).all()]
+        if bad:
+            raise FloatingPointError(f"{bad[0]} holds no numbers after step {self.position.step}")
+        info = {**self.position.to_info(), "best": self.best}
+        self.checkpoints.save(self.position.step, state, info, best)
+        self._saved = time.monotonic()
+        self.position.start_clock()

@@ -20,6 +20,7 @@ import numpy as np
 
 from rlstm_tf import compat
 from rlstm_tf.errors import DataError
+from rlstm_tf.writing import PARTIAL, writing
 
 State = dict[str, np.ndarray]
 _INFO = "info"
@@ -108,23 +109,37 @@ class Checkpoints:
         path = self.directory / f"step-{step:09d}.npz"
         info = {**info, "step": step, "sha256": _digest(state)}
         text = np.frombuffer(json.dumps(info).encode(), np.uint8)
-        contents: dict[str, Any] = {**state, _INFO: text}
-        partial = path.with_suffix(".partial")
-        try:
+        partial = path.with_suffix(PARTIAL)
+        with writing(path):
             self.directory.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                np.savez(file, **contents)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-            if best:
-                shutil.copyfile(path, partial)
-                partial.replace(self.best)
-        except OSError as error:
-            raise DataError(f"checkpoint {path} could not be written: {error.strerror}") from error
+            try:
+                _write(partial, {**state, _INFO: text})
+                if best:
+                    # First: a run that goes on from the checkpoint takes this one to be there.
+                    copy = self.best.with_suffix(PARTIAL)
+                    shutil.copyfile(partial, copy)
+                    copy.replace(self.best)
+                partial.replace(path)
+            except OSError:
+                self.clear()
+                raise
         for old in self.all()[: -self.keep]:
-            old.unlink()
+            old.unlink(missing_ok=True)
         return path
+
+    def clear(self) -> None:
+        """Deletes what a process that was stopped has left half-written."""
+        for partial in self.directory.glob("*" + PARTIAL):
+            partial.unlink(missing_ok=True)
+
+    def set_aside_after(self, path: Path) -> None:
+        """Renames the damaged checkpoints that are newer than `path`: as `.damaged` they stay.
+
+        Else they would count among the newest, and whole ones be deleted in their favour.
+        """
+        for newer in self.all():
+            if newer > path:
+                newer.replace(newer.with_suffix(".damaged"))
 
     def load(self, path: Path) -> tuple[State, dict[str, Any]]:
         """Reads a checkpoint.
@@ -143,7 +158,8 @@ class Checkpoints:
             intact = info["sha256"] == _digest(state)
         except FileNotFoundError:
             raise DataError(f"there is no checkpoint {path}") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:
+            # A changed byte brings almost any error out of NumPy and zipfile.
             raise DataError(f"checkpoint {path} is damaged: {error}") from error
         if not intact:
             raise DataError(f"checkpoint {path} is damaged: its sha256 is another")
@@ -163,12 +179,13 @@ class Checkpoints:
     def load_newest(self) -> tuple[State, dict[str, Any], Path] | None:
         """The newest checkpoint that is whole; None if there is none at all.
 
-        Prints a warning for each damaged one that is passed over.
+        The best is tried last: it is older than the others, or the first one of a process that was
+        killed before it gave it its number. Prints a warning for each damaged one passed over.
 
         Raises:
             DataError: there are some, all damaged.
         """
-        paths = self.all()
+        paths = [*self.directory.glob(self.best.name), *self.all()]
         for path in reversed(paths):
             try:
                 return (*self.load(path), path)
@@ -177,6 +194,18 @@ class Checkpoints:
         if paths:
             raise DataError(f"every checkpoint in {self.directory} is damaged")
         return None
+
+
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    with path.open("wb") as file:
+        # What np.savez writes; but that leaves its archive open where the disk is full, and a
+        # traceback on standard error when the collector comes by.
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _digest(state: State) -> str:

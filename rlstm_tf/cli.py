@@ -6,14 +6,16 @@ run several entry points in one process, and so that importing an entry point de
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags
 
-from rlstm_tf.errors import UserError
+from rlstm_tf.errors import DataError, UserError
 
 USAGE = 2
 INTERRUPTED = 130
@@ -24,6 +26,7 @@ def run(
     define_flags: Callable[[flags.FlagValues], None],
     argv: Sequence[str] | None = None,
     positional: str | None = None,
+    rest: str | None = None,
 ) -> int:
     """Parses the command line, calls `main`, and turns user errors into one line and a status.
 
@@ -33,11 +36,16 @@ def run(
         define_flags: defines the entry point's flags in the `FlagValues` it is given.
         argv: program name and arguments; `sys.argv` if None.
         positional: the flag that one argument without `--` sets, if any does.
+        rest: the multi-string flag that takes what stands behind a `--` by itself, if one does.
 
     Returns:
         Exit status: 0, 1 (bad data), 2 (bad usage) or 130 (interrupted).
     """
     argv = list(sys.argv if argv is None else argv)
+    behind: list[str] = []
+    if rest and "--" in argv:
+        cut = argv.index("--")
+        argv, behind = argv[:cut], argv[cut + 1 :]
     values = flags.FlagValues()
     flags.DEFINE_string(
         "flagfile", "", "Read flags from this file; may be given several times.", flag_values=values
@@ -51,11 +59,13 @@ def run(
         return 0
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        arguments = values(argv)[1:]
+        arguments = _parsed(values, argv)
         if arguments and positional:
             values[positional].parse(arguments.pop(0))
         if arguments:
             raise flags.Error(f"unexpected argument {arguments[0]!r}; every option starts with --")
+        if rest and behind:
+            values[rest].parse(behind)
         return main(values) or 0
     except flags.Error as error:
         return _report(error, USAGE)
@@ -65,20 +75,51 @@ def run(
         return _report("interrupted", INTERRUPTED)
 
 
+def _parsed(values: flags.FlagValues, argv: list[str]) -> list[str]:
+    """Sets the flags and returns what else stands there; raises absl.flags.Error."""
+    try:
+        rest = values(argv)[1:]
+    except UnicodeDecodeError as error:
+        raise flags.Error(f"--flagfile: no text: {error}") from None
+    for name in values:
+        value = values[name].value
+        # absl's bounds let NaN through.
+        if isinstance(value, float) and not math.isfinite(value):
+            raise flags.Error(f"--{name}={value}: must be a finite number")
+    return rest
+
+
 def load_tensorflow() -> None:
     """Imports TensorFlow and lets it look for devices, without the lines that it prints meanwhile.
 
-    They come from C++ before any log level is heeded, and ours would drown in them. If anything
-    goes wrong they are shown.
+    They come from C++ before any log level is heeded.
+
+    Raises:
+        DataError: there is no directory for temporary files that has room for one; TensorFlow could
+            not be imported.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise DataError(f"cannot write temporary files: {error.strerror}") from None
+    with quiet():
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what others print on standard error, in which ours would drown.
+
+    If anything goes wrong it is shown.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as log:
         os.dup2(log.fileno(), 2)
         try:
-            import tensorflow
-
-            tensorflow.config.list_physical_devices()
+            yield
         except BaseException:
             log.seek(0)
             os.write(stderr, log.read())

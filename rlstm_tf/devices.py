@@ -1,12 +1,31 @@
-"""Which devices a run uses, and how batches reach them."""
+"""Which devices a run uses, in one process or several, and how batches reach them."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from rlstm_tf.errors import UsageError
+from rlstm_tf.cluster import Worker, read_worker
+from rlstm_tf.division import Division
+from rlstm_tf.errors import DataError
+from rlstm_tf.rendezvous import meet
+
+# What a process meets in a step that another one no longer takes part in.
+_LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
+_ENDED = (
+    "another worker has ended, or cannot be reached: see what it said, then start all workers "
+    "again with --resume"
+)
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -14,8 +33,16 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
     Args:
         name: `"none"` (one device), `"mirrored"` (all GPUs of this machine, or all its logical CPU
-            devices), `"auto"` (mirrored where there are several GPUs).
+            devices), `"auto"` (mirrored where there are several GPUs), `"multi_worker"` (the same
+            of several processes, as TF_CONFIG says; waits until all of them have started, and must
+            come before anything is computed).
+
+    Raises:
+        UsageError: TF_CONFIG is missing or wrong.
+        DataError: the process cannot listen at its address, or not all others have come.
     """
+    if name == "multi_worker":
+        return _multi_worker(read_worker(os.environ.get("TF_CONFIG")))
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
@@ -23,13 +50,90 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset, batch_size: int) -> Any:
-    """A dataset of global batches, divided among the replicas.
+def _multi_worker(own: Worker) -> tf.distribute.Strategy:
+    print(f"worker {own.index} of {own.count}, at {own.address}: waits for all", flush=True)
+    meet(own)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        reason = error.message.splitlines()[0]
+        raise DataError(
+            f"worker {own.index} of {own.count}, at {own.address}, cannot join the others: {reason}"
+        ) from error
+
+
+def worker(strategy: tf.distribute.Strategy) -> Worker:
+    """Which of the processes of a strategy this is: the only one, but for `multi_worker`."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return read_worker(os.environ.get("TF_CONFIG"))
+    return Worker(index=0, count=1, address="", chief="")
+
+
+def distribute(
+    strategy: tf.distribute.Strategy, make_dataset: Callable[[Division], tf.data.Dataset]
+) -> Any:
+    """The batches of this process's replicas, as `Strategy.run` takes them.
+
+    Args:
+        strategy: of `make_strategy`.
+        make_dataset: makes the parts of the batches that a `Division` says, in its order.
+    """
+
+    def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        own = context.num_replicas_in_sync // context.num_input_pipelines
+        first = context.input_pipeline_id * own
+        return make_dataset(Division(context.num_replicas_in_sync, first, own))
+
+    return strategy.distribute_datasets_from_function(make)
+
+
+def check_same(strategy: tf.distribute.Strategy, name: str, value: int) -> None:
+    """Refuses workers that would not do the same: all call this, and wait for each other.
+
+    Args:
+        strategy: of `make_strategy`.
+        name: of the number, for the message.
+        value: this process's; 64 bits.
 
     Raises:
-        UsageError: the batch cannot be divided evenly.
+        DataError: another process has another one.
     """
-    replicas = strategy.num_replicas_in_sync
-    if batch_size % replicas:
-        raise UsageError(f"batch_size {batch_size} is no multiple of {replicas} replicas")
-    return strategy.experimental_distribute_dataset(dataset)
+    found = set(_of_all(strategy, value))
+    if len(found) > 1:
+        raise DataError(f"the workers differ in the {name}: {' and '.join(map(str, found))}")
+
+
+def any_worker(strategy: tf.distribute.Strategy, wish: bool) -> bool:
+    """Whether any process has this wish: all call this, and wait for each other."""
+    return any(_of_all(strategy, int(wish)))
+
+
+def _of_all(strategy: tf.distribute.Strategy, value: int) -> list[int]:
+    """The number of every process."""
+    if worker(strategy).count == 1:
+        return [value]
+    with workers_watched(strategy):
+        return _gathering(strategy)(tf.constant([value], tf.int64)).numpy().tolist()
+
+
+@functools.lru_cache(maxsize=1)
+def _gathering(strategy: tf.distribute.Strategy) -> Callable[[Any], Any]:
+    return tf.function(lambda value: strategy.gather(strategy.run(lambda: value), axis=0))
+
+
+@contextlib.contextmanager
+def workers_watched(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """In this context, the end of another worker is a `DataError`.
+
+    TensorFlow finds a process that has ended at once, and in about ten seconds one that is no
+    longer heard of, but names it by whatever broke first.
+
+    Raises:
+        DataError: another process of the strategy has ended, or cannot be reached.
+    """
+    try:
+        yield
+    except _LOST as error:
+        if worker(strategy).count == 1:
+            raise
+        raise DataError(_ENDED) from error

@@ -15,6 +15,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from rlstm_tf import cli, flags
+from rlstm_tf.errors import DataError
 
 PROTOCOLS = ("center", "paper")
 
@@ -67,7 +68,10 @@ def main(values: absl_flags.FlagValues) -> None:
     scorer, path = _load(run_dir, values.checkpoint, settings, len(shards.classes), views.reduction)
     with bar(len(shards), "evaluate", "videos") as progress:
         logits = scorer.score(pipeline.checked(batches, shards), len(shards), progress.update)
-    result = metrics.summarize(shards.labels, logits)
+    try:
+        result = metrics.summarize(shards.labels, logits)
+    except FloatingPointError as error:
+        raise DataError(f"{path}: {error}") from None
     facts = {**_facts(settings, shards), "protocol": views.name, "views": views.num_views}
     origin = {"run": str(run_dir), "checkpoint": str(path), "data": settings.data}
     found = scores.Scores(shards.ids, shards.labels, logits, shards.classes)

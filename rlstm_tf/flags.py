@@ -21,6 +21,7 @@ MODELS = ("two_branch", "rlstm", "local", "tsn", "lstm", "convlstm")
 PAIRWISE = ("embedded_gaussian", "dot_product", "concatenation")
 BATCH_NORM = ("population", "batch", "frozen")
 STREAMS = ("spatial", "temporal")
+STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Flow fields of a snippet, in the paper.
 FLOW_LENGTH = 10
@@ -131,7 +132,11 @@ def define_training(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_boolean("resume", False, "Continue the run in run_dir if there is one.", **own)
     flags.DEFINE_enum(
-        "strategy", "auto", ("auto", "none", "mirrored"), "Devices: several GPUs, or one.", **own
+        "strategy",
+        "auto",
+        STRATEGIES,
+        "Devices: one, all GPUs of this machine, or of all machines in TF_CONFIG; auto = all GPUs.",
+        **own,
     )
     flags.DEFINE_integer("epochs", 50, "Epochs.", lower_bound=1, **own)
     flags.DEFINE_float("learning_rate", 5e-4, "Of the first epoch.", lower_bound=0.0, **own)
@@ -148,7 +153,31 @@ def define_training(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras policy of the network.", **own)
     flags.DEFINE_boolean("jit", False, "Compile the step with XLA; one device.", **own)
+    flags.DEFINE_string(
+        "save_every",
+        None,
+        "A checkpoint after so many steps (500) or minutes (10m); epoch ends have one anyway.",
+        **own,
+    )
     flags.DEFINE_integer("keep_checkpoints", 3, "Newest ones kept.", lower_bound=1, **own)
+    flags.DEFINE_boolean(
+        "deterministic", False, "The same numbers in every run, on GPUs too; slower there.", **own
+    )
+
+
+def save_every(values: flags.FlagValues) -> tuple[int | None, float | None]:
+    """Steps, and seconds, after which a checkpoint is due: one of them, or neither.
+
+    Raises:
+        UsageError: --save_every is neither.
+    """
+    text = values.save_every
+    if text is None:
+        return None, None
+    number = text[:-1] if text.endswith("m") else text
+    if not number.isascii() or not number.isdigit() or not int(number):
+        raise UsageError(f"--save_every={text}: a number of steps (500), or of minutes (10m)")
+    return (None, 60.0 * int(number)) if text.endswith("m") else (int(number), None)
 
 
 def check_batch(values: flags.FlagValues, replicas: int) -> None:
@@ -215,7 +244,7 @@ def read_run(path: Path) -> flags.FlagValues:
         raise DataError(f"{path.parent} holds no run: there is no {path.name}")
     try:
         return of_files(str(path))
-    except flags.Error as error:
+    except (flags.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path} is damaged: {error}") from error
 
 

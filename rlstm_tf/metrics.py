@@ -20,7 +20,13 @@ def summarize(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
         One label a video: `accuracy` (share of videos), `mean_class_accuracy` (mean over the
         classes that have a video), `loss` (mean cross-entropy, nats) and `videos`. Any number of
         labels: `map` (see `average_precisions`), `classes` that it is the mean over, and `videos`.
+
+    Raises:
+        FloatingPointError: a score is no number.
     """
+    bad = int((~np.isfinite(logits)).any(axis=1).sum())
+    if bad:
+        raise FloatingPointError(f"the scores of {bad} of {len(logits)} videos are no numbers")
     if labels.ndim == 2:
         precisions = average_precisions(labels, logits)
         counted = precisions[~np.isnan(precisions)]

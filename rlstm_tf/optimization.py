@@ -12,36 +12,28 @@ from rlstm_tf import compat
 
 
 class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that is divided by 10 after each of some epochs.
+    """A learning rate that is divided by 10 after each of some numbers of steps.
 
     Args:
-        learning_rate: of the first epoch; 5e-4 in the paper.
-        drop_epochs: epochs after which it falls; (35, 45) for the paper's spatial stream.
-        steps_per_epoch: optimizer steps in an epoch.
+        learning_rate: of the first step; 5e-4 in the paper.
+        drop_steps: steps after which it falls; those of 35 and 45 epochs for the paper's spatial
+            stream.
     """
 
-    def __init__(
-        self, learning_rate: float, drop_epochs: Sequence[int], steps_per_epoch: int
-    ) -> None:
+    def __init__(self, learning_rate: float, drop_steps: Sequence[int]) -> None:
         self.learning_rate = learning_rate
-        self.drop_epochs = list(drop_epochs)
-        self.steps_per_epoch = steps_per_epoch
+        self.drop_steps = list(drop_steps)
 
     def __call__(self, step: Any) -> Any:
         """The rate of a step, counted from 0."""
         rate = tf.constant(self.learning_rate, tf.float32)
-        for epoch in self.drop_epochs:
-            passed = tf.cast(step, tf.int64) >= epoch * self.steps_per_epoch
-            rate = tf.where(passed, rate * 0.1, rate)
+        for drop in self.drop_steps:
+            rate = tf.where(tf.cast(step, tf.int64) >= drop, rate * 0.1, rate)
         return rate
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {
-            "learning_rate": self.learning_rate,
-            "drop_epochs": self.drop_epochs,
-            "steps_per_epoch": self.steps_per_epoch,
-        }
+        return {"learning_rate": self.learning_rate, "drop_steps": self.drop_steps}
 
 
 def sgd(

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
+import shutil
 from pathlib import Path
 from typing import IO
 
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.writing import PARTIAL, cannot_write, write_whole, writing
 
 
 class RunDirectory:
@@ -38,16 +39,26 @@ class RunDirectory:
         """Whether it holds a run that can be continued."""
         return any(self.checkpoints.glob("*.npz"))
 
-    def claim(self, flags: dict[str, str], resume: bool, changeable: set[str]) -> None:
+    def claim(
+        self,
+        flags: dict[str, str],
+        classes: list[str],
+        resume: bool,
+        changeable: set[str],
+    ) -> None:
         """Makes it this process's own: for a new run, or to continue the one it holds.
+
+        Nothing in it is changed before all is checked.
 
         Args:
             flags: name to serialized `--name=value` of the command.
+            classes: names in the order of the logits, of the shards in `flags["data"]`.
             resume: continue the run if there is one.
             changeable: names of flags that may differ when a run is continued.
 
         Raises:
-            DataError: it cannot be written, or another training has it.
+            DataError: it cannot be written, another training has it, what it holds is damaged, of
+                another class list, or of something else than a run.
             UsageError: it holds a run and `resume` is False, or was started with other flags.
         """
         try:
@@ -57,22 +68,46 @@ class RunDirectory:
         except BlockingIOError:
             raise DataError(f"run_dir {self.path} is in use by another training") from None
         except OSError as error:
-            raise DataError(f"run_dir {self.path} cannot be written: {error.strerror}") from error
-        if self.has_checkpoint():
+            raise cannot_write(self.path, error) from None
+        new = not self.has_checkpoint()
+        if new:
+            self._clear()
+        else:
             if not resume:
                 raise UsageError(
                     f"run_dir {self.path} already holds a run: --resume continues it, "
                     "another --run_dir starts a new one"
                 )
             self._check_same(flags, changeable)
-        else:  # a run that ended before its first checkpoint leaves nothing to protect
-            for path in (self._classes, self.history):
-                path.unlink(missing_ok=True)
+            self.check_classes(classes, flags["data"])
+        for partial in self.path.glob("*" + PARTIAL):  # of a process that was killed
+            partial.unlink(missing_ok=True)
+        # First of all: what lies in a directory without it is not of a run.
         _write(self.flags, "\n".join(flags.values()) + "\n")
+        if new:
+            _write(self._classes, json.dumps(classes, ensure_ascii=False, indent=1))
+
+    def _clear(self) -> None:
+        """Deletes what a run has left that ended before its first checkpoint."""
+        left = [p for p in (self._classes, self.history, self.tensorboard) if p.exists()]
+        if left and not self.flags.exists():
+            raise DataError(
+                f"run_dir {self.path} holds {left[0].name}, which is of no run: give another"
+            )
+        for path in left:
+            with writing(path):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
     def _check_same(self, flags: dict[str, str], changeable: set[str]) -> None:
         before: dict[str, list[str]] = {}
-        for line in self.flags.read_text().splitlines():
+        try:
+            lines = self.flags.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{self.flags} is missing or damaged: {error}") from None
+        for line in lines:
             name = line.lstrip("-").split("=")[0]
             known = name in flags or not name.startswith("no")
             before.setdefault(name if known else name[2:], []).append(line)
@@ -85,13 +120,11 @@ class RunDirectory:
                 )
 
     def check_classes(self, classes: list[str], data: str) -> None:
-        """Records the class names of a run that is claimed and new; refuses others of an old one.
+        """Refuses shards with another class list than the run's.
 
         Raises:
-            DataError: the shards have another class list than the run.
+            DataError: they have one.
         """
-        if self._lock is not None and not self._classes.exists():
-            _write(self._classes, json.dumps(classes, ensure_ascii=False, indent=1))
         known = self.classes()
         if known != classes:
             differ = [f"{a!r} is {b!r}" for a, b in zip(known, classes) if a != b]
@@ -107,14 +140,14 @@ class RunDirectory:
             DataError: there is no run here.
         """
         try:
-            return json.loads(self._classes.read_text())
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{self.path} holds no run: {self._classes} is missing or damaged"
-            ) from error
+            found = json.loads(self._classes.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            found = None
+        if not isinstance(found, list):
+            raise DataError(f"{self.path} holds no run: {self._classes} is missing or damaged")
+        return found
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    with writing(path):
+        write_whole(path, text.encode())

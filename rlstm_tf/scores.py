@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from rlstm_tf.errors import DataError
+from rlstm_tf.writing import cannot_write, writing
 
 SCORES = "scores.npz"
 METRICS = "metrics.json"
@@ -85,7 +86,7 @@ def save(directory: Path, scores: Scores, facts: dict[str, Any]) -> None:
         for path in partial.values():
             with contextlib.suppress(OSError):
                 path.unlink()
-        raise DataError(f"{directory} cannot be written: {error.strerror}") from error
+        raise cannot_write(directory, error) from error
 
 
 def check_writable(directory: Path) -> None:
@@ -95,12 +96,10 @@ def check_writable(directory: Path) -> None:
         DataError: it cannot be written.
     """
     probe = directory / (METRICS + ".partial")
-    try:
+    with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
         probe.unlink()
-    except OSError as error:
-        raise DataError(f"{directory} cannot be written: {error.strerror}") from error
 
 
 def load(path: Path) -> tuple[Scores, dict[str, Any]]:

@@ -39,20 +39,20 @@ class Scorer:
 
         Args:
             batches: `frames` uint8 `[B, views, T, S, S, C]`, `video` int64 `[B]`, the video's
-                position in the set or -1 where a row only fills the batch.
+                position in the set or -1 where a row only fills the batch; distributed. All
+                processes of the strategy call this, each with its part.
             num_videos: how many there must be.
             progress: called with the number of videos of each batch.
 
         Returns:
-            logits `[num_videos, classes]` in the order of the set.
+            logits `[num_videos, classes]` in the order of the set, in every process.
 
         Raises:
             DataError: a video is missing or came twice.
         """
         videos, scores = [], []
         for batch in batches:
-            logits = self._step(batch["frames"]).numpy()
-            number = self.strategy.gather(batch["video"], axis=0).numpy()
+            logits, number = (x.numpy() for x in self._step(batch["frames"], batch["video"]))
             videos.append(number[number >= 0])
             scores.append(logits[number >= 0])
             progress(len(videos[-1]))
@@ -61,8 +61,9 @@ class Scorer:
             raise DataError(f"evaluation saw {len(set(order))} of {num_videos} videos once each")
         return np.concatenate(scores)[np.argsort(order)]
 
-    def _distributed_step(self, frames: Any) -> Any:
-        return self.strategy.gather(self.strategy.run(self._replica_step, args=(frames,)), axis=0)
+    def _distributed_step(self, frames: Any, videos: Any) -> tuple[Any, Any]:
+        logits = self.strategy.run(self._replica_step, args=(frames,))
+        return self.strategy.gather(logits, axis=0), self.strategy.gather(videos, axis=0)
 
     def _replica_step(self, frames: Any) -> Any:
         if frames.shape[1] == 1:

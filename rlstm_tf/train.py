@@ -10,77 +10,168 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flags
+from rlstm_tf import cli, flags, stopping
+from rlstm_tf.errors import DataError
 
 # What may change when a run is continued; the rest would make it another run.
-_CHANGEABLE = {"accumulate", "epochs", "keep_checkpoints", "run_dir", "strategy", "data"}
+_CHANGEABLE = {
+    *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "run_dir"),
+    *("save_every", "strategy"),
+}
 
+
+_GO_ON = "the same command with --resume goes on from there"
 
 define_flags = flags.define_training
+
+
+class _Job(NamedTuple):
+    """What a training works with."""
+
+    run: Any
+    config: Any
+    strategy: Any
+    shards: Any
+    val: Any
+    epochs: Any
 
 
 def main(values: absl_flags.FlagValues) -> None:
     """Trains, from the start or from the newest checkpoint."""
     flags.require(values, "data", "run_dir")
-    arguments, drops = flags.input_arguments(values), flags.drop_epochs(values)
-    cli.load_tensorflow()
+    for check in (flags.input_arguments, flags.drop_epochs, flags.save_every):
+        check(values)
+    with stopping.heeded() as wish:
+        try:
+            cli.load_tensorflow()
+            from rlstm_tf import devices
 
-    import keras
+            job = _open(values)
+            with devices.workers_watched(job.strategy):
+                _check_same(values, job)
+                _fit(values, job, wish)
+        except stopping.Stopped:
+            print("stopped by SIGTERM before anything was done")
 
+
+def _open(values: absl_flags.FlagValues) -> _Job:
+    """Opens the shards and the devices; writes nothing."""
+    from rlstm_tf import devices
     from rlstm_tf.data import pipeline
     from rlstm_tf.data.shards import Shards
-    from rlstm_tf.devices import distribute, make_strategy
+    from rlstm_tf.epochs import Epochs
     from rlstm_tf.run_directory import RunDirectory
 
-    config = pipeline.InputConfig(**arguments)
-    run = RunDirectory(values.run_dir)
+    run, config = (
+        RunDirectory(values.run_dir),
+        pipeline.InputConfig(**flags.input_arguments(values)),
+    )
     if values.init_from and not run.has_checkpoint():
         flags.read_run(Path(values.init_from) / "flags.cfg")
-    strategy = make_strategy(values.strategy)
+    strategy = devices.make_strategy(values.strategy)
     flags.check_batch(values, strategy.num_replicas_in_sync)
     shards = Shards.open(values.data, "train")
-    pipeline.check_stream(shards, config)
     val = None if values.val_subset == "none" else Shards.open(values.data, values.val_subset)
-    steps = pipeline.steps_per_epoch(shards, config.batch_size)
-    run.claim(flags.serialize(values, ("flagfile", "resume")), values.resume, _CHANGEABLE)
-    run.check_classes(shards.classes, values.data)
-    counts = f"{len(shards)} videos, {len(shards.samples)} samples, {len(shards.classes)} classes"
-    print(f"{counts}, {steps} steps an epoch")
-    print(f"TensorBoard: tensorboard --logdir {run.tensorboard}", flush=True)
+    for subset in (shards, val) if val else (shards,):
+        pipeline.check_shards(subset, config)
+    return _Job(run, config, strategy, shards, val, Epochs(len(shards.samples), config.batch_size))
+
+
+def _check_same(values: absl_flags.FlagValues, job: _Job) -> None:
+    """Refuses workers with other flags or shards; these may lie elsewhere on each machine."""
+    from rlstm_tf import devices
+
+    given = flags.serialize(values, ("flagfile", "data", "run_dir"))
+    manifest = job.shards.manifest.to_json()
+    for name, text in (("flags", str(given)), ("shards' manifest", manifest)):
+        devices.check_same(job.strategy, f"checksum of the {name}", zlib.crc32(text.encode()))
+
+
+def _claim(values: absl_flags.FlagValues, job: _Job) -> None:
+    """Takes the run's directory, once for all workers."""
+    from rlstm_tf import devices
+
+    shards = job.shards
+    if not devices.worker(job.strategy).is_chief:
+        return
+    given = flags.serialize(values, ("flagfile", "resume"))
+    job.run.claim(given, shards.classes, values.resume, _CHANGEABLE)
+    counts = (len(shards), len(shards.samples), len(shards.classes), job.epochs.steps(0))
+    print("{} videos, {} samples, {} classes, {} steps an epoch".format(*counts))
+    print(f"TensorBoard: tensorboard --logdir {job.run.tensorboard}", flush=True)
+
+
+def _fit(values: absl_flags.FlagValues, job: _Job, wish: stopping.Wish) -> None:
+    """Trains to the end, or until it is asked to stop."""
+    import keras
+    import tensorflow as tf
+
+    from rlstm_tf import devices
 
     keras.utils.set_random_seed(values.seed)
+    if values.deterministic:
+        tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_global_policy(values.precision)
-    trainer, schedule = _build(values, strategy, len(shards.classes), drops, steps)
-    first_step, callbacks = _start(values, run, trainer, steps)
-    dataset = pipeline.training_batches(shards, config, first_step)
-    batches = pipeline.checked(distribute(strategy, dataset, config.batch_size), shards)
+    trainer, schedule = _build(values, job)
+    # After all that can be refused: it writes.
+    _claim(values, job)
+    position, best = _restore(values, job, trainer)
+    callbacks, save = _callbacks(values, job, trainer, position, best)
     # Closed here, not by the collector: it is endless, and works ahead in threads of its own.
-    with contextlib.closing(batches):
-        trainer.fit(
+    with contextlib.closing(_batches(job, position.step)) as batches:
+        wish.at_once = False
+        finished = trainer.fit(
             batches,
-            first_step=first_step,
-            steps_per_epoch=steps,
-            epochs=values.epochs,
-            batch_size=config.batch_size,
+            epochs=job.epochs,
+            num_epochs=values.epochs,
+            position=position,
             learning_rate=schedule,
-            validate=_validation(trainer, val, config) if val else None,
+            validate=_validation(trainer, job, wish) if job.val else None,
             callbacks=callbacks,
+            stopping=_stopping(job, wish),
+            on_stop=save,
         )
+    # One that ended long before the others would look lost to them.
+    devices.check_same(job.strategy, "steps taken", position.step)
+    if not finished:
+        where = f"after step {position.step}, which is saved"
+        if not wish.spoken:
+            raise DataError(f"another worker was asked to stop: all did, {where}; {_GO_ON}")
+        print(f"stopped by SIGTERM {where}; {_GO_ON}")
 
 
-def _build(
-    values: absl_flags.FlagValues,
-    strategy: Any,
-    num_classes: int,
-    drops: tuple[int, ...],
-    steps: int,
-) -> tuple[Any, Any]:
+def _batches(job: _Job, first_step: int) -> Any:
+    """The batches of this process's replicas, from a step on."""
+    from rlstm_tf import devices
+    from rlstm_tf.data import pipeline
+
+    batches = devices.distribute(
+        job.strategy,
+        lambda division: pipeline.training_batches(
+            job.shards, job.config, first_step, division=division
+        ),
+    )
+    return pipeline.checked(batches, job.shards)
+
+
+def _stopping(job: _Job, wish: stopping.Wish) -> Callable[[int], bool]:
+    """Whether to stop after so many steps: all workers after the same."""
+    from rlstm_tf import devices
+    from rlstm_tf.position import READ_EVERY
+
+    if devices.worker(job.strategy).count == 1:
+        return lambda step: wish.spoken
+    return lambda step: step % READ_EVERY == 0 and devices.any_worker(job.strategy, wish.spoken)
+
+
+def _build(values: absl_flags.FlagValues, job: _Job) -> tuple[Any, Any]:
     """The model with its optimizer, and the learning rate by step."""
     from rlstm_tf import optimization
     from rlstm_tf.models import build_model
@@ -89,9 +180,10 @@ def _build(
     arguments = flags.model_arguments(values)
     if values.init_from:
         arguments["weights"] = "none"  # those of the other run replace them
-    schedule = optimization.StepSchedule(values.learning_rate, drops, steps)
-    with strategy.scope():
-        model = build_model(num_classes, **arguments)
+    drops = [job.epochs.end(epoch - 1) for epoch in flags.drop_epochs(values)]
+    schedule = optimization.StepSchedule(values.learning_rate, drops)
+    with job.strategy.scope():
+        model = build_model(len(job.shards.classes), **arguments)
         optimizer = optimization.sgd(
             schedule,
             values.momentum,
@@ -99,36 +191,63 @@ def _build(
             scale_loss=values.precision == "mixed_float16",
         )
     trainer = Trainer(
-        model, optimizer, strategy, values.weight_decay, values.accumulate, values.jit
+        model,
+        optimizer,
+        job.strategy,
+        values.weight_decay,
+        values.accumulate,
+        values.jit,
+        values.seed,
     )
     return trainer, schedule
 
 
-def _start(values: absl_flags.FlagValues, run: Any, trainer: Any, steps: int) -> tuple[int, list]:
+def _restore(values: absl_flags.FlagValues, job: _Job, trainer: Any) -> tuple[Any, float | None]:
     """Restores the run's newest checkpoint, or takes over the weights of --init_from.
 
     Returns:
-        The first step, and the run's callbacks.
+        The position of the run, and its best validation score.
     """
-    from rlstm_tf import callbacks
+    from rlstm_tf import devices
     from rlstm_tf.checkpoints import Checkpoints, restore, variables_of
+    from rlstm_tf.position import Position
 
-    checkpoints = Checkpoints(run.checkpoints, values.keep_checkpoints)
+    checkpoints = Checkpoints(job.run.checkpoints)
     newest = checkpoints.load_newest()
-    step, best = 0, None
+    position, best = Position(), None
     if newest is not None:
         state, info, path = newest
+        position, best = Position.of(info, path), info["best"]
         restore(variables_of(trainer.model, trainer.optimizer), state, path)
-        step, best = info["step"], info["best"]
-        print(f"resumed from {path}", flush=True)
     elif values.init_from:
         _transfer(values, trainer.model)
-    return step, [
-        callbacks.Progress(values.epochs, steps, values.batch_size),
-        callbacks.History(run.history, step // steps),
-        callbacks.TensorBoard(run.tensorboard, steps),
-        callbacks.Saving(checkpoints, trainer.optimizer, steps, best),
-    ]
+    devices.check_same(job.strategy, "step of the checkpoint that they find", position.step)
+    if devices.worker(job.strategy).is_chief:
+        checkpoints.clear()
+        if newest is not None:
+            checkpoints.set_aside_after(path)
+            print(f"resumed from {path}", flush=True)
+    return position, best
+
+
+def _callbacks(
+    values: absl_flags.FlagValues, job: _Job, trainer: Any, position: Any, best: float | None
+) -> tuple[list[Any], Callable[[], None]]:
+    """The callbacks of this process, and what saves the run: only the chief writes."""
+    from rlstm_tf import callbacks, devices
+    from rlstm_tf.checkpoints import Checkpoints
+
+    if not devices.worker(job.strategy).is_chief:
+        return [], position.settle
+    checkpoints = Checkpoints(job.run.checkpoints, values.keep_checkpoints)
+    every = flags.save_every(values)
+    saving = callbacks.Saving(checkpoints, trainer.optimizer, position, best, *every)
+    return [
+        callbacks.Progress(values.epochs, job.epochs, position),
+        callbacks.History(job.run.history, position),
+        callbacks.TensorBoard(job.run.tensorboard, job.epochs, position),
+        saving,
+    ], saving.save
 
 
 def _transfer(values: absl_flags.FlagValues, model: Any) -> None:
@@ -147,21 +266,31 @@ def _transfer(values: absl_flags.FlagValues, model: Any) -> None:
     )
 
 
-def _validation(trainer: Any, shards: Any, config: Any) -> Callable[[], dict[str, float]]:
+def _validation(trainer: Any, job: _Job, wish: stopping.Wish) -> Callable[[], dict[str, float]]:
     """A function that scores the validation set."""
-    from rlstm_tf import metrics
+    from rlstm_tf import devices, metrics
     from rlstm_tf.data import pipeline
-    from rlstm_tf.devices import distribute
     from rlstm_tf.scoring import Scorer
 
-    scorer = Scorer(trainer.model, trainer.strategy)
-    batches = distribute(
-        trainer.strategy, pipeline.evaluation_batches(shards, config), config.batch_size
+    shards, scorer = job.val, Scorer(trainer.model, job.strategy)
+    batches = devices.distribute(
+        job.strategy,
+        lambda division: pipeline.evaluation_batches(shards, job.config, division=division),
     )
+    alone = devices.worker(job.strategy).count == 1
+
+    def heed(count: int) -> None:
+        # Several would have to agree where.
+        if wish.spoken and alone:
+            raise stopping.Stopped
 
     def validate() -> dict[str, float]:
-        logits = scorer.score(pipeline.checked(batches, shards), len(shards.labels))
-        result = metrics.summarize(shards.labels, logits)
+        with contextlib.closing(pipeline.checked(batches, shards)) as once:
+            logits = scorer.score(once, len(shards.labels), heed)
+        try:
+            result = metrics.summarize(shards.labels, logits)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"validation after step {trainer.step}: {error}") from None
         return {name: result[name] for name in ("loss", "accuracy", "map") if name in result}
 
     return validate

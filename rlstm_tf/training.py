@@ -6,8 +6,7 @@ with every strategy. Models, optimizers and callbacks are Keras's all the same.
 
 from __future__ import annotations
 
-import math
-import time
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,17 +15,15 @@ import tensorflow as tf
 
 from rlstm_tf import compat
 from rlstm_tf.accumulation import Accumulator
+from rlstm_tf.epochs import Epochs
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.models.dropout import drawn
 from rlstm_tf.optimization import decayed
+from rlstm_tf.position import READ_EVERY, Position
+from rlstm_tf.stopping import Stopped
 
 Batch = dict[str, Any]
 Logs = dict[str, float]
-# Reading a loss waits for the device, so it is done every so many steps.
-READ_EVERY = 10
-_DIVERGED = (
-    "the loss became {loss} at step {step} or up to "
-    f"{READ_EVERY - 1} before; earlier checkpoints are kept: try a smaller --learning_rate"
-)
 
 
 class Trainer:
@@ -40,6 +37,10 @@ class Trainer:
         accumulate: micro-batches that a batch is divided into, one after the other, to save memory;
             see `rlstm_tf.accumulation`.
         jit: compile the step with XLA.
+        seed: of what is dropped.
+
+    Attributes:
+        step: optimizer steps taken; what is dropped depends on it.
 
     Raises:
         UsageError: `jit` with several replicas, whose sums XLA cannot make.
@@ -53,6 +54,7 @@ class Trainer:
         weight_decay: float = 0.0,
         accumulate: int = 1,
         jit: bool = False,
+        seed: int = 0,
     ) -> None:
         if jit and strategy.num_replicas_in_sync > 1:
             raise UsageError(f"--jit takes one device, not {strategy.num_replicas_in_sync}")
@@ -61,6 +63,8 @@ class Trainer:
         self.strategy = strategy
         self.weight_decay = weight_decay
         self.accumulate = accumulate
+        self.seed = seed
+        self.step = 0
         if accumulate > 1:
             with strategy.scope():
                 self._accumulator = Accumulator(model)
@@ -89,34 +93,42 @@ class Trainer:
             Mean cross-entropy and number of right answers, as tensors not yet waited for.
         """
         inputs = {name: batch[name] for name in ("frames", "label")}
+        step = tf.constant(self.step, tf.int64)
+        self.step += 1
         if self.accumulate == 1:
-            loss, correct = self._whole_step(inputs)
+            loss, correct = self._whole_step(inputs, step)
             return loss, correct
-        loss, correct = self._part_step(inputs, tf.constant(0))
+        loss, correct = self._part_step(inputs, step, tf.constant(0))
         for part in range(1, self.accumulate):
-            part_loss, part_correct = self._part_step(inputs, tf.constant(part))
+            part_loss, part_correct = self._part_step(inputs, step, tf.constant(part))
             loss, correct = loss + part_loss, correct + part_correct
         self._last_step()
         return loss, correct
 
-    def _replica_step(self, batch: Batch) -> tuple[Any, Any]:
-        loss, correct, gradients = self._gradients(batch["frames"], batch["label"])
+    def _replica_step(self, batch: Batch, step: Any) -> tuple[Any, Any]:
+        with self._drawn(step, 0):
+            loss, correct, gradients = self._gradients(batch["frames"], batch["label"])
         self._apply(gradients)
         return loss, correct
 
-    def _replica_part(self, batch: Batch, part: Any) -> tuple[Any, Any]:
+    def _replica_part(self, batch: Batch, step: Any, part: Any) -> tuple[Any, Any]:
         frames, labels = (
             tf.reshape(x, [self.accumulate, -1, *x.shape[1:]])[part]
             for x in (batch["frames"], batch["label"])
         )
         before = self._accumulator.begin()
-        loss, correct, gradients = self._gradients(frames, labels)
+        with self._drawn(step, part):
+            loss, correct, gradients = self._gradients(frames, labels)
         self._accumulator.add(gradients, before)
         return loss, correct
 
     def _replica_end(self) -> tuple[Any, ...]:
         self._apply(self._accumulator.end(self.accumulate))
         return ()
+
+    def _drawn(self, step: Any, part: Any) -> contextlib.AbstractContextManager[None]:
+        context = tf.distribute.get_replica_context()
+        return drawn(self.seed, step, context.replica_id_in_sync_group, part)
 
     def _gradients(self, frames: Any, labels: Any) -> tuple[Any, Any, list[Any]]:
         """Share in the batch's mean loss, right answers, and the share's gradients, scaled."""
@@ -145,70 +157,97 @@ class Trainer:
     def fit(
         self,
         batches: Iterator[Batch],
-        first_step: int,
-        steps_per_epoch: int,
-        epochs: int,
-        batch_size: int,
+        epochs: Epochs,
+        num_epochs: int,
+        position: Position,
         learning_rate: Callable[[int], Any],
         validate: Callable[[], Logs] | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
-    ) -> None:
-        """Trains up to the end of the last epoch.
+        stopping: Callable[[int], bool] = lambda step: False,
+        on_stop: Callable[[], None] = lambda: None,
+    ) -> bool:
+        """Trains from a position up to the end of the last epoch.
 
         Args:
-            batches: those of step `first_step` and on, distributed.
-            first_step: steps already taken, a whole number of epochs.
-            steps_per_epoch: steps in an epoch.
-            epochs: epochs in all, those already done included.
-            batch_size: global.
+            batches: those of step `position.step` and on, distributed.
+            epochs: where they end.
+            num_epochs: epochs in all, those already done included.
+            position: moves along.
             learning_rate: of a step, counted from 0; what the optimizer was made with.
             validate: returns the metrics of the validation set.
             callbacks: Keras callbacks. Batch ends report `loss` and `accuracy` of the epoch so
                 far, every `READ_EVERY` steps; epoch ends also `learning_rate`,
-                `videos_per_second` and, from `validate`, `val_*`. The end of training is
-                reported where an error stops it too.
+                `videos_per_second` and, from `validate`, `val_*`; the position is that of the
+                next epoch then. The end of training is reported where an error stops it too.
+            stopping: of the steps taken: whether to stop here. Asked before every step.
+            on_stop: called when `stopping` or, by raising `Stopped`, `validate` ended the training.
+
+        Returns:
+            Whether the last epoch is over.
 
         Raises:
-            DataError: the loss is no longer a number.
+            DataError: the loss, or a weight that was to be saved, is no longer a number.
         """
+        self.step = position.step
         listeners = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         listeners.on_train_begin()
         try:
-            for epoch in range(first_step // steps_per_epoch, epochs):
-                listeners.on_epoch_begin(epoch)
-                logs = self._epoch(batches, epoch, steps_per_epoch, batch_size, listeners)
-                logs["learning_rate"] = float(learning_rate((epoch + 1) * steps_per_epoch - 1))
-                if validate is not None:
-                    logs.update({f"val_{name}": value for name, value in validate().items()})
-                listeners.on_epoch_end(epoch, logs)
+            try:
+                while position.epoch < num_epochs:
+                    epoch = position.epoch
+                    listeners.on_epoch_begin(epoch)
+                    self._epoch(batches, epochs, position, listeners, stopping)
+                    logs = _means(epochs, position)
+                    logs["learning_rate"] = float(learning_rate(position.step - 1))
+                    logs["videos_per_second"] = (
+                        epochs.steps(epoch) * epochs.batch_size / position.seconds
+                    )
+                    if validate is not None:
+                        logs.update({f"val_{name}": value for name, value in validate().items()})
+                    position.end_epoch(logs)
+                    listeners.on_epoch_end(epoch, logs)
+            except Stopped:
+                # What is saved then may be found to be no numbers, as at any other time.
+                on_stop()
+                return False
+        except FloatingPointError as error:
+            rate = float(learning_rate(position.step - 1))
+            raise DataError(
+                f"{error}, learning rate {rate:g}: the last good checkpoint is kept; "
+                "try a smaller --learning_rate"
+            ) from None
         finally:
             listeners.on_train_end()
+        return True
 
     def _epoch(
         self,
         batches: Iterator[Batch],
-        epoch: int,
-        steps: int,
-        batch_size: int,
+        epochs: Epochs,
+        position: Position,
         listeners: keras.callbacks.CallbackList,
-    ) -> Logs:
-        start = time.perf_counter()
-        pending: list[tuple[Any, Any]] = []
-        loss = correct = 0.0
+        stopping: Callable[[int], bool],
+    ) -> None:
+        """What is left of the steps of an epoch."""
+        first, end = epochs.end(position.epoch - 1), epochs.end(position.epoch)
         logs: Logs = {}
-        for index in range(steps):
+        position.start_clock()
+        while position.step < end:
+            if stopping(position.step):
+                raise Stopped
+            index = position.step - first
             listeners.on_train_batch_begin(index)
-            pending.append(self.train_step(next(batches)))
-            if len(pending) == READ_EVERY or index == steps - 1:
-                for step_loss, step_correct in pending:
-                    loss += float(step_loss)
-                    correct += float(step_correct)
-                pending.clear()
-                if not math.isfinite(loss):
-                    raise DataError(_DIVERGED.format(loss=loss, step=epoch * steps + index + 1))
-                done = index + 1
-                logs = {"loss": loss / done, "accuracy": correct / (done * batch_size)}
+            position.add(*self.train_step(next(batches)))
+            if position.step % READ_EVERY == 0 or position.step == end:
+                position.settle()
+                logs = _means(epochs, position)
             listeners.on_train_batch_end(index, logs)
-        seconds = time.perf_counter() - start
-        logs["videos_per_second"] = steps * batch_size / seconds
-        return logs
+
+
+def _means(epochs: Epochs, position: Position) -> Logs:
+    """Over the steps of the epoch under way, all of them settled."""
+    steps = position.step - epochs.end(position.epoch - 1)
+    return {
+        "loss": position.loss / steps,
+        "accuracy": position.correct / (steps * epochs.batch_size),
+    }

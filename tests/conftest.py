@@ -3,13 +3,49 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+# Row of docs/reliability.md and test -> faults caused: what `--faults=all` prints at its end.
+_CAUSED: Counter[tuple[int, str]] = Counter()
 _REAL = Path(__file__).resolve().parents[1].parent / "shared" / "real"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--faults",
+        choices=("few", "all"),
+        default="few",
+        help="how often tests/faults cause each fault: a few times, or as often as they say",
+    )
+
+
+@pytest.fixture
+def times(request):
+    """times(20, 2): how often to cause a fault with --faults=all, and otherwise."""
+    return lambda every, few: every if request.config.getoption("--faults") == "all" else few
+
+
+@pytest.fixture
+def survived(request):
+    """survived(row, count): as the last act of a test, that so many faults of a row were caused."""
+    name = f"{request.path.stem}.{request.node.originalname}"
+
+    def count(row, caused):
+        _CAUSED[row, name] += caused
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("--faults") == "all":
+        terminalreporter.section("faults caused, all survived")
+        for (row, name), count in sorted(_CAUSED.items()):
+            terminalreporter.write_line(f"| {row} | `{name}` | {count} |")
 
 
 @pytest.fixture(scope="session")

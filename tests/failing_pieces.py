@@ -10,13 +10,14 @@ import os
 import signal
 from pathlib import Path
 
-from tfrecords_tools import output, pieces
+from rlstm_tf.writing import writing
+from tfrecords_tools import pieces
 
 
 def full(task):
     """The disk is full before the fourth piece."""
     if task.piece.endswith("3"):
-        with output.writing(task.piece):
+        with writing(task.piece):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return pieces.make(task)
 

@@ -18,6 +18,13 @@ def jpeg(video: int, frame: int, height: int = HEIGHT, width: int = WIDTH) -> by
     return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
+def texture_jpeg(video, frame, height=HEIGHT, width=WIDTH):
+    """A frame of random texture, for networks, which see little in one colour."""
+    noise = np.random.default_rng([video, frame]).integers(0, 256, (height // 4, width // 4, 3))
+    image = np.kron(noise, np.ones((4, 4, 1))).astype(np.uint8)
+    return cv2.imencode(".jpg", image)[1].tobytes()
+
+
 def field_levels(video, frame):
     """Levels of x and of y of a field: 2 above no motion for each video, 3 below for each frame."""
     return flow.ZERO + 2 * video % 100, flow.ZERO - 3 * frame % 100
@@ -47,18 +54,19 @@ def write_shards(
     stream="spatial",
     actions=None,
     multi_label=False,
+    image=None,
 ):
     """Writes videos of these lengths, in turn to each shard; returns the manifest.
 
     Video v of the call has id `v<v>`, label v % 3 and the frames `jpeg(v, 0)`, ..., or
     `field_jpeg(v, 0)`, ... `actions` replace the labels: of each video, a list of (label, first
-    frame, number of frames).
+    frame, number of frames). `image` replaces `jpeg`.
     """
     labels = [video % len(CLASSES) for video in range(len(lengths))] if labels is None else labels
     ids = [f"v{video}" for video in range(len(lengths))] if ids is None else ids
     if actions is None:
         actions = [[(label, 0, length)] for label, length in zip(labels, lengths)]
-    image = {"spatial": jpeg, "temporal": field_jpeg}[stream]
+    image = image or {"spatial": jpeg, "temporal": field_jpeg}[stream]
     directory.mkdir(exist_ok=True)
     shards = []
     for index in range(num_shards):

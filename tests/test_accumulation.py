@@ -146,7 +146,8 @@ for name, parts in (("none", 1), ("mirrored", 3)):
     dataset = tf.data.Dataset.from_tensor_slices(
         {k: tf.stack([b[k] for b in data]) for k in ("frames", "label")}
     )
-    batches = devices.distribute(strategy, dataset, 6)
+    make_dataset = lambda division: dataset.unbatch().batch(division.rows(6), drop_remainder=True)
+    batches = devices.distribute(strategy, make_dataset)
     losses = [float(trainer.train_step(batch)[0]) for batch in batches]
     moving = [w.numpy().tolist() for w in trainer.model.weights if "moving" in w.name]
     result[name] = [losses, moving]
@@ -164,10 +165,10 @@ def overflowing(gradients):
 
 apply = trainer._apply
 trainer._apply = lambda gradients: apply(overflowing(gradients))
-trainer.train_step(next(iter(devices.distribute(strategy, dataset, 6))))
+trainer.train_step(next(iter(devices.distribute(strategy, make_dataset))))
 result["kept"] = all((w.numpy() == b).all() for w, b in zip(weights, before))
 trainer = training.Trainer(trainer.model, trainer.optimizer, strategy)
-trainer.train_step(next(iter(devices.distribute(strategy, dataset, 6))))
+trainer.train_step(next(iter(devices.distribute(strategy, make_dataset))))
 result["moved"] = any((w.numpy() != b).any() for w, b in zip(weights, before))
 result["finite"] = all(np.isfinite(w.numpy()).all() for w in weights)
 try:

@@ -19,7 +19,7 @@ from builds import arguments, files, run
 
 from rlstm_tf import cli
 from rlstm_tf.data.schema import Manifest
-from tfrecords_tools import assembly, build, pieces, verify
+from tfrecords_tools import build, pieces, shard_work, verify
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_killed_build_continues_to_the_same_bytes(make_video, tmp_path, capfd):
         stderr=subprocess.DEVNULL,
     )
     work = tmp_path / "killed/.build"
-    while not (made := list(work.glob("*.npz"))) and process.poll() is None:
+    while not (made := list(work.glob("0*.json"))) and process.poll() is None:
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -117,7 +117,7 @@ def test_full_disk_while_decoding(own, built, tmp_path, capfd, monkeypatch):
 
 
 def test_full_disk_while_putting_together(own, built, tmp_path, capfd, monkeypatch):
-    write_shard = assembly.write_shard
+    write_shard = shard_work.write_shard
 
     def full(directory, name, *rest, **keywords):
         if name == "train-00001-of-00002":
@@ -125,7 +125,7 @@ def test_full_disk_while_putting_together(own, built, tmp_path, capfd, monkeypat
         return write_shard(directory, name, *rest, **keywords)
 
     with monkeypatch.context() as patch:
-        patch.setattr(assembly, "write_shard", full)
+        patch.setattr(shard_work, "write_shard", full)
         status, _, errors = run(capfd, *arguments(own, tmp_path))
     assert status == 1
     assert len(errors) == 1
@@ -146,7 +146,9 @@ def test_piece_that_lost_bytes_is_refused(own, tmp_path, capfd, monkeypatch):
     piece.write_bytes(piece.read_bytes()[:-1])
     status, _, errors = run(capfd, *arguments(own, tmp_path))
     assert status == 1
-    assert errors == [f"error: {piece} is damaged: delete {tmp_path}/.build and build again"]
+    assert errors == [
+        f"error: {piece} is damaged: delete {piece.with_suffix('.json')} and build again"
+    ]
 
 
 def test_worker_that_dies(own, built, tmp_path, capfd, monkeypatch):

@@ -12,7 +12,7 @@ from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 from tfrecords_tools import verify
-from tfrecords_tools.assembly import frames_of
+from tfrecords_tools.shard_work import frames_of
 
 HEADER = "id,subject,scene,quality,relevance,verified,script,objects,descriptions,actions,length"
 CLASSES = ("c000 Holding some clothes", "c001 Walking", "c002 Sitting, then standing")

@@ -81,7 +81,7 @@ def test_a_failed_write_keeps_what_was_there(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, state(1), {})
     (tmp_path / "step-000000002.partial").mkdir()
-    with pytest.raises(DataError, match="could not be written"):
+    with pytest.raises(DataError, match=r"cannot write .*step-000000002\.npz"):
         checkpoints.save(2, state(2), {})
     assert_same(checkpoints.load_newest()[0], state(1))
 
@@ -134,3 +134,22 @@ def test_another_model_is_refused_and_nothing_assigned(network, tmp_path):
             restore(variables, damaged, tmp_path / "x.npz")
     for a, variable in zip(before, variables.values()):
         np.testing.assert_array_equal(a, variable.numpy())
+
+
+def test_what_was_half_written_goes_and_what_is_damaged_is_set_aside(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    for step in (1, 9):
+        Checkpoints(tmp_path).save(step, state(step), {})
+    checkpoints.all()[1].write_bytes(b"")
+    (tmp_path / "step-000000004.partial").write_bytes(b"half")
+    checkpoints.clear()
+    _, _, path = checkpoints.load_newest()
+    checkpoints.set_aside_after(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "step-000000001.npz",
+        "step-000000009.damaged",
+    ]
+    # Else the damaged one would be the newest, and this one deleted.
+    newer = checkpoints.save(5, state(5), {})
+    assert checkpoints.all() == [newer]
+    assert_same(checkpoints.load_newest()[0], state(5))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from absl import flags
 
 from rlstm_tf import cli
 from rlstm_tf.errors import DataError, UsageError
@@ -32,7 +33,7 @@ def test_there_are_entry_points():
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_help_comes_before_anything_heavy_is_loaded(name):
     """What makes it answer in under a second; the clock itself is not asserted."""
-    heavy = ("tensorflow", "keras", "cv2", "av", "sklearn", "scipy")
+    heavy = ("tensorflow", "keras", "cv2", "av", "sklearn", "scipy", "apache_beam")
     script = (
         f"import sys, runpy; sys.argv = ['x', '--help']\n"
         f"try: runpy.run_module({name!r}, run_name='__main__')\n"
@@ -90,6 +91,32 @@ def test_arguments_without_a_flag(capsys):
     assert "'stray'" in capsys.readouterr().err
 
 
+def run_with_rest(*arguments):
+    """What stood behind `--`, and the exit status."""
+    seen = []
+
+    def define(values):
+        flags.DEFINE_integer("number", 0, "A flag of ours.", flag_values=values)
+        flags.DEFINE_multi_string("theirs", [], "All others.", flag_values=values)
+
+    def main(values):
+        seen.append((values.number, values.theirs))
+
+    status = cli.run(main, define, ["program", *arguments], rest="theirs")
+    return (*seen, status)
+
+
+def test_what_stands_behind_two_dashes():
+    assert run_with_rest("--number=1", "--", "--number=2", "--other=x") == (
+        (1, ["--number=2", "--other=x"]),
+        0,
+    )
+    assert run_with_rest("--number=1") == ((1, []), 0)
+    assert run_with_rest("--number=1", "--") == ((1, []), 0)
+    assert run_with_rest("--theirs=--a", "--", "--b") == ((0, ["--a", "--b"]), 0)
+    assert run_with_rest("stray", "--", "--b") == (2,)
+
+
 def test_status_of_main():
     assert run(lambda values: None) == 0
     assert run(lambda values: 1) == 1
@@ -122,6 +149,25 @@ def test_start_up_lines_are_shown_when_loading_fails(tmp_path):
     assert result.returncode == 1
     assert "from C++" in result.stderr
     assert "no such symbol" in result.stderr
+
+
+def test_no_room_for_temporary_files():
+    """As where all disks are full."""
+    script = (
+        "import resource, sys\n"
+        "from rlstm_tf import cli\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "sys.exit(cli.run(lambda values: cli.load_tensorflow(), lambda values: None, ['program']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: cannot write temporary files: No usable temporary dir")
+    assert result.stderr.count("\n") == 1
 
 
 def test_progress_shows_rate_and_time_left(capsys):

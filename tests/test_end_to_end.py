@@ -1,6 +1,7 @@
 """The real entry points, one after the other, on shards that the test builds."""
 
 import csv
+import dataclasses
 import json
 import shutil
 
@@ -9,6 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlstm_tf import cli, evaluate, train
+from rlstm_tf.data.schema import Manifest
 from tfrecords_tools import build, verify
 
 SMALL = (
@@ -163,8 +165,9 @@ def test_what_a_user_gets_wrong(finished, shards, tmp_path, capsys):
     assert not list((tmp_path / "new").glob("checkpoints/*"))
     other = tmp_path / "other"
     shutil.copytree(shards, other)
-    manifest = (other / "manifest.json").read_text()
-    (other / "manifest.json").write_text(manifest.replace('"left"', '"up"'))
+    manifest = Manifest.load(str(other))
+    classes = tuple(name.replace("left", "up") for name in manifest.classes)
+    dataclasses.replace(manifest, classes=classes).save(str(other))
     refused(1, "another class list", evaluate, f"--run_dir={finished}", f"--data={other}")
     shard = next(other.glob("train-*.tfrecord"))
     content = bytearray(shard.read_bytes())

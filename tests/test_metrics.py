@@ -80,3 +80,10 @@ def test_no_label_at_all():
     result = summarize(np.zeros((2, 3), bool), np.ones((2, 3)))
     assert np.isnan(result["map"])
     assert result["classes"] == 0
+
+
+@pytest.mark.parametrize("labels", [np.array([0, 1]), np.array([[True, False], [True, True]])])
+def test_scores_that_are_no_numbers_are_refused(labels):
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(FloatingPointError, match="1 of 2 videos"):
+            summarize(labels, np.array([[0.0, 1.0], [bad, 0.0]]))

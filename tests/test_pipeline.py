@@ -61,6 +61,10 @@ def assert_equal(found, expected):
         assert np.asarray(found[name]).dtype == expected[name].dtype
 
 
+def training_batch(shards, settings, step):
+    return batches.training_rows(shards, settings, step * settings.batch_size, settings.batch_size)
+
+
 def evaluation_batch(shards, settings, step, views=CENTER):
     first = step * settings.batch_size
     examples = [
@@ -79,7 +83,7 @@ def number_of(shards, position):
 
 
 def test_a_training_batch_shows_what_it_says(shards):
-    batch = batches.training_batch(shards, config(), 0)
+    batch = training_batch(shards, config(), 0)
     assert batch["frames"].shape == (4, 3, SIZE, SIZE, 3)
     assert batch["frames"].dtype == np.uint8
     assert batch["label"].dtype == np.int32
@@ -94,20 +98,30 @@ def test_a_training_batch_shows_what_it_says(shards):
             assert edges[segment] <= frame < max(edges[segment + 1], edges[segment] + 1)
 
 
-def test_an_epoch_is_a_permutation_without_its_tail(shards):
-    settings = config()
-    assert pipeline.steps_per_epoch(shards, 4) == 2
-    epochs = []
-    for epoch in range(6):
-        steps = [2 * epoch, 2 * epoch + 1]
-        seen = [batches.training_batch(shards, settings, step)["video"] for step in steps]
-        order = np.concatenate(seen).tolist()
-        assert len(set(order)) == 8
-        assert order == batches.epoch_order(11, 0, epoch)[:8].tolist()
-        epochs.append(order)
-    assert len({tuple(order) for order in epochs}) == 6
-    # Other videos are left out each time.
-    assert set().union(*epochs) == set(range(11))
+@pytest.mark.parametrize("batch_size", [1, 4, 11])
+def test_every_epoch_shows_each_sample_once(shards, batch_size):
+    """Batches run on over the edges of epochs; 11 samples."""
+    settings = config(batch_size=batch_size)
+    steps = -(-4 * 11 // batch_size)
+    seen = [training_batch(shards, settings, step)["video"] for step in range(steps)]
+    assert {len(videos) for videos in seen} == {batch_size}
+    epochs = np.concatenate(seen)[:44].reshape(4, 11)
+    for epoch, order in enumerate(epochs):
+        assert order.tolist() == batches.epoch_order(11, 0, epoch).tolist()
+        assert set(order) == set(range(11))
+    assert len({tuple(order) for order in epochs}) == 4
+
+
+def test_a_row_shows_the_same_in_batches_of_any_size(shards):
+    """The batch in which an epoch ends: its rows 9, 10 and then row 0 of the next."""
+    rows = batches.training_rows(shards, config(), 9, 3)
+    for row, (epoch, position) in enumerate([(0, 9), (0, 10), (1, 0)]):
+        view = batches.training_view(shards, config(), epoch, position)
+        assert rows["video"][row] == view.video
+        assert rows["label"][row] == shards.labels[view.video]
+        np.testing.assert_array_equal(frame_numbers(rows["frames"][row]), view.frames[:, 0])
+        alone = batches.training_rows(shards, config(), 9 + row, 1)
+        np.testing.assert_array_equal(rows["frames"][row], alone["frames"][0])
 
 
 def test_the_order_is_the_same_on_every_stack_and_machine():
@@ -122,7 +136,7 @@ def test_the_order_is_the_same_on_every_stack_and_machine():
 def test_the_draws_depend_on_seed_epoch_and_position_alone(shards):
     def drawn(position, epoch=5, **changes):
         view = batches.training_view(shards, config(**changes), epoch, position)
-        return view.video, view.box, view.flip, view.frames.tolist()
+        return view.video, view.label, view.box, view.flip, view.frames.tolist()
 
     alone = drawn(10)
     everything = [drawn(position) for position in range(11)]
@@ -130,15 +144,15 @@ def test_the_draws_depend_on_seed_epoch_and_position_alone(shards):
     assert [video for video, *_ in everything] == batches.epoch_order(11, 0, 5).tolist()
     # The batch size is no part of it, and without flips it is the same crops and snippets.
     assert drawn(10, batch_size=2) == alone
-    for position, (video, box, _, frames) in enumerate(everything):
-        assert drawn(position, flip=False) == (video, box, False, frames)
+    for position, (video, label, box, _, frames) in enumerate(everything):
+        assert drawn(position, flip=False) == (video, label, box, False, frames)
     more = [drawn(position, epoch) for epoch in range(20) for position in range(11)]
-    assert 70 < sum(flip for _, _, flip, _ in more) < 150
-    assert len({(box, str(frames)) for _, box, _, frames in more}) > 180
+    assert 70 < sum(flip for *_, flip, _ in more) < 150
+    assert len({(box, str(frames)) for _, _, box, _, frames in more}) > 180
 
 
 def test_other_seeds_give_other_batches(shards):
-    batch, other = (batches.training_batch(shards, config(seed=seed), 0) for seed in (0, 1))
+    batch, other = (training_batch(shards, config(seed=seed), 0) for seed in (0, 1))
     assert (batch["frames"] != other["frames"]).any()
 
 
@@ -159,7 +173,7 @@ def test_pixels_are_crop_resize_and_flip_of_the_frames(tmp_path):
         part = decoded[box.y : box.y + box.height, box.x : box.x + box.width]
         expected = cv2.resize(np.ascontiguousarray(part), (SIZE, SIZE))
         expected = expected[:, ::-1] if flip else expected
-        shown = batches.training_batch(shards, settings, step)["frames"][0]
+        shown = training_batch(shards, settings, step)["frames"][0]
         # One decoder writes RGB at once, the other BGR.
         assert np.abs(shown.astype(int) - expected).max() <= 1
     assert flips == {False, True}
@@ -177,7 +191,7 @@ def fields(tmp_path_factory):
 
 def test_a_snippet_of_flow_is_x_and_y_of_consecutive_fields(fields):
     settings = config(batch_size=11, stream="temporal", new_length=5, flip=False)
-    batch = batches.training_batch(fields, settings, 0)
+    batch = training_batch(fields, settings, 0)
     assert batch["frames"].shape == (11, 3, SIZE, SIZE, 10)
     for position, (video, shown) in enumerate(zip(batch["video"], batch["frames"])):
         frames = batches.training_view(fields, settings, 0, position).frames
@@ -215,7 +229,7 @@ def test_half_of_the_flow_is_mirrored(fields):
     flips = {True: 0, False: 0}
     for step in range(22):
         view = batches.training_view(fields, settings, *divmod(step, 11))
-        shown = batches.training_batch(fields, settings, step)["frames"][0]
+        shown = training_batch(fields, settings, step)["frames"][0]
         x, y = field_levels(number_of(fields, view.video), int(view.frames[0, 0]))
         x = 2 * flow.ZERO - x if view.flip else x
         assert np.abs(shown[0, 5, 5].astype(int) - [x, y]).max() <= 1
@@ -259,10 +273,10 @@ def intervals(tmp_path_factory):
 
 def test_a_sample_is_an_interval_of_a_video(intervals):
     settings = config(batch_size=3)
-    assert pipeline.steps_per_epoch(intervals, 3) == 1
+    assert len(intervals.samples) == 3
     places = {0: range(2, 7), 2: range(10, 19), 1: range(1)}
     for step in range(20):
-        batch = batches.training_batch(intervals, settings, step)
+        batch = training_batch(intervals, settings, step)
         assert sorted(batch["label"].tolist()) == [0, 1, 2]
         for label, video, shown in zip(batch["label"], batch["video"], batch["frames"]):
             assert number_of(intervals, video) == (2 if label == 1 else 0)
@@ -356,14 +370,14 @@ def test_training_batches_are_the_plain_ones(shards, num_threads):
     found = list(pipeline.checked(dataset, shards))
     assert len(found) == 5
     for step, batch in enumerate(found):
-        assert_equal(batch, batches.training_batch(shards, config(), step))
+        assert_equal(batch, training_batch(shards, config(), step))
 
 
 @pytest.mark.parametrize("first_step", [1, 3, 1001])
 def test_a_run_can_go_on_at_any_step(shards, first_step):
     dataset = pipeline.training_batches(shards, config(), first_step)
     for step, batch in zip(range(first_step, first_step + 3), pipeline.checked(dataset, shards)):
-        assert_equal(batch, batches.training_batch(shards, config(), step))
+        assert_equal(batch, training_batch(shards, config(), step))
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 16])
@@ -385,7 +399,7 @@ def test_evaluation_shows_every_video_once(shards, batch_size):
 def test_batches_keep_their_pixels_while_later_ones_are_made(shards):
     kept = list(pipeline.checked(pipeline.training_batches(shards, config(), 0, 20), shards))
     for step, batch in enumerate(kept):
-        assert_equal(batch, batches.training_batch(shards, config(), step))
+        assert_equal(batch, training_batch(shards, config(), step))
 
 
 # What is refused.
@@ -460,11 +474,11 @@ def test_errors_that_are_not_the_inputs_stay_what_they_are(shards):
 def test_frames_that_are_not_what_the_index_says(tmp_path, jpegs, height, message):
     shards = _shards_of(tmp_path, jpegs, height=height)
     with pytest.raises(DataError, match=f"train-00000-of-00001: video 'v0', frame 0: {message}"):
-        batches.training_batch(shards, config(batch_size=1), 0)
+        training_batch(shards, config(batch_size=1), 0)
 
 
 def test_fewer_videos_than_a_batch(shards):
-    with pytest.raises(UsageError, match="batch_size=12, but subset 'train' has 11 samples"):
+    with pytest.raises(UsageError, match="batch_size=12: must be from 1 to the 11 samples"):
         pipeline.training_batches(shards, config(batch_size=12))
 
 
@@ -497,18 +511,19 @@ _REPLICAS = """
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
+    from rlstm_tf import devices
     from rlstm_tf.data import batches, pipeline, protocols
     from rlstm_tf.data.shards import Shards
-    from rlstm_tf.errors import DataError
+    from rlstm_tf.errors import DataError, UsageError
 
     shards = Shards.open(sys.argv[1], "train")
     config = pipeline.InputConfig(batch_size=4, num_segments=3, image_size=32)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = devices.make_strategy("mirrored")
     assert strategy.num_replicas_in_sync == 2
 
-    def compare(dataset, expected):
+    def compare(make_dataset, expected):
         count = 0
-        distributed = strategy.experimental_distribute_dataset(dataset)
+        distributed = devices.distribute(strategy, make_dataset)
         for batch, plain in zip(pipeline.checked(distributed, shards), expected):
             for name in plain:
                 parts = strategy.experimental_local_results(batch[name])
@@ -517,9 +532,11 @@ _REPLICAS = """
             count += 1
         return count
 
-    training = pipeline.training_batches(shards, config, first_step=1, num_steps=4)
-    plain = (batches.training_batch(shards, config, step) for step in range(1, 5))
-    assert compare(training, plain) == 4
+    # 11 samples: the last of these batches is of two epochs.
+    plain = (batches.training_rows(shards, config, 4 * step, 4) for step in range(1, 5))
+    assert compare(
+        lambda division: pipeline.training_batches(shards, config, 1, 4, division=division), plain
+    ) == 4
     groups = protocols.Protocol("groups", num_groups=2)
     examples = [batches.evaluation_example(shards, config, place, groups) for place in range(12)]
     plain = [
@@ -527,11 +544,20 @@ _REPLICAS = """
          for name in examples[0]}
         for first in (0, 4, 8)
     ]
-    assert compare(pipeline.evaluation_batches(shards, config, groups), plain) == 3
+    assert compare(
+        lambda division: pipeline.evaluation_batches(shards, config, groups, division=division),
+        plain,
+    ) == 3
 
+    uneven = pipeline.InputConfig(batch_size=5, num_segments=3, image_size=32)
+    for make in (pipeline.training_batches, pipeline.evaluation_batches):
+        try:
+            devices.distribute(strategy, lambda division: make(shards, uneven, division=division))
+        except UsageError as error:
+            print("uneven", error)
     broken = Shards.open(sys.argv[2], "train")
-    distributed = strategy.experimental_distribute_dataset(
-        pipeline.training_batches(broken, config)
+    distributed = devices.distribute(
+        strategy, lambda division: pipeline.training_batches(broken, config, division=division)
     )
     try:
         for batch in pipeline.checked(distributed, broken):
@@ -539,7 +565,10 @@ _REPLICAS = """
     except DataError as error:
         print("refused", error)
     # An endless dataset in the middle of its work must not change the exit status.
-    endless = pipeline.checked(pipeline.training_batches(shards, config), shards)
+    endless = devices.distribute(
+        strategy, lambda division: pipeline.training_batches(shards, config, division=division)
+    )
+    endless = pipeline.checked(endless, shards)
     next(endless)
     sys.exit(7)
 """
@@ -562,6 +591,7 @@ def test_two_replicas_share_the_same_batches(tmp_path):
     )
     assert result.returncode == 7, result.stderr
     assert "refused train-00000-of-00002: video 'v0', frame 0: checksum" in result.stdout
+    assert result.stdout.count("uneven batch_size=5 is no multiple of 2 replicas") == 2
 
 
 def test_batches_do_not_depend_on_the_stack(shards):

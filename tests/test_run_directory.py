@@ -5,7 +5,8 @@ import pytest
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.run_directory import RunDirectory
 
-FLAGS = {"epochs": "--epochs=5", "seed": "--seed=0"}
+FLAGS = {"data": "--data=shards", "epochs": "--epochs=5", "seed": "--seed=0"}
+CLASSES = ["a", "<script>é"]
 
 
 def add_checkpoint(run):
@@ -14,15 +15,16 @@ def add_checkpoint(run):
     run._lock.close()
 
 
-def claimed(path, flags=FLAGS, resume=False):
+def claimed(path, flags=FLAGS, resume=False, classes=CLASSES):
     run = RunDirectory(path)
-    run.claim(flags, resume, {"epochs"})
+    run.claim(flags, classes, resume, {"data", "epochs"})
     return run
 
 
 def test_a_new_run_records_its_flags(tmp_path):
     run = claimed(tmp_path / "a" / "run")
-    assert run.flags.read_text() == "--epochs=5\n--seed=0\n"
+    assert run.flags.read_text() == "--data=shards\n--epochs=5\n--seed=0\n"
+    assert run.classes() == CLASSES
 
 
 def test_in_use(tmp_path):
@@ -34,11 +36,25 @@ def test_in_use(tmp_path):
 
 def test_a_run_without_a_checkpoint_is_started_anew(tmp_path):
     run = claimed(tmp_path)
-    run.check_classes(["a"], "shards")
+    run.history.write_text("")
+    run.tensorboard.mkdir()
     run._lock.close()
-    run = claimed(tmp_path, {**FLAGS, "seed": "--seed=1"})
-    run.check_classes(["b"], "shards")
+    run = claimed(tmp_path, {**FLAGS, "seed": "--seed=1"}, classes=["b"])
     assert "--seed=1" in run.flags.read_text()
+    assert run.classes() == ["b"]
+    assert not run.history.exists()
+    assert not run.tensorboard.exists()
+
+
+@pytest.mark.parametrize("name", ["history.csv", "classes.json", "tensorboard/events"])
+def test_what_is_of_no_run_is_not_deleted(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(DataError, match=f"holds {name.split('/')[0]}, which is of no run"):
+        claimed(tmp_path)
+    assert path.read_text() == "mine"
+    assert not (tmp_path / "flags.cfg").exists()
 
 
 def test_an_old_run_is_continued_only_when_asked(tmp_path):
@@ -74,15 +90,39 @@ def test_continued_without_a_flag_that_it_had(tmp_path):
     claimed(tmp_path, whole, resume=True)
 
 
+def test_what_was_half_written_goes(tmp_path):
+    add_checkpoint(claimed(tmp_path))
+    for name in ("history.csv.7.partial", "flags.cfg.7.partial"):
+        (tmp_path / name).write_text("half")
+    claimed(tmp_path, resume=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *(".lock", "checkpoints", "classes.json", "flags.cfg")
+    ]
+
+
 def test_another_class_list(tmp_path):
-    run = claimed(tmp_path)
-    run.check_classes(["a", "<script>é"], "shards")
-    assert RunDirectory(tmp_path).classes() == ["a", "<script>é"]
-    run.check_classes(["a", "<script>é"], "shards")
-    with pytest.raises(DataError, match=r"another class list.*'a' is 'b'"):
-        run.check_classes(["b", "<script>é"], "shards")
+    add_checkpoint(claimed(tmp_path))
+    claimed(tmp_path, resume=True)._lock.close()
+    more = {**FLAGS, "epochs": "--epochs=9"}
+    with pytest.raises(DataError, match=r"shards has another class list.*'a' is 'b'"):
+        claimed(tmp_path, more, resume=True, classes=["b", "<script>é"])
     with pytest.raises(DataError, match="2 are 3"):
-        run.check_classes(["a", "<script>é", "c"], "shards")
+        RunDirectory(tmp_path).check_classes([*CLASSES, "c"], "shards")
+    assert "--epochs=5" in (tmp_path / "flags.cfg").read_text()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"[", b'"a"', b"7", b"[" * 99999])
+@pytest.mark.parametrize("name", ["classes.json", "flags.cfg"])
+def test_damaged(tmp_path, name, content):
+    """One line that names the file; an empty flags.cfg had other flags."""
+    add_checkpoint(claimed(tmp_path))
+    path = tmp_path / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises((DataError, UsageError), match=f"{name} is missing or|was started with"):
+        claimed(tmp_path, resume=True)
+    assert (path.read_bytes() if path.exists() else None) == content
 
 
 def test_reading_a_run_writes_nothing(tmp_path):
@@ -98,5 +138,5 @@ def test_not_a_run(tmp_path):
 
 def test_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="cannot write"):
         claimed(tmp_path / "file" / "run")

@@ -28,6 +28,23 @@ def test_round_trip(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
 
+def test_changed_values_are_refused_and_another_layout_is_not(tmp_path):
+    values = json.loads(MANIFEST.to_json())
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(values, indent=4, sort_keys=True, ensure_ascii=False))
+    assert Manifest.load(str(tmp_path)) == MANIFEST
+    values["classes"].reverse()
+    path.write_text(json.dumps(values))
+    with pytest.raises(DataError, match=r"manifest\.json was changed since it was written"):
+        Manifest.load(str(tmp_path))
+
+
+def test_a_manifest_without_a_seal_is_read():
+    values = json.loads(MANIFEST.to_json())
+    del values["sha256"]
+    assert Manifest.from_json(json.dumps(values)) == MANIFEST
+
+
 def test_round_trip_through_gfile(tmp_path):
     MANIFEST.save(f"file://{tmp_path}")
     assert Manifest.load(f"file://{tmp_path}/") == MANIFEST
@@ -40,7 +57,7 @@ def test_text_is_the_agreed_one():
     assert values["schema"] == schema.SCHEMA_VERSION == 2
     assert set(values) == {
         *("schema", "dataset", "split", "stream", "classes", "settings", "subsets"),
-        *("damaged", "missing", "multi_label", "notes"),
+        *("damaged", "missing", "multi_label", "notes", "sha256"),
     }
     assert set(values["subsets"]["train"]["shards"][0]) == {
         *("name", "records", "videos", "frames", "samples", "bytes"),
@@ -70,6 +87,7 @@ def spoiled(**changes):
         for name in parents:
             place = place[int(name)] if name.isdigit() else place[name]
         place[last] = value
+    del values["sha256"]
     return json.dumps(values)
 
 

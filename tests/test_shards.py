@@ -247,8 +247,9 @@ def test_another_schema_version_is_refused(directory):
 
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_without_a_class_is_refused(tmp_path, label):
-    write_shards(tmp_path / "shards", [3, 3, 3], labels=[0, label, 2])
-    with pytest.raises(DataError, match=rf"'v1' has label {label}, the class list allows 0 to 2"):
+    write_shards(tmp_path / "shards", [3, 3, 3])
+    _rewrite(tmp_path / "shards", "samples", _with("label", 1, label))
+    with pytest.raises(DataError, match=rf"'v2' has label {label}, the class list allows 0 to 2"):
         Shards.open(str(tmp_path / "shards"), "train")
 
 

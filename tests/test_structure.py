@@ -19,27 +19,49 @@ ALLOWED = {
         "rlstm_tf.layers",
         "rlstm_tf.models",
     ),
-    "rlstm_tf.data": ("rlstm_tf.errors", "rlstm_tf.data"),
+    "rlstm_tf.epochs": ("rlstm_tf.errors",),
+    "rlstm_tf.division": ("rlstm_tf.errors",),
+    "rlstm_tf.data": (
+        "rlstm_tf.errors",
+        "rlstm_tf.epochs",
+        "rlstm_tf.division",
+        "rlstm_tf.data",
+    ),
     "rlstm_tf.accumulation": ("rlstm_tf.layers",),
     "rlstm_tf.optimization": ("rlstm_tf.compat",),
     "rlstm_tf.metrics": (),
-    "rlstm_tf.checkpoints": ("rlstm_tf.compat", "rlstm_tf.errors"),
+    "rlstm_tf.writing": ("rlstm_tf.errors",),
+    "rlstm_tf.position": ("rlstm_tf.errors",),
+    "rlstm_tf.stopping": (),
+    "rlstm_tf.event_files": ("rlstm_tf.writing",),
+    "rlstm_tf.checkpoints": ("rlstm_tf.compat", "rlstm_tf.errors", "rlstm_tf.writing"),
     "rlstm_tf.transfer": (
         "rlstm_tf.checkpoints",
         "rlstm_tf.errors",
         "rlstm_tf.models",
     ),
-    "rlstm_tf.run_directory": ("rlstm_tf.errors",),
-    "rlstm_tf.devices": ("rlstm_tf.errors",),
+    "rlstm_tf.run_directory": ("rlstm_tf.errors", "rlstm_tf.writing"),
+    "rlstm_tf.cluster": ("rlstm_tf.errors",),
+    "rlstm_tf.rendezvous": ("rlstm_tf.cluster", "rlstm_tf.errors"),
+    "rlstm_tf.devices": (
+        "rlstm_tf.cluster",
+        "rlstm_tf.division",
+        "rlstm_tf.errors",
+        "rlstm_tf.rendezvous",
+    ),
     "rlstm_tf.scoring": ("rlstm_tf.errors",),
-    "rlstm_tf.scores": ("rlstm_tf.errors",),
+    "rlstm_tf.scores": ("rlstm_tf.errors", "rlstm_tf.writing"),
     "rlstm_tf.fusion": ("rlstm_tf.errors", "rlstm_tf.metrics", "rlstm_tf.scores"),
     "rlstm_tf.reproduction": (),
     "rlstm_tf.training": (
         "rlstm_tf.accumulation",
         "rlstm_tf.compat",
+        "rlstm_tf.epochs",
         "rlstm_tf.errors",
+        "rlstm_tf.models.dropout",
         "rlstm_tf.optimization",
+        "rlstm_tf.position",
+        "rlstm_tf.stopping",
     ),
     "rlstm_tf.progress": (),
     "rlstm_tf.reporting": (
@@ -51,15 +73,24 @@ ALLOWED = {
         "rlstm_tf.reproduction",
         "rlstm_tf.scores",
     ),
-    "rlstm_tf.callbacks": ("rlstm_tf.checkpoints", "rlstm_tf.progress"),
+    "rlstm_tf.callbacks": (
+        "rlstm_tf.checkpoints",
+        "rlstm_tf.epochs",
+        "rlstm_tf.event_files",
+        "rlstm_tf.position",
+        "rlstm_tf.progress",
+        "rlstm_tf.writing",
+    ),
     "tfrecords_tools": (
         "rlstm_tf.errors",
         "rlstm_tf.cli",
         "rlstm_tf.data",
         "rlstm_tf.progress",
+        "rlstm_tf.writing",
         "tfrecords_tools",
     ),
 }
+SHARED_FLAGS = ("rlstm_tf.cli", "rlstm_tf.flags", "tfrecords_tools.flags")
 MODULES = sorted(
     path for folder in ("rlstm_tf", "tfrecords_tools") for path in (ROOT / folder).rglob("*.py")
 )
@@ -107,7 +138,14 @@ def test_imports_run_downwards(path):
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_only_entry_points_read_flags(path):
     reads = any(name.split(".")[0] == "absl" for name in imports_of(path))
-    assert not reads or is_entry_point(path) or name_of(path) in ("rlstm_tf.cli", "rlstm_tf.flags")
+    assert not reads or is_entry_point(path) or name_of(path) in SHARED_FLAGS
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_pipeline_knows_beam(path):
+    """So that what makes a shard is tested where Beam is not installed too."""
+    knows = any(name.split(".")[0] == "apache_beam" for name in imports_of(path))
+    assert not knows or name_of(path) in ("tfrecords_tools.pipeline", "tfrecords_tools.beam")
 
 
 def test_both_tests_see_the_modules():

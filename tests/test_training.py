@@ -1,10 +1,4 @@
-"""The loop: its step against NumPy, one device against two, what it refuses."""
-
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""The loop: its step against NumPy, what it reports and refuses."""
 
 import keras
 import numpy as np
@@ -12,10 +6,11 @@ import pytest
 import tensorflow as tf
 
 from rlstm_tf import optimization, training
-from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.epochs import Epochs
+from rlstm_tf.errors import DataError
 from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
-
-ROOT = Path(__file__).parent.parent
+from rlstm_tf.position import Position
+from rlstm_tf.stopping import Stopped
 
 
 def linear_model(classes=3):
@@ -65,53 +60,129 @@ def test_step_is_sgd_with_momentum_and_decay_of_kernels_alone():
     np.testing.assert_allclose(model.get_weights()[1], bias, atol=1e-6)
 
 
-def test_schedule_drops_after_the_epochs_named():
-    schedule = optimization.StepSchedule(0.1, (2, 3), steps_per_epoch=5)
+def test_schedule_drops_after_the_steps_named():
+    schedule = optimization.StepSchedule(0.1, (10, 15))
     rates = [float(schedule(step)) for step in (0, 9, 10, 14, 15, 100)]
     np.testing.assert_allclose(rates, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-6)
-    assert float(optimization.StepSchedule(0.1, (), 5)(1000)) == pytest.approx(0.1)
+    assert float(optimization.StepSchedule(0.1, ())(1000)) == pytest.approx(0.1)
+
+
+class Listener(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.epochs, self.batches = [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches.append((batch, dict(logs)))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append((epoch, dict(logs), self.model))
+
+
+def fit(trainer, count, position=None, num_samples=10, num_epochs=4, **options):
+    """Epochs of `num_samples`, batches of 4: 10 samples end at steps 3, 5, 8, 10."""
+    return trainer.fit(
+        batches(count),
+        epochs=Epochs(num_samples, 4),
+        num_epochs=num_epochs,
+        position=position or Position(),
+        learning_rate=lambda step: 0.5 / (step + 1),
+        **options,
+    )
 
 
 def test_fit_reports_through_keras_callbacks():
-    seen = []
-
-    class Listener(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            seen.append((epoch, dict(logs), self.model))
-
-    model = linear_model()
-    trainer = trainer_of(model)
-    trainer.fit(
-        batches(6),
-        first_step=2,
-        steps_per_epoch=2,
-        epochs=4,
-        batch_size=4,
-        learning_rate=lambda step: 0.5 / (step + 1),
-        validate=lambda: {"loss": 1.5, "accuracy": 0.25},
-        callbacks=[Listener()],
-    )
-    assert [epoch for epoch, _, _ in seen] == [1, 2, 3]
-    logs = seen[0][1]
+    model, listener = linear_model(), Listener()
+    scores = {"loss": 1.5, "accuracy": 0.25}
+    position = Position(step=3, epoch=1)
+    assert fit(trainer_of(model), 7, position, validate=lambda: scores, callbacks=[listener])
+    assert [epoch for epoch, _, _ in listener.epochs] == [1, 2, 3]
+    assert [index for index, _ in listener.batches] == [0, 1, 0, 1, 2, 0, 1]
+    logs = listener.epochs[0][1]
     assert logs["val_accuracy"] == 0.25
-    assert logs["learning_rate"] == 0.5 / 4
+    assert logs["learning_rate"] == 0.5 / 5
     assert logs["loss"] > 0
     assert logs["videos_per_second"] > 0
     assert 0 <= logs["accuracy"] <= 1
-    assert seen[0][2] is model
+    assert listener.epochs[0][2] is model
+    assert (position.step, position.epoch) == (10, 4)
+
+
+def test_fit_goes_on_in_the_middle_of_an_epoch():
+    """With the sums of its first steps, it reports what the whole epoch gives."""
+    whole, rest = Listener(), Listener()
+    keras.utils.set_random_seed(1)
+    trainer = trainer_of(linear_model())
+    fit(trainer, 3, callbacks=[whole], num_epochs=1)
+    keras.utils.set_random_seed(1)
+    trainer, source, position = trainer_of(linear_model()), batches(3), Position()
+    for _ in range(2):
+        position.add(*trainer.train_step(next(source)))
+    position.settle()
+    info = position.to_info()
+    trainer.fit(
+        source,
+        epochs=Epochs(10, 4),
+        num_epochs=1,
+        position=Position.of({**info, "best": None}, "x"),
+        learning_rate=lambda step: 0.5 / (step + 1),
+        callbacks=[rest],
+    )
+    assert [index for index, _ in rest.batches] == [2]
+    for name in ("loss", "accuracy", "learning_rate"):
+        assert rest.epochs[0][1][name] == whole.epochs[0][1][name]
+
+
+def test_fit_validates_an_epoch_whose_steps_are_all_done():
+    position = Position(step=3, epoch=0, loss=3.0, correct=6.0, seconds=2.0)
+    listener = Listener()
+    fit(trainer_of(linear_model()), 0, position, callbacks=[listener], num_epochs=1)
+    ((epoch, logs, _),) = listener.epochs
+    assert epoch == 0
+    expected = {"loss": 1.0, "accuracy": 0.5, "videos_per_second": 6.0, "learning_rate": 0.5 / 3}
+    assert logs == pytest.approx(expected)
+
+
+def test_fit_stops_where_it_is_asked_to():
+    position, stopped = Position(), []
+    finished = fit(
+        trainer_of(linear_model()),
+        20,
+        position,
+        stopping=lambda step: step == 4,
+        on_stop=lambda: stopped.append(position.step),
+    )
+    assert not finished
+    assert stopped == [4]
+
+    def validate():
+        raise Stopped
+
+    position = Position()
+    assert not fit(trainer_of(linear_model()), 20, position, validate=validate)
+    # Its steps are done, it is not over.
+    assert (position.step, position.epoch) == (3, 0)
+    assert position.loss > 0
+
+
+def test_a_position_that_is_none():
+    with pytest.raises(DataError, match=r"x\.npz is of an older version"):
+        Position.of({"step": 3, "epoch": 1, "best": None}, "x.npz")
 
 
 def test_a_loss_that_is_no_number_stops_the_run():
     trainer = trainer_of(linear_model(), learning_rate=1e38)
-    with pytest.raises(DataError, match=r"loss became (nan|inf).*--learning_rate"):
-        trainer.fit(
-            batches(20),
-            first_step=0,
-            steps_per_epoch=20,
-            epochs=1,
-            batch_size=4,
-            learning_rate=lambda step: 1e38,
-        )
+    step = r"at step \d+, learning rate 0\.\d+"
+    with pytest.raises(DataError, match=rf"loss became (nan|inf) {step}.*--learning_rate"):
+        fit(trainer, 20, num_samples=80, num_epochs=1)
+
+
+def test_the_first_step_with_such_a_loss_is_named():
+    position = Position(step=4)
+    for loss in (1.0, 2.0, float("nan"), 1.0):
+        position.add(tf.constant(loss), tf.constant(1))
+    with pytest.raises(FloatingPointError, match="became nan at step 7"):
+        position.settle()
 
 
 def test_same_seed_same_run():
@@ -125,66 +196,3 @@ def test_same_seed_same_run():
         results.append(model.get_weights())
     for a, b in zip(*results):
         np.testing.assert_array_equal(a, b)
-
-
-MIRRORED = """
-import json
-import keras
-import numpy as np
-import tensorflow as tf
-from rlstm_tf import devices, optimization, training
-from rlstm_tf.models import build_model
-
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-rng = np.random.default_rng(0)
-frames = rng.integers(0, 256, (6, 4, 3, 32, 32, 3), dtype="uint8")
-labels = rng.integers(0, 5, (6, 4)).astype("int32")
-result = {}
-for name in ("none", "mirrored"):
-    keras.utils.set_random_seed(1)
-    strategy = devices.make_strategy(name)
-    with strategy.scope():
-        model = build_model(
-            5, "tiny_resnetv2", None, "none", 32, "population", 0.9, num_segments=3, dropout=0.0
-        )
-        optimizer = optimization.sgd(0.01, 0.9, model.trainable_variables)
-    trainer = training.Trainer(model, optimizer, strategy, 5e-4)
-    dataset = tf.data.Dataset.from_tensor_slices({"frames": frames, "label": labels})
-    batches = devices.distribute(strategy, dataset, 4)
-    losses = [float(trainer.train_step(batch)[0]) for batch in batches]
-    moving = [w for w in model.weights if "moving" in w.name]
-    result[name] = {
-        "replicas": strategy.num_replicas_in_sync,
-        "losses": losses,
-        "statistics": [np.asarray(w.numpy()).tolist() for w in moving],
-    }
-    uneven = ""
-    try:
-        devices.distribute(strategy, dataset, 3)
-    except Exception as error:
-        uneven = f"{type(error).__name__}: {error}"
-    result[name]["uneven"] = uneven
-print(json.dumps(result))
-"""
-
-
-def test_two_replicas_give_the_losses_of_one_device():
-    """Dropout off, population statistics; in a process with two logical CPU devices."""
-    output = subprocess.run(
-        [sys.executable, "-c", MIRRORED],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    result = json.loads(output.splitlines()[-1])
-    one, two = result["none"], result["mirrored"]
-    assert (one["replicas"], two["replicas"]) == (1, 2)
-    assert len(one["losses"]) == 6
-    assert len(set(one["losses"])) == 6
-    np.testing.assert_allclose(two["losses"], one["losses"], atol=1e-5)
-    for a, b in zip(one["statistics"], two["statistics"]):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-    assert one["uneven"] == ""
-    assert two["uneven"].startswith(UsageError.__name__)

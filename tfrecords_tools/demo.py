@@ -68,9 +68,9 @@ def main(values: flags.FlagValues) -> None:
     if _is_complete(output, settings):
         print(f"{values.output} is complete already")
         return
+    from rlstm_tf.writing import writing
     from tfrecords_tools import clips
     from tfrecords_tools.layouts import LAYOUTS
-    from tfrecords_tools.output import writing
     from tfrecords_tools.scenes import scene
 
     draw = functools.partial(

@@ -6,19 +6,20 @@ While a build is under way its work lies in `.build`: the plan, one piece a vide
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from rlstm_tf.data.json_values import parsed
 from rlstm_tf.data.schema import MANIFEST, Manifest
 from rlstm_tf.errors import DataError
+from rlstm_tf.writing import PARTIAL, write_whole, writing
 
 BUILD = ".build"
-PARTIAL = ".partial"
 _PLAN = "plan.json"
 _LOCK = "lock"
 
@@ -41,55 +42,25 @@ def claimed(output: str, plan: dict[str, Any]) -> Iterator[Manifest | None]:
     if os.path.exists(output) and not os.path.isdir(output):
         raise DataError(f"{output} is a file; --output must be a directory")
     build = os.path.join(output, BUILD)
-    if not os.path.exists(os.path.join(output, MANIFEST)):
+    complete = os.path.join(output, MANIFEST)
+    if not os.path.exists(complete):
         with writing(output):
             _begin(output, build)
-        with _locked(build, output):
-            _continue(output, os.path.join(build, _PLAN), plan)
-            yield None
-            if os.path.exists(os.path.join(output, MANIFEST)):
-                shutil.rmtree(build)
-        return
+        with locked(build, output, "build"):
+            # Another build may have ended between the look and the lock.
+            if not os.path.exists(complete):
+                _continue(output, os.path.join(build, _PLAN), plan)
+                yield None
+                if os.path.exists(complete):
+                    # Whoever finds the manifest clears up too.
+                    shutil.rmtree(build, ignore_errors=True)
+                return
     manifest = Manifest.load(output)
-    found = {name: getattr(manifest, name) for name in ("dataset", "split", "stream")}
-    _same(output, {**found, **manifest.settings}, plan)
     # Left behind by a build that was killed after its last act.
     shutil.rmtree(build, ignore_errors=True)
+    found = {name: getattr(manifest, name) for name in ("dataset", "split", "stream")}
+    same_plan(output, {**found, **manifest.settings}, plan)
     yield manifest
-
-
-@contextlib.contextmanager
-def writing(path: str) -> Iterator[None]:
-    """Turns an OSError into a DataError that names `path`, and the space if that is what lacks."""
-    try:
-        yield
-    except OSError as error:
-        raise cannot_write(path, error) from None
-
-
-def cannot_write(path: str, error: OSError) -> DataError:
-    """The error for a write that failed."""
-    reason = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        place = path
-        while not os.path.exists(place):
-            place = os.path.dirname(os.path.abspath(place))
-        reason += f" ({shutil.disk_usage(place).free / 1e6:.1f} MB free)"
-    return DataError(f"cannot write {path}: {reason}")
-
-
-def write_whole(path: str, content: bytes) -> None:
-    """Writes a file that is there with all of `content`, or not at all.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    partial = f"{path}.{os.getpid()}{PARTIAL}"
-    with open(partial, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def _begin(output: str, build: str) -> None:
@@ -97,26 +68,43 @@ def _begin(output: str, build: str) -> None:
     if others and not os.path.exists(os.path.join(build, _PLAN)):
         raise DataError(f"{output} is not empty and holds no shards; --output must be new or empty")
     os.makedirs(build, exist_ok=True)
+    # What is decoded goes to the directory within; this one is first written hours later.
+    with tempfile.TemporaryFile(dir=output):
+        pass
 
 
 @contextlib.contextmanager
-def _locked(build: str, output: str) -> Iterator[None]:
-    path = os.path.join(build, _LOCK)
+def locked(directory: str, output: str, what: str) -> Iterator[None]:
+    """Keeps every other process that does the same out of `output`.
+
+    Args:
+        directory: in which the lock's file lies.
+        output: named in the error.
+        what: what the other process is then: `build`.
+
+    Raises:
+        DataError: another process holds the lock, or its file cannot be written.
+    """
+    path = os.path.join(directory, _LOCK)
     with writing(path):
         file = open(path, "w")  # noqa: SIM115
     with file:
         try:
             # The kernel lets go of it when the process ends, however it ends.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A build that ends deletes the file; a lock on what is deleted keeps no one out.
+            ours = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
         except OSError:
-            raise DataError(f"{output} is in use by another build") from None
+            ours = False
+        if not ours:
+            raise DataError(f"{output} is in use by another {what}")
         yield
 
 
 def _continue(output: str, plan_file: str, plan: dict[str, Any]) -> None:
     if os.path.exists(plan_file):
-        with open(plan_file, encoding="utf-8") as file:
-            _same(output, json.load(file), plan)
+        with open(plan_file, "rb") as file:
+            same_plan(output, parsed(file.read(), plan_file), plan)
     else:
         with writing(plan_file):
             write_whole(plan_file, json.dumps(plan).encode())
@@ -126,7 +114,12 @@ def _continue(output: str, plan_file: str, plan: dict[str, Any]) -> None:
             os.remove(os.path.join(build, name))
 
 
-def _same(output: str, found: dict[str, Any], plan: dict[str, Any]) -> None:
+def same_plan(output: str, found: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Refuses to go on with a build that was begun with another plan.
+
+    Raises:
+        DataError: names what differs.
+    """
     if found == plan:
         return
     names = [name for name in plan if found.get(name) != plan[name] and name != "plan"]

@@ -5,32 +5,34 @@ In the temporal stream, fields of optical flow take the place of frames.
 This is what worker processes do; memory does not grow with the length of a video. A piece is
 
     NUMBER.jpegs    the frames, one behind the other
-    NUMBER.npz      their sizes and checksums; written last: where it stands the piece is whole
+    NUMBER.json     their sizes and checksums; written last: where it stands the piece is whole
 
-or NUMBER.damaged with the reason why there is none.
+or NUMBER.damaged with the reason why there is none. Both are sealed (`rlstm_tf.data.json_values`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
+import json
 import os
 import zlib
 from array import array
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
 
+from rlstm_tf.data.json_values import of_fields, parsed, sealed, unsealed
 from rlstm_tf.errors import DataError
+from rlstm_tf.writing import PARTIAL, write_whole, writing
 from tfrecords_tools.flow import fields
-from tfrecords_tools.output import PARTIAL, write_whole, writing
 from tfrecords_tools.stored import Place, StoredImages
 from tfrecords_tools.video import LONGEST_SIDE, DamagedVideoError, VideoReader, encode_jpeg
 
-_SUFFIXES = (".jpegs", ".npz")
+_JPEGS = ".jpegs"
+_INDEX = ".json"
 _DAMAGED = ".damaged"
 
 
@@ -72,8 +74,8 @@ class Piece:
     fps: float
     height: int
     width: int
-    sizes: np.ndarray
-    checksums: np.ndarray
+    sizes: list[int]
+    checksums: list[int]
 
     def jpegs(self) -> Iterator[bytes]:
         """The frames in order.
@@ -81,15 +83,15 @@ class Piece:
         Raises:
             DataError: what is on disk is not what was written.
         """
-        with open(self.path + ".jpegs", "rb") as file:
-            for size, crc32 in zip(self.sizes, self.checksums):
-                jpeg = file.read(size)
-                if zlib.crc32(jpeg) != crc32:
-                    raise DataError(
-                        f"{file.name} is damaged: delete {os.path.dirname(self.path)} "
-                        "and build again"
-                    )
-                yield jpeg
+        try:
+            with open(self.path + _JPEGS, "rb") as file:
+                for size, crc32 in zip(self.sizes, self.checksums):
+                    jpeg = file.read(size)
+                    if zlib.crc32(jpeg) != crc32:
+                        raise _damaged(self.path + _JPEGS, self.path + _INDEX)
+                    yield jpeg
+        except OSError:
+            raise _damaged(self.path + _JPEGS, self.path + _INDEX) from None
 
 
 def make(task: Task) -> str | None:
@@ -112,8 +114,8 @@ def make(task: Task) -> str | None:
                     file.write(jpeg)
                     sizes.append(len(jpeg))
                     checksums.append(zlib.crc32(jpeg))
-            os.replace(partial, task.piece + ".jpegs")
-            write_whole(task.piece + ".npz", _index(source, sizes, checksums))
+            os.replace(partial, task.piece + _JPEGS)
+            write_whole(task.piece + _INDEX, _index(task.piece, source, sizes, checksums))
     except DamagedVideoError as error:
         mark_damaged(task.piece, str(error))
         return str(error)
@@ -149,17 +151,12 @@ def _images(reader: VideoReader, task: Task) -> Iterator[np.ndarray]:
         raise DamagedVideoError(f"flow cannot be computed: {error}") from None
 
 
-def _index(source: VideoReader | StoredImages, sizes: array[int], checksums: array[int]) -> bytes:
-    file = io.BytesIO()
-    np.savez(
-        file,
-        sizes=np.array(sizes),
-        checksums=np.array(checksums),
-        fps=source.fps,
-        height=source.height,
-        width=source.width,
-    )
-    return file.getvalue()
+def _index(
+    path: str, source: VideoReader | StoredImages, sizes: array[int], checksums: array[int]
+) -> bytes:
+    size = source.fps, source.height, source.width
+    piece = Piece(os.path.basename(path), *size, sizes.tolist(), checksums.tolist())
+    return json.dumps(sealed(asdict(piece))).encode()
 
 
 def mark_damaged(piece: str, reason: str) -> None:
@@ -169,32 +166,51 @@ def mark_damaged(piece: str, reason: str) -> None:
         DataError: it cannot be written.
     """
     with writing(piece + _DAMAGED):
-        write_whole(piece + _DAMAGED, reason.encode())
+        write_whole(piece + _DAMAGED, json.dumps(sealed({"reason": reason})).encode())
 
 
 def damage(piece: str) -> str | None:
-    """The reason why there is no piece; None if the video is sound or was not tried yet."""
+    """The reason why there is no piece; None if the video is sound or was not tried yet.
+
+    Raises:
+        DataError: what is on disk is not what was written.
+    """
+    path = piece + _DAMAGED
     try:
-        with open(piece + _DAMAGED, encoding="utf-8") as file:
-            return file.read()
+        with open(path, "rb") as file:
+            return unsealed(parsed(file.read(), path), path)["reason"]
     except FileNotFoundError:
         return None
+    except (OSError, DataError):
+        raise _damaged(path, path) from None
 
 
 def is_made(piece: str) -> bool:
     """Whether the video was tried already."""
-    return os.path.exists(piece + ".npz") or os.path.exists(piece + _DAMAGED)
+    return os.path.exists(piece + _INDEX) or os.path.exists(piece + _DAMAGED)
 
 
 def load(piece: str) -> Piece:
-    """A piece that `make` wrote."""
-    with np.load(piece + ".npz") as index:
-        size = float(index["fps"]), int(index["height"]), int(index["width"])
-        return Piece(piece, *size, index["sizes"], index["checksums"])
+    """A piece that `make` wrote.
+
+    Raises:
+        DataError: what is on disk is not what was written.
+    """
+    path = piece + _INDEX
+    try:
+        with open(path, "rb") as file:
+            values = of_fields(Piece, unsealed(parsed(file.read(), path), path), path)
+    except (OSError, DataError):
+        raise _damaged(path, path) from None
+    return Piece(**{**values, "path": piece})
 
 
 def remove(piece: str) -> None:
     """Deletes a piece; what damaged it stays on record."""
-    for suffix in _SUFFIXES:
+    for suffix in (_INDEX, _JPEGS):
         with contextlib.suppress(FileNotFoundError):
             os.remove(piece + suffix)
+
+
+def _damaged(path: str, to_delete: str) -> DataError:
+    return DataError(f"{path} is damaged: delete {to_delete} and build again")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import astuple, dataclass
 from typing import Any
 
 from rlstm_tf.data.datasets import Dataset, Video
+from rlstm_tf.data.files import sizes
 from rlstm_tf.data.schema import SUBSETS, shard_name
+from rlstm_tf.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,11 @@ def make_plan(dataset: Dataset, stream: str, settings: dict[str, Any], shards: i
         settings: how frames are made, and how the subsets were chosen.
         shards: number of shards of the training set; the other subsets get as many in proportion,
             at least one. No shard is empty.
+
+    Raises:
+        DataError: a video is gone, or has a label that is no class.
     """
+    _check_labels(dataset)
     dealt: dict[str, tuple[Video, ...]] = {}
     training = sum(video.subset == "train" for video in dataset.videos)
     for subset in SUBSETS:
@@ -63,6 +68,11 @@ def make_plan(dataset: Dataset, stream: str, settings: dict[str, Any], shards: i
         for index in range(count):
             first, end = (len(videos) * edge // count for edge in (index, index + 1))
             dealt[shard_name(subset, index, count)] = tuple(videos[first:end])
+    paths = [video.path for video in dataset.videos]
+    size_of = dict(zip(paths, sizes(paths)))
+    for path, size in size_of.items():
+        if size is None:
+            raise DataError(f"{path} is not there any more")
     settings = {**settings, "shards": shards}
     content = {
         "dataset": [dataset.name, dataset.split, dataset.classes],
@@ -71,11 +81,20 @@ def make_plan(dataset: Dataset, stream: str, settings: dict[str, Any], shards: i
         "missing": dataset.missing,
         "shards": {
             name: [
-                (video.id, [*map(astuple, video.actions)], os.path.getsize(video.path))
-                for video in videos
+                (video.id, [*map(astuple, video.actions)], size_of[video.path]) for video in videos
             ]
             for name, videos in dealt.items()
         },
     }
     checksum = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return Plan(dataset, stream, {**settings, "plan": checksum}, dealt)
+
+
+def _check_labels(dataset: Dataset) -> None:
+    for video in dataset.videos:
+        for action in video.actions:
+            if not 0 <= action.label < len(dataset.classes):
+                raise DataError(
+                    f"video {video.id!r} has label {action.label}, "
+                    f"the class list allows 0 to {len(dataset.classes) - 1}"
+                )

@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from rlstm_tf.data import schema
-from tfrecords_tools.output import PARTIAL
+from rlstm_tf.errors import DataError
+from rlstm_tf.writing import PARTIAL
 
 FRAMES_PER_RECORD = 512
 # Protobuf refuses messages of 2 GB, and a record is built in memory: a record ends before its
@@ -49,6 +50,9 @@ class Context:
         fps: average frames per second of the video, 0 = unknown.
         height, width: pixels of the JPEG frames; of the flow field in the temporal stream.
         num_frames: frames in the whole video, at least 1.
+
+    Raises:
+        DataError: a label is negative.
     """
 
     id: str
@@ -57,6 +61,11 @@ class Context:
     height: int
     width: int
     num_frames: int
+
+    def __post_init__(self) -> None:
+        for sample in self.samples:
+            if sample.label < 0:
+                raise DataError(f"video {self.id!r} has label {sample.label}, the first class is 0")
 
 
 def write_shard(
@@ -81,20 +90,18 @@ def write_shard(
 
     Raises:
         OSError: the files cannot be written.
+        DataError: a label goes by two class names.
     """
     scratch = scratch or directory
-    targets = [
-        schema.tfrecord_path(directory, name),
-        schema.records_path(directory, name),
-        schema.frames_path(directory, name),
-        schema.samples_path(directory, name),
-    ]
+    targets = schema.shard_paths(directory, name)
     partial = [os.path.join(scratch, os.path.basename(path) + PARTIAL) for path in targets]
     try:
         records, frames, samples, num_videos = _write_records(partial[0], videos, frames_per_record)
     except tf.errors.OpError as error:
         full = isinstance(error, tf.errors.ResourceExhaustedError)
-        raise OSError(errno.ENOSPC if full else errno.EIO, error.message) from None
+        # The message is the path of the partial file, and what is wrong with it.
+        reason = error.message.rpartition("; ")[2]
+        raise OSError(errno.ENOSPC if full else errno.EIO, reason) from None
     for path, rows in zip(partial[1:], (records, frames, samples)):
         content = io.BytesIO()
         np.save(content, rows, allow_pickle=False)
@@ -115,9 +122,11 @@ def _write_records(
     records: list[tuple[bytes | float, ...]] = []
     frames = [np.empty(0, schema.FRAME)]
     samples: list[tuple[int, int, int, int]] = []
+    class_names: dict[int, str] = {}
     position = num_videos = num_frames = 0
     with tf.io.TFRecordWriter(path) as writer:
         for context, jpegs in videos:
+            _check_names(context, class_names)
             samples += [
                 (num_videos, sample.label, sample.first_frame, sample.num_frames)
                 for sample in context.samples
@@ -142,6 +151,17 @@ def _write_records(
         np.array(samples, schema.SAMPLE),
         num_videos,
     )
+
+
+def _check_names(context: Context, class_names: dict[int, str]) -> None:
+    """Collects the class names of labels; there is one class list."""
+    for sample in context.samples:
+        name = class_names.setdefault(sample.label, sample.class_name)
+        if name != sample.class_name:
+            raise DataError(
+                f"video {context.id!r} calls label {sample.label} {sample.class_name!r}, "
+                f"a video before it {name!r}"
+            )
 
 
 def _parts(jpegs: Iterable[bytes], frames_per_record: int) -> Iterator[list[bytes]]:

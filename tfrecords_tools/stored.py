@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import UsageError
+from tfrecords_tools.plan import Plan
 
 # What the images depend on.
 _OF_IMAGES = ("short_side", "jpeg_quality", "flow")
@@ -25,26 +25,22 @@ class Place:
     video: int
 
 
-def places(
-    directories: Sequence[str], dataset: str, stream: str, settings: dict[str, Any]
-) -> dict[str, Place]:
+def places(directories: Sequence[str], plan: Plan) -> dict[str, Place]:
     """The videos that finished shards hold, by id.
 
     Args:
         directories: of shards.
-        dataset: that they must be of.
-        stream: `spatial` or `temporal`, which they must hold.
-        settings: of the build that is to use them.
+        plan: of the build that is to use them.
 
     Raises:
         DataError: no shards, or damaged ones.
         UsageError: they hold other images than this build would make.
     """
     found: dict[str, Place] = {}
+    ours = {"dataset": plan.dataset.name, "stream": plan.stream, **plan.settings}
     for directory in directories:
         manifest = Manifest.load(directory)
         theirs = {"dataset": manifest.dataset, "stream": manifest.stream, **manifest.settings}
-        ours = {"dataset": dataset, "stream": stream, **settings}
         for name in ("dataset", "stream", *_OF_IMAGES):
             if theirs.get(name) != ours.get(name):
                 raise UsageError(

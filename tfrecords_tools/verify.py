@@ -1,8 +1,12 @@
 """Checks shards against their manifest: sizes, checksums, counts, every frame's bytes.
 
     python -m tfrecords_tools.verify data/ucf101_split1 --decode
+    python -m tfrecords_tools.verify data/ucf101_split1 --repair \\
+        --videos=UCF-101 --splits=ucfTrainTestlist
 
-Lists every problem, one line each; the exit status is 1 if there is any.
+Lists every problem, one line each; the exit status is 1 if there is any. --repair makes the shards
+that fail again from the videos, and no others; a shard takes its place only with the very bytes
+that the manifest says. The exit status is 0 if all is whole in the end.
 """
 
 from __future__ import annotations
@@ -12,7 +16,9 @@ import sys
 from absl import flags
 
 from rlstm_tf import cli
+from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import UsageError
+from tfrecords_tools import flags as shared
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -23,20 +29,32 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "decode", False, "Decode every JPEG and compare its size too.", flag_values=values
     )
+    flags.DEFINE_bool(
+        "repair", False, "Make the shards that fail again from --videos.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "videos", None, "repair: what the shards were built from.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "splits", None, "repair: directory of the split files, where there are.", flag_values=values
+    )
+    shared.define_workers(values)
 
 
 def main(values: flags.FlagValues) -> int:
-    """Verifies; the exit status is 1 if anything is wrong."""
-    if not values.data:
-        raise UsageError("--data is required: the directory of the shards")
-    from rlstm_tf.data.schema import Manifest
+    """Verifies, and repairs if asked; the exit status is 1 if anything is wrong in the end."""
+    _check(values)
     from tfrecords_tools.verification import problems
 
     manifest = Manifest.load(values.data)
-    found = problems(values.data, manifest, values.decode)
-    for problem in found:
-        print(f"error: {problem}", file=sys.stderr)
-    if found:
+    if values.repair:
+        left = _repair(values, manifest)
+    else:
+        left = problems(values.data, manifest, values.decode)
+    for shard in left.values():
+        for problem in shard:
+            print(f"error: {problem}", file=sys.stderr)
+    if left:
         return 1
     shards = [shard for subset in manifest.subsets.values() for shard in subset.shards]
     images = "frames" if manifest.stream == "spatial" else "fields"
@@ -45,6 +63,40 @@ def main(values: flags.FlagValues) -> int:
         f"{sum(shard.frames for shard in shards)} {images} are as the manifest says"
     )
     return 0
+
+
+def _check(values: flags.FlagValues) -> None:
+    if not values.data:
+        raise UsageError("--data is required: the directory of the shards")
+    if values.repair and not values.videos:
+        raise UsageError("--repair needs --videos: what the shards were built from")
+    if values.repair and "://" in values.data:
+        raise UsageError(f"--repair: {values.data} must be a local directory")
+    for name in ("videos", "splits"):
+        if values[name].value and not values.repair:
+            raise UsageError(f"--{name} does nothing without --repair")
+
+
+def _repair(values: flags.FlagValues, manifest: Manifest) -> dict[str, list[str]]:
+    """Repairs; returns what is wrong in the end, by shard."""
+    cli.load_tensorflow()
+    from tfrecords_tools.repair import claimed, plan_again, repair
+    from tfrecords_tools.verification import problems
+
+    with claimed(values.data) as work:
+        found = problems(values.data, manifest, values.decode)
+        if not found:
+            return {}
+        for shard in found.values():
+            for problem in shard:
+                print(f"found: {problem}")
+        plan = plan_again(values.data, manifest, values.videos, values.splits)
+        refused = repair(values.data, manifest, plan, found, work, values.workers)
+        left = problems(values.data, manifest, values.decode, found)
+    for name in found:
+        if name not in left:
+            print(f"repaired: {name}")
+    return {name: [refused[name]] if name in refused else left[name] for name in left}
 
 
 if __name__ == "__main__":

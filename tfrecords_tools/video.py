@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,12 +40,15 @@ class VideoReader:
 
     Raises:
         DamagedVideoError: when opened, if there is no video stream or no first frame; when
-            iterated, if decoding fails, or ends more than one frame short of what the header says.
+            iterated, if decoding fails, or ends more than one frame short of what the header says,
+            in frames or, of a Matroska or WebM file, in seconds.
     """
 
     def __init__(self, path: str, short_side: int):
         self._count = 0
         self._expected = 0
+        # Seconds: what the header says, the start of the last frame, the longest step to a frame.
+        self._promised_end = self._time = self._step = 0.0
         try:
             # `file:` takes any name literally, and the white list keeps a playlist in disguise
             # from reading over the network.
@@ -74,6 +78,8 @@ class VideoReader:
         stream.codec_context.thread_count = 1
         self.fps = float(stream.average_rate or 0)
         self._expected = _promised_frames(self._container.format.name, stream)
+        if not self._expected:
+            self._promised_end = _promised_end(self._container.format.name, stream)
         self._reformatter = VideoReformatter()
         self._decoded = self._decode(stream)
         first = next(self._decoded, None)
@@ -98,11 +104,22 @@ class VideoReader:
             yield self._image(frame)
         if self._count < self._expected - _FRAMES_TOLERATED:
             raise DamagedVideoError(f"{self._count} frames decode, {self._promise()}")
+        step = max(self._step, 1 / self.fps if self.fps else 0)
+        # The last frame ends a step after it starts. The half is for rounded times.
+        if self._promised_end - self._time > (1.5 + _FRAMES_TOLERATED) * step:
+            raise DamagedVideoError(
+                f"{self._count} frames decode, the last at {self._time:.2f} s, "
+                f"header says that it ends at {self._promised_end:.2f} s"
+            )
 
     def _decode(self, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         try:
             for frame in self._container.decode(stream):
                 self._count += 1
+                if frame.time is not None:
+                    if self._count > 1:
+                        self._step = max(self._step, frame.time - self._time)
+                    self._time = frame.time
                 yield frame
         except (av.FFmpegError, OSError, ValueError) as error:
             raise DamagedVideoError(
@@ -142,6 +159,18 @@ def _promised_frames(container: str, stream: av.VideoStream) -> int:
         shown = sum(not entry.is_discard for entry in stream.index_entries)
         return min(shown, stream.frames) if shown else stream.frames
     return stream.frames
+
+
+def _promised_end(container: str, stream: av.VideoStream) -> float:
+    """Seconds after which the header says that the last frame ends; 0 = it does not say."""
+    # These count no frames. Most writers note when each stream ends.
+    if "matroska" not in container:
+        return 0.0
+    noted = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
+    if not noted:
+        return 0.0
+    hours, minutes, seconds = map(float, noted.groups())
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def _resized(width: int, height: int, short_side: int) -> tuple[int, int]:

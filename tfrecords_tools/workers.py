@@ -6,7 +6,9 @@ import contextlib
 import itertools
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
@@ -116,6 +118,7 @@ class _Worker(Generic[Task, Result]):
 def _serve(connection: Any, function: Callable[[Any], Any]) -> None:
     # Ctrl-C reaches the whole process group; the parent alone answers it, and stops the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # The other end closes when the parent is gone, even if it was killed.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
@@ -128,3 +131,14 @@ def _serve(connection: Any, function: Callable[[Any], Any]) -> None:
             except Exception:
                 answer = None, RuntimeError("in a worker:\n" + traceback.format_exc())
             connection.send(answer)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the parent was killed, in the middle of a task.
+
+    Whoever builds next has the directory for itself then, and need not wait for a long video.
+    """
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)

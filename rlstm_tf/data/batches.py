@@ -1,10 +1,11 @@
 """Batches as a pure function of position, in NumPy: what `pipeline` runs ahead of the training.
 
-Step i of a run belongs to epoch i // steps_per_epoch. An epoch goes through a permutation of all
-samples, a video or an interval of one each, that depends on (seed, epoch) alone; the crop, the flip
-and the snippets of the sample at position p of it depend on (seed, epoch, p) alone. So any batch of
-any run can be made again by itself, in any order, on any machine, and no buffer has to be filled or
-saved to go on with a run.
+A run goes through the samples, a video or an interval of one each, epoch by epoch: the sample at
+its place p is at position p % N of epoch p // N, and a batch is B places in a row (see
+`rlstm_tf.epochs`). An epoch is a permutation of all N samples that depends on (seed, epoch) alone;
+the crop, the flip and the snippets at a position of it depend on (seed, epoch, position) alone. So
+any part of any batch of any run can be made again by itself, in any order, on any machine, and no
+buffer has to be filled or saved to go on with a run.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ class InputConfig:
         return self.num_segments, self.image_size, self.image_size, self.channels
 
 
-def check_stream(shards: Shards, config: InputConfig) -> None:
-    """Refuses shards of the other stream.
+def check_shards(shards: Shards, config: InputConfig) -> None:
+    """Refuses shards of the other stream, or of smaller images than are asked for.
 
     Raises:
         DataError: they are.
@@ -92,42 +93,38 @@ def check_stream(shards: Shards, config: InputConfig) -> None:
             f"the shards are of the {shards.manifest.stream} stream, "
             f"--stream={config.stream} was asked for"
         )
-
-
-def steps_per_epoch(shards: Shards, batch_size: int) -> int:
-    """Whole batches in an epoch. The samples that fill none are left out, others every epoch.
-
-    Raises:
-        UsageError: there are fewer samples than one batch takes.
-    """
-    if len(shards.samples) < batch_size:
-        raise UsageError(
-            f"batch_size={batch_size}, but subset {shards.subset!r} has "
-            f"{len(shards.samples)} samples"
+    short_side = int(min(shards.heights.min(), shards.widths.min()))
+    if short_side < config.image_size:
+        raise DataError(
+            f"--image_size={config.image_size} is more than the short side of the shards' images, "
+            f"{short_side} pixels: build them with a larger --short_side"
         )
-    return len(shards.samples) // batch_size
 
 
-def training_batch(shards: Shards, config: InputConfig, step: int) -> Batch:
-    """The batch of a step, counted from the start of the run.
+def training_rows(shards: Shards, config: InputConfig, first: int, count: int) -> Batch:
+    """The samples at consecutive places of a run: a batch, or a replica's part of one.
+
+    Args:
+        shards: where from.
+        config: see there.
+        first: place of the first, counted from the start of the run.
+        count: rows R.
 
     Returns:
-        `frames` uint8 [B, T, S, S, C]: RGB 0..255, or levels of flow; `label` int32 [B]; `video`
-        int64 [B], positions in `shards`.
+        `frames` uint8 [R, T, S, S, C]: RGB 0..255, or levels of flow; `label` int32 [R]; `video`
+        int64 [R], positions in `shards`.
 
     Raises:
         DataError: a frame is damaged; names it.
     """
-    epoch, index = divmod(step, steps_per_epoch(shards, config.batch_size))
-    first = index * config.batch_size
-    order = epoch_order(len(shards.samples), config.seed, epoch)
-    samples = shards.samples[order[first : first + config.batch_size]]
-    frames = _aligned_empty((config.batch_size, *config.video_shape))
-    for row in range(config.batch_size):
-        view = training_view(shards, config, epoch, first + row)
+    frames = _aligned_empty((count, *config.video_shape))
+    labels, videos = np.empty(count, np.int32), np.empty(count, np.int64)
+    for row in range(count):
+        view = training_view(shards, config, *divmod(first + row, len(shards.samples)))
         out = frames[row][:, None]
         _write_views(shards, config, view.video, view.frames, [view.box], view.flip, out)
-    return {"frames": frames, "label": samples["label"], "video": samples["video"]}
+        labels[row], videos[row] = view.label, view.video
+    return {"frames": frames, "label": labels, "video": videos}
 
 
 def evaluation_example(
@@ -178,12 +175,14 @@ class View(NamedTuple):
 
     Attributes:
         video: position in the shards.
+        label: of the video, or of its interval.
         box: crop of all its frames.
         flip: whether they are mirrored.
         frames: int64 [T, new_length], numbers in the video.
     """
 
     video: int
+    label: int
     box: Box
     flip: bool
     frames: np.ndarray
@@ -192,7 +191,7 @@ class View(NamedTuple):
 def training_view(shards: Shards, config: InputConfig, epoch: int, position: int) -> View:
     """What position 0 ... N - 1 of an epoch shows."""
     sample = shards.samples[epoch_order(len(shards.samples), config.seed, epoch)[position]]
-    video, _, first, num_frames = sample.tolist()
+    video, label, first, num_frames = sample.tolist()
     generator = _generator(config.seed, epoch, position, purpose=1)
     size = int(shards.heights[video]), int(shards.widths[video])
     box = augmentation.random_crop(*size, generator, config.crop_scales)
@@ -200,7 +199,7 @@ def training_view(shards: Shards, config: InputConfig, epoch: int, position: int
     flip = bool(generator.integers(2)) and config.flip
     starts = sampling.random_snippets(num_frames, config.num_segments, generator, config.new_length)
     frames = first + sampling.snippet_frames(starts, num_frames, config.new_length)
-    return View(video, box, flip, frames)
+    return View(video, label, box, flip, frames)
 
 
 def _generator(seed: int, epoch: int, position: int, purpose: int) -> np.random.Generator:

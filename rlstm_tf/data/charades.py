@@ -17,6 +17,7 @@ from rlstm_tf.data.datasets import (
     lines,
     require_directories,
 )
+from rlstm_tf.data.files import open_text
 from rlstm_tf.errors import DataError
 
 _CLASSES = "Charades_v1_classes.txt"
@@ -86,7 +87,7 @@ def _classes(path: str) -> tuple[str, ...]:
 def _rows(path: str) -> Iterator[tuple[str, dict[str, str]]]:
     """`path:line` (a row's last) and the cells of each row by name."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open_text(path, newline="") as file:
             yield from _csv_rows(path, file)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None

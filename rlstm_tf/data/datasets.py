@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from rlstm_tf.data.files import is_directory, list_directory, open_text, sizes
 from rlstm_tf.errors import DataError
 
 _NAMED_IN_ERRORS = 3
@@ -128,7 +129,7 @@ def hmdb51(videos: str, splits: str, split: int) -> Dataset:
     """
     require_directories(videos, splits)
     pattern = re.compile(rf"(.+)_test_split{split}\.txt")
-    matches = [pattern.fullmatch(name) for name in os.listdir(splits)]
+    matches = [pattern.fullmatch(name) for name in list_directory(splits)]
     classes = tuple(sorted(match[1] for match in matches if match))
     if not classes:
         raise DataError(f"no file *_test_split{split}.txt in {splits}")
@@ -154,7 +155,8 @@ def without_missing(dataset: Dataset, allow_missing: bool) -> Dataset:
     Raises:
         DataError: some are missing and that is not allowed, or all are.
     """
-    there = tuple(video for video in dataset.videos if os.path.isfile(video.path))
+    found_sizes = sizes([video.path for video in dataset.videos])
+    there = tuple(video for video, size in zip(dataset.videos, found_sizes) if size is not None)
     found = {video.id for video in there}
     missing = tuple(video.id for video in dataset.videos if video.id not in found)
     if missing and not (allow_missing and there):
@@ -220,7 +222,7 @@ def held_out(videos: Iterable[Video], share: float, salt: str, by_class: bool = 
 def require_directories(*directories: str) -> None:
     """Raises DataError with the name of the first that is not there."""
     for directory in directories:
-        if not os.path.isdir(directory):
+        if not is_directory(directory):
             raise DataError(f"no such directory: {directory}")
 
 
@@ -231,7 +233,7 @@ def lines(path: str) -> Iterator[tuple[str, str]]:
         DataError: the file cannot be read, or is no text.
     """
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open_text(path) as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield f"{path}:{number}", line.strip()

@@ -1,11 +1,28 @@
-"""Local files and whatever `tf.io.gfile` reads: positional reads by many threads, small texts."""
+"""Local files and whatever `tf.io.gfile` opens: positional reads, small texts, lists, sizes.
+
+A path with `://` in it goes through `tf.io.gfile`; TensorFlow is not imported for others.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
+import resource
+import stat
 import threading
 import weakref
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TextIO
+
+from rlstm_tf.errors import DataError
+
+# Beside the shards: libraries, events, devices.
+_OTHER_FILES = 512
+# A remote store takes its time to answer, and answers many at once.
+_ASKED_AT_ONCE = 32
 
 
 class File(Protocol):
@@ -26,47 +43,215 @@ class File(Protocol):
 
 
 def open_file(path: str) -> File:
-    """Opens a file; a path with `://` in it goes through `tf.io.gfile`.
+    """Opens a file.
 
     Raises:
         OSError: the file cannot be opened; `strerror` says why.
     """
-    return _RemoteFile(path) if "://" in path else _LocalFile(path)
+    return _RemoteFile(path) if is_remote(path) else _LocalFile(path)
+
+
+def allow_open(count: int) -> None:
+    """Lets this process hold so many files open; often 1,024 are allowed, and more if asked for.
+
+    Raises:
+        DataError: the system does not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise DataError(f"{count} shards are opened at once, the system allows {hard} files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def is_remote(path: str) -> bool:
+    """Whether it goes through `tf.io.gfile`."""
+    return "://" in path
 
 
 def read_text(path: str) -> str:
-    """All of a file in UTF-8; a path with `://` in it goes through `tf.io.gfile`.
+    """All of a file in UTF-8.
 
     Raises:
         OSError: the file cannot be read; `strerror` says why.
         UnicodeDecodeError: it is not UTF-8.
     """
-    if "://" not in path:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    from tensorflow import errors, io
+    if is_remote(path):
+        file = _RemoteFile(path)
+        return file.read(0, file.size).decode()
+    with open(path, encoding="utf-8") as local:
+        return local.read()
 
-    try:
-        with io.gfile.GFile(path) as file:
-            return file.read()
-    except errors.OpError as error:
-        raise OSError(0, error.message, path) from None
+
+def open_text(path: str, newline: str | None = None) -> TextIO:
+    """Opens a file in UTF-8 for reading, with or without a byte order mark.
+
+    Args:
+        path: of the file.
+        newline: as of `open`.
+
+    Raises:
+        OSError: the file cannot be opened; `strerror` says why.
+    """
+    if is_remote(path):
+        file = _RemoteFile(path)
+        content = io.BytesIO(file.read(0, file.size))
+        return io.TextIOWrapper(content, encoding="utf-8-sig", newline=newline)
+    return open(path, encoding="utf-8-sig", newline=newline)
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a file in UTF-8: beside it first, then renamed, so that it is never half there."""
-    if "://" in path:
-        from tensorflow import io
+    """Writes a file in UTF-8: beside it first, then renamed, so that it is never half there.
 
-        with io.gfile.GFile(path + ".partial", "w") as file:
-            file.write(text)
-        io.gfile.rename(path + ".partial", path, overwrite=True)
+    Raises:
+        OSError: the file cannot be written; `strerror` says why.
+    """
+    if is_remote(path):
+        with _gfile_errors(path):
+            from tensorflow import io as tf_io
+
+            with tf_io.gfile.GFile(path + ".partial", "w") as file:
+                file.write(text)
+            tf_io.gfile.rename(path + ".partial", path, overwrite=True)
         return
-    with open(path + ".partial", "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    with open(path + ".partial", "w", encoding="utf-8") as local:
+        local.write(text)
+        local.flush()
+        os.fsync(local.fileno())
     os.replace(path + ".partial", path)
+
+
+def sizes(paths: Sequence[str]) -> list[int | None]:
+    """Bytes of each file; None where there is no file.
+
+    Raises:
+        DataError: it cannot be known.
+    """
+    if any(map(is_remote, paths)):
+        with ThreadPoolExecutor(_ASKED_AT_ONCE) as threads:
+            return list(threads.map(_size, paths))
+    return list(map(_size, paths))
+
+
+def is_directory(path: str) -> bool:
+    """Whether there is such a directory.
+
+    Raises:
+        DataError: it cannot be known.
+    """
+    if not is_remote(path):
+        return os.path.isdir(path)
+    found = _remote_stat(path)
+    return found is not None and found.is_directory
+
+
+def list_directory(path: str) -> list[str]:
+    """Names in a directory, sorted.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        if not is_remote(path):
+            return sorted(os.listdir(path))
+        with _gfile_errors(path):
+            from tensorflow import io as tf_io
+
+            # Some stores end the names of directories in a slash.
+            return sorted(name.rstrip("/") for name in tf_io.gfile.listdir(path))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+
+
+def copy(source: str, target: str) -> None:
+    """Copies a file; one that is there is replaced.
+
+    Raises:
+        OSError: it cannot be read or written; `strerror` says why.
+    """
+    with _gfile_errors(source):
+        from tensorflow import io as tf_io
+
+        tf_io.gfile.copy(source, target, overwrite=True)
+
+
+def move(source: str, target: str) -> None:
+    """Renames a file; one that is there is replaced.
+
+    Raises:
+        OSError: it cannot be done; `strerror` says why.
+    """
+    with _gfile_errors(source):
+        from tensorflow import io as tf_io
+
+        tf_io.gfile.rename(source, target, overwrite=True)
+
+
+def make_directory(path: str) -> None:
+    """Makes a directory, and those above it, unless it is there.
+
+    Raises:
+        OSError: it cannot be made; `strerror` says why.
+    """
+    with _gfile_errors(path):
+        from tensorflow import io as tf_io
+
+        tf_io.gfile.makedirs(path)
+
+
+def remove(path: str) -> None:
+    """Deletes a file, or a directory and all in it.
+
+    Raises:
+        OSError: it cannot be deleted; `strerror` says why.
+    """
+    with _gfile_errors(path):
+        from tensorflow import io as tf_io
+
+        if tf_io.gfile.isdir(path):
+            tf_io.gfile.rmtree(path)
+        else:
+            tf_io.gfile.remove(path)
+
+
+def _size(path: str) -> int | None:
+    if is_remote(path):
+        found = _remote_stat(path)
+        return None if found is None or found.is_directory else found.length
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _remote_stat(path: str) -> Any:
+    """`length` and `is_directory`; None if there is nothing."""
+    from tensorflow import io as tf_io
+
+    try:
+        with _gfile_errors(path):
+            return tf_io.gfile.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _gfile_errors(path: str) -> Iterator[None]:
+    """Turns errors of `tf.io.gfile` into an OSError with the path; nothing there, no file."""
+    from tensorflow import errors
+
+    try:
+        yield
+    except errors.NotFoundError as error:
+        reason = error.message or os.strerror(errno.ENOENT)
+        raise FileNotFoundError(errno.ENOENT, reason, path) from None
+    except errors.OpError as error:
+        raise OSError(errno.EIO, error.message, path) from None
 
 
 class _LocalFile:
@@ -77,7 +262,8 @@ class _LocalFile:
 
     def __init__(self, path: str):
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, self._descriptor)
+        # Not when the process ends, where all are closed anyway.
+        weakref.finalize(self, os.close, self._descriptor).atexit = False
         self.size = os.fstat(self._descriptor).st_size
 
     def read(self, offset: int, size: int) -> bytes:
@@ -94,20 +280,17 @@ class _RemoteFile:
 
         self._path = path
         self._gfile = tf_io.gfile
-        self._errors = errors
+        self._past_the_end = errors.OutOfRangeError
         self._of_thread = threading.local()
-        try:
+        with _gfile_errors(path):
             self.size = self._gfile.stat(path).length
-        except errors.OpError as error:
-            raise OSError(0, error.message, path) from None
 
     def read(self, offset: int, size: int) -> bytes:
-        try:
+        with _gfile_errors(self._path):
             if not hasattr(self._of_thread, "file"):
                 self._of_thread.file = self._gfile.GFile(self._path, "rb")
-            self._of_thread.file.seek(offset)
-            return self._of_thread.file.read(size)
-        except self._errors.OutOfRangeError:
-            return b""
-        except self._errors.OpError as error:
-            raise OSError(0, error.message, self._path) from None
+            try:
+                self._of_thread.file.seek(offset)
+                return self._of_thread.file.read(size)
+            except self._past_the_end:
+                return b""

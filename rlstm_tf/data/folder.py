@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from rlstm_tf.data.datasets import Action, Dataset, Video, held_out
+from rlstm_tf.data.files import is_directory, is_remote, list_directory, open_text, sizes
 from rlstm_tf.data.schema import SUBSETS
 from rlstm_tf.errors import DataError, UsageError
 
@@ -50,9 +51,9 @@ def folder(videos: str, test_share: float | None = None) -> Dataset:
         DataError: nothing there, a class without a video, a line that does not fit.
         UsageError: a share is given and the file has a column `subset`.
     """
-    if os.path.isdir(videos):
+    if is_directory(videos):
         rows, passed_over = _directory(videos)
-    elif os.path.isfile(videos):
+    elif sizes([videos]) != [None]:
         rows, passed_over = list(_csv(videos)), 0
     else:
         raise DataError(f"no such directory or CSV file: {videos}")
@@ -82,18 +83,17 @@ _Row = tuple[str, str, str, str]
 def _directory(videos: str) -> tuple[list[_Row], int]:
     rows: list[_Row] = []
     passed_over = 0
-    for label in sorted(os.listdir(videos)):
+    for label in list_directory(videos):
         class_directory = os.path.join(videos, label)
-        if label.startswith(".") or not os.path.isdir(class_directory):
+        if label.startswith(".") or not is_directory(class_directory):
             passed_over += 1
             continue
         before = len(rows)
-        for name in sorted(os.listdir(class_directory)):
-            path = os.path.join(class_directory, name)
-            if _is_video(path):
-                rows.append((_text(f"{label}/{name}"), path, label, ""))
-            else:
-                passed_over += 1
+        names = list_directory(class_directory)
+        paths = [os.path.join(class_directory, name) for name in names if _is_video(name)]
+        there = [path for path, size in zip(paths, sizes(paths)) if size is not None]
+        rows += [(_text(f"{label}/{os.path.basename(path)}"), path, label, "") for path in there]
+        passed_over += len(names) - len(there)
         if len(rows) == before:
             raise DataError(
                 f"class {label!r} is empty: no video in {class_directory} "
@@ -102,16 +102,14 @@ def _directory(videos: str) -> tuple[list[_Row], int]:
     return rows, passed_over
 
 
-def _is_video(path: str) -> bool:
-    name = os.path.basename(path)
-    extension = os.path.splitext(name)[1].lower()
-    return not name.startswith(".") and extension in EXTENSIONS and os.path.isfile(path)
+def _is_video(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def _csv(path: str) -> Iterator[_Row]:
     try:
         # utf-8-sig: spreadsheets put a byte order mark in front.
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open_text(path, newline="") as file:
             yield from _csv_rows(path, file)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
@@ -141,11 +139,13 @@ def _csv_rows(path: str, file: Iterable[str]) -> Iterator[_Row]:
             raise DataError(
                 f"{where}: subset must be one of {', '.join(SUBSETS)}, found {subset!r}"
             )
-        video = os.path.normpath(video)
+        if not is_remote(video):
+            video = os.path.normpath(video)
         if video in seen:
             raise DataError(f"{where}: {video} is listed twice")
         seen.add(video)
-        yield video, os.path.join(os.path.dirname(path), video), label, subset
+        place = video if is_remote(video) else os.path.join(os.path.dirname(path), video)
+        yield video, place, label, subset
 
 
 def _in_order(classes: Iterable[str]) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """`batches` as a `tf.data.Dataset`: made in parallel, ahead of their use, errors left whole.
 
-A training batch is one call into Python, which fills one array that TensorFlow then takes over. A
-call for every video, and `Dataset.batch` behind it, costs a tenth of the speed: TensorFlow's way
-into Python and back, and another copy. In evaluation a video may be twenty views of 8 megabytes;
-there a call makes one video.
+A replica's part of a training batch is one call into Python, which fills one array that TensorFlow
+then takes over. A call for every video, and `Dataset.batch` behind it, costs a tenth of the speed:
+TensorFlow's way into Python and back, and another copy. In evaluation a video may be twenty views
+of 8 megabytes; there a call makes one video.
 
 The calls share no lock. Python's collector may run inside of any of them and destroy an iterator
 that something had kept alive; that waits for the calls of that iterator, which must then be able to
@@ -26,20 +26,20 @@ import tensorflow as tf
 from rlstm_tf.data.batches import (
     Batch,
     InputConfig,
-    check_stream,
+    check_shards,
     evaluation_example,
-    steps_per_epoch,
-    training_batch,
+    training_rows,
 )
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.shards import Shards
+from rlstm_tf.division import WHOLE, Division
+from rlstm_tf.epochs import Epochs
 
 __all__ = [
     "InputConfig",
-    "check_stream",
+    "check_shards",
     "checked",
     "evaluation_batches",
-    "steps_per_epoch",
     "training_batches",
 ]
 
@@ -50,35 +50,39 @@ def training_batches(
     first_step: int = 0,
     num_steps: int | None = None,
     num_threads: int | None = None,
+    division: Division = WHOLE,
 ) -> tf.data.Dataset:
-    """Batches of a training run from a step on; see `batches.training_batch`.
+    """Batches of a training run from a step on; see `batches.training_rows`.
 
     Args:
         shards: a subset.
         config: see there.
         first_step: step of the run that the first batch belongs to.
         num_steps: batches; None = without end.
-        num_threads: batches that are in the making at once, and in memory; None = one for every
+        num_threads: parts that are in the making at once, and in memory; None = one for every
             core. Changes no batch.
+        division: which rows of each batch; all, if not given.
 
     Returns:
-        `frames` uint8 [B, T, S, S, C]: RGB 0..255, or levels of flow; `label` int32 [B]; `video`
-        int64 [B]: positions in `shards`. Iterate it through `checked`.
+        Parts of R rows in the order of `division`: `frames` uint8 [R, T, S, S, C]: RGB 0..255, or
+        levels of flow; `label` int32 [R]; `video` int64 [R]: positions in `shards`. Iterate it
+        through `checked`.
 
     Raises:
-        DataError: the shards are of the other stream.
-        UsageError: there are fewer samples than one batch takes.
+        DataError: the shards do not have what is asked for: see `check_shards`.
+        UsageError: there are fewer samples than one batch takes, or a batch cannot be divided.
     """
     # Here, not in the first call, where no one would catch it.
-    steps_per_epoch(shards, config.batch_size)
-    check_stream(shards, config)
-    steps = tf.data.Dataset.counter(first_step)
+    Epochs(len(shards.samples), config.batch_size)
+    check_shards(shards, config)
+    size = division.rows(config.batch_size)
+    parts = tf.data.Dataset.counter(first_step * division.own)
     if num_steps is not None:
-        steps = steps.take(num_steps)
-    shape = (config.batch_size, *config.video_shape)
+        parts = parts.take(num_steps * division.own)
+    shape = (size, *config.video_shape)
     return _made(
-        steps,
-        lambda step: training_batch(shards, config, step),
+        parts,
+        lambda part: training_rows(shards, config, division.place(part, config.batch_size), size),
         shards,
         {
             "frames": (tf.uint8, shape),
@@ -86,7 +90,7 @@ def training_batches(
             "video": (tf.int64, shape[:1]),
         },
         num_threads,
-    ).prefetch(1)
+    ).prefetch(division.own)
 
 
 def evaluation_batches(
@@ -94,6 +98,7 @@ def evaluation_batches(
     config: InputConfig,
     protocol: Protocol = CENTER,
     num_threads: int | None = None,
+    division: Division = WHOLE,
 ) -> tf.data.Dataset:
     """Every video once, V views of each; see `batches.evaluation_example`.
 
@@ -102,20 +107,30 @@ def evaluation_batches(
         config: see there; what concerns training is not used.
         protocol: which views; one, the middle of each segment, if not given.
         num_threads: videos that are in the making at once; None = one for every core.
+        division: which rows of each batch; all, if not given. All processes take equally many
+            steps.
 
     Returns:
-        `frames` uint8 [B, V, T, S, S, C]: RGB 0..255, or levels of flow; `video` int64 [B]:
-        positions in `shards`, -1 in the rows of zeros that fill the last batch. Iterate it through
-        `checked`.
+        Parts of R rows in the order of `division`: `frames` uint8 [R, V, T, S, S, C]: RGB 0..255,
+        or levels of flow; `video` int64 [R]: positions in `shards`, -1 in the rows of zeros that
+        fill the last batch. Iterate it through `checked`.
 
     Raises:
-        DataError: the shards are of the other stream.
+        DataError: the shards do not have what is asked for: see `check_shards`.
+        UsageError: a batch cannot be divided.
     """
-    check_stream(shards, config)
-    size = config.batch_size
+    check_shards(shards, config)
+    size = division.rows(config.batch_size)
+    num_parts = -(-len(shards) // config.batch_size) * division.own
+
+    def example(row: int) -> Batch:
+        part, offset = divmod(row, size)
+        position = division.place(part, config.batch_size) + offset
+        return evaluation_example(shards, config, position, protocol)
+
     dataset = _made(
-        tf.data.Dataset.range(-(-len(shards) // size) * size),
-        lambda position: evaluation_example(shards, config, position, protocol),
+        tf.data.Dataset.range(num_parts * size),
+        example,
         shards,
         {
             "frames": (tf.uint8, (protocol.num_views, *config.video_shape)),
@@ -123,7 +138,7 @@ def evaluation_batches(
         },
         num_threads,
     )
-    return dataset.batch(size, drop_remainder=True).prefetch(1)
+    return dataset.batch(size, drop_remainder=True).prefetch(division.own)
 
 
 def checked(batches: Iterable[Any], shards: Shards) -> Generator[Any, None, None]:
@@ -192,27 +207,27 @@ def _stop_iterating() -> None:
 
 
 def _made(
-    positions: tf.data.Dataset,
+    numbers: tf.data.Dataset,
     make: Callable[[int], Batch],
     shards: Shards,
     signature: dict[str, tuple[tf.DType, tuple[int, ...]]],
     num_threads: int | None,
 ) -> tf.data.Dataset:
-    """A dataset of make(position), in order; `signature` has the type and shape of each entry."""
+    """A dataset of make(number), in order; `signature` has the type and shape of each entry."""
     # Its own threads would only take turns with the calls.
     cv2.setNumThreads(0)
     types = [dtype for dtype, _ in signature.values()]
 
-    def call(position: Any) -> list[Any]:
+    def call(number: Any) -> list[Any]:
         try:
-            made = make(int(position))
+            made = make(int(number))
             return [made[name] for name in signature]
         except Exception as error:
             shards.failure = shards.failure or error
             raise
 
-    def tensors(position: tf.Tensor) -> dict[str, tf.Tensor]:
-        values = tf.numpy_function(call, [position], types, stateful=False)
+    def tensors(number: tf.Tensor) -> dict[str, tf.Tensor]:
+        values = tf.numpy_function(call, [number], types, stateful=False)
         return {
             name: tf.ensure_shape(value, shape)
             for value, (name, (_, shape)) in zip(values, signature.items())
@@ -220,13 +235,10 @@ def _made(
 
     num_threads = num_threads or _num_cores()
     options = tf.data.Options()
-    # The batches are those of all workers together; files, by which TensorFlow would divide them
-    # among machines, it does not see.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     # In threads of their own, not in those that compute.
     options.threading.private_threadpool_size = num_threads
     options.autotune.enabled = False
-    dataset = positions.map(tensors, num_parallel_calls=num_threads, deterministic=True)
+    dataset = numbers.map(tensors, num_parallel_calls=num_threads, deterministic=True)
     return dataset.with_options(options)
 
 

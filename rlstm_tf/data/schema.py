@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rlstm_tf.data.files import read_text, write_text
+from rlstm_tf.data.json_values import is_sealed, names, of_fields, parsed, sealed, typed, unsealed
 from rlstm_tf.errors import DataError
 
 SCHEMA_VERSION = 2
@@ -110,6 +111,16 @@ def samples_path(directory: str, shard: str) -> str:
     return join(directory, shard + ".samples.npy")
 
 
+def shard_paths(directory: str, shard: str) -> tuple[str, str, str, str]:
+    """The shard and its three indexes."""
+    return (
+        tfrecord_path(directory, shard),
+        records_path(directory, shard),
+        frames_path(directory, shard),
+        samples_path(directory, shard),
+    )
+
+
 @dataclass(frozen=True)
 class Shard:
     """What a shard must hold to be the one that was written.
@@ -174,48 +185,51 @@ class Manifest:
 
     def to_json(self) -> str:
         """The text of `manifest.json`."""
-        return json.dumps({"schema": SCHEMA_VERSION, **asdict(self)}, indent=1) + "\n"
+        values = sealed({"schema": SCHEMA_VERSION, **asdict(self)})
+        return json.dumps(values, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str = MANIFEST) -> Manifest:
         """Reads what `to_json` wrote.
+
+        Manifests from before there was a `sha256` of the values are read too: no one has to decode
+        all videos again for the want of it.
 
         Args:
             text: JSON.
             where: named in errors.
 
         Raises:
-            DataError: another schema version, a field missing or of another type, counts that do
-                not add up, a shard name that is none of ours.
+            DataError: another schema version, values that were changed since, a field missing or of
+                another type, counts that do not add up, a shard name that is none of ours.
         """
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where} is not JSON: {error}") from None
-        values = _typed(values, dict, where)
-        version = values.pop("schema", None)
+        values = parsed(text, where)
+        version = values.get("schema")
         if version != SCHEMA_VERSION:
             raise DataError(
                 f"{where} has schema version {version!r}, this program reads {SCHEMA_VERSION}: "
                 "build the shards again"
             )
-        values = _known_fields(cls, values, where)
+        if is_sealed(values):
+            values = unsealed(values, where)
+        del values["schema"]
+        values = of_fields(cls, values, where)
         return cls(
-            dataset=_typed(values["dataset"], str, f"{where}: dataset"),
-            split=_typed(values["split"], int, f"{where}: split"),
+            dataset=typed(values["dataset"], str, f"{where}: dataset"),
+            split=typed(values["split"], int, f"{where}: split"),
             stream=_stream(values["stream"], f"{where}: stream"),
-            classes=_strings(values["classes"], f"{where}: classes"),
-            settings=_typed(values["settings"], dict, f"{where}: settings"),
+            classes=names(values["classes"], f"{where}: classes"),
+            settings=typed(values["settings"], dict, f"{where}: settings"),
             subsets=_subsets(values["subsets"], where),
             damaged=tuple(
-                _typed(video, dict, f"{where}: damaged")
-                for video in _typed(values["damaged"], list, f"{where}: damaged")
+                typed(video, dict, f"{where}: damaged")
+                for video in typed(values["damaged"], list, f"{where}: damaged")
             ),
-            missing=_typed(values["missing"], dict, f"{where}: missing"),
-            multi_label=_typed(values["multi_label"], bool, f"{where}: multi_label"),
+            missing=typed(values["missing"], dict, f"{where}: missing"),
+            multi_label=typed(values["multi_label"], bool, f"{where}: multi_label"),
             notes={
-                name: _typed(count, int, f"{where}: notes: {name}")
-                for name, count in _typed(values["notes"], dict, f"{where}: notes").items()
+                name: typed(count, int, f"{where}: notes: {name}")
+                for name, count in typed(values["notes"], dict, f"{where}: notes").items()
             },
         )
 
@@ -240,45 +254,23 @@ class Manifest:
         write_text(join(directory, MANIFEST), self.to_json())
 
 
-def _typed(value: Any, kind: type, where: str) -> Any:
-    # bool is an int to Python, never one here.
-    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        raise DataError(f"{where} must be {kind.__name__}, found {type(value).__name__}")
-    return value
-
-
 def _stream(value: Any, where: str) -> str:
-    if _typed(value, str, where) not in STREAMS:
+    if typed(value, str, where) not in STREAMS:
         raise DataError(f"{where} must be one of {', '.join(STREAMS)}, found {value!r}")
     return value
 
 
-def _known_fields(kind: Any, values: dict[str, Any], where: str) -> dict[str, Any]:
-    names = {entry.name for entry in fields(kind)}
-    if names != set(values):
-        found = ", ".join(sorted(names ^ set(values)))
-        raise DataError(f"{where} lacks, or does not know, the fields: {found}")
-    return values
-
-
-def _strings(values: Any, where: str) -> tuple[str, ...]:
-    strings = tuple(_typed(value, str, where) for value in _typed(values, list, where))
-    if not strings or len(set(strings)) != len(strings):
-        raise DataError(f"{where} must be names, at least one, each once")
-    return strings
-
-
 def _subsets(values: Any, where: str) -> dict[str, Subset]:
     subsets = {}
-    for name, entry in _typed(values, dict, f"{where}: subsets").items():
+    for name, entry in typed(values, dict, f"{where}: subsets").items():
         here = f"{where}: subset {name!r}"
         if name not in SUBSETS:
             raise DataError(f"{here} is none of {', '.join(SUBSETS)}")
-        entry = _known_fields(Subset, _typed(entry, dict, here), here)
-        shards = tuple(_shard(shard, here) for shard in _typed(entry["shards"], list, here))
+        entry = of_fields(Subset, typed(entry, dict, here), here)
+        shards = tuple(_shard(shard, here) for shard in typed(entry["shards"], list, here))
         counts = {}
         for count in ("videos", "frames", "samples"):
-            counts[count] = _typed(entry[count], int, f"{here}: {count}")
+            counts[count] = typed(entry[count], int, f"{here}: {count}")
             if counts[count] != sum(getattr(shard, count) for shard in shards):
                 raise DataError(f"{here}: {count} are not the sum over its shards")
         subsets[name] = Subset(**counts, shards=shards)
@@ -286,14 +278,14 @@ def _subsets(values: Any, where: str) -> dict[str, Subset]:
 
 
 def _shard(values: Any, where: str) -> Shard:
-    values = _known_fields(Shard, _typed(values, dict, where), where)
+    values = of_fields(Shard, typed(values, dict, where), where)
     for name in ("records", "videos", "frames", "samples", "bytes"):
-        if _typed(values[name], int, f"{where}: {name}") < 0:
+        if typed(values[name], int, f"{where}: {name}") < 0:
             raise DataError(f"{where}: {name} must not be negative, found {values[name]}")
     # A manifest from elsewhere must not lead out of its directory.
-    if not _SHARD_NAME.fullmatch(_typed(values["name"], str, f"{where}: name")):
+    if not _SHARD_NAME.fullmatch(typed(values["name"], str, f"{where}: name")):
         raise DataError(f"{where}: no shard is called {values['name']!r}")
     for name in ("sha256", "records_sha256", "frames_sha256", "samples_sha256"):
-        if not _SHA256.fullmatch(_typed(values[name], str, f"{where}: {name}")):
+        if not _SHA256.fullmatch(typed(values[name], str, f"{where}: {name}")):
             raise DataError(f"{where}: {name} must be 64 hexadecimal digits")
     return Shard(**values)

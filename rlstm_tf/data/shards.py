@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlstm_tf.data import schema
-from rlstm_tf.data.files import File, open_file
+from rlstm_tf.data.files import File, allow_open, open_file
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError
 
@@ -93,6 +93,8 @@ class Shards:
                 f"{directory} has no subset {subset!r}; it has {', '.join(manifest.subsets)}"
             )
         shards, records = [], []
+        # Those of the other subsets too, which may be opened beside them.
+        allow_open(sum(len(each.shards) for each in manifest.subsets.values()))
         for entry in manifest.subsets[subset].shards:
             shard, rows = _open_shard(directory, entry)
             _check_index(shard, rows, entry)

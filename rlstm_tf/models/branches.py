@@ -15,6 +15,7 @@ from rlstm_tf.layers import (
     UnfoldTime,
 )
 from rlstm_tf.models.backbone import Backbone
+from rlstm_tf.models.dropout import Dropout
 
 
 @dataclass(frozen=True)
@@ -103,5 +104,5 @@ def _drawn_anew(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 def classify(features: Any, num_classes: int, dropout: float) -> Any:
     """Features `[..., C]` -> float32 logits `[..., num_classes]`: dropout and one dense layer."""
-    features = keras.layers.Dropout(dropout, name="dropout")(features)
+    features = Dropout(dropout, name="dropout")(features)
     return keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)

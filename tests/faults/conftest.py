@@ -1,0 +1,41 @@
+"""What several of the tests here need."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory, make_video):
+    """Shards of two classes: ten videos to train on, four for validation."""
+    from rlstm_tf import cli
+    from tfrecords_tools import build
+
+    root = tmp_path_factory.mktemp("videos")
+    rows = ["path,label,subset"]
+    for number in range(14):
+        path = make_video(root / f"{number}.mp4", frames=5 + number, seed=number)
+        rows.append(f"{path.name},{'ab'[number % 2]},{'val' if number > 9 else 'train'}")
+    (root / "list.csv").write_text("\n".join(rows) + "\n")
+    arguments = ["--dataset=folder", f"--videos={root / 'list.csv'}", f"--output={root / 'shards'}"]
+    arguments += ["--short_side=40", "--shards=2", "--workers=1"]
+    assert cli.run(build.main, build.define_flags, ["build", *arguments]) == 0
+    return root / "shards"
+
+
+@pytest.fixture(scope="session")
+def short(shards, tmp_path_factory):
+    """A run of two epochs, never disturbed, with a checkpoint after every step."""
+    from trainings import SHORT, train_here
+
+    run_dir = tmp_path_factory.mktemp("short") / "run"
+    assert train_here(shards, run_dir, *SHORT) == 0
+    return run_dir
+
+
+# Of the session, so that it skips before the fixtures of a module have run.
+@pytest.fixture(scope="session")
+def thorough(request):
+    """For tests that are left out of a normal run, because another one causes much the same."""
+    if request.config.getoption("--faults") != "all":
+        pytest.skip("with --faults=all")

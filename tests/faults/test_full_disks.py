@@ -1,0 +1,128 @@
+"""Builds on a disk that fills up at every kind of file: one line, and then the same bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from functools import partial
+
+import pytest
+from build_processes import Build, check_is_part_of
+from builds import arguments, files
+from small_disks import mounted
+
+KINDS = {
+    "plan": r"\.build/plan\.json$",
+    "piece": r"\.build/\d{7}(\.\d+\.partial|\.json|)$",
+    "shard": r"(train|test)-\d{5}-of-\d{5}\.tfrecord$",
+    "manifest": r"/manifest\.json$",
+    "directory": r"/shards(/\.build/lock)?$",
+}
+
+
+FULL = r"No space left on device \(\d+\.\d MB free\)"
+
+
+def kind_of(line, reason):
+    """What could not be written, by the one line that says so."""
+    path = re.fullmatch(rf"error: cannot write (/.*): {reason}", line).group(1)
+    return next(kind for kind, pattern in KINDS.items() if re.search(pattern, path))
+
+
+@pytest.fixture(scope="module")
+def whole(own, tmp_path_factory):
+    """The files of a build that had room."""
+    directory = tmp_path_factory.mktemp("whole")
+    assert Build(arguments(own, directory / "shards")).status() == 0
+    return files(directory / "shards")
+
+
+def check_goes_on(own, directory, whole, build, reason, make_room):
+    """Ends a build that has too little room, and again with more; returns what did not fit."""
+    if build.status() == 0:
+        assert files(directory) == whole
+        return None
+    (line,) = build.errors()
+    check_is_part_of(directory, whole)
+    # A shard with a note is finished.
+    done = {
+        path: path.stat().st_mtime_ns
+        for note in directory.glob(".build/t*.json")
+        for path in directory.glob(f"{note.stem}.*")
+    }
+    make_room()
+    again = Build(arguments(own, directory))
+    assert again.status() == 0, again.errors()
+    assert files(directory) == whole
+    assert not (directory / ".build").exists()
+    assert done == {path: path.stat().st_mtime_ns for path in done}
+    return kind_of(line, reason)
+
+
+def spread(numbers, count):
+    """`count` of the numbers, as far apart as they can be, the first and the last among them."""
+    return sorted({numbers[round(n * (len(numbers) - 1) / (count - 1))] for n in range(count)})
+
+
+@pytest.mark.parametrize("limit", ["size", "nr_inodes"])
+def test_full_disk(own, whole, tmp_path, times, survived, limit):
+    """Too few bytes, and too few files."""
+    # A file takes whole pages. All pieces and all shards are there at once, at most.
+    pages = 2 * sum(-(-len(content) // 4096) for content in whole.values())
+    steps = {
+        "size": [f"{4 * number}k" for number in spread(range(1, pages * 3 // 4), times(20, 2))],
+        "nr_inodes": [str(number) for number in spread(range(2, 24), times(22, 2))],
+    }[limit]
+    kinds = []
+    for number, step in enumerate(steps):
+        with mounted(tmp_path / str(number)) as remount:
+            remount(f"{limit}={step}")
+            directory = tmp_path / str(number) / "shards"
+            build = Build(arguments(own, directory))
+            more = partial(remount, f"{limit}=100m")
+            kinds.append(check_goes_on(own, directory, whole, build, FULL, more))
+    assert kinds[0]
+    survived(7, len(kinds) - kinds.count(None))
+
+
+def test_disk_that_fills_up_before_a_file(own, whole, tmp_path, times, survived):
+    # Before the last shard, a piece may be what does not fit.
+    points = [
+        ("open", "manifest.json.partial", {"manifest"}),
+        ("open", "test-00000-of-00001.samples.npy.partial", {"shard"}),
+        ("open", "train-00000-of-00002.tfrecord.partial", {"shard", "piece"}),
+        ("open", "train-00000-of-00002.frames.npy.partial", {"shard", "piece"}),
+        ("fcntl.flock", "", {"plan"}),
+    ][: times(5, 2)]
+    for number, (*point, kinds) in enumerate(points):
+        with mounted(tmp_path / str(number)) as remount:
+            remount("size=1m")
+            directory = tmp_path / str(number) / "shards"
+            build = Build(arguments(own, directory), tuple(point))
+            assert build.held()
+            filler = tmp_path / str(number) / "filler"
+            fill(filler)
+            build.go_on()
+            assert check_goes_on(own, directory, whole, build, FULL, filler.unlink) in kinds
+    survived(7, len(points))
+
+
+def fill(path):
+    """Takes all the room that there is."""
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def test_file_that_may_not_grow(own, whole, tmp_path, times, survived):
+    """The limit of a process on the size of its files; no need of root for it."""
+    largest = max(map(len, whole.values()))
+    sizes = [int(256 * (largest / 256) ** (n / 32)) for n in range(33)]
+    kinds = []
+    for size in spread(sizes, times(20, 3)):
+        directory = tmp_path / str(size)
+        build = Build(arguments(own, directory), file_size=size)
+        reason = "File too large"
+        kinds.append(check_goes_on(own, directory, whole, build, reason, lambda: None))
+    assert len(kinds) < 20 or {"plan", "piece", "shard"} <= set(kinds)
+    survived(7, len(kinds) - kinds.count(None))

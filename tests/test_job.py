@@ -1,0 +1,140 @@
+"""Shards made one by one and put beside their place, as Beam's workers do; no Beam is needed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import pytest
+from builds import arguments, files, run
+from jobs import plan_of, remote_files, run_job, started, upload
+
+from rlstm_tf import cli
+from rlstm_tf.data import files as data_files
+from rlstm_tf.data.schema import Manifest
+from rlstm_tf.errors import DataError
+from tfrecords_tools import beam, claim, job, shard_work, verify
+from tfrecords_tools.stored import places
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(claim, "sleep", lambda seconds: None)
+
+
+@pytest.mark.parametrize("kind", ["local", "file", "ram"])
+def test_the_bytes_are_those_of_a_build(own, built, tmp_path, capfd, kind):
+    videos = upload(own, "ram://bytes/videos") if kind == "ram" else own
+    output = {"local": "", "file": "file://"}.get(kind, "ram:/") + str(tmp_path / "new")
+    manifest = run_job(plan_of(videos), output)
+    assert remote_files(output) == files(built)
+    assert manifest == Manifest.load(str(built))
+    assert data_files.list_directory(output) == sorted(files(built))
+    assert run(capfd, output, program=verify)[0] == 0
+
+
+def test_what_is_there_is_not_made_again(own, built, monkeypatch):
+    plan, output = plan_of(own), "ram://again/new"
+    whole, lines = started(plan, output)
+    job.make_shard(whole, lines[0])
+    made = []
+    monkeypatch.setattr(
+        job, "put_together", lambda works, *rest: made.extend(works) or put(works, *rest)
+    )
+    put = shard_work.put_together
+    run_job(plan, output)
+    assert [work.name for work in made] == [line.name for line in lines[1:]]
+    assert remote_files(output) == files(built)
+
+
+@pytest.mark.parametrize("what", ["tfrecord", "frames.npy"])
+def test_a_shard_that_went_away_is_made_again(own, built, what):
+    plan, output = plan_of(own), f"ram://away/{what}"
+    whole, lines = started(plan, output)
+    for line in lines:
+        job.make_shard(whole, line)
+    data_files.remove(f"{output}/{lines[1].name}.{what}")
+    with pytest.raises(DataError, match=rf"1 of 3 shards were not made, the first {lines[1].name}"):
+        job.finish(plan, output, lambda: None)
+    run_job(plan, output)
+    assert remote_files(output) == files(built)
+
+
+def test_changed_note_is_refused(own):
+    plan, output = plan_of(own), "ram://note/new"
+    whole, lines = started(plan, output)
+    job.make_shard(whole, lines[0])
+    path = f"{output}/.build/{lines[0].name}.json"
+    note = json.loads(data_files.read_text(path))
+    note["shard"]["frames"] += 1
+    data_files.write_text(path, json.dumps(note))
+    with pytest.raises(DataError, match="was changed since it was written"):
+        job.make_shard(whole, lines[0])
+
+
+def test_damaged_video_is_listed_as_by_a_build(own, tmp_path, capfd):
+    videos = shutil.copytree(own, tmp_path / "videos")
+    (videos / "walk/2.mp4").write_bytes(b"text")
+    more = ("--max_bad_videos=1",)
+    assert run(capfd, *arguments(videos, tmp_path / "build", *more))[0] == 0
+    manifest = run_job(plan_of(videos), str(tmp_path / "job"))
+    assert [video["id"] for video in manifest.damaged] == ["walk/2.mp4"]
+    assert files(tmp_path / "job") == files(tmp_path / "build")
+
+
+def test_images_of_another_build_are_copied(own, built, tmp_path):
+    videos = shutil.copytree(own, tmp_path / "videos")
+    for path in videos.rglob("*.mp4"):
+        # As long as before, but no video: whoever decoded it would find it damaged.
+        path.write_bytes(bytes(path.stat().st_size))
+    plan = plan_of(videos)
+    run_job(plan, str(tmp_path / "new"), places([str(built)], plan))
+    assert files(tmp_path / "new") == files(built)
+
+
+def test_a_copy_that_lost_bytes_never_gets_its_name(own, tmp_path, monkeypatch):
+    def short(source, target):
+        with open(source, "rb") as file, open(target, "wb") as other:
+            other.write(file.read()[:-1])
+
+    plan, output = plan_of(own), str(tmp_path / "new")
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "copy", short)
+        with pytest.raises(DataError, match="has another size than was written"):
+            run_job(plan, output)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [".build"]
+    run_job(plan, output)
+    assert not (tmp_path / "new/.build").exists()
+
+
+def test_list_that_lost_bytes_is_refused(own):
+    plan, output = plan_of(own), "ram://list/new"
+    whole, lines = started(plan, output)
+    path = f"{output}/.build/shards.jsonl"
+    data_files.write_text(path, data_files.read_text(path)[:-20])
+    with pytest.raises(DataError, match=r"shards.jsonl is not what was written"):
+        job.make_shard(whole, lines[-1])
+
+
+def test_progress_counts_what_any_machine_finished(own, tmp_path, capsys):
+    plan, output = plan_of(own), str(tmp_path)
+    whole, lines = started(plan, output)
+    job.make_shard(whole, lines[0])
+    with job.progress(plan, output):
+        for line in lines[1:]:
+            job.make_shard(whole, line)
+    error = capsys.readouterr().err
+    assert "1/3" in error
+    assert "3/3" in error
+    assert "shards/s" in error
+
+
+def test_where_beam_is_not_installed(own, tmp_path, capfd, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    given = ["beam", *arguments(own, tmp_path / "new")]
+    assert cli.run(beam.main, beam.define_flags, given, rest="pipeline_options") == 2
+    error = capfd.readouterr().err
+    assert error.startswith("error: Apache Beam is needed: pip install 'rlstm-tf[beam]'")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,73 @@
+"""Builds shards on many machines with Apache Beam: the same bytes as tfrecords_tools.build.
+
+    python -m tfrecords_tools.beam --dataset=ucf101 --videos=gs://bucket/UCF-101 \\
+        --splits=gs://bucket/ucfTrainTestlist --split=1 --shards=256 \\
+        --output=gs://bucket/ucf101_split1 -- --runner=DataflowRunner --project=... --region=...
+    python -m tfrecords_tools.beam --dataset=folder --videos=my_videos --output=data/mine \\
+        --workers=8
+
+All flags of build, and behind `--` Beam's own options. Paths may be anything that every machine
+opens with tf.io.gfile. A machine makes one shard at a time on its local disk (TMPDIR). Run the same
+command again to go on with a job that was stopped: shards that are there are not made again.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from absl import flags
+
+from rlstm_tf import cli
+from rlstm_tf.errors import UsageError
+from tfrecords_tools import flags as shared
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines this entry point's flags."""
+    shared.define(values)
+    flags.DEFINE_integer(
+        "workers", 1, "Processes that decode, for each shard under way.", 1, flag_values=values
+    )
+    flags.DEFINE_multi_string(
+        "pipeline_options",
+        [],
+        "Beam's own; simpler: all that stands behind --.",
+        flag_values=values,
+    )
+
+
+def main(values: flags.FlagValues) -> int:
+    """Builds; the exit status is 1 if there are more damaged videos than allowed."""
+    shared.check(values)
+    cli.load_tensorflow()
+    try:
+        with cli.quiet():
+            import apache_beam  # noqa: F401
+    except ImportError as error:
+        raise UsageError(f"Apache Beam is needed: pip install 'rlstm-tf[beam]' ({error})") from None
+    # Its warnings are for those who write pipelines, and what ends a job is raised here again.
+    logging.getLogger().setLevel(logging.CRITICAL)
+    from tfrecords_tools import job, pipeline
+    from tfrecords_tools.claim import claimed
+    from tfrecords_tools.stored import places
+
+    shards = pipeline.opened(values.pipeline_options)
+    plan = shared.planned(values)
+    stored = places(values.reuse, plan)
+    with claimed(values.output, plan.identity) as claim:
+        manifest = claim.manifest
+        if manifest is None:
+            lines = job.write_list(plan, values.output, stored)
+            of_all = job.Job(values.output, plan.dataset.classes, plan.settings, values.workers)
+            with job.progress(plan, values.output):
+                pipeline.run(shards, of_all, lines)
+            manifest = job.finish(plan, values.output, claim.check)
+        else:
+            print(f"{values.output} is complete already")
+    shared.report(values, manifest)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags, rest="pipeline_options"))
