@@ -10,6 +10,7 @@ import pytest
 
 from rlstm_tf.data.flow import ZERO, dequantise, quantise
 from tfrecords_tools import build, flow
+from tfrecords_tools import flags as building
 
 
 @pytest.fixture(autouse=True)
@@ -113,4 +114,4 @@ def test_flags_name_the_methods_and_the_side():
     build.define_flags(values)
     assert tuple(values["flow"].parser.enum_values) == flow.METHODS
     assert tuple(values["stream"].parser.enum_values) == STREAMS
-    assert build._SHORTEST_SIDE == flow.SHORTEST_SIDE
+    assert building._SHORTEST_SIDE == flow.SHORTEST_SIDE

@@ -248,7 +248,7 @@ def test_places_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     refused(1, "a file stands there", capsys, f"--runs={runs}", f"--output={tmp_path / 'file'}")
     below = tmp_path / "file" / "out"
-    refused(1, "cannot be written", capsys, f"--runs={runs}", f"--output={below}")
+    refused(1, f"cannot write {below}", capsys, f"--runs={runs}", f"--output={below}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "runs"]
 
 

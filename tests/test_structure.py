@@ -72,6 +72,7 @@ ALLOWED = {
         "rlstm_tf.reporting",
         "rlstm_tf.reproduction",
         "rlstm_tf.scores",
+        "rlstm_tf.writing",
     ),
     "rlstm_tf.callbacks": (
         "rlstm_tf.checkpoints",

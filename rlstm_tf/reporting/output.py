@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rlstm_tf.errors import DataError
+from rlstm_tf.writing import cannot_write
 
 INDEX = "index.html"
 # Stands in the head of every page of ours, so that a directory of another's is never replaced.
@@ -62,7 +63,7 @@ def write_output(output: str | Path, files: Mapping[str, bytes]) -> None:
                 old.rename(path)
             raise
     except OSError as error:
-        raise DataError(f"{output} cannot be written: {error.strerror}") from None
+        raise cannot_write(output, error) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)

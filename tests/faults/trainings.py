@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorflow.python.framework.config import disable_op_determinism
 
 from rlstm_tf import cli, evaluate, train
 
@@ -45,7 +46,11 @@ def start(*arguments, preexec_fn=None, **variables):
 
 def train_here(shards, run_dir, *more):
     """The same in this process, which is quicker; its status."""
-    return cli.run(train.main, train.define_flags, command(shards, run_dir, *more)[2:])
+    try:
+        return cli.run(train.main, train.define_flags, command(shards, run_dir, *more)[2:])
+    finally:
+        # It is of the process: other tests compile what has no deterministic kernel.
+        disable_op_determinism()
 
 
 def evaluate_here(run_dir, *more):
