@@ -178,12 +178,10 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(
-        DataError, match=f"cannot write {tmp_path}: No space left on device .*MB free"
-    ):
+    with pytest.raises(DataError, match=r"cannot write .*: No space left on device .*MB free"):
         scores.save(tmp_path, SECOND, FACTS)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    with pytest.raises(DataError, match="cannot write .*scores.npz"):
+    with pytest.raises(DataError, match=r"cannot write .*scores\.npz"):
         scores.check_writable(tmp_path / "scores.npz")
     scores.check_writable(tmp_path / "new")
     assert not list((tmp_path / "new").iterdir())
