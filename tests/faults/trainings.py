@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -49,8 +50,9 @@ def train_here(shards, run_dir, *more):
     try:
         return cli.run(train.main, train.define_flags, command(shards, run_dir, *more)[2:])
     finally:
-        # It is of the process: other tests compile what has no deterministic kernel.
+        # Both are of the process, in which other tests follow.
         disable_op_determinism()
+        keras.mixed_precision.set_global_policy("float32")
 
 
 def evaluate_here(run_dir, *more):
