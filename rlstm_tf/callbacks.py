@@ -108,18 +108,17 @@ class TensorBoard(keras.callbacks.Callback):
         super().__init__()
         last = {"train": position.step, "epoch": epochs.end(position.epoch - 1)}
         last["val"] = last["epoch"]
-        cut_back(directory, lambda tag, step: step <= last[tag.split("/")[0]])
+        # Those of others stay.
+        cut_back(directory, lambda tag, step: step <= last.get(tag.split("/")[0], step))
         self.directory = directory
         with events_written(directory):
             self.writer = tf.summary.create_file_writer(str(directory))
         self.position = position
-        self.last: Logs | None = None
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Writes what the loop has read from the device since the last time."""
-        if logs and logs is not self.last:
+        if logs:
             self._write("train", logs)
-            self.last = logs
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the epoch's scalars."""
@@ -129,6 +128,11 @@ class TensorBoard(keras.callbacks.Callback):
                 self._write("val", {rest: value})
             else:
                 self._write("epoch", {name: value})
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Closes the files."""
+        with events_written(self.directory):
+            self.writer.close()
 
     def _write(self, group: str, values: Logs) -> None:
         with events_written(self.directory):

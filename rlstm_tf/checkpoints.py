@@ -6,6 +6,7 @@ run has to know. Keras's own formats cannot be used: see docs/design.md.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,10 @@ from rlstm_tf.writing import PARTIAL, writing
 
 State = dict[str, np.ndarray]
 _INFO = "info"
+
+
+class UnreadableError(DataError):
+    """A file that may well be whole cannot be read now."""
 
 
 def named_weights(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -107,7 +112,8 @@ class Checkpoints:
             DataError: it cannot be written; the older ones stay.
         """
         path = self.directory / f"step-{step:09d}.npz"
-        info = {**info, "step": step, "sha256": _digest(state)}
+        info = {**info, "step": step}
+        info["sha256"] = _digest(state, info)
         text = np.frombuffer(json.dumps(info).encode(), np.uint8)
         partial = path.with_suffix(PARTIAL)
         with writing(path):
@@ -148,6 +154,7 @@ class Checkpoints:
             arrays by name, and the `info` it was saved with, `step` included.
 
         Raises:
+            UnreadableError: the file system refuses it.
             DataError: it is missing, cut short or changed.
         """
         try:
@@ -155,10 +162,14 @@ class Checkpoints:
             with path.open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
                 state = {name: file[name] for name in file.files}
             info = json.loads(state.pop(_INFO).tobytes())
-            intact = info["sha256"] == _digest(state)
+            intact = info.pop("sha256") == _digest(state, info)
         except FileNotFoundError:
             raise DataError(f"there is no checkpoint {path}") from None
         except Exception as error:
+            # No room, no right, no connection say nothing of what the file holds. EINVAL is a
+            # damaged archive's: it makes zipfile seek to before the start.
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise UnreadableError(f"cannot read {path}: {error.strerror}") from None
             # A changed byte brings almost any error out of NumPy and zipfile.
             raise DataError(f"checkpoint {path} is damaged: {error}") from error
         if not intact:
@@ -183,13 +194,17 @@ class Checkpoints:
         killed before it gave it its number. Prints a warning for each damaged one passed over.
 
         Raises:
-            DataError: there are some, all damaged.
+            DataError: there are some, all damaged; or one cannot be read.
         """
         paths = [*self.directory.glob(self.best.name), *self.all()]
         for path in reversed(paths):
             try:
                 return (*self.load(path), path)
+            except UnreadableError:
+                raise
             except DataError as error:
+                if not path.exists():  # a training has deleted it meanwhile
+                    return self.load_newest()
                 print(f"warning: {error}; trying the one before", flush=True)
         if paths:
             raise DataError(f"every checkpoint in {self.directory} is damaged")
@@ -208,8 +223,8 @@ def _write(path: Path, arrays: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def _digest(state: State) -> str:
-    digest = hashlib.sha256()
+def _digest(state: State, info: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(info, sort_keys=True).encode())
     for name in sorted(state):
         array = np.ascontiguousarray(state[name])
         digest.update(f"{name} {array.dtype} {array.shape} ".encode())

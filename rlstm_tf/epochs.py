@@ -38,10 +38,6 @@ class Epochs:
         """Steps taken when an epoch, counted from 0, is over; `end(-1)` is 0."""
         return -(-(epoch + 1) * self.num_samples // self.batch_size)
 
-    def of(self, step: int) -> int:
-        """The epoch that a step counts for: that of its first sample."""
-        return step * self.batch_size // self.num_samples
-
     def steps(self, epoch: int) -> int:
         """How many steps count for an epoch, at least one."""
         return self.end(epoch) - self.end(epoch - 1)

@@ -25,6 +25,8 @@ STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Flow fields of a snippet, in the paper.
 FLOW_LENGTH = 10
+# More than any run has, and less than what 64 bits and float32 hold.
+_MOST, _LARGEST = 10**9, 3e38
 
 
 def define_model(values: flags.FlagValues) -> None:
@@ -89,7 +91,7 @@ def define_input(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean(
         "flip", True, "Mirror half of the training videos; not where left and right matter.", **own
     )
-    flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0, **own)
+    flags.DEFINE_integer("seed", 0, "Of everything random.", 0, 2**32 - 1, **own)
 
 
 def input_arguments(values: flags.FlagValues) -> dict[str, Any]:
@@ -138,11 +140,11 @@ def define_training(values: flags.FlagValues) -> None:
         "Devices: one, all GPUs of this machine, or of all machines in TF_CONFIG; auto = all GPUs.",
         **own,
     )
-    flags.DEFINE_integer("epochs", 50, "Epochs.", lower_bound=1, **own)
-    flags.DEFINE_float("learning_rate", 5e-4, "Of the first epoch.", lower_bound=0.0, **own)
+    flags.DEFINE_integer("epochs", 50, "Epochs.", 1, _MOST, **own)
+    flags.DEFINE_float("learning_rate", 5e-4, "Of the first epoch.", 0.0, _LARGEST, **own)
     flags.DEFINE_list("drop_epochs", ["35", "45"], "Divide the rate by 10 after these.", **own)
     flags.DEFINE_float("momentum", 0.9, "Of SGD.", 0.0, 1.0, **own)
-    flags.DEFINE_float("weight_decay", 5e-4, "L2 on the kernels.", lower_bound=0.0, **own)
+    flags.DEFINE_float("weight_decay", 5e-4, "L2 on the kernels.", 0.0, _LARGEST, **own)
     flags.DEFINE_string("val_subset", "val", "Scored after each epoch: val, test or none.", **own)
     flags.DEFINE_integer(
         "accumulate",
@@ -175,8 +177,12 @@ def save_every(values: flags.FlagValues) -> tuple[int | None, float | None]:
     if text is None:
         return None, None
     number = text[:-1] if text.endswith("m") else text
-    if not number.isascii() or not number.isdigit() or not int(number):
-        raise UsageError(f"--save_every={text}: a number of steps (500), or of minutes (10m)")
+    # The length first: Python refuses to read thousands of digits.
+    digits = number.isascii() and number.isdigit() and len(number) <= len(str(_MOST))
+    if not digits or not 1 <= int(number) <= _MOST:
+        raise UsageError(
+            f"--save_every={text}: a number of steps (500), or of minutes (10m), up to {_MOST}"
+        )
     return (None, 60.0 * int(number)) if text.endswith("m") else (int(number), None)
 
 
@@ -199,7 +205,7 @@ def drop_epochs(values: flags.FlagValues) -> tuple[int, ...]:
     Raises:
         UsageError: one is no whole number, or they do not rise.
     """
-    epochs = numbers("drop_epochs", values.drop_epochs, int, 1, None)
+    epochs = numbers("drop_epochs", values.drop_epochs, int, 1, _MOST)
     if list(epochs) != sorted(set(epochs)):
         raise UsageError(f"--drop_epochs={','.join(values.drop_epochs)}: must rise")
     return epochs

@@ -2,6 +2,7 @@
 
 run_dir/flags.cfg       runs the same thing again
 run_dir/classes.json    class names in the order of the logits
+run_dir/records.sha256  of the manifest of the shards
 run_dir/checkpoints/    step-NNNNNNNNN.npz, best.npz
 run_dir/history.csv     a row an epoch
 run_dir/tensorboard/    scalars
@@ -10,6 +11,7 @@ run_dir/tensorboard/    scalars
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -33,6 +35,7 @@ class RunDirectory:
         self.history = self.path / "history.csv"
         self.tensorboard = self.path / "tensorboard"
         self._classes = self.path / "classes.json"
+        self._records = self.path / "records.sha256"
         self._lock: IO | None = None
 
     def has_checkpoint(self) -> bool:
@@ -43,6 +46,7 @@ class RunDirectory:
         self,
         flags: dict[str, str],
         classes: list[str],
+        records: str,
         resume: bool,
         changeable: set[str],
     ) -> None:
@@ -53,12 +57,13 @@ class RunDirectory:
         Args:
             flags: name to serialized `--name=value` of the command.
             classes: names in the order of the logits, of the shards in `flags["data"]`.
+            records: the manifest of these shards.
             resume: continue the run if there is one.
             changeable: names of flags that may differ when a run is continued.
 
         Raises:
             DataError: it cannot be written, another training has it, what it holds is damaged, of
-                another class list, or of something else than a run.
+                another class list, of other shards, or of something else than a run.
             UsageError: it holds a run and `resume` is False, or was started with other flags.
         """
         try:
@@ -71,7 +76,7 @@ class RunDirectory:
             raise cannot_write(self.path, error) from None
         new = not self.has_checkpoint()
         if new:
-            self._clear()
+            self._clear(resume)
         else:
             if not resume:
                 raise UsageError(
@@ -80,19 +85,27 @@ class RunDirectory:
                 )
             self._check_same(flags, changeable)
             self.check_classes(classes, flags["data"])
+            self._check_records(records, flags["data"])
         for partial in self.path.glob("*" + PARTIAL):  # of a process that was killed
             partial.unlink(missing_ok=True)
         # First of all: what lies in a directory without it is not of a run.
         _write(self.flags, "\n".join(flags.values()) + "\n")
         if new:
             _write(self._classes, json.dumps(classes, ensure_ascii=False, indent=1))
+            _write(self._records, _digest(records) + "\n")
 
-    def _clear(self) -> None:
+    def _clear(self, resume: bool) -> None:
         """Deletes what a run has left that ended before its first checkpoint."""
-        left = [p for p in (self._classes, self.history, self.tensorboard) if p.exists()]
+        ours = (self._classes, self._records, self.history, self.tensorboard)
+        left = [path for path in ours if path.exists()]
         if left and not self.flags.exists():
             raise DataError(
                 f"run_dir {self.path} holds {left[0].name}, which is of no run: give another"
+            )
+        if self.history in left and not resume:
+            raise UsageError(
+                f"run_dir {self.path} holds {self.history.name} of a run whose checkpoints are "
+                "gone: --resume starts it from the beginning, another --run_dir a new one"
             )
         for path in left:
             with writing(path):
@@ -118,6 +131,17 @@ class RunDirectory:
                     f"--resume: the run was started with {was or 'no --' + name}, "
                     f"this command says {says or 'nothing of it'}"
                 )
+
+    def _check_records(self, records: str, data: str) -> None:
+        try:
+            was = self._records.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{self._records} is missing or damaged: {error}") from None
+        if was != _digest(records):
+            raise DataError(
+                f"{data} holds other records than run {self.path} was started with: the sha256 of "
+                f"their manifest is {_digest(records)}, that of the run's {was}"
+            )
 
     def check_classes(self, classes: list[str], data: str) -> None:
         """Refuses shards with another class list than the run's.
@@ -146,6 +170,10 @@ class RunDirectory:
         if not isinstance(found, list):
             raise DataError(f"{self.path} holds no run: {self._classes} is missing or damaged")
         return found
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 
-class Stopped(Exception):  # noqa: N818, it is none
-    """Training was ended between two steps because it was asked to."""
+class Stopped(BaseException):
+    """Training was ended between two steps because it was asked to.
+
+    As KeyboardInterrupt, nothing that catches errors is to take it for one.
+    """
 
 
 class Wish:

@@ -102,7 +102,8 @@ def _claim(values: absl_flags.FlagValues, job: _Job) -> None:
     if not devices.worker(job.strategy).is_chief:
         return
     given = flags.serialize(values, ("flagfile", "resume"))
-    job.run.claim(given, shards.classes, values.resume, _CHANGEABLE)
+    records = shards.manifest.to_json()
+    job.run.claim(given, shards.classes, records, values.resume, _CHANGEABLE)
     counts = (len(shards), len(shards.samples), len(shards.classes), job.epochs.steps(0))
     print("{} videos, {} samples, {} classes, {} steps an epoch".format(*counts))
     print(f"TensorBoard: tensorboard --logdir {job.run.tensorboard}", flush=True)
@@ -190,16 +191,9 @@ def _build(values: absl_flags.FlagValues, job: _Job) -> tuple[Any, Any]:
             model.trainable_variables,
             scale_loss=values.precision == "mixed_float16",
         )
-    trainer = Trainer(
-        model,
-        optimizer,
-        job.strategy,
-        values.weight_decay,
-        values.accumulate,
-        values.jit,
-        values.seed,
-    )
-    return trainer, schedule
+    names = ("weight_decay", "accumulate", "jit", "seed")
+    options: list[Any] = [values[name].value for name in names]
+    return Trainer(model, optimizer, job.strategy, *options), schedule
 
 
 def _restore(values: absl_flags.FlagValues, job: _Job, trainer: Any) -> tuple[Any, float | None]:

@@ -213,7 +213,7 @@ class Trainer:
         except FloatingPointError as error:
             rate = float(learning_rate(position.step - 1))
             raise DataError(
-                f"{error}, learning rate {rate:g}: the last good checkpoint is kept; "
+                f"{error}, learning rate {rate:g}: checkpoints of before are kept; "
                 "try a smaller --learning_rate"
             ) from None
         finally:
@@ -230,7 +230,6 @@ class Trainer:
     ) -> None:
         """What is left of the steps of an epoch."""
         first, end = epochs.end(position.epoch - 1), epochs.end(position.epoch)
-        logs: Logs = {}
         position.start_clock()
         while position.step < end:
             if stopping(position.step):
@@ -238,6 +237,7 @@ class Trainer:
             index = position.step - first
             listeners.on_train_batch_begin(index)
             position.add(*self.train_step(next(batches)))
+            logs: Logs = {}
             if position.step % READ_EVERY == 0 or position.step == end:
                 position.settle()
                 logs = _means(epochs, position)

@@ -1,5 +1,7 @@
 """Checkpoints: whole or absent, refused where a byte has changed."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from rlstm_tf.checkpoints import Checkpoints, named_weights, restore, variables_
 from rlstm_tf.errors import DataError
 from rlstm_tf.models import build_model
 from rlstm_tf.optimization import sgd
+from rlstm_tf.stopping import Stopped, Wish
 
 
 def state(seed=0):
@@ -75,6 +78,50 @@ def test_a_damaged_newest_falls_back_to_the_one_before(tmp_path, capsys):
     path.write_bytes(b"")
     with pytest.raises(DataError, match="every checkpoint"):
         checkpoints.load_newest()
+
+
+def test_what_a_checkpoint_says_of_the_run_is_checked_too(tmp_path):
+    path = Checkpoints(tmp_path).save(5, state(), {"best": 0.5})
+    with np.load(path) as file:
+        arrays = dict(file)
+    text = arrays["info"].tobytes().replace(b'"best": 0.5', b'"best": 0.9')
+    np.savez(path, **{**arrays, "info": np.frombuffer(text, np.uint8)})
+    with pytest.raises(DataError, match="is damaged: its sha256 is another"):
+        Checkpoints(tmp_path).load(path)
+
+
+def test_one_that_cannot_be_read_now_is_not_passed_over(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(step, state(), {})
+
+    def refused(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("pathlib.Path.open", refused)
+    with pytest.raises(DataError, match=r"cannot read .*step-000000002.npz: Too many open files"):
+        checkpoints.load_newest()
+
+
+def test_being_asked_to_stop_is_no_damage(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state(), {})
+    monkeypatch.setattr("rlstm_tf.checkpoints._digest", lambda *_: Wish()._speak())
+    with pytest.raises(Stopped):
+        checkpoints.load_newest()
+
+
+def test_one_that_is_deleted_meanwhile_makes_way_for_its_successor(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    first, load = checkpoints.save(1, state(), {}), checkpoints.load
+
+    def late(path):
+        if path == first:
+            checkpoints.save(2, state(2), {})
+        return load(path)
+
+    monkeypatch.setattr(checkpoints, "load", late)
+    assert checkpoints.require_newest()[1]["step"] == 2
 
 
 def test_a_failed_write_keeps_what_was_there(tmp_path):

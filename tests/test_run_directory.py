@@ -15,9 +15,9 @@ def add_checkpoint(run):
     run._lock.close()
 
 
-def claimed(path, flags=FLAGS, resume=False, classes=CLASSES):
+def claimed(path, flags=FLAGS, resume=False, classes=CLASSES, records="manifest"):
     run = RunDirectory(path)
-    run.claim(flags, classes, resume, {"data", "epochs"})
+    run.claim(flags, classes, records, resume, {"data", "epochs"})
     return run
 
 
@@ -36,14 +36,27 @@ def test_in_use(tmp_path):
 
 def test_a_run_without_a_checkpoint_is_started_anew(tmp_path):
     run = claimed(tmp_path)
-    run.history.write_text("")
     run.tensorboard.mkdir()
     run._lock.close()
     run = claimed(tmp_path, {**FLAGS, "seed": "--seed=1"}, classes=["b"])
+    assert not run.tensorboard.exists()
+    run.history.write_text("epoch")
+    run._lock.close()
+    # Someone deleted its checkpoints.
+    with pytest.raises(UsageError, match=r"holds history\.csv of a run whose checkpoints are gone"):
+        claimed(tmp_path)
+    assert run.history.read_text() == "epoch"
+    run = claimed(tmp_path, {**FLAGS, "seed": "--seed=1"}, resume=True, classes=["b"])
     assert "--seed=1" in run.flags.read_text()
     assert run.classes() == ["b"]
     assert not run.history.exists()
-    assert not run.tensorboard.exists()
+
+
+def test_a_run_goes_on_with_its_own_records_alone(tmp_path):
+    add_checkpoint(claimed(tmp_path))
+    with pytest.raises(DataError, match=r"shards holds other records than run .* that of the run"):
+        claimed(tmp_path, resume=True, records="another manifest")
+    claimed(tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("name", ["history.csv", "classes.json", "tensorboard/events"])
@@ -96,7 +109,7 @@ def test_what_was_half_written_goes(tmp_path):
         (tmp_path / name).write_text("half")
     claimed(tmp_path, resume=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *(".lock", "checkpoints", "classes.json", "flags.cfg")
+        *(".lock", "checkpoints", "classes.json", "flags.cfg", "records.sha256")
     ]
 
 
@@ -112,7 +125,7 @@ def test_another_class_list(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"[", b'"a"', b"7", b"[" * 99999])
-@pytest.mark.parametrize("name", ["classes.json", "flags.cfg"])
+@pytest.mark.parametrize("name", ["classes.json", "flags.cfg", "records.sha256"])
 def test_damaged(tmp_path, name, content):
     """One line that names the file; an empty flags.cfg had other flags."""
     add_checkpoint(claimed(tmp_path))

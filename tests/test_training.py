@@ -4,8 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlstm_tf import optimization, training
+from rlstm_tf.callbacks import TensorBoard
 from rlstm_tf.epochs import Epochs
 from rlstm_tf.errors import DataError
 from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
@@ -131,6 +133,45 @@ def test_fit_goes_on_in_the_middle_of_an_epoch():
     assert [index for index, _ in rest.batches] == [2]
     for name in ("loss", "accuracy", "learning_rate"):
         assert rest.epochs[0][1][name] == whole.epochs[0][1][name]
+
+
+def test_tensorboard_has_each_point_once(tmp_path):
+    """What is read every tenth step; stopped between two of them and resumed, the same points."""
+    epochs = Epochs(100, 4)
+    options = {"epochs": epochs, "num_epochs": 2, "learning_rate": lambda step: 0.1}
+    whole, position = tmp_path / "whole", Position()
+    with tf.summary.create_file_writer(str(whole)).as_default():
+        tf.summary.scalar("mine", 1.0, step=999)
+    board = TensorBoard(whole, epochs, position)
+    keras.utils.set_random_seed(1)
+    trainer_of(linear_model()).fit(batches(50), position=position, callbacks=[board], **options)
+    keras.utils.set_random_seed(1)
+    parts, position, trainer = tmp_path / "parts", Position(), trainer_of(linear_model())
+    source = batches(50)
+    for stop in (13, 37, 50):
+        board = TensorBoard(parts, epochs, position)
+        stopping = {"stopping": stop.__eq__, "on_stop": position.settle}
+        trainer.fit(source, position=position, callbacks=[board], **stopping, **options)
+        position = Position(**position.to_info())
+    found = scalars(whole)
+    assert [step for step, _ in found["train/loss"]] == [10, 20, 25, 30, 40, 50]
+    assert len({value for _, value in found["train/loss"]}) == 6
+    # What is of no run stays.
+    assert found.pop("mine") == [(999, 1.0)]
+    again = scalars(parts)
+    assert set(again) == set(found)
+    for tag in found:
+        if "second" not in tag:
+            np.testing.assert_allclose(again[tag], found[tag], rtol=1e-6)
+
+
+def scalars(directory):
+    events = EventAccumulator(str(directory), size_guidance={"tensors": 0})
+    events.Reload()
+    return {
+        tag: [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
+        for tag in events.Tags()["tensors"]
+    }
 
 
 def test_fit_validates_an_epoch_whose_steps_are_all_done():

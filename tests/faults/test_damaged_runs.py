@@ -116,7 +116,7 @@ def test_history_is_written_anew(shards, short, run_dir, thorough, survived):
     survived(4, 1)
 
 
-@pytest.mark.parametrize("name", ["classes.json", "flags.cfg"])
+@pytest.mark.parametrize("name", ["classes.json", "flags.cfg", "records.sha256"])
 def test_the_other_files_of_a_run(shards, short, run_dir, capsys, times, survived, name):
     """One line, and nothing changed; or no harm, where what was changed may change."""
     path = run_dir / name

@@ -132,7 +132,14 @@ def test_no_room_for_each_kind_of_file(shards, small_disk, capsys, thorough, sur
         shutil.rmtree(run_dir)
     assert found[0] == "flags.cfg"
     assert list(dict.fromkeys(found)) == [
-        *("flags.cfg", "classes.json", "tensorboard", "history.csv", "checkpoints")
+        *(
+            "flags.cfg",
+            "classes.json",
+            "records.sha256",
+            "tensorboard",
+            "history.csv",
+            "checkpoints",
+        )
     ]
     survived(7, 7)
 

@@ -50,6 +50,10 @@ WRONG = [
     (["--model=rnn"], "model"),
     (["--cut=conv9"], "conv9"),
     (["--seed=-1"], "seed"),
+    (["--seed=4294967296"], "seed"),
+    (["--learning_rate=1e300"], "learning_rate"),
+    (["--drop_epochs=99999999999999999999"], "--drop_epochs=99999999999999999999"),
+    (["--save_every=" + 5000 * "9" + "m"], "--save_every=999"),
     (["--data="], "--data must be given"),
     (["--run_dir="], "--run_dir must be given"),
 ]
@@ -199,8 +203,10 @@ def test_two_trainings_of_one_run(shards, short, tmp_path, capsys, survived):
         if line.startswith("TensorBoard:"):
             break
     os.kill(first.pid, signal.SIGSTOP)
-    assert train_here(shards, run_dir, *SHORT) == 1
-    os.kill(first.pid, signal.SIGCONT)
+    try:
+        assert train_here(shards, run_dir, *SHORT) == 1
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
     assert f"run_dir {run_dir} is in use by another training" in error_of(capsys.readouterr().err)
     first.stdout.read()
     assert first.wait() == 0
