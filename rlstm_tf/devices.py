@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import traceback
 from collections.abc import Callable, Iterator
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import tensorflow as tf
@@ -136,4 +138,13 @@ def workers_watched(strategy: tf.distribute.Strategy) -> Iterator[None]:
     except _LOST as error:
         if worker(strategy).count == 1:
             raise
+        _close_pools(error)
         raise DataError(_ENDED) from error
+
+
+def _close_pools(error: BaseException) -> None:
+    """An eager sum that fails leaves its pool of threads open: Python complains when it ends."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        for value in frame.f_locals.values():
+            if isinstance(value, ThreadPool):
+                value.close()

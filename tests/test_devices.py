@@ -2,11 +2,13 @@
 
 import json
 import socket
+from multiprocessing.pool import ThreadPool
 
 import pytest
 import tensorflow as tf
 
 from rlstm_tf import devices
+from rlstm_tf.cluster import Worker
 from rlstm_tf.division import WHOLE
 from rlstm_tf.errors import DataError, UsageError
 
@@ -59,3 +61,20 @@ def test_an_error_of_ones_own_is_not_another_workers():
     strategy = devices.make_strategy("none")
     with pytest.raises(tf.errors.UnavailableError), devices.workers_watched(strategy):
         raise tf.errors.UnavailableError(None, None, "a file system")
+
+
+def test_a_lost_worker_leaves_no_pool_open(monkeypatch):
+    """As TensorFlow's eager sums leave theirs."""
+    pools = []
+
+    def eager_sum():
+        pool = ThreadPool(1)
+        pools.append(pool)
+        raise tf.errors.UnavailableError(None, None, "gone")
+
+    monkeypatch.setattr(devices, "worker", lambda strategy: Worker(0, 2, "a:1", "a:1"))
+    lost = pytest.raises(DataError, match="another worker has ended")
+    with lost, devices.workers_watched(None):
+        eager_sum()
+    with pytest.raises(ValueError, match="Pool not running"):
+        pools[0].map(str, [1])

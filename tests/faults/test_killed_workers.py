@@ -9,7 +9,6 @@ import pytest
 from trainings import assert_same_weights, history, scalars, start
 from workers import free_addresses, tf_config
 
-_POOL = "Exception ignored in: <function Pool.__del__"
 MORE = ("--epochs=5", "--save_every=2", "--strategy=multi_worker")
 
 
@@ -71,10 +70,7 @@ def test_a_killed_worker(shards, thorough, whole, tmp_path, survived):
         said, error, rest = outputs[1 - victim].partition("\nerror: another worker has ended")
         assert error, outputs[1 - victim]
         assert "Traceback" not in said
-        # A pool of threads of TensorFlow's may complain of its own end; nothing else follows.
-        after = rest.partition("\n")[2]
-        assert not after or after.startswith(_POOL), after
-        assert after.count("Traceback") <= 1, after
+        assert not rest.partition("\n")[2], rest
         kills += 1
     outputs, statuses = ended(start_two(shards, run_dir))
     assert statuses == [0, 0], outputs
