@@ -9,7 +9,6 @@ import contextlib
 import errno
 import io
 import os
-import resource
 import stat
 import threading
 import weakref
@@ -19,8 +18,6 @@ from typing import Any, Protocol, TextIO
 
 from rlstm_tf.errors import DataError
 
-# Beside the shards: libraries, events, devices.
-_OTHER_FILES = 512
 # A remote store takes its time to answer, and answers many at once.
 _ASKED_AT_ONCE = 32
 
@@ -49,21 +46,6 @@ def open_file(path: str) -> File:
         OSError: the file cannot be opened; `strerror` says why.
     """
     return _RemoteFile(path) if is_remote(path) else _LocalFile(path)
-
-
-def allow_open(count: int) -> None:
-    """Lets this process hold so many files open; often 1,024 are allowed, and more if asked for.
-
-    Raises:
-        DataError: the system does not.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count + _OTHER_FILES
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        raise DataError(f"{count} shards are opened at once, the system allows {hard} files")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def is_remote(path: str) -> bool:
