@@ -126,6 +126,15 @@ def test_error_in_a_worker_is_one_line(own, tmp_path, capfd, monkeypatch):
     assert run_beam(capfd, *arguments(own, tmp_path / "new"))[0] == 0
 
 
+def test_interrupted(own, tmp_path, capfd, monkeypatch):
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "put_together", interrupted)
+    status, _, errors = run_beam(capfd, *arguments(own, tmp_path / "new"))
+    assert (status, errors) == (130, ["error: interrupted"])
+
+
 def test_bug_in_a_worker_is_no_user_error(own, tmp_path, monkeypatch):
     def buggy(*given):
         raise KeyError("bug")

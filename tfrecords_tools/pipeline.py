@@ -84,8 +84,11 @@ class _MakeShard(beam.DoFn):
         make_shard(self._job, Line(*element))
 
 
-def _of_ours(error: Exception) -> Exception:
+def _of_ours(error: Exception) -> BaseException:
     """The error that a worker raised: runners pass on no more than its traceback's text."""
+    # So Beam says that Ctrl-C came while a worker was in this process.
+    if re.match(r"KeyboardInterrupt\b", str(error)):
+        return KeyboardInterrupt()
     text = f"{type(error).__module__}.{type(error).__name__}: {error}"
     ours = re.findall(r"^rlstm_tf\.errors\.\w+: (.*?)(?: \[while running .*)?$", text, re.M)
     return DataError(ours[-1]) if ours else error
