@@ -11,6 +11,7 @@ import io
 import os
 import stat
 import threading
+import uuid
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -91,12 +92,19 @@ def write_text(path: str, text: str) -> None:
         OSError: the file cannot be written; `strerror` says why.
     """
     if is_remote(path):
-        with _gfile_errors(path):
-            from tensorflow import io as tf_io
+        # A name of its own: two that write the same file do not rename each other's.
+        partial = f"{path}.{uuid.uuid4().hex}.partial"
+        try:
+            with _gfile_errors(path):
+                from tensorflow import io as tf_io
 
-            with tf_io.gfile.GFile(path + ".partial", "w") as file:
-                file.write(text)
-            tf_io.gfile.rename(path + ".partial", path, overwrite=True)
+                with tf_io.gfile.GFile(partial, "w") as file:
+                    file.write(text)
+                tf_io.gfile.rename(partial, path, overwrite=True)
+        except OSError:
+            with contextlib.suppress(OSError):
+                remove(partial)
+            raise
         return
     with open(path + ".partial", "w", encoding="utf-8") as local:
         local.write(text)
@@ -233,6 +241,10 @@ def _gfile_errors(path: str) -> Iterator[None]:
         reason = error.message or os.strerror(errno.ENOENT)
         raise FileNotFoundError(errno.ENOENT, reason, path) from None
     except errors.OpError as error:
+        # Not by its class, which is that of a store with too many requests, too.
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if os.strerror(number) in error.message:
+                raise OSError(number, os.strerror(number), path) from None
         raise OSError(errno.EIO, error.message, path) from None
 
 
