@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
@@ -107,6 +108,19 @@ def test_a_copy_that_lost_bytes_never_gets_its_name(own, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "new").iterdir()] == [".build"]
     run_job(plan, output)
     assert not (tmp_path / "new/.build").exists()
+
+
+def test_failures_are_looked_for_in_what_was_not_looked_at():
+    """Not in all that is finished, once a video: they may be tens of thousands."""
+    done, failed, open_ = Future(), Future(), Future()
+    done.set_result(None)
+    pending = {done, open_}
+    shard_work._raise_failures(pending)
+    assert pending == {open_}
+    failed.set_exception(DataError("full"))
+    pending.add(failed)
+    with pytest.raises(DataError, match="full"):
+        shard_work._raise_failures(pending)
 
 
 def test_list_that_lost_bytes_is_refused(own):
