@@ -11,6 +11,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineState
 
 from rlstm_tf.errors import DataError, UsageError
@@ -48,6 +49,11 @@ def opened(arguments: Sequence[str]) -> beam.Pipeline:
         return beam.Pipeline(_DIRECT if name in (None, "DirectRunner") else name, options)
     except (ValueError, ImportError, AttributeError) as error:
         raise UsageError(f"Beam's options: {error}") from None
+
+
+def is_direct(pipeline: beam.Pipeline) -> bool:
+    """Whether the shards are made on this machine, by Beam's own runner."""
+    return isinstance(pipeline.runner, FnApiRunner)
 
 
 def run(pipeline: beam.Pipeline, job: Job, lines: Sequence[Line]) -> None:
