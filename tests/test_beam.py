@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from jobs import remote_files, upload
 
 from rlstm_tf import cli
 from rlstm_tf.data.schema import Manifest
+from rlstm_tf.errors import DataError
 from tfrecords_tools import beam, claim, job, verify
 
 pytest.importorskip("apache_beam", reason="needs Apache Beam: pip install 'rlstm-tf[beam]'")
@@ -124,6 +126,36 @@ def test_error_in_a_worker_is_one_line(own, tmp_path, capfd, monkeypatch):
     assert errors[0].startswith(f"error: cannot write {tmp_path}/new/")
     assert errors[0].endswith("the line is down")
     assert run_beam(capfd, *arguments(own, tmp_path / "new"))[0] == 0
+
+
+def test_interrupted(own, tmp_path, capfd, monkeypatch):
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "put_together", interrupted)
+    status, _, errors = run_beam(capfd, *arguments(own, tmp_path / "new"))
+    assert (status, errors) == (130, ["error: interrupted"])
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_lines_of_a_runner_elsewhere_are_shown(own, tmp_path, capfd, monkeypatch, remote):
+    """They say where the job is, for whoever wants to cancel it."""
+    logger, before = logging.getLogger("apache_beam"), logging.getLogger().level
+    shown = []
+
+    def submitted(*given):
+        shown.append(logging.getLogger("apache_beam.runners").isEnabledFor(logging.INFO))
+        raise DataError("stopped here")
+
+    monkeypatch.setattr("tfrecords_tools.pipeline.run", submitted)
+    runner = "apache_beam.runners.direct.direct_runner.BundleBasedDirectRunner"
+    options = ["--", f"--runner={runner}"] if remote else []
+    try:
+        assert run_beam(capfd, *arguments(own, tmp_path / "new"), *options)[0] == 1
+    finally:
+        logger.setLevel(logging.NOTSET)
+        logging.getLogger().setLevel(before)
+    assert shown == [remote]
 
 
 def test_bug_in_a_worker_is_no_user_error(own, tmp_path, monkeypatch):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import os
 import shutil
 import threading
+import time
 
 import pytest
 from jobs import plan_of, remote_files, run_job
+from tensorflow import io as tf_io
 
 from rlstm_tf.data import files as data_files
 from rlstm_tf.errors import DataError
@@ -125,18 +129,21 @@ def test_job_that_lost_its_claim_writes_no_manifest(own, waited, monkeypatch):
     assert json.loads(data_files.read_text(path_of(output))) == OTHER
 
 
+def wait_while(condition):
+    deadline = time.monotonic() + 60
+    while condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_signs_of_life(waited, monkeypatch):
     monkeypatch.setattr(claim, "BEAT", 0.01)
     output = "ram://claim/beats"
     with claim.claimed(output, PLAN) as taken:
         first = json.loads(data_files.read_text(path_of(output)))
-        while json.loads(data_files.read_text(path_of(output))) == first:
-            pass
+        wait_while(lambda: json.loads(data_files.read_text(path_of(output))) == first)
         put_claim(output)
-        while threading.active_count() and any(
-            "beat" in thread.name for thread in threading.enumerate()
-        ):
-            pass
+        wait_while(lambda: any("beat" in thread.name for thread in threading.enumerate()))
         # It is noticed, and the other's claim is not written over.
         with pytest.raises(DataError, match="is in use by another job"):
             taken.check()
@@ -152,6 +159,47 @@ def test_other_plan_is_refused(waited):
         claim.claimed(output, {**PLAN, "short_side": 48}),
     ):
         raise AssertionError("two plans in one directory")
+
+
+@pytest.mark.parametrize("name", ["plan", "claim"])
+def test_damaged_file_of_a_job_is_named(waited, name):
+    output = f"ram://claim/damaged_{name}"
+    data_files.make_directory(f"{output}/.build")
+    with tf_io.gfile.GFile(f"{output}/.build/{name}.json", "wb") as file:
+        file.write(b'{"id": "\xff"}')
+    with (
+        pytest.raises(DataError, match=f"{name}.json is not JSON"),
+        claim.claimed(output, PLAN),
+    ):
+        raise AssertionError("a damaged file")
+
+
+def test_two_that_write_one_file_do_not_share_its_partial(monkeypatch):
+    """The other renames its own between this one's write and rename."""
+    path, rename = "ram://claim/one/text", tf_io.gfile.rename
+
+    def other_first(source, target, overwrite):
+        monkeypatch.setattr(tf_io.gfile, "rename", rename)
+        data_files.write_text(path, "other")
+        rename(source, target, overwrite)
+
+    data_files.make_directory("ram://claim/one")
+    monkeypatch.setattr(tf_io.gfile, "rename", other_first)
+    data_files.write_text(path, "own")
+    assert data_files.read_text(path) == "own"
+    assert data_files.list_directory("ram://claim/one") == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("number", "message"), [(errno.EAGAIN, "in use by another"), (errno.ENOLCK, "cannot write .*")]
+)
+def test_file_system_without_locks_is_not_in_use(tmp_path, monkeypatch, number, message):
+    def refused(*given):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(DataError, match=message), claim.claimed(str(tmp_path), PLAN):
+        raise AssertionError("no lock")
 
 
 def test_directory_of_something_else_is_refused(waited):

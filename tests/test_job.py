@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from concurrent.futures import Future
+from dataclasses import replace
 
 import pytest
 from builds import arguments, files, run
@@ -108,13 +110,78 @@ def test_a_copy_that_lost_bytes_never_gets_its_name(own, tmp_path, monkeypatch):
     assert not (tmp_path / "new/.build").exists()
 
 
+def test_failures_are_looked_for_in_what_was_not_looked_at():
+    """Not in all that is finished, once a video: they may be tens of thousands."""
+    done, failed, open_ = Future(), Future(), Future()
+    done.set_result(None)
+    pending = {done, open_}
+    shard_work._raise_failures(pending)
+    assert pending == {open_}
+    failed.set_exception(DataError("full"))
+    pending.add(failed)
+    with pytest.raises(DataError, match="full"):
+        shard_work._raise_failures(pending)
+
+
 def test_list_that_lost_bytes_is_refused(own):
     plan, output = plan_of(own), "ram://list/new"
     whole, lines = started(plan, output)
     path = f"{output}/.build/shards.jsonl"
     data_files.write_text(path, data_files.read_text(path)[:-20])
-    with pytest.raises(DataError, match=r"shards.jsonl is not what was written"):
+    with pytest.raises(DataError, match=r"shards.jsonl, line of .* is not JSON: .* again"):
         job.make_shard(whole, lines[-1])
+
+
+def test_list_with_another_label_is_refused(own):
+    plan, output = plan_of(own), "ram://list/label"
+    whole, lines = started(plan, output)
+    path = f"{output}/.build/shards.jsonl"
+    text = data_files.read_text(path)
+    changed = text.replace("[[1, 0.0, null]]", "[[0, 0.0, null]]").replace("[[1, ", "[[0, ")
+    assert changed != text
+    data_files.write_text(path, changed)
+    old, new = text.splitlines(), changed.splitlines()
+    first = next(number for number in range(len(lines)) if old[number] != new[number])
+    with pytest.raises(DataError, match="was changed since it was written"):
+        job.make_shard(whole, lines[first])
+
+
+def other_plan(plan):
+    return replace(plan, settings={**plan.settings, "plan": "f" * 64})
+
+
+def test_shard_of_another_plan_is_not_taken_for_made(own, built):
+    """As a worker leaves it behind that outlives a job whose output was deleted."""
+    plan, output = plan_of(own), "ram://outlived/new"
+    whole, lines = started(other_plan(plan), output)
+    job.make_shard(whole, lines[0])
+    data_files.write_text(f"{output}/.build/plan.json", json.dumps(plan.identity))
+    with pytest.raises(DataError, match="3 of 3 shards were not made"):
+        job.finish(plan, output, lambda: None)
+    run_job(plan, output)
+    assert remote_files(output) == files(built)
+
+
+def test_worker_that_outlives_its_job_puts_nothing_into_the_next(own):
+    plan, output = plan_of(own), "ram://outlives/new"
+    whole, lines = started(plan, output)
+    data_files.write_text(f"{output}/.build/plan.json", json.dumps(other_plan(plan).identity))
+    with pytest.raises(DataError, match="holds a build with another plan by now"):
+        job.make_shard(whole, lines[0])
+    assert remote_files(output) == {}
+
+
+def test_copy_that_fails_is_removed(own, tmp_path, monkeypatch):
+    def half(source, target):
+        with open(target, "wb") as file:
+            file.write(b"half")
+        raise OSError(28, "No space left on device", target)
+
+    plan, output = plan_of(own), str(tmp_path / "new")
+    monkeypatch.setattr(job, "copy", half)
+    with pytest.raises(DataError, match=r"No space left on device \([0-9.]+ MB free\)"):
+        run_job(plan, output)
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_progress_counts_what_any_machine_finished(own, tmp_path, capsys):

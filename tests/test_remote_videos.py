@@ -137,6 +137,18 @@ def test_video_that_cannot_be_copied_is_no_damaged_one(own, tmp_path, capfd, mon
     assert errors[0].endswith("the line is down")
 
 
+def test_half_a_copy_is_deleted(tmp_path, monkeypatch):
+    def half(source, target):
+        Path(target).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(fetching, "copy", half)
+    task = Task(str(tmp_path / "0000000"), "ram://half/0.mp4", 32, 95)
+    with pytest.raises(DataError, match=r"cannot copy .*: No space left on device"):
+        list(fetching.fetched([task], 1))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_local_videos_are_never_deleted(own, tmp_path):
     task = Task(str(tmp_path / "0"), str(own / "walk/0.mp4"), 32, 95)
     assert list(fetching.fetched([task], 2)) == [task]

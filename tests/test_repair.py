@@ -19,6 +19,7 @@ from small_shards import flip_byte, write_shards
 
 from rlstm_tf.data.schema import Manifest
 from tfrecords_tools import pieces, verify
+from tfrecords_tools.repair import claimed
 
 SHARD = "train-00000-of-00002"
 
@@ -257,6 +258,19 @@ def test_second_repair_is_refused(own, shards, capfd):
         status, _, errors = repair(capfd, shards, own)
     assert (status, errors) == (1, [f"error: {shards} is in use by another repair"])
     assert repair(capfd, shards, own)[0] == 0
+
+
+def test_the_lock_is_deleted_last(tmp_path, monkeypatch):
+    """Whoever finds none begins a repair of its own in the same directory."""
+    rmtree, seen = shutil.rmtree, []
+
+    def looking(path, **options):
+        seen.append((os.path.basename(path), sorted(os.listdir(tmp_path / ".repair"))))
+        rmtree(path, **options)
+
+    with claimed(str(tmp_path)):
+        monkeypatch.setattr(shutil, "rmtree", looking)
+    assert seen == [("work", ["lock", "work"]), (".repair", ["lock"])]
 
 
 def test_full_disk(own, built, shards, capfd, monkeypatch):

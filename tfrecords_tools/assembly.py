@@ -42,7 +42,7 @@ def build(
     works = works_of(plan, os.path.join(output, BUILD), stored)
     made: dict[str, Made] = {}
     for name, work in works.items():
-        note = finished(output, name)
+        note = finished(output, name, plan.settings["plan"])
         if note is not None:
             made[name] = note
             work.discard()
@@ -51,7 +51,9 @@ def build(
     def finish(work: ShardWork) -> Made:
         note = work.write(output)
         with writing(schema.tfrecord_path(output, work.name)):
-            write_whole(note_path(output, work.name), note_text(note).encode())
+            write_whole(
+                note_path(output, work.name), note_text(note, plan.settings["plan"]).encode()
+            )
         work.discard()
         return note
 
@@ -112,35 +114,51 @@ def make_manifest(plan: Plan, made: Mapping[str, Made]) -> schema.Manifest:
     )
 
 
-def note_text(made: Made) -> str:
-    """What is written down about a shard that is finished."""
-    return json.dumps(sealed(asdict(made)))
+def note_text(made: Made, plan: str) -> str:
+    """What is written down about a shard that is finished.
+
+    Args:
+        made: the shard.
+        plan: checksum of the plan that it was made by.
+    """
+    return json.dumps(sealed({**asdict(made), "plan": plan}))
 
 
-def read_note(text: str | bytes, where: str) -> Made:
+def read_note(text: str | bytes, where: str, plan: str) -> Made | None:
     """Reads what `note_text` wrote.
 
     Args:
         text: of the note.
         where: its path, for errors.
+        plan: checksum of the plan that is built.
+
+    Returns:
+        None if the note is of another plan.
 
     Raises:
         DataError: it is not what was written.
     """
     try:
-        values = of_fields(Made, unsealed(parsed(text, where), where), where)
+        values = unsealed(parsed(text, where), where)
+        if values.pop("plan", None) != plan:
+            return None
+        values = of_fields(Made, values, where)
         shard = schema.Shard(**of_fields(schema.Shard, values["shard"], where))
     except DataError as error:
         raise DataError(f"{error}: delete it and build again") from None
     return Made(shard, tuple(values["damaged"]), values["labels_without_sample"])
 
 
-def finished(output: str, name: str) -> Made | None:
+def finished(output: str, name: str, plan: str) -> Made | None:
     """What was written down about a shard, if the shard is still there.
+
+    A note of another plan does not count: a worker may outlive its job and leave one behind in a
+    directory that was deleted and begun anew.
 
     Args:
         output: directory, local or remote.
         name: of the shard.
+        plan: checksum of the plan that is built.
 
     Raises:
         DataError: the note is not what was written.
@@ -148,11 +166,13 @@ def finished(output: str, name: str) -> Made | None:
     path = note_path(output, name)
     try:
         file = open_file(path)
-        made = read_note(file.read(0, file.size), path)
+        made = read_note(file.read(0, file.size), path, plan)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
+    if made is None:
+        return None
     found = sizes(schema.shard_paths(output, name))
     return made if found[0] == made.shard.bytes and None not in found else None
 

@@ -53,6 +53,10 @@ def main(values: flags.FlagValues) -> int:
     from tfrecords_tools.stored import places
 
     shards = pipeline.opened(values.pipeline_options)
+    if not pipeline.is_direct(shards):
+        # Where the job is, which has to be known to cancel it.
+        logging.basicConfig()
+        logging.getLogger("apache_beam").setLevel(logging.INFO)
     plan = shared.planned(values)
     stored = places(values.reuse, plan)
     with claimed(values.output, plan.identity) as claim:

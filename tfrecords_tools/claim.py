@@ -8,8 +8,10 @@ claim again before it rewrites it, and before the manifest is written: of two th
 moment, or of one that was held up for so long that another took over, one goes on.
 
 That keeps two jobs apart that someone starts by mistake. It does not stop workers of a cluster that
-outlive their job: they do no harm, because a directory that one plan was begun in is refused to any
-other, and workers of one plan write the same bytes, each file under a name of its own first.
+outlive their job. Those look at the directory's plan before they put a shard there, and the note
+of a shard says its plan: one of another plan counts as not made. Workers of one plan write the same
+bytes, each file under a name of its own first, so long as all have the same version of the decoder
+and none runs out of memory over a video.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from rlstm_tf.data.files import (
     is_remote,
     list_directory,
     make_directory,
-    read_text,
+    open_file,
     remove,
     sizes,
     write_text,
@@ -39,14 +41,13 @@ from rlstm_tf.data.schema import MANIFEST, Manifest, join
 from rlstm_tf.errors import DataError
 from rlstm_tf.writing import writing
 from tfrecords_tools import output as local_output
-from tfrecords_tools.output import BUILD, same_plan
+from tfrecords_tools.output import BUILD, PLAN, same_plan
 
 # Seconds from one sign of life to the next; without one for so long, a job is dead.
 BEAT = 10.0
 PATIENCE = 40.0
 # Seconds after which a store shows to one job what another wrote at the same time.
 _SETTLED = 2.0
-_PLAN = "plan.json"
 _CLAIM = "claim.json"
 
 
@@ -83,7 +84,7 @@ def claimed(output: str, plan: dict[str, Any]) -> Iterator[Claimed]:
         with _held(output, build) as check:
             # Another job may have ended between the look and the claim.
             if not _is_there(complete):
-                _continue(output, join(build, _PLAN), plan)
+                _continue(output, join(build, PLAN), plan)
                 yield Claimed(None, check)
                 return
     manifest = Manifest.load(output)
@@ -94,7 +95,7 @@ def claimed(output: str, plan: dict[str, Any]) -> Iterator[Claimed]:
 
 def _begin(output: str, build: str) -> None:
     names = set(list_directory(output)) if is_directory(output) else set()
-    if names - {BUILD} and not _is_there(join(build, _PLAN)):
+    if names - {BUILD} and not _is_there(join(build, PLAN)):
         raise DataError(f"{output} is not empty and holds no shards; --output must be new or empty")
     with writing(build):
         make_directory(build)
@@ -102,7 +103,12 @@ def _begin(output: str, build: str) -> None:
 
 def _continue(output: str, path: str, plan: dict[str, Any]) -> None:
     if _is_there(path):
-        same_plan(output, parsed(read_text(path), path), plan)
+        try:
+            file = open_file(path)
+            found = parsed(file.read(0, file.size), path)
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}") from None
+        same_plan(output, found, plan)
     else:
         with writing(path):
             write_text(path, json.dumps(plan))
@@ -174,7 +180,8 @@ class _Claim:
 
     def _read(self) -> dict[str, Any]:
         try:
-            return parsed(read_text(self._path), self._path)
+            file = open_file(self._path)
+            return parsed(file.read(0, file.size), self._path)
         except FileNotFoundError:
             return {}
         except OSError as error:

@@ -55,6 +55,9 @@ def _local(task: Task) -> Task:
     try:
         copy(task.video, local)
     except OSError as error:
+        # Half a video may be what fills the disk.
+        with contextlib.suppress(OSError):
+            os.remove(local)
         raise DataError(f"cannot copy {task.video} to {local}: {error.strerror}") from None
     return replace(task, video=local)
 

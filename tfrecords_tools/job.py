@@ -20,12 +20,22 @@ from typing import Any, NamedTuple
 
 from rlstm_tf.data import schema
 from rlstm_tf.data.datasets import Action, Video
-from rlstm_tf.data.files import copy, is_remote, list_directory, move, open_file, sizes, write_text
+from rlstm_tf.data.files import (
+    copy,
+    is_remote,
+    list_directory,
+    move,
+    open_file,
+    remove,
+    sizes,
+    write_text,
+)
+from rlstm_tf.data.json_values import parsed, sealed, unsealed
 from rlstm_tf.errors import DataError
 from rlstm_tf.progress import bar
 from rlstm_tf.writing import PARTIAL, writing
 from tfrecords_tools.assembly import finished, make_manifest, note_path, note_text
-from tfrecords_tools.output import BUILD
+from tfrecords_tools.output import BUILD, PLAN
 from tfrecords_tools.plan import Plan
 from tfrecords_tools.shard_work import Made, ShardWork, put_together
 from tfrecords_tools.stored import Place
@@ -82,7 +92,7 @@ def write_list(plan: Plan, output: str, stored: Mapping[str, Place]) -> list[Lin
             (*astuple(video), astuple(stored[video.id]) if video.id in stored else None)
             for video in videos
         ]
-        texts.append(json.dumps(rows) + "\n")
+        texts.append(json.dumps(sealed({"videos": rows})) + "\n")
         lines.append(Line(name, offset, len(texts[-1])))
         offset += len(texts[-1])
     path = _list_path(output)
@@ -95,9 +105,10 @@ def make_shard(job: Job, line: Line) -> None:
     """Makes a shard, unless that was done: here first, then copied beside its place and renamed.
 
     Raises:
-        DataError: something cannot be read or written.
+        DataError: something cannot be read or written, or the directory is another plan's by now.
     """
-    if finished(job.output, line.name):
+    plan = job.settings["plan"]
+    if finished(job.output, line.name, plan):
         return
     videos, stored = _read_line(job.output, line)
     with tempfile.TemporaryDirectory() as scratch:
@@ -106,7 +117,8 @@ def make_shard(job: Job, line: Line) -> None:
         note = note_path(scratch, line.name)
         os.mkdir(os.path.dirname(note))
         with writing(note):
-            write_text(note, note_text(outcome[line.name]))
+            write_text(note, note_text(outcome[line.name], plan))
+        _check_plan(job)
         # The note comes last: where it stands the shard is whole.
         sources = *schema.shard_paths(scratch, line.name), note
         targets = *schema.shard_paths(job.output, line.name), note_path(job.output, line.name)
@@ -156,7 +168,7 @@ def finish(plan: Plan, output: str, check: Callable[[], None]) -> schema.Manifes
         DataError: shards are not there, or no video at all decodes.
     """
     with ThreadPoolExecutor(_READ_AT_ONCE) as threads:
-        notes = threads.map(lambda name: finished(output, name), plan.shards)
+        notes = threads.map(lambda name: finished(output, name, plan.settings["plan"]), plan.shards)
         made: dict[str, Made | None] = dict(zip(plan.shards, notes))
     there = {name: note for name, note in made.items() if note is not None}
     if len(there) < len(made):
@@ -175,11 +187,15 @@ def finish(plan: Plan, output: str, check: Callable[[], None]) -> schema.Manifes
 def _read_line(output: str, line: Line) -> tuple[list[Video], dict[str, Place]]:
     path = _list_path(output)
     try:
-        rows = json.loads(open_file(path).read(line.offset, line.size))
+        text = open_file(path).read(line.offset, line.size)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
-    except ValueError:
-        raise DataError(f"{path} is not what was written") from None
+    # A changed digit would be a wrong label, of which nothing else tells.
+    where = f"{path}, line of {line.name},"
+    try:
+        rows = unsealed(parsed(text, where), where)["videos"]
+    except DataError as error:
+        raise DataError(f"{error}: run the same command again") from None
     videos, stored = [], {}
     for name, path, actions, subset, group, place in rows:
         videos.append(Video(name, path, tuple(Action(*own) for own in actions), subset, group))
@@ -188,16 +204,34 @@ def _read_line(output: str, line: Line) -> tuple[list[Video], dict[str, Place]]:
     return videos, stored
 
 
+def _check_plan(job: Job) -> None:
+    """Refuses to put a shard into a directory that was deleted, and begun anew, meanwhile."""
+    path = schema.join(schema.join(job.output, BUILD), PLAN)
+    try:
+        file = open_file(path)
+        found = parsed(file.read(0, file.size), path)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    if found.get("plan") != job.settings["plan"]:
+        raise DataError(f"{job.output} holds a build with another plan by now")
+
+
 def _publish(source: str, target: str, build: str) -> None:
     # The name is its own: another machine may be making the same shard, if a job was started again.
     partial = schema.join(build, f"{os.path.basename(target)}.{uuid.uuid4().hex}{PARTIAL}")
-    copy(source, partial)
-    if not is_remote(partial):
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-    if sizes([partial]) != sizes([source]):
-        raise OSError(5, f"{partial} has another size than was written")
-    move(partial, target)
+    try:
+        copy(source, partial)
+        if not is_remote(partial):
+            with open(partial, "rb") as file:
+                os.fsync(file.fileno())
+        if sizes([partial]) != sizes([source]):
+            raise OSError(5, f"{partial} has another size than was written")
+        move(partial, target)
+    except BaseException:
+        # It may be what fills the disk.
+        with contextlib.suppress(OSError):
+            remove(partial)
+        raise
 
 
 def _list_path(output: str) -> str:

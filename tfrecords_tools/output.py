@@ -17,10 +17,10 @@ from typing import Any
 from rlstm_tf.data.json_values import parsed
 from rlstm_tf.data.schema import MANIFEST, Manifest
 from rlstm_tf.errors import DataError
-from rlstm_tf.writing import PARTIAL, write_whole, writing
+from rlstm_tf.writing import PARTIAL, cannot_write, write_whole, writing
 
 BUILD = ".build"
-_PLAN = "plan.json"
+PLAN = "plan.json"
 _LOCK = "lock"
 
 
@@ -49,7 +49,7 @@ def claimed(output: str, plan: dict[str, Any]) -> Iterator[Manifest | None]:
         with locked(build, output, "build"):
             # Another build may have ended between the look and the lock.
             if not os.path.exists(complete):
-                _continue(output, os.path.join(build, _PLAN), plan)
+                _continue(output, os.path.join(build, PLAN), plan)
                 yield None
                 if os.path.exists(complete):
                     # Whoever finds the manifest clears up too.
@@ -65,7 +65,7 @@ def claimed(output: str, plan: dict[str, Any]) -> Iterator[Manifest | None]:
 
 def _begin(output: str, build: str) -> None:
     others = os.path.isdir(output) and set(os.listdir(output)) - {BUILD}
-    if others and not os.path.exists(os.path.join(build, _PLAN)):
+    if others and not os.path.exists(os.path.join(build, PLAN)):
         raise DataError(f"{output} is not empty and holds no shards; --output must be new or empty")
     os.makedirs(build, exist_ok=True)
     # What is decoded goes to the directory within; this one is first written hours later.
@@ -94,8 +94,11 @@ def locked(directory: str, output: str, what: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # A build that ends deletes the file; a lock on what is deleted keeps no one out.
             ours = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-        except OSError:
+        except (BlockingIOError, FileNotFoundError):
             ours = False
+        except OSError as error:
+            # Some file systems know no locks.
+            raise cannot_write(path, error) from None
         if not ours:
             raise DataError(f"{output} is in use by another {what}")
         yield

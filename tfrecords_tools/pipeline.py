@@ -11,6 +11,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineState
 
 from rlstm_tf.errors import DataError, UsageError
@@ -50,6 +51,11 @@ def opened(arguments: Sequence[str]) -> beam.Pipeline:
         raise UsageError(f"Beam's options: {error}") from None
 
 
+def is_direct(pipeline: beam.Pipeline) -> bool:
+    """Whether the shards are made on this machine, by Beam's own runner."""
+    return isinstance(pipeline.runner, FnApiRunner)
+
+
 def run(pipeline: beam.Pipeline, job: Job, lines: Sequence[Line]) -> None:
     """Makes the shards; returns when all are made.
 
@@ -84,8 +90,11 @@ class _MakeShard(beam.DoFn):
         make_shard(self._job, Line(*element))
 
 
-def _of_ours(error: Exception) -> Exception:
+def _of_ours(error: Exception) -> BaseException:
     """The error that a worker raised: runners pass on no more than its traceback's text."""
+    # So Beam says that Ctrl-C came while a worker was in this process.
+    if re.match(r"KeyboardInterrupt\b", str(error)):
+        return KeyboardInterrupt()
     text = f"{type(error).__module__}.{type(error).__name__}: {error}"
     ours = re.findall(r"^rlstm_tf\.errors\.\w+: (.*?)(?: \[while running .*)?$", text, re.M)
     return DataError(ours[-1]) if ours else error

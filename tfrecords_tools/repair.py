@@ -46,6 +46,8 @@ def claimed(directory: str) -> Iterator[str]:
         try:
             yield work
         finally:
+            # The lock last: without it another repair would begin in what is still deleted.
+            shutil.rmtree(work, ignore_errors=True)
             shutil.rmtree(own, ignore_errors=True)
 
 

@@ -195,6 +195,7 @@ def put_together(
     # Finishing is mostly hashing and writing, which run beside the loop that feeds workers.
     with ThreadPoolExecutor(1) as thread:
         finished = {work.name: thread.submit(finish, work) for work in works if not work.waiting}
+        pending = set(finished.values())
         there = fetched((task for task, _ in tasks), workers)
         with contextlib.closing(results(pieces.make, there, workers)) as made:
             for task, result in made:
@@ -206,7 +207,8 @@ def put_together(
                 work.waiting -= 1
                 if not work.waiting:
                     finished[work.name] = thread.submit(finish, work)
-                _raise_failures(finished)
+                    pending.add(finished[work.name])
+                _raise_failures(pending)
         return {name: future.result() for name, future in finished.items()}
 
 
@@ -236,8 +238,8 @@ def _death(died: Died) -> str:
     return f"the process that decoded it died twice, {cause}"
 
 
-def _raise_failures(finished: dict[str, Future[Result]]) -> None:
-    """Ends it at once when a shard cannot be written, not hours later."""
-    for future in finished.values():
-        if future.done():
-            future.result()
+def _raise_failures(pending: set[Future[Result]]) -> None:
+    """Ends it at once when a shard cannot be written, not hours later; drops what has ended."""
+    for future in [future for future in pending if future.done()]:
+        pending.remove(future)
+        future.result()

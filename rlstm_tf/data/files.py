@@ -9,9 +9,9 @@ import contextlib
 import errno
 import io
 import os
-import resource
 import stat
 import threading
+import uuid
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +19,6 @@ from typing import Any, Protocol, TextIO
 
 from rlstm_tf.errors import DataError
 
-# Beside the shards: libraries, events, devices.
-_OTHER_FILES = 512
 # A remote store takes its time to answer, and answers many at once.
 _ASKED_AT_ONCE = 32
 
@@ -49,21 +47,6 @@ def open_file(path: str) -> File:
         OSError: the file cannot be opened; `strerror` says why.
     """
     return _RemoteFile(path) if is_remote(path) else _LocalFile(path)
-
-
-def allow_open(count: int) -> None:
-    """Lets this process hold so many files open; often 1,024 are allowed, and more if asked for.
-
-    Raises:
-        DataError: the system does not.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count + _OTHER_FILES
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        raise DataError(f"{count} shards are opened at once, the system allows {hard} files")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def is_remote(path: str) -> bool:
@@ -109,12 +92,19 @@ def write_text(path: str, text: str) -> None:
         OSError: the file cannot be written; `strerror` says why.
     """
     if is_remote(path):
-        with _gfile_errors(path):
-            from tensorflow import io as tf_io
+        # A name of its own: two that write the same file do not rename each other's.
+        partial = f"{path}.{uuid.uuid4().hex}.partial"
+        try:
+            with _gfile_errors(path):
+                from tensorflow import io as tf_io
 
-            with tf_io.gfile.GFile(path + ".partial", "w") as file:
-                file.write(text)
-            tf_io.gfile.rename(path + ".partial", path, overwrite=True)
+                with tf_io.gfile.GFile(partial, "w") as file:
+                    file.write(text)
+                tf_io.gfile.rename(partial, path, overwrite=True)
+        except OSError:
+            with contextlib.suppress(OSError):
+                remove(partial)
+            raise
         return
     with open(path + ".partial", "w", encoding="utf-8") as local:
         local.write(text)
@@ -251,6 +241,10 @@ def _gfile_errors(path: str) -> Iterator[None]:
         reason = error.message or os.strerror(errno.ENOENT)
         raise FileNotFoundError(errno.ENOENT, reason, path) from None
     except errors.OpError as error:
+        # Not by its class, which is that of a store with too many requests, too.
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if os.strerror(number) in error.message:
+                raise OSError(number, os.strerror(number), path) from None
         raise OSError(errno.EIO, error.message, path) from None
 
 

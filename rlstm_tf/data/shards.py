@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlstm_tf.data import schema
-from rlstm_tf.data.files import File, allow_open, open_file
+from rlstm_tf.data.descriptors import allow_shards, reason
+from rlstm_tf.data.files import File, is_remote, open_file
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError
 
@@ -93,8 +94,8 @@ class Shards:
                 f"{directory} has no subset {subset!r}; it has {', '.join(manifest.subsets)}"
             )
         shards, records = [], []
-        # Those of the other subsets too, which may be opened beside them.
-        allow_open(sum(len(each.shards) for each in manifest.subsets.values()))
+        if not is_remote(directory):
+            allow_shards(len(manifest.subsets[subset].shards))
         for entry in manifest.subsets[subset].shards:
             shard, rows = _open_shard(directory, entry)
             _check_index(shard, rows, entry)
@@ -175,16 +176,14 @@ def _open_shard(directory: str, entry: schema.Shard) -> tuple[_Shard, np.ndarray
     try:
         file = open_file(path)
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+        raise DataError(f"{path}: {reason(error)}") from None
     if file.size != entry.bytes:
         raise DataError(f"{path} has {file.size} bytes, {schema.MANIFEST} says {entry.bytes}")
     records = _load_index(schema.records_path(directory, entry.name), entry.records_sha256)
     frames_path = schema.frames_path(directory, entry.name)
     frames = _load_index(frames_path, entry.frames_sha256)
-    if "://" not in frames_path:
-        # A map, so that the processes of one machine share the memory; as a plain array, which
-        # picks rows five times faster than np.memmap.
-        frames = np.load(frames_path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    if not is_remote(frames_path):
+        frames = _mapped(frames_path)
     samples = _load_index(schema.samples_path(directory, entry.name), entry.samples_sha256)
     return _Shard(entry.name, file, frames, samples), records
 
@@ -194,7 +193,7 @@ def _load_index(path: str, sha256: str) -> np.ndarray:
         file = open_file(path)
         data = file.read(0, file.size)
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+        raise DataError(f"{path}: {reason(error)}") from None
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise DataError(f"{path} has sha256 {found}, {schema.MANIFEST} says {sha256}")
@@ -202,6 +201,15 @@ def _load_index(path: str, sha256: str) -> np.ndarray:
         return np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise DataError(f"{path} is no NumPy array: {error}") from None
+
+
+def _mapped(path: str) -> np.ndarray:
+    try:
+        # A map, so that the processes of one machine share the memory; as a plain array, which
+        # picks rows five times faster than np.memmap.
+        return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    except OSError as error:
+        raise DataError(f"{path}: {reason(error)}") from None
 
 
 def _check_index(shard: _Shard, records: np.ndarray, entry: schema.Shard) -> None:

@@ -9,7 +9,11 @@ from functools import partial
 import pytest
 from build_processes import Build, check_is_part_of
 from builds import arguments, files
+from jobs import plan_of, started
 from small_disks import mounted
+
+from rlstm_tf.errors import DataError
+from tfrecords_tools import job
 
 KINDS = {
     "plan": r"\.build/plan\.json$",
@@ -126,3 +130,16 @@ def test_file_that_may_not_grow(own, whole, tmp_path, times, survived):
         kinds.append(check_goes_on(own, directory, whole, build, reason, lambda: None))
     assert len(kinds) < 20 or {"plan", "piece", "shard"} <= set(kinds)
     survived(7, len(kinds) - kinds.count(None))
+
+
+def test_full_disk_under_the_output_of_a_job(own, tmp_path, survived):
+    """Copied there by TensorFlow, which has errors of its own."""
+    with mounted(tmp_path / "small") as remount:
+        remount("size=1m")
+        plan, output = plan_of(own), str(tmp_path / "small/shards")
+        whole, lines = started(plan, output)
+        fill(tmp_path / "small/filler")
+        with pytest.raises(DataError, match=FULL):
+            job.make_shard(whole, lines[0])
+        assert not list((tmp_path / "small").rglob("*.partial"))
+    survived(7, 1)
