@@ -25,7 +25,8 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
 def cannot_write(path: str | os.PathLike, error: OSError) -> DataError:
     """The error for a write that failed."""
     reason = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    # Of a store that TensorFlow opens, the space is not known here.
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) and "://" not in os.fspath(path):
         place = os.path.abspath(path)
         while not os.path.exists(place):
             place = os.path.dirname(place)
