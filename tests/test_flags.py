@@ -72,7 +72,7 @@ def test_no_run_and_a_damaged_run(tmp_path):
         ("--crop_scales=1.5", "--crop_scales=1.5"),
         ("--crop_scales=0", "--crop_scales=0"),
         ("--drop_epochs=3,2", "--drop_epochs=3,2: must rise"),
-        ("--drop_epochs=0", "--drop_epochs=0: ints, 1 or more"),
+        ("--drop_epochs=0", "--drop_epochs=0: ints, from 1 to 1e+09"),
     ],
 )
 def test_lists_of_numbers(argument, message):
