@@ -6,6 +6,16 @@ import pytest
 
 
 @pytest.fixture(scope="session")
+def videos(make_video, tmp_path_factory):
+    """A folder data set: 2 classes of 4 small videos."""
+    directory = tmp_path_factory.mktemp("folder") / "videos"
+    for seed in range(8):
+        name = f"c{seed % 2}/{seed}.mp4"
+        make_video(directory / name, frames=3 + seed, size=(40, 32), seed=seed)
+    return directory
+
+
+@pytest.fixture(scope="session")
 def shards(tmp_path_factory, make_video):
     """Shards of two classes: ten videos to train on, four for validation."""
     from rlstm_tf import cli

@@ -18,15 +18,6 @@ STREAMS = {"spatial": [], "temporal": ["--stream=temporal", "--flow=dis"]}
 
 
 @pytest.fixture(scope="module")
-def videos(make_video, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("killed") / "videos"
-    for seed in range(8):
-        name = f"c{seed % 2}/{seed}.mp4"
-        make_video(directory / name, frames=3 + seed, size=(40, 32), seed=seed)
-    return directory
-
-
-@pytest.fixture(scope="module")
 def whole(videos, tmp_path_factory):
     """whole(stream): the files of a build that was left alone, and how often it touched one."""
     directory = tmp_path_factory.mktemp("whole")

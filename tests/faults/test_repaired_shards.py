@@ -13,15 +13,6 @@ from tfrecords_tools import verify
 
 
 @pytest.fixture(scope="module")
-def videos(make_video, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("repaired") / "videos"
-    for seed in range(8):
-        name = f"c{seed % 2}/{seed}.mp4"
-        make_video(directory / name, frames=3 + seed, size=(40, 32), seed=seed)
-    return directory
-
-
-@pytest.fixture(scope="module")
 def whole(videos, tmp_path_factory):
     """A build that was left alone."""
     directory = tmp_path_factory.mktemp("whole") / "shards"
