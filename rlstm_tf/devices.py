@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import functools
 import os
+import signal
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.pool import ThreadPool
@@ -15,7 +17,7 @@ import tensorflow as tf
 from rlstm_tf.cluster import Worker, read_worker
 from rlstm_tf.division import Division
 from rlstm_tf.errors import DataError
-from rlstm_tf.rendezvous import meet
+from rlstm_tf.rendezvous import SECONDS, meet
 
 # What a process meets in a step that another one no longer takes part in.
 _LOST = (
@@ -56,12 +58,34 @@ def _multi_worker(own: Worker) -> tf.distribute.Strategy:
     print(f"worker {own.index} of {own.count}, at {own.address}: waits for all", flush=True)
     meet(own)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        with _ended_after(SECONDS):
+            print(f"all are here: joins them, or ends after {SECONDS:g} seconds", flush=True)
+            return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         reason = error.message.splitlines()[0]
         raise DataError(
             f"worker {own.index} of {own.count}, at {own.address}, cannot join the others: {reason}"
         ) from error
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float) -> Iterator[None]:
+    """While it lasts, SIGTERM and SIGINT end the process at once, and time does with status 1.
+
+    Until all workers have joined, for an hour if one has ended, TensorFlow runs no other thread of
+    Python and no function of a signal. Only what is done in C is heeded.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with open(os.devnull, "w") as nowhere:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def worker(strategy: tf.distribute.Strategy) -> Worker:

@@ -89,9 +89,11 @@ def _check_same(values: absl_flags.FlagValues, job: _Job) -> None:
     from rlstm_tf import devices
 
     given = flags.serialize(values, ("flagfile", "data", "run_dir"))
-    manifest = job.shards.manifest.to_json()
-    for name, text in (("flags", str(given)), ("shards' manifest", manifest)):
-        devices.check_same(job.strategy, f"checksum of the {name}", zlib.crc32(text.encode()))
+    texts = {f"--{name}": given.get(name, "") for name in sorted(values)}
+    texts = {"list of all flags": " ".join(texts), **texts}
+    texts["shards' manifest"] = job.shards.manifest.to_json()
+    for name, text in texts.items():
+        devices.check_same(job.strategy, f"checksum of {name}", zlib.crc32(text.encode()))
 
 
 def _claim(values: absl_flags.FlagValues, job: _Job) -> None:

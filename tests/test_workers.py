@@ -14,6 +14,8 @@ from parallel_run import BATCH_SIZE, STEPS
 from small_shards import flip_byte, texture_jpeg, write_shards
 from workers import free_addresses, tf_config
 
+from rlstm_tf import rendezvous
+from rlstm_tf.cluster import Worker
 from rlstm_tf.data.batches import epoch_order
 from rlstm_tf.data.shards import Shards
 
@@ -146,6 +148,55 @@ def test_workers_that_differ_are_refused(data, tmp_path):
         errors = [worker.communicate(timeout=PATIENCE)[1].splitlines()[-1] for worker in workers]
         assert [worker.returncode for worker in workers] == [1, 1]
     assert errors[0] == "error: the workers differ in the number of samples: 8 and 11"
+
+
+# Joins as an entry point does, with less patience.
+JOIN = """
+import sys
+from rlstm_tf import cli, stopping
+cli.load_tensorflow()
+from rlstm_tf import devices
+devices.SECONDS = float(sys.argv[1])
+with stopping.heeded():
+    devices.make_strategy("multi_worker")
+"""
+
+
+@contextmanager
+def left_alone(index, seconds):
+    """A worker of two that joins the other, which has met it and ended: this process."""
+    addresses = free_addresses(2)
+    process = subprocess.Popen(
+        [sys.executable, "-c", JOIN, str(seconds)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CONFIG": tf_config(addresses, index)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        rendezvous.meet(Worker(1 - index, 2, addresses[1 - index], addresses[0]), PATIENCE)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_worker_left_alone_while_it_joins_ends_in_time(index):
+    with left_alone(index, seconds=1) as process:
+        output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert output.splitlines()[-1] == "all are here: joins them, or ends after 1 seconds"
+
+
+def test_sigterm_ends_a_worker_that_joins():
+    with left_alone(1, seconds=10 * PATIENCE) as process:
+        for line in process.stdout:
+            if line.startswith("all are here"):
+                break
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_status_of_a_worker_without_its_address(data):

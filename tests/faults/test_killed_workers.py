@@ -1,4 +1,4 @@
-"""Row 2 on several workers: one is killed, the others end; all started again go on to the same."""
+"""Rows 2 and 9 on several workers: one is killed or differs, all end; started again they go on."""
 
 import random
 import re
@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from trainings import assert_same_weights, history, scalars, start
+from trainings import assert_same_weights, error_of, history, scalars, start
 from workers import free_addresses, tf_config
 
 MORE = ("--epochs=5", "--save_every=2", "--strategy=multi_worker")
@@ -98,3 +98,21 @@ def test_sigterm_to_one_worker_stops_all_after_the_same_step(
         assert statuses == [0, 0], outputs
     assert_as_never_stopped(run_dir, whole)
     survived(2, 1)
+
+
+def test_workers_with_other_flags(shards, tmp_path, survived):
+    """One line that names the flag; nothing is written."""
+    addresses = free_addresses(2)
+    processes = [
+        start(
+            *(shards, tmp_path / "run", *MORE, f"--momentum=0.{8 + index}"),
+            TF_CONFIG=tf_config(addresses, index),
+        )
+        for index in range(2)
+    ]
+    outputs, statuses = ended(processes)
+    assert statuses == [1, 1]
+    for output in outputs:
+        assert "the workers differ in the checksum of --momentum: " in error_of(output)
+    assert not (tmp_path / "run").exists()
+    survived(9, 1)
