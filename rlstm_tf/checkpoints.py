@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -21,14 +22,32 @@ import numpy as np
 
 from rlstm_tf import compat
 from rlstm_tf.errors import DataError
-from rlstm_tf.writing import PARTIAL, writing
+from rlstm_tf.writing import PARTIAL, synced, writing
 
 State = dict[str, np.ndarray]
 _INFO = "info"
+_BEST = "best.npz"
+_NUMBERED = re.compile(r"step-\d+\.npz$")
 
 
 class UnreadableError(DataError):
     """A file that may well be whole cannot be read now."""
+
+
+def checkpoints_in(directory: Path) -> list[Path]:
+    """The checkpoints of a run: the best, if there is one, then the numbered ones, oldest first.
+
+    Raises:
+        UnreadableError: the directory is there, and cannot be listed.
+    """
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        names = []
+    except OSError as error:
+        # Path.glob would find nothing in it, which is what a new run has.
+        raise UnreadableError(f"cannot read {directory}: {error.strerror}") from None
+    return [directory / name for name in sorted(names) if name == _BEST or _NUMBERED.match(name)]
 
 
 def named_weights(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -93,11 +112,15 @@ class Checkpoints:
     @property
     def best(self) -> Path:
         """The checkpoint with the best validation score; may not be there."""
-        return self.directory / "best.npz"
+        return self.directory / _BEST
 
     def all(self) -> list[Path]:
-        """The numbered ones, oldest first."""
-        return sorted(self.directory.glob("step-*.npz"))
+        """The numbered ones, oldest first.
+
+        Raises:
+            UnreadableError: the directory is there, and cannot be listed.
+        """
+        return [path for path in checkpoints_in(self.directory) if path != self.best]
 
     def save(self, step: int, state: State, info: dict[str, Any], best: bool = False) -> Path:
         """Writes a checkpoint beside its place, renames it, and deletes those past `keep`.
@@ -113,7 +136,7 @@ class Checkpoints:
         """
         path = self.directory / f"step-{step:09d}.npz"
         info = {**info, "step": step}
-        info["sha256"] = _digest(state, info)
+        info["sha256"] = digest(state, info)
         text = np.frombuffer(json.dumps(info).encode(), np.uint8)
         partial = path.with_suffix(PARTIAL)
         with writing(path):
@@ -124,13 +147,14 @@ class Checkpoints:
                     # First: a run that goes on from the checkpoint takes this one to be there.
                     copy = self.best.with_suffix(PARTIAL)
                     shutil.copyfile(partial, copy)
+                    synced(copy)
                     copy.replace(self.best)
                 partial.replace(path)
             except OSError:
                 self.clear()
                 raise
-        for old in self.all()[: -self.keep]:
-            old.unlink(missing_ok=True)
+            for old in self.all()[: -self.keep]:
+                old.unlink(missing_ok=True)
         return path
 
     def clear(self) -> None:
@@ -145,7 +169,8 @@ class Checkpoints:
         """
         for newer in self.all():
             if newer > path:
-                newer.replace(newer.with_suffix(".damaged"))
+                with writing(newer):
+                    newer.replace(newer.with_suffix(".damaged"))
 
     def load(self, path: Path) -> tuple[State, dict[str, Any]]:
         """Reads a checkpoint.
@@ -162,7 +187,7 @@ class Checkpoints:
             with path.open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
                 state = {name: file[name] for name in file.files}
             info = json.loads(state.pop(_INFO).tobytes())
-            intact = info.pop("sha256") == _digest(state, info)
+            intact = info.pop("sha256") == digest(state, info)
         except FileNotFoundError:
             raise DataError(f"there is no checkpoint {path}") from None
         except Exception as error:
@@ -170,6 +195,8 @@ class Checkpoints:
             # damaged archive's: it makes zipfile seek to before the start.
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise UnreadableError(f"cannot read {path}: {error.strerror}") from None
+            if isinstance(error, MemoryError) and _is_archive(path):
+                raise UnreadableError(f"cannot read {path}: {error or 'out of memory'}") from None
             # A changed byte brings almost any error out of NumPy and zipfile.
             raise DataError(f"checkpoint {path} is damaged: {error}") from error
         if not intact:
@@ -194,9 +221,9 @@ class Checkpoints:
         killed before it gave it its number. Prints a warning for each damaged one passed over.
 
         Raises:
-            DataError: there are some, all damaged; or one cannot be read.
+            DataError: there are some, all damaged; or one cannot be read, or not be looked for.
         """
-        paths = [*self.directory.glob(self.best.name), *self.all()]
+        paths = checkpoints_in(self.directory)
         for path in reversed(paths):
             try:
                 return (*self.load(path), path)
@@ -223,10 +250,25 @@ def _write(path: Path, arrays: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def _digest(state: State, info: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(info, sort_keys=True).encode())
+def _is_archive(path: Path) -> bool:
+    """Whether the checksums of a zip archive are right: found out in little memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except Exception:
+        return False
+
+
+def digest(state: State, info: dict[str, Any]) -> str:
+    """The sha256 of all that a checkpoint holds.
+
+    Args:
+        state: arrays by name.
+        info: anything JSON can hold.
+    """
+    found = hashlib.sha256(json.dumps(info, sort_keys=True).encode())
     for name in sorted(state):
         array = np.ascontiguousarray(state[name])
-        digest.update(f"{name} {array.dtype} {array.shape} ".encode())
-        digest.update(array.data if array.size else b"")
-    return digest.hexdigest()
+        found.update(f"{name} {array.dtype} {array.shape} ".encode())
+        found.update(array.data if array.size else b"")
+    return found.hexdigest()

@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto.event_pb2 import Event
 
-from rlstm_tf.writing import PARTIAL, cannot_write, writing
+from rlstm_tf.writing import PARTIAL, cannot_write, synced, writing
 
 
 @contextlib.contextmanager
@@ -49,6 +49,7 @@ def cut_back(directory: Path, keep: Callable[[str, int], bool]) -> None:
                     if all(keep(value.tag, event.step) for value in event.summary.value):
                         writer.write(event.SerializeToString())
             with writing(path):
+                synced(partial)
                 partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

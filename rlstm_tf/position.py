@@ -82,7 +82,8 @@ class Position:
             if not math.isfinite(self.loss):
                 raise FloatingPointError(f"the loss became {float(loss)} at step {number}")
         now = time.perf_counter()
-        self.seconds += now - self._clock
+        if pending:  # else what came since, a validation for one, was no training
+            self.seconds += now - self._clock
         self._clock = now
 
     def end_epoch(self, logs: dict[str, float]) -> None:

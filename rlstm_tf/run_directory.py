@@ -17,6 +17,7 @@ import shutil
 from pathlib import Path
 from typing import IO
 
+from rlstm_tf.checkpoints import checkpoints_in
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.writing import PARTIAL, cannot_write, write_whole, writing
 
@@ -39,8 +40,12 @@ class RunDirectory:
         self._lock: IO | None = None
 
     def has_checkpoint(self) -> bool:
-        """Whether it holds a run that can be continued."""
-        return any(self.checkpoints.glob("*.npz"))
+        """Whether it holds a run that can be continued.
+
+        Raises:
+            DataError: it is there, and cannot be looked into.
+        """
+        return bool(checkpoints_in(self.checkpoints))
 
     def claim(
         self,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,6 +74,8 @@ def _open(values: absl_flags.FlagValues) -> _Job:
     )
     if values.init_from and not run.has_checkpoint():
         flags.read_run(Path(values.init_from) / "flags.cfg")
+        if not RunDirectory(values.init_from).has_checkpoint():
+            raise DataError(f"--init_from: {values.init_from} holds no checkpoint yet")
     strategy = devices.make_strategy(values.strategy)
     flags.check_batch(values, strategy.num_replicas_in_sync)
     shards = Shards.open(values.data, "train")
@@ -86,14 +87,12 @@ def _open(values: absl_flags.FlagValues) -> _Job:
 
 def _check_same(values: absl_flags.FlagValues, job: _Job) -> None:
     """Refuses workers with other flags or shards; these may lie elsewhere on each machine."""
-    from rlstm_tf import devices
+    from rlstm_tf import agreement
 
     given = flags.serialize(values, ("flagfile", "data", "run_dir"))
     texts = {f"--{name}": given.get(name, "") for name in sorted(values)}
-    texts = {"list of all flags": " ".join(texts), **texts}
     texts["shards' manifest"] = job.shards.manifest.to_json()
-    for name, text in texts.items():
-        devices.check_same(job.strategy, f"checksum of {name}", zlib.crc32(text.encode()))
+    agreement.check_texts(job.strategy, texts)
 
 
 def _claim(values: absl_flags.FlagValues, job: _Job) -> None:
@@ -181,8 +180,8 @@ def _build(values: absl_flags.FlagValues, job: _Job) -> tuple[Any, Any]:
     from rlstm_tf.training import Trainer
 
     arguments = flags.model_arguments(values)
-    if values.init_from:
-        arguments["weights"] = "none"  # those of the other run replace them
+    if values.init_from or job.run.has_checkpoint():
+        arguments["weights"] = "none"  # others replace them, and need not be fetched
     drops = [job.epochs.end(epoch - 1) for epoch in flags.drop_epochs(values)]
     schedule = optimization.StepSchedule(values.learning_rate, drops)
     with job.strategy.scope():
@@ -204,7 +203,7 @@ def _restore(values: absl_flags.FlagValues, job: _Job, trainer: Any) -> tuple[An
     Returns:
         The position of the run, and its best validation score.
     """
-    from rlstm_tf import devices
+    from rlstm_tf import agreement, devices
     from rlstm_tf.checkpoints import Checkpoints, restore, variables_of
     from rlstm_tf.position import Position
 
@@ -217,7 +216,7 @@ def _restore(values: absl_flags.FlagValues, job: _Job, trainer: Any) -> tuple[An
         restore(variables_of(trainer.model, trainer.optimizer), state, path)
     elif values.init_from:
         _transfer(values, trainer.model)
-    devices.check_same(job.strategy, "step of the checkpoint that they find", position.step)
+    agreement.check_start(job.strategy, trainer.model, trainer.optimizer, position)
     if devices.worker(job.strategy).is_chief:
         checkpoints.clear()
         if newest is not None:

@@ -34,6 +34,16 @@ def cannot_write(path: str | os.PathLike, error: OSError) -> DataError:
     return DataError(f"cannot write {os.fspath(path)}: {reason}")
 
 
+def synced(path: str | os.PathLike) -> None:
+    """Waits until a file that was closed is on its disk.
+
+    Raises:
+        OSError: it cannot be.
+    """
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
     """Writes a file that is there with all of `content`, or not at all.
 

@@ -1,6 +1,6 @@
 """Twenty steps and an evaluation on the devices of a strategy, for tests/test_workers.py.
 
-    python tests/parallel_run.py STRATEGY SHARDS [endless]
+    python tests/parallel_run.py STRATEGY SHARDS [endless|strangers]
 
 Run in processes of its own: devices are divided, and workers joined, before TensorFlow starts.
 Prints one line of JSON at the end, and the number of each step as it is done.
@@ -42,9 +42,10 @@ def main(values: Any) -> None:
 def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
     import keras
 
-    from rlstm_tf import devices, optimization
+    from rlstm_tf import agreement, devices, optimization
     from rlstm_tf.data import pipeline
     from rlstm_tf.data.shards import Shards
+    from rlstm_tf.position import Position
     from rlstm_tf.training import Trainer
 
     keras.utils.set_random_seed(1)
@@ -54,6 +55,10 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
     with strategy.scope():
         model = _small_model() if mode == "endless" else _model()
         optimizer = optimization.sgd(0.01, 0.9, model.trainable_variables)
+    if mode == "strangers":
+        # As from a file that another machine has another version of.
+        model.weights[-1].assign([float(devices.worker(strategy).index)] * CLASSES)
+    agreement.check_start(strategy, model, optimizer, Position())
     trainer = Trainer(model, optimizer, strategy, weight_decay=5e-4)
     batches = devices.distribute(
         strategy, lambda division: pipeline.training_batches(shards, config, division=division)

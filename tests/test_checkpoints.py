@@ -1,6 +1,9 @@
 """Checkpoints: whole or absent, refused where a byte has changed."""
 
 import errno
+import os
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from rlstm_tf.checkpoints import Checkpoints, named_weights, restore, variables_
 from rlstm_tf.errors import DataError
 from rlstm_tf.models import build_model
 from rlstm_tf.optimization import sgd
+from rlstm_tf.run_directory import RunDirectory
 from rlstm_tf.stopping import Stopped, Wish
 
 
@@ -103,10 +107,61 @@ def test_one_that_cannot_be_read_now_is_not_passed_over(tmp_path, monkeypatch):
         checkpoints.load_newest()
 
 
+def test_a_directory_that_cannot_be_listed_now_is_no_new_run(tmp_path):
+    """No descriptor is free: the library's own search would find nothing, as in a new run."""
+    run = RunDirectory(tmp_path)
+    checkpoints = Checkpoints(run.checkpoints)
+    assert not run.has_checkpoint()
+    checkpoints.save(1, state(), {})
+    assert run.has_checkpoint()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for look in (run.has_checkpoint, checkpoints.all, checkpoints.load_newest):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            with pytest.raises(DataError, match=r"cannot read .*/checkpoints: Too many open file"):
+                look()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_one_for_which_there_is_no_memory_is_not_passed_over(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        newest = checkpoints.save(step, state(), {})
+
+    def none_left(*_):
+        raise MemoryError("Unable to allocate 381. MiB")
+
+    monkeypatch.setattr("numpy.lib.npyio.NpzFile.__getitem__", none_left)
+    with pytest.raises(DataError, match=r"cannot read .*step-000000002.npz: Unable to allocate"):
+        checkpoints.load_newest()
+    # A size that is damaged asks for as much.
+    newest.write_bytes(newest.read_bytes()[:-30])
+    with pytest.raises(DataError, match=r"step-000000002.npz is damaged"):
+        checkpoints.load(newest)
+
+
+def test_what_is_renamed_was_synced(tmp_path, monkeypatch):
+    synced, sync, replace = set(), os.fsync, Path.replace
+
+    def noted(descriptor):
+        synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    def checked(path, target):
+        assert str(path) in synced
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "replace", checked)
+    Checkpoints(tmp_path).save(1, state(), {}, best=True)
+    assert len(synced) == 2
+
+
 def test_being_asked_to_stop_is_no_damage(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, state(), {})
-    monkeypatch.setattr("rlstm_tf.checkpoints._digest", lambda *_: Wish()._speak())
+    monkeypatch.setattr("rlstm_tf.checkpoints.digest", lambda *_: Wish()._speak())
     with pytest.raises(Stopped):
         checkpoints.load_newest()
 

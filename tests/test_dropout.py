@@ -24,6 +24,15 @@ def test_the_same_position_drops_the_same():
     np.testing.assert_allclose(first[first != 0], 1 / 0.75, rtol=1e-6)
 
 
+def test_a_place_at_a_time_is_dropped_in_all_channels():
+    """Also whole examples, as EfficientNet drops them."""
+    layer = Dropout(0.5, noise_shape=(None, 1, 1, 1), name="drop")
+    with drawn(3, 5, 0):
+        first, second = (np.asarray(layer(tf.ones((64, 2, 3, 4)), training=True)) for _ in "ab")
+    np.testing.assert_array_equal(first, second)
+    assert {tuple(np.unique(example)) for example in first} == {(0.0,), (2.0,)}
+
+
 def test_traced_with_the_step_as_an_input():
     layer = Dropout(0.5, name="dropout")
     layer(tf.ones((1, 1)))

@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from rlstm_tf import cli, evaluate, train
 from rlstm_tf.data.schema import Manifest
+from rlstm_tf.models.tiny_resnet import tiny_resnet_v2
 from tfrecords_tools import build, verify
 
 SMALL = (
@@ -115,6 +116,18 @@ def test_resume_goes_on_at_the_next_epoch(finished, tmp_path, capsys):
     assert (run_dir / "checkpoints" / "step-000000012.npz").exists()
     assert run(train, *arguments, "--resume", "--epochs=4", "--seed=7") == 2
     assert "started with --seed=0" in capsys.readouterr().err
+
+
+def test_resume_needs_the_weights_no_more_that_it_was_started_with(shards, tmp_path):
+    """ImageNet's would be fetched by every machine that goes on with a run."""
+    weights = tmp_path / "tiny.weights.h5"
+    tiny_resnet_v2((32, 32, 3)).save_weights(weights)
+    arguments = [f"--data={shards}", f"--run_dir={tmp_path / 'run'}", *SMALL]
+    arguments += [f"--weights={weights}", "--resume"]
+    assert run(train, *arguments, "--epochs=1") == 0
+    weights.unlink()
+    assert run(train, *arguments, "--epochs=2") == 0
+    assert len(history(tmp_path / "run")) == 2
 
 
 @pytest.mark.parametrize("protocol", ["center", "paper"])

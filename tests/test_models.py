@@ -17,6 +17,7 @@ from rlstm_tf.models.backbone import (
     cut_model,
 )
 from rlstm_tf.models.branches import _drawn_anew
+from rlstm_tf.models.dropout import drawn
 from rlstm_tf.models.two_branch import two_branch
 
 # (backbone, image size) -> parameters of trunk, tail and the two-branch network for 101 classes.
@@ -61,7 +62,8 @@ def test_parts_joined_are_the_whole(name, size):
     # EfficientNet without weights divides its pixels by 255 itself.
     pixels = images * 255 if name == "efficientnet_b0" else images
     np.testing.assert_allclose(ours(images), whole(pixels), rtol=1e-4, atol=1e-6)
-    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in ours.layers)
+    kinds = {type(layer) for layer in ours.layers}
+    assert not kinds & {keras.layers.BatchNormalization, keras.layers.Dropout}
     backbone = Backbone(trunk, tail, application.scaling)
     network = two_branch(backbone, 101)
     counts = tuple(model.count_params() for model in (trunk, tail, network))
@@ -83,6 +85,18 @@ def test_efficientnet_with_the_scaling_of_its_imagenet_weights_outside():
     stem = adapt(whole, "population", 0.999)
     stem = keras.Model(stem.input, stem.get_layer("stem_conv").input)
     np.testing.assert_allclose(stem(images), expected, atol=2e-4)
+
+
+def test_what_efficientnet_drops_depends_on_the_position_alone():
+    """Whole examples, in nine of its layers."""
+    trunk = build_backbone("efficientnet_b0", None, "none", 64, statistics="frozen").trunk
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 64, 64, 3)).astype("float32")
+    found = []
+    for step in (5, 5, 6):
+        with drawn(3, step, 0):
+            found.append(np.asarray(trunk(images, training=True)))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (found[0] != found[2]).any()
 
 
 def test_names_do_not_count_what_was_built_before():

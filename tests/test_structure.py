@@ -40,7 +40,7 @@ ALLOWED = {
         "rlstm_tf.errors",
         "rlstm_tf.models",
     ),
-    "rlstm_tf.run_directory": ("rlstm_tf.errors", "rlstm_tf.writing"),
+    "rlstm_tf.run_directory": ("rlstm_tf.checkpoints", "rlstm_tf.errors", "rlstm_tf.writing"),
     "rlstm_tf.cluster": ("rlstm_tf.errors",),
     "rlstm_tf.rendezvous": ("rlstm_tf.cluster", "rlstm_tf.errors"),
     "rlstm_tf.devices": (
@@ -49,6 +49,7 @@ ALLOWED = {
         "rlstm_tf.errors",
         "rlstm_tf.rendezvous",
     ),
+    "rlstm_tf.agreement": ("rlstm_tf.checkpoints", "rlstm_tf.devices", "rlstm_tf.position"),
     "rlstm_tf.scoring": ("rlstm_tf.errors",),
     "rlstm_tf.scores": ("rlstm_tf.errors", "rlstm_tf.writing"),
     "rlstm_tf.fusion": ("rlstm_tf.errors", "rlstm_tf.metrics", "rlstm_tf.scores"),

@@ -1,5 +1,7 @@
 """The loop: its step against NumPy, what it reports and refuses."""
 
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -204,6 +206,18 @@ def test_fit_stops_where_it_is_asked_to():
     # Its steps are done, it is not over.
     assert (position.step, position.epoch) == (3, 0)
     assert position.loss > 0
+
+
+def test_what_comes_between_steps_is_no_training_time():
+    """A validation, whose end is when the next checkpoint is saved."""
+    position = Position()
+    position.add(1.0, 1)
+    position.settle()
+    seconds = position.seconds
+    assert seconds > 0
+    time.sleep(0.01)
+    position.settle()
+    assert position.seconds == seconds
 
 
 def test_a_position_that_is_none():

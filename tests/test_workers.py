@@ -150,6 +150,14 @@ def test_workers_that_differ_are_refused(data, tmp_path):
     assert errors[0] == "error: the workers differ in the number of samples: 8 and 11"
 
 
+def test_workers_that_begin_with_other_weights_are_refused(data):
+    with two_workers(data, "strangers") as workers:
+        errors = [worker.communicate(timeout=PATIENCE)[1].splitlines()[-1] for worker in workers]
+        assert [worker.returncode for worker in workers] == [1, 1]
+    for error in errors:
+        assert error.startswith("error: the workers differ in the checksum of the weights that")
+
+
 # Joins as an entry point does, with less patience.
 JOIN = """
 import sys

@@ -12,6 +12,7 @@ import keras
 
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers import BatchNormalization
+from rlstm_tf.models.dropout import Dropout
 from rlstm_tf.models.flow_stem import flow_stem
 from rlstm_tf.models.tiny_resnet import tiny_resnet_v2
 
@@ -142,10 +143,10 @@ def _with_weights(
 def adapt(model: keras.Model, statistics: str, momentum: float) -> keras.Model:
     """A copy of a functional model, weights included, as the networks here need it.
 
-    Its batch normalizations are ours. Layers that scale pixels do nothing in it: `PixelScaling`
-    has done it, and EfficientNet has one such layer more with ImageNet weights than without. Layers
-    that Keras numbers through a process are numbered from 0, as in a new process: weights in a
-    checkpoint are found by these names.
+    Its batch normalizations and dropouts are ours. Layers that scale pixels do nothing in it:
+    `PixelScaling` has done it, and EfficientNet has one such layer more with ImageNet weights than
+    without. Layers that Keras numbers through a process are numbered from 0, as in a new process:
+    weights in a checkpoint are found by these names.
     """
     names, copies = _numbered(model), {}
 
@@ -163,7 +164,8 @@ def adapt(model: keras.Model, statistics: str, momentum: float) -> keras.Model:
         elif isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)):
             return keras.layers.Activation("linear", name=name)
         else:
-            copy = layer.__class__.from_config({**layer.get_config(), "name": name})
+            kind = Dropout if isinstance(layer, keras.layers.Dropout) else type(layer)
+            copy = kind.from_config({**layer.get_config(), "name": name})
         copies[layer.name] = copy
         return copy
 

@@ -46,4 +46,8 @@ class Dropout(keras.layers.Dropout):
         if key is None or training is not True or not self.rate:
             return super().call(inputs, training=training)
         own = tf.random.experimental.stateless_fold_in(key, zlib.crc32(self.name.encode()))
-        return tf.nn.experimental.stateless_dropout(inputs, self.rate, own)
+        noise_shape = self.noise_shape
+        if noise_shape is not None:
+            sizes = zip(noise_shape, tf.unstack(tf.shape(inputs)))
+            noise_shape = [size if given is None else given for given, size in sizes]
+        return tf.nn.experimental.stateless_dropout(inputs, self.rate, own, noise_shape=noise_shape)

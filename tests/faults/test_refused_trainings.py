@@ -110,6 +110,16 @@ def test_wrong_flags_of_an_evaluation(short, capsys, survived, wrong, named):
     survived(9, 1)
 
 
+def test_a_start_from_a_run_without_a_checkpoint(shards, short, tmp_path, capsys, survived):
+    source = tmp_path / "source"
+    source.mkdir()
+    shutil.copy(short / "flags.cfg", source)
+    assert train_here(shards, tmp_path / "run", f"--init_from={source}") == 1
+    assert_one_line(capsys.readouterr(), f"--init_from: {source} holds no checkpoint yet")
+    assert not (tmp_path / "run").exists()
+    survived(9, 1)
+
+
 TWO_DEVICES = """
 import sys
 import tensorflow as tf
