@@ -42,7 +42,7 @@ def checkpoints_in(directory: Path) -> list[Path]:
     """
     try:
         names = os.listdir(directory)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         names = []
     except OSError as error:
         # Path.glob would find nothing in it, which is what a new run has.

@@ -19,8 +19,6 @@ from tfrecords_tools.layouts import charades
 from tfrecords_tools.scenes import CLASSES, scene
 from tfrecords_tools.video import VideoReader
 
-# Whose bytes are pinned here; another may well encode the same frames in another way.
-LIBAVCODEC = 62
 # Clips of each class: 4 groups, of which the fourth has one clip.
 CLIPS = 13
 SNAKE = {"approach", "recede", "red_chases_blue", "blue_chases_red", "swap", "part_and_meet"} | {
@@ -80,16 +78,16 @@ def test_lists_of_split_1_are_what_they_were_before_there_were_others(made):
     }
 
 
-@pytest.mark.skipif(
-    av.library_versions["libavcodec"][0] != LIBAVCODEC,
-    reason=f"the bytes are those of libavcodec {LIBAVCODEC}",
-)
 def test_a_clip_is_what_it_was_before_there_were_other_layouts(tmp_path):
+    """To a level or so: processors round the last pixel in ways of their own."""
     assert small(tmp_path / "made", "ucf101", "--videos_per_class=5", "--num_frames=5") == 0
-    clip = tmp_path / "made/videos/Swap/v_Swap_g01_c02.avi"
-    assert hashlib.sha256(clip.read_bytes()).hexdigest() == (
-        "824adcba2917834eae9e3bedca13d4c8b7fd37070349ab18229af6576e32689e"
-    )
+    with av.open(str(tmp_path / "made/videos/Swap/v_Swap_g01_c02.avi")) as clip:
+        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)])
+    # Mean colours of the quarters of the first frame and of the last.
+    found = frames[[0, -1]].reshape(2, 2, 16, 2, 16, 3).mean((2, 4))
+    first = [[[158, 149, 160], [164, 156, 162]], [[156, 149, 161], [172, 150, 155]]]
+    last = [[[158, 150, 157], [159, 152, 164]], [[163, 142, 147], [169, 160, 169]]]
+    np.testing.assert_allclose(found, [first, last], atol=1.5)
 
 
 def test_few_clips_give_lists_of_those_splits_alone_that_test_something(tmp_path):

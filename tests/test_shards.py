@@ -1,4 +1,5 @@
 import dataclasses
+import gc
 import hashlib
 import os
 import threading
@@ -169,6 +170,7 @@ def test_many_threads_read_at_once(directory, scheme):
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux's list of open files")
 def test_descriptors_are_closed_with_the_shards(directory):
+    gc.collect()  # else files of other tests may be closed meanwhile
     before = len(os.listdir("/proc/self/fd"))
     shards = Shards.open(str(directory), "train")
     # Of each shard, the frames and the mapped index.

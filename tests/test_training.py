@@ -171,7 +171,8 @@ def scalars(directory):
     events = EventAccumulator(str(directory), size_guidance={"tensors": 0})
     events.Reload()
     return {
-        tag: [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
+        # Files of one second come in the order of the texts of their numbers.
+        tag: sorted((e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag))
         for tag in events.Tags()["tensors"]
     }
 

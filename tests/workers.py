@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import socket
 
+# Bound, not listening: nobody is given their ports meanwhile, and who asks for one may have it.
+_kept = []
+
 
 def free_addresses(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
-        each.close()
-    return addresses
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        each.bind(("127.0.0.1", 0))
+    _kept.extend(sockets)
+    return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
 
 
 def tf_config(addresses, index, chief=False):

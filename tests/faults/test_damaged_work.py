@@ -44,7 +44,9 @@ def test_flipped_bytes_in_the_work_of_a_build(videos, tmp_path, times, survived)
         directory = tmp_path / str(number)
         shutil.copytree(tmp_path / LAST[number % 3], directory)
         work = directory / ".build"
-        path = draw.choice(sorted(path for path in work.iterdir() if path.stat().st_size))
+        # How many others there are depends on when it was killed; they are made again unread.
+        counts = [path for path in work.iterdir() if path.suffix != ".partial"]
+        path = draw.choice(sorted(path for path in counts if path.stat().st_size))
         content = bytearray(path.read_bytes())
         content[draw.randrange(len(content))] ^= draw.randrange(1, 256)
         path.write_bytes(content)
@@ -64,5 +66,5 @@ def test_flipped_bytes_in_the_work_of_a_build(videos, tmp_path, times, survived)
             once_more = Build(given(number))
             assert once_more.status() == 0, (line, once_more.errors())
         assert files(directory) == expected
-    assert count < 20 or refused > count / 3
+    assert count < 20 or refused > count / 2
     survived(4, count)

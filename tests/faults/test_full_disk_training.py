@@ -7,7 +7,6 @@ import resource
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,8 +59,9 @@ def only(free, place):
 def limited(shards, directory, size):
     """Trains in a process that may write no file larger than `size` bytes."""
     run_dir = directory / f"run{size}"
-    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
-    process = start(shards, run_dir, *SHORT, preexec_fn=limit)
+    process = start(shards, run_dir, *SHORT)
+    # Long before it writes anything: it imports TensorFlow first.
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
     output, _ = process.communicate()
     return run_dir, process.returncode, output
 

@@ -32,7 +32,7 @@ def command(shards, run_dir, *more):
     return [*program, f"--data={shards}", f"--run_dir={run_dir}", *SMALL, *more]
 
 
-def start(*arguments, preexec_fn=None, **variables):
+def start(*arguments, **variables):
     """A process that trains, with these in its environment; its output is in `process.stdout`."""
     return subprocess.Popen(
         command(*arguments),
@@ -41,7 +41,6 @@ def start(*arguments, preexec_fn=None, **variables):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=preexec_fn,
     )
 
 
@@ -105,13 +104,13 @@ def history(run_dir):
 
 
 def scalars(run_dir):
-    """Tag -> (step, value) of every point, in the order of the files; not `videos_per_second`."""
+    """Tag -> (step, value) of every point, by step; not `videos_per_second`."""
     events = EventAccumulator(
         str(run_dir / "tensorboard"), size_guidance={"tensors": 0}, purge_orphaned_data=False
     )
     events.Reload()
     return {
-        tag: [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag)]
+        tag: sorted((e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag))
         for tag in events.Tags()["tensors"]
         if "second" not in tag
     }
