@@ -94,7 +94,7 @@ def test_mark_that_cannot_be_read_is_not_called_damaged(tmp_path):
 def killed_line(videos):
     return (
         f"the process that decoded {videos}/{VIDEO} was ended twice, signal 9 (is there memory for "
-        f"it?): run the same command again, or leave the video out with --leave_out={VIDEO}"
+        f"it?): run the same command again; a build goes on without it with --leave_out={VIDEO}"
     )
 
 

@@ -255,7 +255,7 @@ def _death(died: Died, video: Video) -> str:
         return f"the process that decoded it died twice, {died}"
     raise DataError(
         f"the process that decoded {video.path} was ended twice, {died} (is there memory for it?): "
-        f"run the same command again, or leave the video out with --leave_out={video.id}"
+        f"run the same command again; a build goes on without it with --leave_out={video.id}"
     )
 
 
