@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 from pathlib import Path
 
 from rlstm_tf.writing import writing
 from tfrecords_tools import pieces
+from tfrecords_tools.video import DamagedVideoError
 
 
 def full(task):
@@ -36,3 +38,72 @@ def dying(task):
 def buggy(task):
     """An error that no input should cause."""
     raise KeyError("bug")
+
+
+def killed(task):
+    """As the kernel ends a process, short of memory, every time."""
+    if task.video.endswith("3.mp4"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return pieces.make(task)
+
+
+def no_files(task):
+    """No other file can be opened while the fourth video is decoded."""
+    if not task.video.endswith("3.mp4"):
+        return pieces.make(task)
+    free = os.dup(0)
+    os.close(free)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        return pieces.make(task)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def no_memory(task):
+    """What the process has is all that it gets."""
+    if task.video.endswith("3.mp4"):
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        limit = size + (1 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    return pieces.make(task)
+
+
+def no_right(task):
+    """Another user's files; root, too, may not read them then."""
+    if not task.video.endswith("3.mp4"):
+        return pieces.make(task)
+    os.chmod(task.video, 0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        return pieces.make(task)
+    finally:
+        os.seteuid(user)
+        os.chmod(task.video, 0o644)
+
+
+def unmounted(task):
+    """The videos go away while they are decoded."""
+    directory = os.path.dirname(task.video)
+    if not task.video.endswith("3.mp4"):
+        return pieces.make(task)
+    os.rename(directory, directory + " away")
+    try:
+        return pieces.make(task)
+    finally:
+        os.rename(directory + " away", directory)
+
+
+def hiccup(task):
+    """A file system loses its server for a moment: FFmpeg takes what it lacks for damage."""
+    reader = pieces.VideoReader
+
+    def lost(path, short_side):
+        pieces.VideoReader = reader
+        raise DamagedVideoError("3 frames decode, header says 8")
+
+    pieces.VideoReader = lost
+    return pieces.make(task)

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import failing_pieces
 import pytest
 from builds import arguments, files, run
 from jobs import remote_files, upload
@@ -19,7 +20,7 @@ from jobs import remote_files, upload
 from rlstm_tf import cli
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError
-from tfrecords_tools import beam, claim, job, verify
+from tfrecords_tools import beam, claim, job, pieces, verify
 
 pytest.importorskip("apache_beam", reason="needs Apache Beam: pip install 'rlstm-tf[beam]'")
 
@@ -83,6 +84,22 @@ def test_damaged_video(own, tmp_path, capfd):
     assert Manifest.load(str(tmp_path / "beam")).damaged[0]["path"] == str(videos / "walk/2.mp4")
     allowed = arguments(videos, tmp_path / "beam", "--max_bad_videos=1")
     assert run_beam(capfd, *allowed)[0] == 0
+
+
+def test_video_whose_decoder_is_killed(own, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(pieces, "make", failing_pieces.killed)
+    video = "run <b>é/3.mp4"
+    given = arguments(own, tmp_path / "beam", "--max_bad_videos=1")
+    status, _, errors = run_beam(capfd, *given)
+    assert status == 1
+    assert len(errors) == 1
+    assert errors[0].startswith(f"error: the process that decoded {own}/{video} was ended twice")
+    assert errors[0].endswith(f"a build goes on without it with --leave_out={video}")
+    status, _, errors = run_beam(capfd, *given, f"--leave_out={video}")
+    assert (status, errors) == (0, [f"damaged: {video}: left out by --leave_out"])
+    given = arguments(own, tmp_path / "build", "--max_bad_videos=1", f"--leave_out={video}")
+    assert run(capfd, *given)[0] == 0
+    assert files(tmp_path / "beam") == files(tmp_path / "build")
 
 
 def test_killed_job_goes_on_to_the_same_bytes(make_video, tmp_path, capfd):

@@ -1,3 +1,4 @@
+import os
 from collections import Counter
 
 import pytest
@@ -43,6 +44,44 @@ def test_folder_refuses_empty_class_and_no_class(videos, tmp_path):
     (tmp_path / "nothing").mkdir()
     with pytest.raises(DataError, match="nothing names no video"):
         folder(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("name", ["walk/3.mp4", "sit"])
+def test_folder_refuses_what_may_be_a_missing_video(videos, name):
+    """Passed over, a disk that is not mounted would make a smaller data set."""
+    (videos / name).symlink_to("/nowhere/else")
+    with pytest.raises(DataError) as caught:
+        folder(str(videos))
+    assert str(caught.value) == f"{videos}/{name} is a link to /nowhere/else, which is not there"
+
+
+def test_folder_takes_links_to_videos_and_classes(videos, tmp_path):
+    (videos / "walk/3.mp4").symlink_to(videos / "run/1.mp4")
+    (videos / "sit").symlink_to(videos / "run")
+    (videos / "notes").symlink_to(videos / "run/1.mp4")
+    dataset = folder(str(videos))
+    assert (len(dataset.videos), dataset.classes) == (9, ("run", "sit", "walk"))
+    assert dataset.passed_over == 1
+
+
+def test_folder_refuses_what_is_no_file(videos):
+    os.mkfifo(videos / "walk/3.mp4")
+    with pytest.raises(DataError, match=r"walk/3.mp4 is neither a file nor a directory"):
+        folder(str(videos))
+
+
+@pytest.mark.parametrize("name", ["walk/3.mp4", "sit"])
+def test_folder_refuses_what_it_cannot_look_at(videos, name):
+    (videos / name).symlink_to(videos / name)
+    with pytest.raises(DataError, match=rf"{name}: Too many levels of symbolic links"):
+        folder(str(videos))
+
+
+def test_listed_video_that_cannot_be_looked_at_is_not_missing(videos):
+    (videos / "walk/3.mp4").symlink_to(videos / "walk/3.mp4")
+    (videos / "list.csv").write_text("path,label\nwalk/1.mp4,walk\nwalk/3.mp4,walk\n")
+    with pytest.raises(DataError, match=r"walk/3.mp4: Too many levels of symbolic links"):
+        without_missing(folder(str(videos / "list.csv")), allow_missing=True)
 
 
 def test_csv(videos):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import sys
+import tempfile
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -16,7 +20,7 @@ from rlstm_tf import cli
 from rlstm_tf.data import files as data_files
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError
-from tfrecords_tools import beam, claim, job, shard_work, verify
+from tfrecords_tools import beam, claim, job, pieces, shard_work, verify
 from tfrecords_tools.stored import places
 
 
@@ -121,6 +125,42 @@ def test_failures_are_looked_for_in_what_was_not_looked_at():
     pending.add(failed)
     with pytest.raises(DataError, match="full"):
         shard_work._raise_failures(pending)
+
+
+@pytest.mark.parametrize("ends", [DataError, KeyboardInterrupt])
+def test_shards_that_wait_their_turn_are_not_written_when_all_ends(own, tmp_path, ends):
+    plan = plan_of(own)
+    for work in shard_work.works_of(plan, str(tmp_path)).values():
+        for task in work.tasks():
+            pieces.make(task)
+    works = [*shard_work.works_of(plan, str(tmp_path)).values()]
+    assert [work.waiting for work in works] == [0, 0, 0]
+    begun = []
+
+    def finish(work):
+        begun.append(work.name)
+        if ends is DataError:
+            raise DataError("full")
+        if begun == [work.name]:
+            time.sleep(0.5)  # until the others are queued
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+
+    with pytest.raises(ends):
+        shard_work.put_together(works, 1, finish, lambda: None)
+    # The second may have begun before the failure of the first was seen.
+    assert works[-1].name not in begun
+
+
+@pytest.mark.parametrize("gone", ["before", "meanwhile"])
+def test_no_place_for_temporary_files_is_one_line(own, tmp_path, monkeypatch, gone):
+    whole, lines = started(plan_of(own), str(tmp_path / "new"))
+    monkeypatch.setattr(tempfile, "tempdir", None if gone == "before" else str(tmp_path / "gone"))
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    with pytest.raises(DataError) as caught:
+        job.make_shard(whole, lines[0])
+    where = "TMPDIR: No usable temporary" if gone == "before" else f"{tmp_path}/gone/tmp"
+    assert str(caught.value).startswith(f"cannot write {where}")
 
 
 def test_list_that_lost_bytes_is_refused(own):

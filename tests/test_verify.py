@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 
 import cv2
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from small_shards import CLASSES, context, flip_byte, jpeg, write_shards
 
 from rlstm_tf import cli
-from rlstm_tf.data import schema
+from rlstm_tf.data import files, schema
 from tfrecords_tools import record, verify
 
 SHARD = "train-00000-of-00002"
@@ -215,6 +216,29 @@ def test_remote_directory(shards, capfd):
     status, errors = run(capfd, f"file://{shards}")
     assert status == 1
     assert len(errors) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reads"),
+    [
+        (f"{SHARD}.records.npy", 1),
+        (f"{SHARD}.tfrecord", 1),
+        # Past the five records, among the frames.
+        (f"{SHARD}.tfrecord", 10),
+    ],
+)
+def test_store_that_fails_after_the_checksum(shards, capfd, monkeypatch, name, reads):
+    read, seen = files._LocalFile.read, []
+
+    def lost(file, offset, size):
+        if os.readlink(f"/proc/self/fd/{file._descriptor}").endswith(name):
+            seen.append(offset)
+            if len(seen) > reads:
+                raise OSError(5, "the line is down")
+        return read(file, offset, size)
+
+    monkeypatch.setattr(files._LocalFile, "read", lost)
+    assert run(capfd, str(shards)) == (1, [f"error: {shards}/{name}: the line is down"])
 
 
 @pytest.mark.parametrize(

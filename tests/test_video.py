@@ -200,6 +200,13 @@ def test_playlist_in_disguise_reads_nothing_else(make_video, tmp_path):
         read(tmp_path / "list.avi")
 
 
+def test_format_without_a_decoder(make_video, tmp_path):
+    path = make_video(tmp_path / "clip.avi", frames=2)
+    path.write_bytes(path.read_bytes().replace(b"FMP4", b"zzzz"))
+    with pytest.raises(DamagedVideoError, match="is in a format that has no decoder"):
+        read(path)
+
+
 def test_metadata_that_is_not_text(make_video, tmp_path):
     path = make_video(tmp_path / "clip.avi", frames=2)
     with av.open(str(path), "w") as container:

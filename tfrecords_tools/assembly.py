@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 
@@ -16,14 +16,18 @@ from rlstm_tf.progress import bar
 from rlstm_tf.writing import write_whole, writing
 from tfrecords_tools.output import BUILD
 from tfrecords_tools.plan import Plan
-from tfrecords_tools.shard_work import Made, ShardWork, put_together, works_of
+from tfrecords_tools.shard_work import LEFT_OUT, Made, ShardWork, put_together, works_of
 from tfrecords_tools.stored import Place
 
 _MISSING_LISTED = 20
 
 
 def build(
-    plan: Plan, output: str, workers: int, stored: Mapping[str, Place] = MappingProxyType({})
+    plan: Plan,
+    output: str,
+    workers: int,
+    stored: Mapping[str, Place] = MappingProxyType({}),
+    left_out: Iterable[str] = (),
 ) -> schema.Manifest:
     """Does what is left to do of a plan.
 
@@ -32,12 +36,13 @@ def build(
         output: directory, claimed for this plan.
         workers: number of processes that decode.
         stored: where finished shards hold images of a video, by its id.
+        left_out: ids of videos to take for damaged, if no run has decoded them yet.
 
     Returns:
         The manifest, which has been written.
 
     Raises:
-        DataError: something cannot be written, or no video at all decodes.
+        DataError: something cannot be read or written, or no video at all decodes.
     """
     works = works_of(plan, os.path.join(output, BUILD), stored)
     made: dict[str, Made] = {}
@@ -47,6 +52,8 @@ def build(
             made[name] = note
             work.discard()
     left = [work for name, work in works.items() if name not in made]
+    for work in left:
+        work.leave_out(dict.fromkeys(left_out, LEFT_OUT))
 
     def finish(work: ShardWork) -> Made:
         note = work.write(output)

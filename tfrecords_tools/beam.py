@@ -2,13 +2,15 @@
 
     python -m tfrecords_tools.beam --dataset=ucf101 --videos=gs://bucket/UCF-101 \\
         --splits=gs://bucket/ucfTrainTestlist --split=1 --shards=256 \\
-        --output=gs://bucket/ucf101_split1 -- --runner=DataflowRunner --project=... --region=...
+        --output=gs://bucket/ucf101_split1 -- --runner=DataflowRunner --project=... --region=... \\
+        --temp_location=gs://bucket/tmp
     python -m tfrecords_tools.beam --dataset=folder --videos=my_videos --output=data/mine \\
         --workers=8
 
 All flags of build, and behind `--` Beam's own options. Paths may be anything that every machine
-opens with tf.io.gfile. A machine makes one shard at a time on its local disk (TMPDIR). Run the same
-command again to go on with a job that was stopped: shards that are there are not made again.
+opens with tf.io.gfile. A machine makes the shards that the runner gives it, one or several at a
+time, on its local disk (TMPDIR: room for twice the shards under way). Run the same command again to
+go on with a job that was stopped: shards that are there are not made again.
 """
 
 from __future__ import annotations
@@ -63,7 +65,10 @@ def main(values: flags.FlagValues) -> int:
         manifest = claim.manifest
         if manifest is None:
             lines = job.write_list(plan, values.output, stored)
-            of_all = job.Job(values.output, plan.dataset.classes, plan.settings, values.workers)
+            of_all = job.Job(
+                *(values.output, plan.dataset.classes, plan.settings, values.workers),
+                left_out=tuple(values.leave_out),
+            )
             with job.progress(plan, values.output):
                 pipeline.run(shards, of_all, lines)
             manifest = job.finish(plan, values.output, claim.check)

@@ -47,7 +47,7 @@ def main(values: flags.FlagValues) -> int:
             cli.load_tensorflow()
             from tfrecords_tools.assembly import build
 
-            manifest = build(plan, values.output, values.workers, stored)
+            manifest = build(plan, values.output, values.workers, stored, values.leave_out)
         else:
             print(f"{values.output} is complete already")
     shared.report(values, manifest)

@@ -64,6 +64,12 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "frames_per_record", 512, "A longer video is split over several records.", 1, **own
     )
+    flags.DEFINE_multi_string(
+        "leave_out",
+        [],
+        "Id of a video to take for damaged, if it is not decoded yet; may be given again.",
+        **own,
+    )
     flags.DEFINE_bool("allow_missing", False, "Build without listed videos not there.", **own)
     flags.DEFINE_integer("max_bad_videos", 0, "Damaged videos that are no failure.", 0, **own)
 
@@ -106,7 +112,8 @@ def planned(values: flags.FlagValues) -> Plan:
         values: checked by `check`.
 
     Raises:
-        UsageError: a share is given for a list that has its own subsets.
+        UsageError: a share is given for a list that has its own subsets, or a video is to be left
+            out that is none of them.
         DataError: the videos or the split files are not as they must be.
     """
     if is_remote(values.videos) or is_remote(values.splits or ""):
@@ -118,6 +125,9 @@ def planned(values: flags.FlagValues) -> Plan:
     )
     if values.stream == "temporal":
         settings["flow"] = values.flow or "tvl1"
+    unknown = set(values.leave_out).difference(video.id for video in dataset.videos)
+    if unknown:
+        raise UsageError(f"--leave_out={min(unknown)}: no video of {values.videos} has this id")
     plan = make_plan(dataset, values.stream, settings, values.shards)
     announce(dataset)
     return plan

@@ -33,11 +33,11 @@ from rlstm_tf.data.files import (
 from rlstm_tf.data.json_values import parsed, sealed, unsealed
 from rlstm_tf.errors import DataError
 from rlstm_tf.progress import bar
-from rlstm_tf.writing import PARTIAL, writing
+from rlstm_tf.writing import PARTIAL, cannot_write, writing
 from tfrecords_tools.assembly import finished, make_manifest, note_path, note_text
 from tfrecords_tools.output import BUILD, PLAN
 from tfrecords_tools.plan import Plan
-from tfrecords_tools.shard_work import Made, ShardWork, put_together
+from tfrecords_tools.shard_work import LEFT_OUT, Made, ShardWork, put_together
 from tfrecords_tools.stored import Place
 
 _LIST = "shards.jsonl"
@@ -62,12 +62,14 @@ class Job:
         classes: names; a label is the position in them.
         settings: of the plan.
         workers: processes that decode a shard.
+        left_out: ids of videos to take for damaged.
     """
 
     output: str
     classes: tuple[str, ...]
     settings: dict[str, Any]
     workers: int
+    left_out: tuple[str, ...] = ()
 
 
 def write_list(plan: Plan, output: str, stored: Mapping[str, Place]) -> list[Line]:
@@ -111,12 +113,13 @@ def make_shard(job: Job, line: Line) -> None:
     if finished(job.output, line.name, plan):
         return
     videos, stored = _read_line(job.output, line)
-    with tempfile.TemporaryDirectory() as scratch:
+    with _scratch() as scratch:
         work = ShardWork(line.name, videos, job.classes, job.settings, scratch, stored=stored)
+        work.leave_out(dict.fromkeys(job.left_out, LEFT_OUT))
         outcome = put_together([work], job.workers, lambda own: own.write(scratch), lambda: None)
         note = note_path(scratch, line.name)
-        os.mkdir(os.path.dirname(note))
         with writing(note):
+            os.mkdir(os.path.dirname(note))
             write_text(note, note_text(outcome[line.name], plan))
         _check_plan(job)
         # The note comes last: where it stands the shard is whole.
@@ -182,6 +185,14 @@ def finish(plan: Plan, output: str, check: Callable[[], None]) -> schema.Manifes
     with writing(schema.join(output, schema.MANIFEST)):
         manifest.save(output)
     return manifest
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory()
+    except OSError as error:
+        # No file is named where no directory at all can be used.
+        raise cannot_write(error.filename or "TMPDIR", error) from None
 
 
 def _read_line(output: str, line: Line) -> tuple[list[Video], dict[str, Place]]:

@@ -29,7 +29,13 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.writing import PARTIAL, write_whole, writing
 from tfrecords_tools.flow import fields
 from tfrecords_tools.stored import Place, StoredImages
-from tfrecords_tools.video import LONGEST_SIDE, DamagedVideoError, VideoReader, encode_jpeg
+from tfrecords_tools.video import (
+    LONGEST_SIDE,
+    DamagedVideoError,
+    VideoReader,
+    encode_jpeg,
+    require_readable,
+)
 
 _JPEGS = ".jpegs"
 _INDEX = ".json"
@@ -90,8 +96,8 @@ class Piece:
                     if zlib.crc32(jpeg) != crc32:
                         raise _damaged(self.path + _JPEGS, self.path + _INDEX)
                     yield jpeg
-        except OSError:
-            raise _damaged(self.path + _JPEGS, self.path + _INDEX) from None
+        except OSError as error:
+            raise _unread(error, self.path + _JPEGS, self.path + _INDEX) from None
 
 
 def make(task: Task) -> str | None:
@@ -101,10 +107,23 @@ def make(task: Task) -> str | None:
         None, or the reason why the video is damaged.
 
     Raises:
-        DataError: the piece cannot be written.
+        DataError: the video cannot be read, or the piece not be written.
     """
     # The other processes keep the other cores busy.
     cv2.setNumThreads(1)
+    reason = _attempt(task)
+    if reason is not None:
+        # It is for good, and what a file system fails to give looks like damage to FFmpeg: found
+        # again in a file that was just read from end to end, it is in the file.
+        require_readable(task.video)
+        reason = _attempt(task)
+    if reason is not None:
+        mark_damaged(task.piece, reason)
+    return reason
+
+
+def _attempt(task: Task) -> str | None:
+    """Writes the piece; or returns the reason why the video seems damaged."""
     partial = f"{task.piece}.{os.getpid()}{PARTIAL}"
     sizes, checksums = array("I"), array("I")
     try:
@@ -114,13 +133,16 @@ def make(task: Task) -> str | None:
                     file.write(jpeg)
                     sizes.append(len(jpeg))
                     checksums.append(zlib.crc32(jpeg))
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(partial, task.piece + _JPEGS)
             write_whole(task.piece + _INDEX, _index(task.piece, source, sizes, checksums))
     except DamagedVideoError as error:
-        mark_damaged(task.piece, str(error))
         return str(error)
+    except MemoryError:
+        raise DataError(f"no memory to decode {task.video}") from None
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.remove(partial)
     return None
 
@@ -181,8 +203,8 @@ def damage(piece: str) -> str | None:
             return unsealed(parsed(file.read(), path), path)["reason"]
     except FileNotFoundError:
         return None
-    except (OSError, DataError):
-        raise _damaged(path, path) from None
+    except (OSError, DataError) as error:
+        raise _unread(error, path, path) from None
 
 
 def is_made(piece: str) -> bool:
@@ -200,8 +222,8 @@ def load(piece: str) -> Piece:
     try:
         with open(path, "rb") as file:
             values = of_fields(Piece, unsealed(parsed(file.read(), path), path), path)
-    except (OSError, DataError):
-        raise _damaged(path, path) from None
+    except (OSError, DataError) as error:
+        raise _unread(error, path, path) from None
     return Piece(**{**values, "path": piece})
 
 
@@ -210,6 +232,13 @@ def remove(piece: str) -> None:
     for suffix in (_INDEX, _JPEGS):
         with contextlib.suppress(FileNotFoundError):
             os.remove(piece + suffix)
+
+
+def _unread(error: OSError | DataError, path: str, to_delete: str) -> DataError:
+    # Too many open files, or a lost server, say nothing of what the file holds.
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+        return DataError(f"cannot read {path}: {error.strerror}")
+    return _damaged(path, to_delete)
 
 
 def _damaged(path: str, to_delete: str) -> DataError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import numpy as np
 
 from rlstm_tf.data import schema
 from rlstm_tf.data.datasets import Action, Video
+from rlstm_tf.errors import DataError
 from rlstm_tf.writing import writing
 from tfrecords_tools import pieces
 from tfrecords_tools.fetching import discard, fetched
@@ -27,6 +29,13 @@ from tfrecords_tools.stored import Place
 from tfrecords_tools.workers import Died, results
 
 Result = TypeVar("Result")
+# What a decoder that crashes ends its process by. Any other end is not of its making: SIGKILL is
+# the kernel's, short of memory, or someone's who is impatient.
+_CRASHES = {
+    *(-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL),
+    *(-signal.SIGTRAP, -signal.SIGSYS),
+}
+LEFT_OUT = "left out by --leave_out"
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,10 @@ class ShardWork:
             if video.id in reasons and not pieces.is_made(piece):
                 pieces.mark_damaged(piece, reasons[video.id])
                 self.waiting -= 1
+
+    def video_of(self, piece: str) -> Video:
+        """The video whose piece has this path."""
+        return self._videos[self._pieces.index(piece)]
 
     def damaged(self) -> tuple[dict[str, str], ...]:
         """Of the videos tried so far, those that did not decode, as in `Made`."""
@@ -187,29 +200,34 @@ def put_together(
         What `finish` returned, by the name of the shard.
 
     Raises:
-        DataError: something cannot be written, or a remote video not be copied.
+        DataError: something cannot be written, a video not be read or copied, or a process that
+            decoded one was ended by something else than a crash.
     """
     # All of them now: finishing a shard deletes its pieces, which then look as if never made.
     tasks = [(task, work) for work in works for task in work.tasks()]
     of_piece = {task.piece: work for task, work in tasks}
     # Finishing is mostly hashing and writing, which run beside the loop that feeds workers.
-    with ThreadPoolExecutor(1) as thread:
+    thread = ThreadPoolExecutor(1)
+    try:
         finished = {work.name: thread.submit(finish, work) for work in works if not work.waiting}
         pending = set(finished.values())
         there = fetched((task for task, _ in tasks), workers)
         with contextlib.closing(results(pieces.make, there, workers)) as made:
             for task, result in made:
+                work = of_piece[task.piece]
                 if isinstance(result, Died):
-                    pieces.mark_damaged(task.piece, _death(result))
+                    pieces.mark_damaged(task.piece, _death(result, work.video_of(task.piece)))
                 discard(task)
                 progress()
-                work = of_piece[task.piece]
                 work.waiting -= 1
                 if not work.waiting:
                     finished[work.name] = thread.submit(finish, work)
                     pending.add(finished[work.name])
                 _raise_failures(pending)
         return {name: future.result() for name, future in finished.items()}
+    finally:
+        # Where one failed, or after Ctrl-C, those that wait their turn are not written first.
+        thread.shutdown(cancel_futures=True)
 
 
 def frames_of(action: Action, fps: float, num_frames: int) -> tuple[int, int]:
@@ -231,11 +249,14 @@ def frames_of(action: Action, fps: float, num_frames: int) -> tuple[int, int]:
     return (first, end - first) if action.end > action.start and end > first else (0, 0)
 
 
-def _death(died: Died) -> str:
-    cause = f"exit status {died.exit_code}"
-    if died.exit_code is not None and died.exit_code < 0:
-        cause = f"signal {-died.exit_code}"
-    return f"the process that decoded it died twice, {cause}"
+def _death(died: Died, video: Video) -> str:
+    """Why a video is damaged, if that is what ended the process."""
+    if died.exit_code in _CRASHES:
+        return f"the process that decoded it died twice, {died}"
+    raise DataError(
+        f"the process that decoded {video.path} was ended twice, {died} (is there memory for it?): "
+        f"run the same command again; a build goes on without it with --leave_out={video.id}"
+    )
 
 
 def _raise_failures(pending: set[Future[Result]]) -> None:

@@ -71,8 +71,15 @@ class _Check:
 
     def run(self, decode: bool) -> None:
         """Does all checks that what is there allows."""
+        tfrecord = schema.tfrecord_path(self._directory, self.shard.name)
+        try:
+            self._run(tfrecord, decode)
+        except OSError as error:
+            # It could be read from end to end a moment ago.
+            self._say(f"{tfrecord}: {error.strerror}")
+
+    def _run(self, tfrecord: str, decode: bool) -> None:
         shard = self.shard
-        tfrecord = schema.tfrecord_path(self._directory, shard.name)
         file = self._opened(tfrecord, shard.sha256)
         if file and file.size != shard.bytes:
             self._say(f"{tfrecord} has {file.size} bytes, the manifest says {shard.bytes}")
@@ -116,9 +123,11 @@ class _Check:
             return None
         try:
             return np.load(io.BytesIO(file.read(0, file.size)), allow_pickle=False)
-        except (ValueError, EOFError, OSError):
+        except (ValueError, EOFError):
             self._say(f"{path} is no NumPy array")
-            return None
+        except OSError as error:
+            self._say(f"{path}: {error.strerror}")
+        return None
 
     def _count_records(self, file: File, path: str) -> None:
         """Walks from length to length, as a sequential reader does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -13,10 +14,14 @@ import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
+from rlstm_tf.errors import DataError
+
 # JPEG's limit is 65,535; the index has two bytes for a side.
 LONGEST_SIDE = 65_500
 # Header and decoder disagree by one in sound files: every HMDB-51 clip does.
 _FRAMES_TOLERATED = 1
+# No content makes FFmpeg say these. EIO, EPERM and ENOENT it says of content too.
+_OF_THE_SYSTEM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 
 
 class DamagedVideoError(Exception):
@@ -41,10 +46,13 @@ class VideoReader:
     Raises:
         DamagedVideoError: when opened, if there is no video stream or no first frame; when
             iterated, if decoding fails, or ends more than one frame short of what the header says,
-            in frames or, of a Matroska or WebM file, in seconds.
+            in frames or, of a Matroska or WebM file, in seconds. FFmpeg may take a file for that
+            which the file system does not give it: see `require_readable`.
+        DataError: there is no memory, or no room for another open file.
     """
 
     def __init__(self, path: str, short_side: int):
+        self._path = path
         self._count = 0
         self._expected = 0
         # Seconds: what the header says, the start of the last frame, the longest step to a frame.
@@ -58,7 +66,7 @@ class VideoReader:
                 options={"protocol_whitelist": "file"},
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise DamagedVideoError(f"cannot be opened: {_reason(error)}") from None
+            raise self._failed(error, "cannot be opened") from None
         try:
             self._start(short_side)
         except BaseException:
@@ -74,6 +82,9 @@ class VideoReader:
         if not pictures:
             raise DamagedVideoError("has no video stream")
         stream = pictures[0]
+        # PyAV gives none where FFmpeg knows none.
+        if stream.codec_context is None:
+            raise DamagedVideoError("is in a format that has no decoder")
         # One thread, so that what a damaged frame decodes to does not depend on the machine.
         stream.codec_context.thread_count = 1
         self.fps = float(stream.average_rate or 0)
@@ -122,9 +133,14 @@ class VideoReader:
                     self._time = frame.time
                 yield frame
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise DamagedVideoError(
-                f"decoding fails after {self._count} frames, {self._promise()}: {_reason(error)}"
-            ) from None
+            what = f"decoding fails after {self._count} frames, {self._promise()}"
+            raise self._failed(error, what) from None
+
+    def _failed(self, error: Exception, what: str) -> Exception:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if getattr(error, "errno", None) in _OF_THE_SYSTEM:
+            return DataError(f"cannot read {self._path}: {reason}")
+        return DamagedVideoError(f"{what}: {reason}")
 
     def _promise(self) -> str:
         return f"header says {self._expected}" if self._expected else "header says nothing"
@@ -141,6 +157,20 @@ class VideoReader:
             image = image.transpose(1, 0, 2) if swap else image
             image = image[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
         return np.ascontiguousarray(image)
+
+
+def require_readable(path: str) -> None:
+    """Reads all of a video's file.
+
+    Raises:
+        DataError: the file system does not give it, which says nothing of what it holds.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while file.read(1 << 20):
+                pass
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
 
 
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
@@ -196,7 +226,3 @@ def _upright(frame: av.VideoFrame) -> tuple[bool, bool, bool] | None:
         raise DamagedVideoError("is rotated by an angle that is no multiple of 90 degrees")
     # All zero: no rotation at all. Players show such files as they are stored.
     return None
-
-
-def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

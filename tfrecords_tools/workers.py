@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from rlstm_tf.errors import UserError
+from rlstm_tf.errors import DataError, UserError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -29,6 +29,11 @@ class Died:
     """
 
     exit_code: int | None
+
+    def __str__(self) -> str:
+        if self.exit_code is not None and self.exit_code < 0:
+            return f"signal {-self.exit_code}"
+        return f"exit status {self.exit_code}"
 
 
 def results(
@@ -45,6 +50,9 @@ def results(
         tasks: what is passed; each must pickle. Taken from the iterable only when there is a
             process for it.
         count: number of processes, at least 1. None is started before there is a task for it.
+
+    Raises:
+        DataError: a process cannot be started, or ends before it takes a task.
     """
     again: list[Task] = []
     for task, result in _together(function, tasks, count):
@@ -71,7 +79,11 @@ def _together(
             if not busy:
                 return
             for connection in multiprocessing.connection.wait(list(busy)):
-                worker = busy.pop(connection)
+                worker = busy[connection]
+                if not worker.ready:
+                    worker.meet()
+                    continue
+                del busy[connection]
                 result = worker.answer()
                 if not isinstance(result, Died):
                     idle.append(worker)
@@ -83,13 +95,17 @@ def _together(
 
 class _Worker(Generic[Task, Result]):
     task: Task
+    ready = False
 
     def __init__(self, function: Callable[[Task], Result]):
         # A forked copy of a process with threads (OpenCV's, TensorFlow's) may hang.
         context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, function), daemon=True)
-        self._process.start()
+        try:
+            self.connection, theirs = context.Pipe()
+            self._process = context.Process(target=_serve, args=(theirs, function), daemon=True)
+            self._process.start()
+        except OSError as error:
+            raise DataError(f"cannot start a process that decodes: {error.strerror}") from None
         # Now the worker's end is open in the worker alone: it closes when the worker dies.
         theirs.close()
 
@@ -98,6 +114,13 @@ class _Worker(Generic[Task, Result]):
         # One that died idle is met by `answer`.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(task)
+
+    def meet(self) -> None:
+        """Hears that the process has begun; it may have ended before, which is no task's doing."""
+        answer = self.answer()
+        if isinstance(answer, Died):
+            raise DataError(f"a process that decodes ended before it began: {answer}")
+        self.ready = True
 
     def answer(self) -> Result | Died:
         try:
@@ -121,6 +144,8 @@ def _serve(connection: Any, function: Callable[[Any], Any]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # The other end closes when the parent is gone, even if it was killed.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        # That it has begun, and takes tasks from now on.
+        connection.send((None, None))
         while True:
             task = connection.recv()
             answer: tuple[Any, Exception | None]

@@ -132,7 +132,8 @@ def is_directory(path: str) -> bool:
         DataError: it cannot be known.
     """
     if not is_remote(path):
-        return os.path.isdir(path)
+        status = _local_stat(path)
+        return status is not None and stat.S_ISDIR(status.st_mode)
     found = _remote_stat(path)
     return found is not None and found.is_directory
 
@@ -210,11 +211,18 @@ def _size(path: str) -> int | None:
     if is_remote(path):
         found = _remote_stat(path)
         return None if found is None or found.is_directory else found.length
+    status = _local_stat(path)
+    return status.st_size if status is not None and stat.S_ISREG(status.st_mode) else None
+
+
+def _local_stat(path: str) -> os.stat_result | None:
     try:
-        status = os.stat(path)
-    except (OSError, ValueError):
+        return os.stat(path)
+    # The last: a null byte is in no file's name.
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
 
 
 def _remote_stat(path: str) -> Any:

@@ -48,7 +48,8 @@ def folder(videos: str, test_share: float | None = None) -> Dataset:
         test_share: 0..1; None is 0.2.
 
     Raises:
-        DataError: nothing there, a class without a video, a line that does not fit.
+        DataError: nothing there, a class without a video, a link to nothing, a line that does not
+            fit.
         UsageError: a share is given and the file has a column `subset`.
     """
     if is_directory(videos):
@@ -86,12 +87,17 @@ def _directory(videos: str) -> tuple[list[_Row], int]:
     for label in list_directory(videos):
         class_directory = os.path.join(videos, label)
         if label.startswith(".") or not is_directory(class_directory):
+            if not label.startswith(".") and sizes([class_directory]) == [None]:
+                raise _neither(class_directory)
             passed_over += 1
             continue
         before = len(rows)
         names = list_directory(class_directory)
         paths = [os.path.join(class_directory, name) for name in names if _is_video(name)]
         there = [path for path, size in zip(paths, sizes(paths)) if size is not None]
+        for path in sorted(set(paths).difference(there)):
+            if not is_directory(path):
+                raise _neither(path)
         rows += [(_text(f"{label}/{os.path.basename(path)}"), path, label, "") for path in there]
         passed_over += len(names) - len(there)
         if len(rows) == before:
@@ -100,6 +106,13 @@ def _directory(videos: str) -> tuple[list[_Row], int]:
                 f"(one folder a class; videos end in {' '.join(EXTENSIONS)})"
             )
     return rows, passed_over
+
+
+def _neither(path: str) -> DataError:
+    """The error for a name in a directory behind which there may be a video that is missing."""
+    if os.path.islink(path) and not os.path.exists(path):
+        return DataError(f"{path} is a link to {os.readlink(path)}, which is not there")
+    return DataError(f"{path} is neither a file nor a directory")
 
 
 def _is_video(name: str) -> bool:
