@@ -62,11 +62,13 @@ def no_files(task):
 
 
 def no_memory(task):
-    """What the process has is all that it gets."""
+    """For a frame of the fourth video."""
+
+    def refused(*_):
+        raise MemoryError
+
     if task.video.endswith("3.mp4"):
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        limit = size + (1 << 20)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        pieces.encode_jpeg = refused
     return pieces.make(task)
 
 

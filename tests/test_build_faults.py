@@ -75,8 +75,9 @@ def test_second_build_into_one_directory_is_refused(own, tmp_path, capfd):
 
 
 def test_killed_build_continues_to_the_same_bytes(make_video, tmp_path, capfd):
+    # Long enough that it is killed before the last is done.
     for seed in range(12):
-        make_video(tmp_path / "videos" / f"c{seed % 2}" / f"{seed}.mp4", frames=60, seed=seed)
+        make_video(tmp_path / "videos" / f"c{seed % 2}" / f"{seed}.mp4", frames=150, seed=seed)
     more = ("--shards=4", "--workers=2", "--short_side=256", "--test_share=0")
     command = [sys.executable, "-m", "tfrecords_tools.build"]
     command += arguments(tmp_path / "videos", tmp_path / "killed", *more)

@@ -218,8 +218,9 @@ def test_split_files_and_missing_videos(real, tmp_path, capfd):
 
 
 def test_killed_repair_continues_to_the_same_bytes(make_video, tmp_path, capfd):
+    # Long enough that it is killed before the last is done.
     for seed in range(8):
-        make_video(tmp_path / "videos" / f"c{seed % 2}" / f"{seed}.mp4", frames=60, seed=seed)
+        make_video(tmp_path / "videos" / f"c{seed % 2}" / f"{seed}.mp4", frames=150, seed=seed)
     more = ("--shards=4", "--workers=2", "--short_side=256", "--test_share=0")
     shards = tmp_path / "shards"
     assert run(capfd, *arguments(tmp_path / "videos", shards, *more))[0] == 0

@@ -114,7 +114,9 @@ def _continue(output: str, plan_file: str, plan: dict[str, Any]) -> None:
     build = os.path.dirname(plan_file)
     for name in os.listdir(build):
         if name.endswith(PARTIAL):
-            os.remove(os.path.join(build, name))
+            # A worker that has just lost its build may be quicker.
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(build, name))
 
 
 def same_plan(output: str, found: dict[str, Any], plan: dict[str, Any]) -> None:
