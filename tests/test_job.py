@@ -8,10 +8,12 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import Future
 from dataclasses import replace
 
+import failing_pieces
 import pytest
 from builds import arguments, files, run
 from jobs import plan_of, remote_files, run_job, started, upload
@@ -150,6 +152,17 @@ def test_shards_that_wait_their_turn_are_not_written_when_all_ends(own, tmp_path
         shard_work.put_together(works, 1, finish, lambda: None)
     # The second may have begun before the failure of the first was seen.
     assert works[-1].name not in begun
+
+
+def test_what_fails_leaves_no_threads(own, tmp_path, monkeypatch):
+    """For as long as the error is known, its frames are: they are not to hold any."""
+    works = shard_work.works_of(plan_of(own), str(tmp_path)).values()
+    monkeypatch.setattr(pieces, "make", failing_pieces.full)
+    before = threading.enumerate()
+    with pytest.raises(DataError, match="No space left") as caught:
+        shard_work.put_together([*works], 1, lambda work: work.name, lambda: None)
+    assert set(threading.enumerate()) <= set(before)
+    assert caught.value.__traceback__
 
 
 @pytest.mark.parametrize("gone", ["before", "meanwhile"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -14,11 +14,12 @@ from rlstm_tf.errors import DataError
 from tfrecords_tools.pieces import Task
 
 
-def fetched(tasks: Iterable[Task], ahead: int) -> Iterator[Task]:
+def fetched(tasks: Iterable[Task], ahead: int) -> Generator[Task, None, None]:
     """The tasks in order; a video that is remote is copied beside its piece, and read there.
 
     Decoders then need no TensorFlow, seek without waiting, and see the same file as if it had been
-    local all along.
+    local all along. Close it where it is not used to its end: it has threads, and Python's
+    collector may come for them just where they cannot be waited for.
 
     Args:
         tasks: as planned.

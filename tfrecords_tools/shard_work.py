@@ -212,7 +212,8 @@ def put_together(
         finished = {work.name: thread.submit(finish, work) for work in works if not work.waiting}
         pending = set(finished.values())
         there = fetched((task for task, _ in tasks), workers)
-        with contextlib.closing(results(pieces.make, there, workers)) as made:
+        made = results(pieces.make, there, workers)
+        with contextlib.closing(there), contextlib.closing(made):
             for task, result in made:
                 work = of_piece[task.piece]
                 if isinstance(result, Died):
