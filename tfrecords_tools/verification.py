@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import threading
 import zlib
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,9 @@ from rlstm_tf.data.files import File, open_file
 from rlstm_tf.progress import bar
 
 _BLOCK = 1 << 20
+# NumPy reads a header with Python's parser, which threads of CPython 3.11.7, for one, upset for each
+# other: "AST constructor recursion depth mismatch" (python/cpython issue 106905).
+_PARSER = threading.Lock()
 
 
 def problems(
@@ -122,7 +126,9 @@ class _Check:
         if file is None or len(self.problems) > before:
             return None
         try:
-            return np.load(io.BytesIO(file.read(0, file.size)), allow_pickle=False)
+            content = file.read(0, file.size)
+            with _PARSER:
+                return np.load(io.BytesIO(content), allow_pickle=False)
         except (ValueError, EOFError):
             self._say(f"{path} is no NumPy array")
         except OSError as error:
