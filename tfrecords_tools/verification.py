@@ -19,8 +19,8 @@ from rlstm_tf.data.files import File, open_file
 from rlstm_tf.progress import bar
 
 _BLOCK = 1 << 20
-# NumPy reads a header with Python's parser, which threads of CPython 3.11.7, for one, upset for each
-# other: "AST constructor recursion depth mismatch" (python/cpython issue 106905).
+# NumPy reads a header with Python's parser. In several threads that of CPython 3.11.7, for one, now
+# and then fails with "AST constructor recursion depth mismatch" (python/cpython issue 106905).
 _PARSER = threading.Lock()
 
 
