@@ -196,7 +196,8 @@ class Checkpoints:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise UnreadableError(f"cannot read {path}: {error.strerror}") from None
             if isinstance(error, MemoryError) and _is_archive(path):
-                raise UnreadableError(f"cannot read {path}: {error or 'out of memory'}") from None
+                reason = str(error) or "out of memory"
+                raise UnreadableError(f"cannot read {path}: {reason}") from None
             # A changed byte brings almost any error out of NumPy and zipfile.
             raise DataError(f"checkpoint {path} is damaged: {error}") from error
         if not intact:

@@ -64,6 +64,8 @@ def test_a_killed_worker(shards, thorough, whole, tmp_path, survived):
         processes[victim].kill()
         outputs, statuses = ended(processes)
         if 0 in statuses:  # all was over
+            last = max(path.name for path in whole.glob("checkpoints/step-*.npz"))
+            assert (run_dir / "checkpoints" / last).exists(), outputs
             break
         assert statuses[victim] == -signal.SIGKILL
         assert statuses[1 - victim] == 1, outputs
