@@ -78,7 +78,7 @@ def _pairs(path: str, short_side: int, count: int) -> list[tuple[np.ndarray, np.
     import cv2
     import numpy as np
 
-    from tfrecords_tools.video import DamagedVideoError, VideoReader
+    from rlstm_tf.data.video import DamagedVideoError, VideoReader
 
     try:
         with VideoReader(path, short_side) as reader:
@@ -102,8 +102,8 @@ def _measured(before: np.ndarray, after: np.ndarray, quality: int) -> dict[str, 
     import numpy as np
 
     from rlstm_tf.data.flow import BOUND, dequantise, quantise
-    from tfrecords_tools.flow import METHODS, calculator
-    from tfrecords_tools.video import encode_jpeg
+    from rlstm_tf.data.optical_flow import METHODS, calculator
+    from rlstm_tf.data.video import encode_jpeg
 
     fields, row = {}, {}
     for method in METHODS:

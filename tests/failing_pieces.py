@@ -11,9 +11,9 @@ import resource
 import signal
 from pathlib import Path
 
+from rlstm_tf.data.video import DamagedVideoError
 from rlstm_tf.writing import writing
 from tfrecords_tools import pieces
-from tfrecords_tools.video import DamagedVideoError
 
 
 def full(task):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from builds import arguments, files, run
 
-from rlstm_tf.data import schema
+from rlstm_tf.data import schema, video
 from rlstm_tf.data.schema import Manifest
-from tfrecords_tools import verify, video
+from tfrecords_tools import verify
 
 
 def test_folder(own, built, capfd):

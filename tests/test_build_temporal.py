@@ -15,11 +15,11 @@ from builds import arguments, files, run
 
 from rlstm_tf.data import schema
 from rlstm_tf.data.flow import ZERO, dequantise
+from rlstm_tf.data.optical_flow import fields
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
+from rlstm_tf.data.video import VideoReader, encode_jpeg
 from tfrecords_tools import verify
-from tfrecords_tools.flow import fields
-from tfrecords_tools.video import VideoReader, encode_jpeg
 
 DIS = ("--stream=temporal", "--flow=dis")
 

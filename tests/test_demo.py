@@ -6,9 +6,9 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 from rlstm_tf import cli
 from rlstm_tf.data import datasets
+from rlstm_tf.data.video import VideoReader
 from tfrecords_tools import clips, demo
 from tfrecords_tools.scenes import CLASSES, scene
-from tfrecords_tools.video import VideoReader
 
 
 def run(*arguments):

@@ -14,10 +14,10 @@ import pytest
 from rlstm_tf import cli
 from rlstm_tf.data import datasets
 from rlstm_tf.data.charades import charades as read_charades
+from rlstm_tf.data.video import VideoReader
 from tfrecords_tools import demo
 from tfrecords_tools.layouts import charades
 from tfrecords_tools.scenes import CLASSES, scene
-from tfrecords_tools.video import VideoReader
 
 # Clips of each class: 4 groups, of which the fourth has one clip.
 CLIPS = 13

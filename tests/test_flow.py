@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from rlstm_tf.data import optical_flow as flow
 from rlstm_tf.data.flow import ZERO, dequantise, quantise
-from tfrecords_tools import build, flow
+from tfrecords_tools import build
 from tfrecords_tools import flags as building
 
 
@@ -92,7 +93,7 @@ def test_the_shortest_side_is_sound_however_long_the_other(method):
     """In a process of its own: below, DIS does not raise, it dies."""
     script = f"""
 import cv2, numpy as np
-from tfrecords_tools.flow import SHORTEST_SIDE, fields
+from rlstm_tf.data.optical_flow import SHORTEST_SIDE, fields
 cv2.setNumThreads(1)
 texture = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
 for long in (SHORTEST_SIDE, 21, 28, 42, 64, 160, 900):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tfrecords_tools.video import DamagedVideoError, VideoReader, encode_jpeg
+from rlstm_tf.data.video import DamagedVideoError, VideoReader, encode_jpeg
 
 
 def read(path, short_side=256):

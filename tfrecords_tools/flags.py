@@ -15,7 +15,7 @@ from rlstm_tf.errors import DataError, UsageError
 from tfrecords_tools.inputs import OF_THE_LIST, REQUIRED, announce, read_dataset
 from tfrecords_tools.plan import Plan, make_plan
 
-# Of a field, see tfrecords_tools.flow; here, so that --help does not wait for OpenCV.
+# Of a field, see rlstm_tf.data.optical_flow; here, so that --help does not wait for OpenCV.
 _SHORTEST_SIDE = 16
 # Flags that change what the shards hold, beside the list of videos.
 _SETTINGS = ("short_side", "jpeg_quality", "frames_per_record", *OF_THE_LIST)

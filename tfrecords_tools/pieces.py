@@ -25,17 +25,17 @@ import cv2
 import numpy as np
 
 from rlstm_tf.data.json_values import of_fields, parsed, sealed, unsealed
-from rlstm_tf.errors import DataError
-from rlstm_tf.writing import PARTIAL, write_whole, writing
-from tfrecords_tools.flow import fields
-from tfrecords_tools.stored import Place, StoredImages
-from tfrecords_tools.video import (
+from rlstm_tf.data.optical_flow import fields
+from rlstm_tf.data.video import (
     LONGEST_SIDE,
     DamagedVideoError,
     VideoReader,
     encode_jpeg,
     require_readable,
 )
+from rlstm_tf.errors import DataError
+from rlstm_tf.writing import PARTIAL, write_whole, writing
+from tfrecords_tools.stored import Place, StoredImages
 
 _JPEGS = ".jpegs"
 _INDEX = ".json"

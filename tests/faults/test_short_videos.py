@@ -12,8 +12,8 @@ import pytest
 from builds import arguments, files, run
 
 from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.video import DamagedVideoError, VideoReader
 from tfrecords_tools import verify
-from tfrecords_tools.video import DamagedVideoError, VideoReader
 
 FRAMES = 30
 # The header of an MP4 file stands in front only if it is asked to.
