@@ -22,11 +22,10 @@ PROTOCOLS = ("center", "paper")
 
 def define_flags(values: absl_flags.FlagValues) -> None:
     """Flags of this entry point."""
+    flags.define_run(values)
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_string("run_dir", None, "Directory of the run.", **own)
     absl_flags.DEFINE_string("split", "test", "Subset of the shards: test, val or train.", **own)
     absl_flags.DEFINE_string("data", None, "Directory of shards; the run's if unset.", **own)
-    absl_flags.DEFINE_enum("checkpoint", "newest", ("newest", "best"), "Which one.", **own)
     absl_flags.DEFINE_enum(
         "protocol",
         "center",
@@ -48,6 +47,7 @@ def main(values: absl_flags.FlagValues) -> None:
     settings.data = values.data or settings.data
     arguments = flags.input_arguments(settings)
     cli.load_tensorflow()
+    import tensorflow as tf
 
     from rlstm_tf import metrics, scores
     from rlstm_tf.data import pipeline
@@ -55,6 +55,8 @@ def main(values: absl_flags.FlagValues) -> None:
     from rlstm_tf.data.shards import Shards
     from rlstm_tf.progress import bar
     from rlstm_tf.run_directory import RunDirectory
+    from rlstm_tf.scoring import Scorer
+    from rlstm_tf.trained import trained_model
 
     shards = Shards.open(settings.data, values.split)
     RunDirectory(run_dir).check_classes(shards.classes, settings.data)
@@ -65,7 +67,8 @@ def main(values: absl_flags.FlagValues) -> None:
     batch_size = values.batch_size or views.videos_at_once(config.batch_size, config.video_shape)
     config = dataclasses.replace(config, batch_size=batch_size)
     batches = pipeline.evaluation_batches(shards, config, views)
-    scorer, path = _load(run_dir, values.checkpoint, settings, len(shards.classes), views.reduction)
+    model, path = trained_model(run_dir, values.checkpoint, settings, len(shards.classes))
+    scorer = Scorer(model, tf.distribute.get_strategy(), views.reduction)
     with bar(len(shards), "evaluate", "videos") as progress:
         logits = scorer.score(pipeline.checked(batches, shards), len(shards), progress.update)
     try:
@@ -82,29 +85,6 @@ def main(values: absl_flags.FlagValues) -> None:
         if isinstance(value, float)
     )
     print(f"{shown}, {result['videos']} videos: {output / scores.METRICS}")
-
-
-def _load(
-    run_dir: Path, which: str, settings: Any, num_classes: int, reduction: str
-) -> tuple[Any, Path]:
-    """The trained network, and the checkpoint that it came from."""
-    import keras
-    import tensorflow as tf
-
-    from rlstm_tf.checkpoints import Checkpoints, restore, variables_of
-    from rlstm_tf.models import build_model
-    from rlstm_tf.scoring import Scorer
-
-    checkpoints = Checkpoints(run_dir / "checkpoints")
-    if which == "best":
-        (state, _), path = checkpoints.load(checkpoints.best), checkpoints.best
-    else:
-        state, _, path = checkpoints.require_newest()
-    keras.mixed_precision.set_global_policy(settings.precision)
-    settings.weights = "none"  # those of the checkpoint replace them
-    model = build_model(num_classes, **flags.model_arguments(settings))
-    restore(variables_of(model), state, path)
-    return Scorer(model, tf.distribute.get_strategy(), reduction), path
 
 
 def _facts(settings: Any, shards: Any) -> dict[str, Any]:

@@ -167,6 +167,13 @@ def define_training(values: flags.FlagValues) -> None:
     )
 
 
+def define_run(values: flags.FlagValues) -> None:
+    """A trained run, and which of its checkpoints."""
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_string("run_dir", None, "Directory of the run.", **own)
+    flags.DEFINE_enum("checkpoint", "newest", ("newest", "best"), "Which one.", **own)
+
+
 def save_every(values: flags.FlagValues) -> tuple[int | None, float | None]:
     """Steps, and seconds, after which a checkpoint is due: one of them, or neither.
 

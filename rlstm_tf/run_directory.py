@@ -3,6 +3,7 @@
 run_dir/flags.cfg       runs the same thing again
 run_dir/classes.json    class names in the order of the logits
 run_dir/records.sha256  of the manifest of the shards
+run_dir/manifest.json   that manifest: how the frames were made that the network knows
 run_dir/checkpoints/    step-NNNNNNNNN.npz, best.npz
 run_dir/history.csv     a row an epoch
 run_dir/tensorboard/    scalars
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from rlstm_tf.checkpoints import checkpoints_in
+from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.writing import PARTIAL, cannot_write, write_whole, writing
 
@@ -37,6 +39,7 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self._classes = self.path / "classes.json"
         self._records = self.path / "records.sha256"
+        self._manifest = self.path / "manifest.json"
         self._lock: IO | None = None
 
     def has_checkpoint(self) -> bool:
@@ -98,10 +101,12 @@ class RunDirectory:
         if new:
             _write(self._classes, json.dumps(classes, ensure_ascii=False, indent=1))
             _write(self._records, _digest(records) + "\n")
+        if not self._manifest.exists():  # older runs have none
+            _write(self._manifest, records)
 
     def _clear(self, resume: bool) -> None:
         """Deletes what a run has left that ended before its first checkpoint."""
-        ours = (self._classes, self._records, self.history, self.tensorboard)
+        ours = (self._classes, self._records, self._manifest, self.history, self.tensorboard)
         left = [path for path in ours if path.exists()]
         if left and not self.flags.exists():
             raise DataError(
@@ -161,6 +166,21 @@ class RunDirectory:
             raise DataError(
                 f"{data} has another class list than run {self.path}: in the shards {first}"
             )
+
+    def manifest(self) -> Manifest:
+        """The manifest of the shards that it was trained on.
+
+        Raises:
+            DataError: it is not there, or damaged.
+        """
+        try:
+            text = self._manifest.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"{self._manifest} is missing or damaged ({error}): rlstm_tf.train "
+                f"--flagfile={self.flags} --resume writes it where it is missing"
+            ) from None
+        return Manifest.from_json(text, str(self._manifest))
 
     def classes(self) -> list[str]:
         """Class names in the order of the logits.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.run_directory import RunDirectory
 
@@ -109,7 +110,7 @@ def test_what_was_half_written_goes(tmp_path):
         (tmp_path / name).write_text("half")
     claimed(tmp_path, resume=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *(".lock", "checkpoints", "classes.json", "flags.cfg", "records.sha256")
+        *(".lock", "checkpoints", "classes.json", "flags.cfg", "manifest.json", "records.sha256")
     ]
 
 
@@ -153,3 +154,20 @@ def test_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write"):
         claimed(tmp_path / "file" / "run")
+
+
+def test_it_keeps_the_manifest_of_its_shards(tmp_path):
+    manifest = Manifest("folder", 0, "spatial", tuple(CLASSES), {"short_side": 32}, {})
+    run = claimed(tmp_path, records=manifest.to_json())
+    assert run.manifest() == manifest
+    add_checkpoint(run)
+    run._lock.close()
+    # As a run of an older version: it has none until it goes on.
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(DataError, match=r"manifest.json is missing or damaged.*--resume"):
+        RunDirectory(tmp_path).manifest()
+    assert claimed(tmp_path, resume=True, records=manifest.to_json()).manifest() == manifest
+    text = manifest.to_json().replace('"short_side": 32', '"short_side": 33')
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(DataError, match=r"manifest\.json"):
+        RunDirectory(tmp_path).manifest()

@@ -40,7 +40,14 @@ ALLOWED = {
         "rlstm_tf.errors",
         "rlstm_tf.models",
     ),
-    "rlstm_tf.run_directory": ("rlstm_tf.checkpoints", "rlstm_tf.errors", "rlstm_tf.writing"),
+    "rlstm_tf.run_directory": (
+        "rlstm_tf.checkpoints",
+        "rlstm_tf.data.schema",
+        "rlstm_tf.errors",
+        "rlstm_tf.writing",
+    ),
+    "rlstm_tf.exported": ("rlstm_tf.data", "rlstm_tf.errors"),
+    "rlstm_tf.trained": ("rlstm_tf.checkpoints", "rlstm_tf.flags", "rlstm_tf.models"),
     "rlstm_tf.cluster": ("rlstm_tf.errors",),
     "rlstm_tf.rendezvous": ("rlstm_tf.cluster", "rlstm_tf.errors"),
     "rlstm_tf.devices": (

@@ -11,7 +11,7 @@ buffer has to be filled or saved to go on with a run.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -122,7 +122,7 @@ def training_rows(shards: Shards, config: InputConfig, first: int, count: int) -
     for row in range(count):
         view = training_view(shards, config, *divmod(first + row, len(shards.samples)))
         out = frames[row][:, None]
-        _write_views(shards, config, view.video, view.frames, [view.box], view.flip, out)
+        _write_stored(shards, config, view.video, view.frames, [view.box], view.flip, out)
         labels[row], videos[row] = view.label, view.video
     return {"frames": frames, "label": labels, "video": videos}
 
@@ -157,8 +157,8 @@ def evaluation_example(
     numbers = sampling.snippet_frames(starts, num_frames, config.new_length)
     boxes = augmentation.evaluation_crops(*size, config.image_size, protocol.num_crops)
     out = frames.reshape(len(starts), len(boxes), *config.video_shape)
-    # Crops last, as `_write_views` has them: a view of the same memory.
-    _write_views(shards, config, position, numbers, boxes, False, out.swapaxes(1, 2))
+    # Crops last, as `write_views` has them: a view of the same memory.
+    _write_stored(shards, config, position, numbers, boxes, False, out.swapaxes(1, 2))
     return {"frames": frames, "video": np.int64(position)}
 
 
@@ -208,7 +208,7 @@ def _generator(seed: int, epoch: int, position: int, purpose: int) -> np.random.
     return np.random.Generator(np.random.Philox(key=seed, counter=[0, position, epoch, purpose]))
 
 
-def _write_views(
+def _write_stored(
     shards: Shards,
     config: InputConfig,
     video: int,
@@ -217,30 +217,45 @@ def _write_views(
     flip: bool,
     out: np.ndarray,
 ) -> None:
-    """Reads and decodes every frame that is needed once, and writes all crops of all snippets.
+    """`write_views` of a video in shards, its position in `shards` given."""
+    # In order, so that neighbours are read at once.
+    needed = sorted(set(numbers.ravel().tolist()))
+    jpegs = dict(zip(needed, shards.read_frames(video, needed)))
+    write_views(
+        lambda number: _decoded(shards, video, number, jpegs), config, numbers, boxes, flip, out
+    )
+
+
+def write_views(
+    image: Callable[[int], np.ndarray],
+    config: InputConfig,
+    numbers: np.ndarray,
+    boxes: Sequence[Box],
+    flip: bool,
+    out: np.ndarray,
+) -> None:
+    """Takes every image that is needed once, and writes all crops of all snippets.
 
     Args:
-        shards: where from.
+        image: a frame, uint8 [H, W, 3], RGB, or a field, uint8 [2H, W], by its number. Asked for
+            numbers that rise.
         config: see there.
-        video: position in `shards`.
-        numbers: int64 [..., new_length], frames of each snippet.
-        boxes: K crops of the frames.
+        numbers: int64 [..., new_length], images of each snippet; neighbours, or the last repeated.
+        boxes: K crops of the images.
         flip: mirror all of them.
         out: uint8 [..., K, S, S, C].
     """
     snippets = numbers.reshape(-1, config.new_length)
-    # In order, so that neighbours are read at once.
-    needed = sorted(set(snippets.ravel().tolist()))
-    jpegs = dict(zip(needed, shards.read_frames(video, needed)))
     place = numbers.shape[:-1]
     held: dict[int, np.ndarray] = {}
     for index in np.argsort(snippets[:, 0], kind="stable").tolist():
+        wanted = snippets[index].tolist()
         # What earlier snippets alone have used is let go.
-        held = {
-            number: held[number] if number in held else _decoded(shards, video, number, jpegs)
-            for number in snippets[index].tolist()
-        }
-        images = [held[number] for number in snippets[index].tolist()]
+        held = {number: held[number] for number in wanted if number in held}
+        for number in wanted:
+            if number not in held:
+                held[number] = image(number)
+        images = [held[number] for number in wanted]
         for box, target in zip(boxes, out[np.unravel_index(index, place)]):
             if config.stream == "temporal":
                 augmentation.crop_flow(images, box, config.image_size, flip, target)

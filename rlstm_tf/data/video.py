@@ -110,9 +110,15 @@ class VideoReader:
         self._container.close()
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        yield self._image(self._first)
-        for frame in self._decoded:
-            yield self._image(frame)
+        return map(self._image, self._frames())
+
+    def count(self) -> int:
+        """Decodes all frames, in place of iterating them, and returns how many there are."""
+        return sum(1 for _ in self._frames())
+
+    def _frames(self) -> Iterator[av.VideoFrame]:
+        yield self._first
+        yield from self._decoded
         if self._count < self._expected - _FRAMES_TOLERATED:
             raise DamagedVideoError(f"{self._count} frames decode, {self._promise()}")
         step = max(self._step, 1 / self.fps if self.fps else 0)

@@ -1,0 +1,147 @@
+"""A video file -> views of it, pixel for pixel as if they came from a record of the video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from rlstm_tf.data import augmentation, sampling
+from rlstm_tf.data.batches import InputConfig, write_views
+from rlstm_tf.data.flow import ZERO, quantise
+from rlstm_tf.data.optical_flow import calculator
+from rlstm_tf.data.protocols import CENTER, Protocol
+from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.video import DamagedVideoError, VideoReader, encode_jpeg
+from rlstm_tf.errors import DataError
+
+
+@dataclass(frozen=True)
+class Storing:
+    """How images lie in records, and so how a network has seen them.
+
+    Attributes:
+        short_side: pixels.
+        jpeg_quality: 1..100.
+        flow: one of `optical_flow.METHODS`; None = frames.
+    """
+
+    short_side: int
+    jpeg_quality: int
+    flow: str | None = None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Storing:
+        """What a manifest says of its shards.
+
+        Raises:
+            DataError: it does not say it.
+        """
+        settings, temporal = manifest.settings, manifest.stream == "temporal"
+        names = ("short_side", "jpeg_quality", *(("flow",) if temporal else ()))
+        missing = [name for name in names if name not in settings]
+        if missing:
+            raise DataError(f"the manifest of the shards does not say their {', '.join(missing)}")
+        return cls(**{name: settings[name] for name in names})
+
+
+class VideoViews(NamedTuple):
+    """What a network is shown of a video.
+
+    Attributes:
+        frames: uint8 [V, T, S, S, C]: RGB 0..255, or levels of flow.
+        numbers: int64 [G, T], the first image of each snippet, by places in time.
+        fps: frames per second of the file, 0 = unknown.
+    """
+
+    frames: np.ndarray
+    numbers: np.ndarray
+    fps: float
+
+
+def video_views(
+    path: str, storing: Storing, config: InputConfig, protocol: Protocol = CENTER
+) -> VideoViews:
+    """The views of a video file that an evaluation takes of its record.
+
+    The file is decoded twice, to count its frames and to take those that are needed, so that memory
+    does not grow with its length and flow is computed only where it is looked at.
+
+    Args:
+        path: of a local file.
+        storing: how the network's records were made.
+        config: see there; what concerns training is not used.
+        protocol: which views.
+
+    Raises:
+        DamagedVideoError: it is no video, or not all of it decodes, or it changed meanwhile.
+        DataError: it cannot be read; or its images are smaller than the network's.
+    """
+    with VideoReader(path, storing.short_side) as reader:
+        num_images = reader.count()
+    if storing.flow:
+        num_images = max(num_images - 1, 1)
+    with VideoReader(path, storing.short_side) as reader:
+        size = reader.height, reader.width
+        if min(size) < config.image_size:
+            raise DataError(f"{path}: {size[1]}x{size[0]} is less than {config.image_size} pixels")
+        starts = protocol.starts(num_images, config.num_segments, config.new_length)
+        numbers = sampling.snippet_frames(starts, num_images, config.new_length)
+        boxes = augmentation.evaluation_crops(*size, config.image_size, protocol.num_crops)
+        frames = np.empty((protocol.num_views, *config.video_shape), np.uint8)
+        out = frames.reshape(len(starts), len(boxes), *config.video_shape)
+        image = stored_images(reader, storing)
+        write_views(image, config, numbers, boxes, False, out.swapaxes(1, 2))
+        return VideoViews(frames, starts, reader.fps)
+
+
+def stored_images(reader: VideoReader, storing: Storing) -> Callable[[int], np.ndarray]:
+    """A function from a number to that image of a video as a record gives it back.
+
+    Args:
+        reader: just opened.
+        storing: how the record would be made.
+
+    Returns:
+        It takes numbers that rise, below the video's number of images, and returns uint8 [H, W, 3],
+        RGB, or of flow uint8 [2H, W]. It raises DamagedVideoError where the video ends before.
+    """
+    frames = enumerate(reader)
+    # One frame is read ahead for flow: from it to the next.
+    latest: list[tuple[int, np.ndarray]] = []
+
+    def frame(number: int) -> np.ndarray | None:
+        for found in latest:
+            if found[0] == number:
+                return found[1]
+        for found in frames:
+            latest[:] = [*latest[-1:], found]
+            if found[0] == number:
+                return found[1]
+        return None
+
+    flow = calculator(storing.flow) if storing.flow else None
+
+    def image(number: int) -> np.ndarray:
+        before = frame(number)
+        if before is None:
+            raise DamagedVideoError(f"ends before frame {number}, which it had a moment ago")
+        if flow is None:
+            return _through_jpeg(before, storing.jpeg_quality, cv2.IMREAD_COLOR_RGB)
+        after = frame(number + 1)
+        if after is None:
+            # A record of one frame has one field without motion.
+            levels = np.full((2 * reader.height, reader.width), ZERO, np.uint8)
+        else:
+            pair = (cv2.cvtColor(one, cv2.COLOR_BGR2GRAY) for one in (before, after))
+            levels = quantise(flow(*pair))
+        return _through_jpeg(levels, storing.jpeg_quality, cv2.IMREAD_GRAYSCALE)
+
+    return image
+
+
+def _through_jpeg(image: np.ndarray, quality: int, mode: int) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(encode_jpeg(image, quality), np.uint8), mode)
