@@ -16,7 +16,7 @@ STEPS = benchmarks/results/steps.csv
   lint format benchmark
 
 help:
-	@echo "make demo         install, then: make videos, build records, train, evaluate (10 minutes)"
+	@echo "make demo         install, then: videos, records, training, test, export (10 minutes)"
 	@echo "make paper-demo   every run behind the paper's tables, in small, and the report (30 minutes)"
 	@echo "make paper-commands  prints those runs as they are for the data sets of the paper"
 	@echo "make test         install, then run the tests (TensorFlow 2.21, Keras 3)"
@@ -42,15 +42,28 @@ help:
 	$(RUN_ADDONS) -m pip install --quiet --editable '.[dev,addons,beam]'
 	@touch $@
 
-demo: .venv/installed
+# A test video of the demo, and a genuine clip where there is one.
+DEMO_VIDEO = data/demo/videos/Approach/v_Approach_g02_c01.avi
+REAL_CLIP = $(firstword $(wildcard ../shared/real/hmdb51/videos/*/*.avi))
+
+.venv/installed-demo: .venv/installed
+	$(RUN) -m pip install --quiet --editable '.[report,serving]'
+	@touch $@
+
+demo: .venv/installed-demo
 	$(RUN) -m tfrecords_tools.demo --output=data/demo
 	$(RUN) -m tfrecords_tools.build --dataset=ucf101 --split=1 --val_share=0.1 \
 	  --videos=data/demo/videos --splits=data/demo/ucfTrainTestlist \
 	  --short_side=64 --shards=4 --output=data/demo/records
 	$(RUN) -m rlstm_tf.train --flagfile=configs/demo.cfg --resume
 	$(RUN) -m rlstm_tf.evaluate --run_dir=runs/demo --split=test
+	$(RUN) -m rlstm_tf.export --run_dir=runs/demo --output=saved_models/demo
+	$(RUN) -m rlstm_tf.predict $(DEMO_VIDEO) $(REAL_CLIP) --model=saved_models/demo
+	$(RUN) -m rlstm_tf.explain $(DEMO_VIDEO) --run_dir=runs/demo --output=runs/demo/relations.html
 	@echo "run:         runs/demo"
 	@echo "metrics:     runs/demo/evaluation/test/metrics.json"
+	@echo "model:       saved_models/demo"
+	@echo "relations:   runs/demo/relations.html (open it in a browser)"
 	@echo "TensorBoard: .venv/bin/tensorboard --logdir runs/demo/tensorboard"
 
 .venv/installed-report: .venv/installed
