@@ -47,9 +47,12 @@ def make_run(path, *arguments, classes=CLASSES, short_side=40, **changes):
     state = {}
     for name, variable in variables_of(model).items():
         drawn = rng.normal(0, 0.1, variable.shape).astype(np.float32)
-        state[name] = np.abs(drawn) + 0.5 if "variance" in name else drawn
-        if len(variable.shape) > 1:
-            state[name] = np.array(variable)
+        if "gamma" in name or "variance" in name:
+            drawn = 1 + np.abs(drawn)
+        elif len(variable.shape) > 1:
+            # As drawn for a training; the last so that videos differ by much.
+            drawn = variable.numpy() * np.float32(10 if "logits" in name else 1)
+        state[name] = drawn
         variable.assign(state[name])
     path.mkdir(parents=True)
     Checkpoints(path / "checkpoints").save(1, state, {}, best=True)
