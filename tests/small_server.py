@@ -58,7 +58,7 @@ class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, session):
         self._session = session
 
-    def Predict(self, request, context):
+    def Predict(self, request, context):  # noqa: N802
         inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
         try:
             found = self._session.run(request.model_spec.signature_name, inputs)
