@@ -1,4 +1,4 @@
-"""Exports that are killed, or have no room, or are two: what a server looks at has whole versions."""
+"""Exports that are killed, have no room, or are two: a server sees whole versions alone."""
 
 from __future__ import annotations
 
