@@ -1,0 +1,100 @@
+"""Numbered versions of an exported network: whole and checked, or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.exported import versions
+from rlstm_tf.writing import PARTIAL, synced, writing
+
+# Digits alone are a version to a server, anything else is not.
+_NEW = f"new{PARTIAL}"
+
+
+@contextlib.contextmanager
+def new_version(directory: Path) -> Iterator[Path]:
+    """A directory that no server looks into, to write the next version of a network.
+
+        with new_version(Path("saved_models/demo")) as partial:
+            ...  # write into it
+            version = publish(partial)
+
+    It is deleted at the end if it was not published.
+
+    Args:
+        directory: saved_models/NAME; made if it is not there.
+
+    Yields:
+        The directory to write into. No other export has it.
+
+    Raises:
+        UsageError: `directory` is a version itself.
+        DataError: another export has it, it holds something else than versions, or it cannot be
+            written.
+    """
+    if (directory / "saved_model.pb").exists():
+        raise UsageError(f"--output={directory} is one version: give {directory.parent}")
+    partial = directory / _NEW
+    with contextlib.ExitStack() as stack:
+        with writing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            _check(directory)
+            lock = stack.enter_context((directory / ".lock").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(f"{directory} is in use by another export") from None
+            # No other export is at work: what lies there is of one that was killed.
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+        stack.callback(shutil.rmtree, partial, ignore_errors=True)
+        yield partial
+
+
+def _check(directory: Path) -> None:
+    foreign = {path.name for path in directory.iterdir() if not path.name.startswith(".")} - {_NEW}
+    if foreign and not versions(directory):
+        raise DataError(
+            f"{directory} holds {min(foreign)}, which is of no exported network: "
+            "give another --output"
+        )
+
+
+def publish(partial: Path) -> Path:
+    """Makes what was written the newest version.
+
+    Args:
+        partial: of `new_version`.
+
+    Returns:
+        Its directory: a number, one more than the highest.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    number = max(versions(partial.parent), default=0) + 1
+    version = partial.parent / str(number)
+    with writing(version):
+        for path in (*partial.rglob("*"), partial):
+            if path.is_dir():
+                _sync_directory(path)
+            else:
+                synced(path)
+        # The system refuses it where someone has put a version meanwhile.
+        os.rename(partial, version)
+        _sync_directory(partial.parent)
+    return version
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
