@@ -47,6 +47,8 @@ ALLOWED = {
         "rlstm_tf.writing",
     ),
     "rlstm_tf.exported": ("rlstm_tf.data", "rlstm_tf.errors"),
+    "rlstm_tf.prediction": ("rlstm_tf.data", "rlstm_tf.errors", "rlstm_tf.exported"),
+    "rlstm_tf.console": (),
     "rlstm_tf.trained": ("rlstm_tf.checkpoints", "rlstm_tf.flags", "rlstm_tf.models"),
     "rlstm_tf.cluster": ("rlstm_tf.errors",),
     "rlstm_tf.rendezvous": ("rlstm_tf.cluster", "rlstm_tf.errors"),
