@@ -138,6 +138,11 @@ def optimizer_state(optimizer: Any) -> list[Any]:
     return list(optimizer.variables)
 
 
+def tensorflow_variables(model: Any) -> list[Any]:
+    """The `tf.Variable`s of a model's weights."""
+    return [variable.value if KERAS_3 else variable for variable in model.variables]
+
+
 def fused_batch_normalization(
     inputs: Any, gamma: Any, beta: Any, mean: Any, variance: Any, epsilon: float
 ) -> tuple[Any, Any, Any] | None:

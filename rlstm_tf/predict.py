@@ -80,7 +80,7 @@ def _top(network: Any, video: str) -> tuple[dict[str, Any], list[str]]:
     from rlstm_tf.prediction import top
 
     found = network.predict(video)
-    best = top(found.probabilities, network.description.classes)
+    best = top(found.probabilities, found.logits, network.description.classes)
     answer = {
         "top": [one._asdict() for one in best],
         "logits": found.logits.tolist(),
@@ -105,9 +105,9 @@ def _timeline(
         return bar(total, f"{desc} {name}", unit, iterable=items, delay=2, leave=False)
 
     segments = network.segments(video, window, stride, tracked)
+    classes = network.description.classes
     rows = [
-        (one.start, one.end, top(one.probabilities, network.description.classes))
-        for one in segments
+        (one.start, one.end, top(one.probabilities, one.probabilities, classes)) for one in segments
     ]
     answer = {
         "segments": [

@@ -18,8 +18,9 @@ from rlstm_tf.data.video_views import video_views
 from rlstm_tf.errors import DataError
 from rlstm_tf.exported import Description, load_signatures, newest_version
 
-# Images in a batch of windows, in pixels: memory for two windows of the paper's network.
-_BATCH_PIXELS = 2 * 8 * 224 * 224
+# A batch of windows: up to so many, and of images as many pixels as two of the paper's have, so that
+# its network stays within a gigabyte or so.
+_WINDOWS, _PIXELS = 16, 2 * 8 * 224 * 224
 
 Found = TypeVar("Found")
 
@@ -149,8 +150,9 @@ class Network:
 
     def _in_batches(self, views: Iterable[np.ndarray], path: str) -> Iterator[np.ndarray]:
         size = self.description.num_segments * self.description.image_size**2
+        count = min(_WINDOWS, max(1, _PIXELS // size))
         remaining = iter(views)
-        while batch := list(islice(remaining, max(1, _BATCH_PIXELS // size))):
+        while batch := list(islice(remaining, count)):
             yield from self.scores(np.stack(batch), path)[1]
 
 
@@ -186,9 +188,19 @@ def of_file(path: str, look: Callable[[], Found]) -> Found:
         raise DataError(f"{path}: no memory to decode it") from None
 
 
-def top(probabilities: np.ndarray, classes: Sequence[str], count: int = 5) -> list[Ranked]:
-    """The most probable classes, at most `count`; of equal ones the first in order."""
-    best = np.argsort(-probabilities, kind="stable")[:count].tolist()
+def top(
+    probabilities: np.ndarray, scores: np.ndarray, classes: Sequence[str], count: int = 5
+) -> list[Ranked]:
+    """The classes with the highest scores, at most `count`; of equal ones the first in order.
+
+    Args:
+        probabilities: [K].
+        scores: [K]: logits, which still differ where probabilities are rounded to 0 or 1, or the
+            probabilities.
+        classes: K names.
+        count: see above.
+    """
+    best = np.argsort(-scores, kind="stable")[:count].tolist()
     return [Ranked(classes[number], float(probabilities[number])) for number in best]
 
 

@@ -1,0 +1,85 @@
+"""Exports a trained run as a SavedModel that TensorFlow Serving loads.
+
+    python -m rlstm_tf.export --run_dir=runs/demo --output=saved_models/demo
+
+Writes the next numbered version into --output: signatures of frames and of JPEG files, class names,
+and warm-up requests. See docs/serving.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags as absl_flags
+
+from rlstm_tf import __version__, cli, flags
+from rlstm_tf.data.video_views import Storing
+from rlstm_tf.errors import UsageError
+from rlstm_tf.exported import Description
+from rlstm_tf.serving.versions import NewVersion
+from rlstm_tf.serving.warmup import require_serving_api
+
+
+def define_flags(values: absl_flags.FlagValues) -> None:
+    """Flags of this entry point."""
+    flags.define_run(values)
+    own: dict[str, Any] = {"flag_values": values}
+    absl_flags.DEFINE_string("output", None, "Directory: saved_models/NAME.", **own)
+    absl_flags.DEFINE_boolean(
+        "warmup", True, "Requests that a server answers before it takes others.", **own
+    )
+
+
+def main(values: absl_flags.FlagValues) -> None:
+    """Loads, saves, compares, renames."""
+    flags.require(values, "run_dir", "output")
+    if "://" in values.output:
+        raise UsageError(f"--output={values.output}: must be a local directory")
+    if values.warmup:
+        require_serving_api()
+    run_dir, output = Path(values.run_dir), Path(values.output)
+    settings: Any = flags.read_run(run_dir / "flags.cfg")
+    with NewVersion(output) as new:
+        cli.load_tensorflow()
+        from rlstm_tf.serving import saving
+        from rlstm_tf.trained import trained_model
+
+        description = _describe(run_dir, settings)
+        num_classes = len(description.classes)
+        model, checkpoint = trained_model(run_dir, values.checkpoint, settings, num_classes)
+        description = dataclasses.replace(description, checkpoint=str(checkpoint))
+        name = Path(os.path.abspath(output)).name if values.warmup else None
+        with cli.quiet():
+            signatures = saving.save(new.path, model, description, name)
+        version = new.publish()
+    print(f"{checkpoint}: exported with signatures {', '.join(signatures)}")
+    print(f"version: {version}")
+
+
+def _describe(run_dir: Path, settings: Any) -> Description:
+    """What the run's network takes and gives; not yet which checkpoint."""
+    from rlstm_tf.run_directory import RunDirectory
+
+    run = RunDirectory(run_dir)
+    classes, manifest = run.classes(), run.manifest()
+    return Description(
+        model=settings.model,
+        backbone=settings.backbone,
+        stream=settings.stream,
+        num_segments=settings.num_segments,
+        image_size=settings.image_size,
+        new_length=flags.new_length(settings),
+        classes=classes,
+        multi_label=manifest.multi_label,
+        checkpoint="",
+        version=__version__,
+        **dataclasses.asdict(Storing.of(manifest)),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags))

@@ -1,0 +1,1 @@
+"""Trained networks -> what a server loads: signatures, warm-up requests, numbered versions."""
