@@ -44,18 +44,20 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> int:
     """Answers video after video."""
-    flags.require(values, "videos", "model")
+    if not values.videos:
+        raise UsageError("no video was given: name one file or more")
+    flags.require(values, "model")
     given = [name for name in ("window", "stride") if values[name].value is not None]
     if given and not values.timeline:
         raise UsageError(f"--{given[0]} goes with --timeline")
     window = WINDOW if values.window is None else values.window
     stride = window / 2 if values.stride is None else values.stride
-    cli.load_tensorflow()
     from rlstm_tf.console import printable, readable
     from rlstm_tf.data.timeline import check_windows
     from rlstm_tf.prediction import Network
 
     check_windows(window, stride)
+    cli.load_tensorflow()
     network = Network.load(Path(values.model))
     status = 0
     for video in values.videos:

@@ -18,8 +18,8 @@ from rlstm_tf.data.video_views import video_views
 from rlstm_tf.errors import DataError
 from rlstm_tf.exported import Description, load_signatures, newest_version
 
-# A batch of windows: up to so many, and of images as many pixels as two of the paper's have, so that
-# its network stays within a gigabyte or so.
+# A batch of windows: up to so many, and with up to as many pixels as two of the paper's have, so
+# that its network fits too.
 _WINDOWS, _PIXELS = 16, 2 * 8 * 224 * 224
 
 Found = TypeVar("Found")

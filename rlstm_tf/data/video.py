@@ -138,8 +138,9 @@ class VideoReader:
 
     @property
     def num_promised(self) -> int:
-        """Frames after the header, or about so many; 0 = it does not say."""
-        return self._expected or round(self._promised_end * self.fps)
+        """Frames as the header counts them, or about so many after its duration; 0 = unknown."""
+        duration = self._promised_end or (self._container.duration or 0) / av.time_base
+        return self._expected or max(round(duration * self.fps), 0)
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         yield self._first
