@@ -54,11 +54,13 @@ def main(values: absl_flags.FlagValues) -> int:
     stride = window / 2 if values.stride is None else values.stride
     from rlstm_tf.console import printable, readable
     from rlstm_tf.data.timeline import check_windows
+    from rlstm_tf.exported import newest_version
     from rlstm_tf.prediction import Network
 
     check_windows(window, stride)
+    version = newest_version(Path(values.model))
     cli.load_tensorflow()
-    network = Network.load(Path(values.model))
+    network = Network.load(version)
     status = 0
     for video in values.videos:
         try:

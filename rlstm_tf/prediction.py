@@ -16,7 +16,7 @@ from rlstm_tf.data import timeline
 from rlstm_tf.data.video import DamagedVideoError, require_readable
 from rlstm_tf.data.video_views import video_views
 from rlstm_tf.errors import DataError
-from rlstm_tf.exported import Description, load_signatures, newest_version
+from rlstm_tf.exported import Description, load_signatures
 
 # A batch of windows: up to so many, and with up to as many pixels as two of the paper's have, so
 # that its network fits too.
@@ -72,13 +72,12 @@ class Network:
     serve: Callable[..., dict[str, Any]]
 
     @classmethod
-    def load(cls, directory: Path) -> Network:
-        """The newest version in a directory, see `rlstm_tf.exported`.
+    def load(cls, version: Path) -> Network:
+        """A version of an exported network, see `exported.newest_version`.
 
         Raises:
-            DataError: there is none, or it is damaged.
+            DataError: it is damaged.
         """
-        version = newest_version(directory)
         description = Description.read(version)
         signatures = load_signatures(version)
         if "serving_default" not in signatures:
