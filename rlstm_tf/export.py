@@ -20,7 +20,7 @@ from rlstm_tf import __version__, cli, flags
 from rlstm_tf.data.video_views import Storing
 from rlstm_tf.errors import UsageError
 from rlstm_tf.exported import Description
-from rlstm_tf.serving.versions import NewVersion
+from rlstm_tf.serving.versions import new_version, publish
 from rlstm_tf.serving.warmup import require_serving_api
 
 
@@ -43,7 +43,7 @@ def main(values: absl_flags.FlagValues) -> None:
         require_serving_api()
     run_dir, output = Path(values.run_dir), Path(values.output)
     settings: Any = flags.read_run(run_dir / "flags.cfg")
-    with NewVersion(output) as new:
+    with new_version(output) as partial:
         cli.load_tensorflow()
         from rlstm_tf.serving import saving
         from rlstm_tf.trained import trained_model
@@ -54,8 +54,8 @@ def main(values: absl_flags.FlagValues) -> None:
         description = dataclasses.replace(description, checkpoint=str(checkpoint))
         name = Path(os.path.abspath(output)).name if values.warmup else None
         with cli.quiet():
-            signatures = saving.save(new.path, model, description, name)
-        version = new.publish()
+            signatures = saving.save(partial, model, description, name)
+        version = publish(partial)
     print(f"{checkpoint}: exported with signatures {', '.join(signatures)}")
     print(f"version: {version}")
 

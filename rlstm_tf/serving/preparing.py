@@ -37,7 +37,9 @@ def require(good: Any, message: str, *shown: Any) -> tf.Operation:
 
 def opaque(value: tf.Tensor) -> tf.Tensor:
     """The same tensor, of a shape that is known only when it is there."""
-    return tf.compat.v1.placeholder_with_default(value, shape=None)
+    # Shape inference does not look into a list; through everything plainer it does.
+    one = tf.TensorArray(value.dtype, 1, infer_shape=False, element_shape=None)
+    return one.write(0, value).read(0)
 
 
 def checked(value: tf.Tensor, name: str, inner: list[int | None], meaning: str) -> tf.Tensor:
@@ -56,21 +58,18 @@ def checked(value: tf.Tensor, name: str, inner: list[int | None], meaning: str) 
     value = opaque(value)
     shape = tf.shape(value)
     rank = 1 + len(inner)
-    right = require(
-        tf.equal(tf.rank(value), rank), f"{name} must be {meaning}; its shape is", shape
-    )
-    with tf.control_dependencies([right]):
-        batch, *sizes = tf.unstack(tf.identity(shape), num=rank)
+    # Of a lower rank there are sizes too, so that nothing but a check can fail.
+    batch, *sizes = tf.unstack(tf.concat([shape, tf.fill([rank], -1)], 0)[:rank], num=rank)
     good = [
         tf.greater(found, 0) if size is None else tf.equal(found, size)
         for found, size in zip(sizes, inner)
     ]
+    good.append(tf.equal(tf.size(shape), rank))
     checks = [
         require(tf.reduce_all(good), f"{name} must be {meaning}; its shape is", shape),
-        require(batch >= 1, f"{name}: a batch must hold at least one video; its shape is", shape),
         require(
-            batch <= MAX_VIDEOS,
-            f"{name}: a batch may hold up to {MAX_VIDEOS} videos; its shape is",
+            (batch >= 1) & (batch <= MAX_VIDEOS),
+            f"{name}: a batch may hold 1 to {MAX_VIDEOS} videos; its shape is",
             shape,
         ),
     ]
@@ -119,9 +118,7 @@ def decoded(jpeg: tf.Tensor, channels: int, name: str) -> tf.Tensor:
     """
     size = tf.strings.length(jpeg)
     starts = tf.equal(tf.strings.substr(jpeg, 0, len(_JPEG)), _JPEG)
-    message = (
-        f'{name} must hold JPEG files, in REST as {{"b64": ...}}; what begins otherwise has bytes'
-    )
+    message = f"{name} must hold JPEG files; one begins otherwise, and its bytes are"
     with tf.control_dependencies([require(starts, message, size)]):
         height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(tf.identity(jpeg)), num=3)
     with tf.control_dependencies(check_size(height, width, name)):
@@ -178,7 +175,7 @@ def _resized(image: tf.Tensor, short_side: int) -> tf.Tensor:
         lambda: tf.image.resize(image, size, tf.image.ResizeMethod.BILINEAR),
     )
     resized = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-    return tf.ensure_shape(resized, image.shape)
+    return tf.ensure_shape(resized, [None, None, image.shape[-1]])
 
 
 def each(function: Any, values: tf.Tensor, shape: list[int]) -> tf.Tensor:

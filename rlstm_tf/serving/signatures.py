@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from rlstm_tf.compat import tensorflow_variables
 from rlstm_tf.exported import CLASSES, DESCRIPTION, Description
-from rlstm_tf.serving.preparing import check_size, checked, decoded, each, fitted
+from rlstm_tf.serving.preparing import check_size, checked, decoded, each, fitted, require
 
 # Classes that a request is answered with by name.
 TOP = 5
@@ -50,16 +50,21 @@ class Served(tf.Module):
         self._size = description.image_size, description.short_side
         T, L = description.num_segments, description.new_length
         frames = tf.TensorSpec([None, T, None, None, config.channels], tf.uint8, "frames")
-        answer = _answers(model, description.classes)
-        spatial = description.stream == "spatial"
-        self._resize = spatial
-        self.functions = {"serving_default": tf.function(_then(self.frames, answer), [frames])}
-        if spatial:
+        self._answer = _answers(model, description.classes)
+        self._resize = description.stream == "spatial"
+        self.functions = {"serving_default": self._function(self.frames, frames)}
+        if description.stream == "spatial":
             jpegs = tf.TensorSpec([None, T], tf.string, "frames_bytes")
-            self.functions["serve_jpeg"] = tf.function(_then(self.jpegs, answer), [jpegs])
+            self.functions["serve_jpeg"] = self._function(self.jpegs, jpegs)
         else:
             fields = tf.TensorSpec([None, T, L], tf.string, "fields_bytes")
-            self.functions["serve_flow"] = tf.function(_then(self.fields, answer), [fields])
+            self.functions["serve_flow"] = self._function(self.fields, fields)
+
+    def _function(self, prepare: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Any:
+        def serve(request: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self._answer(prepare(request))
+
+        return tf.function(serve, [spec], autograph=False)
 
     def frames(self, frames: tf.Tensor) -> tf.Tensor:
         """`frames` uint8 `[B, T, H, W, C]`, any H and W -> `[B, T, S, S, C]`."""
@@ -90,8 +95,11 @@ class Served(tf.Module):
 
         def prepared(jpeg: tf.Tensor) -> tf.Tensor:
             levels = decoded(jpeg, 1, "fields_bytes")
-            both = tf.concat(tf.split(levels, 2), axis=-1)
-            return self._fitted(both, "fields_bytes")
+            rows = tf.shape(levels)[0]
+            message = "fields_bytes: x over y have an even number of rows together, not"
+            with tf.control_dependencies([require(tf.equal(rows % 2, 0), message, rows)]):
+                x, y = levels[: rows // 2], levels[rows // 2 :]
+            return self._fitted(tf.concat([x, y], axis=-1), "fields_bytes")
 
         fields = each(prepared, tf.reshape(jpegs, [-1]), [S, S, 2])
         fields = tf.transpose(tf.reshape(fields, [-1, L, S, S, 2]), [0, 2, 3, 1, 4])
@@ -106,10 +114,6 @@ class Served(tf.Module):
 
     def _videos(self, images: tf.Tensor) -> tf.Tensor:
         return tf.reshape(images, [-1, *self._shape])
-
-
-def _then(prepare: Callable, answer: Callable) -> Callable:
-    return lambda value: answer(prepare(value))
 
 
 def _answers(model: keras.Model, classes: list[str]) -> Callable[[tf.Tensor], dict[str, Any]]:

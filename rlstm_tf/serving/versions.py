@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.exported import versions
@@ -16,86 +17,79 @@ from rlstm_tf.writing import PARTIAL, synced, writing
 _NEW = f"new{PARTIAL}"
 
 
-class NewVersion:
-    """The next version of a network, written where no server looks, then renamed.
+@contextlib.contextmanager
+def new_version(directory: Path) -> Iterator[Path]:
+    """A directory that no server looks into, to write the next version of a network.
 
-        with NewVersion(Path("saved_models/demo")) as new:
-            ...  # write into new.path
-            version = new.publish()
+        with new_version(Path("saved_models/demo")) as partial:
+            ...  # write into it
+            version = publish(partial)
+
+    It is deleted at the end if it was not published.
 
     Args:
         directory: saved_models/NAME; made if it is not there.
 
-    Attributes:
-        path: directory to write into.
+    Yields:
+        The directory to write into. No other export has it.
 
     Raises:
-        UsageError: when entered, if it is a version itself.
-        DataError: when entered, if another export has it, it holds something else than versions, or
-            it cannot be written.
+        UsageError: `directory` is a version itself.
+        DataError: another export has it, it holds something else than versions, or it cannot be
+            written.
     """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._lock: IO | None = None
-        self.path = directory / _NEW
-
-    def __enter__(self) -> NewVersion:
-        directory = self._directory
-        if (directory / "saved_model.pb").exists():
-            raise UsageError(f"--output={directory} is one version: give {directory.parent}")
+    if (directory / "saved_model.pb").exists():
+        raise UsageError(f"--output={directory} is one version: give {directory.parent}")
+    partial = directory / _NEW
+    with contextlib.ExitStack() as stack:
         with writing(directory):
             directory.mkdir(parents=True, exist_ok=True)
-            self._take()
+            _check(directory)
+            lock = stack.enter_context((directory / ".lock").open("w"))
             try:
-                # No other export is at work: it was killed.
-                shutil.rmtree(self.path, ignore_errors=True)
-                self.path.mkdir()
-            except OSError:
-                self._lock.close()
-                raise
-        return self
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(f"{directory} is in use by another export") from None
+            # No other export is at work: what lies there is of one that was killed.
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+        stack.callback(shutil.rmtree, partial, ignore_errors=True)
+        yield partial
 
-    def _take(self) -> None:
-        others = [path.name for path in self._directory.iterdir() if path.name != _NEW]
-        foreign = [name for name in others if not name.startswith(".")]
-        if foreign and not versions(self._directory):
-            raise DataError(
-                f"{self._directory} holds {min(foreign)}, which is of no exported network: "
-                "give another --output"
-            )
-        self._lock = (self._directory / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise DataError(f"{self._directory} is in use by another export") from None
 
-    def __exit__(self, *exception: object) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.close()
+def _check(directory: Path) -> None:
+    foreign = {path.name for path in directory.iterdir() if not path.name.startswith(".")} - {_NEW}
+    if foreign and not versions(directory):
+        raise DataError(
+            f"{directory} holds {min(foreign)}, which is of no exported network: "
+            "give another --output"
+        )
 
-    def publish(self) -> Path:
-        """Makes what was written the newest version.
 
-        Returns:
-            Its directory: a number, one more than the highest.
+def publish(partial: Path) -> Path:
+    """Makes what was written the newest version.
 
-        Raises:
-            DataError: it cannot be written.
-        """
-        number = max(versions(self._directory), default=0) + 1
-        version = self._directory / str(number)
-        with writing(version):
-            for path in self.path.rglob("*"):
-                if path.is_file():
-                    synced(path)
-            for path in (*self.path.rglob("*/"), self.path):
+    Args:
+        partial: of `new_version`.
+
+    Returns:
+        Its directory: a number, one more than the highest.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    number = max(versions(partial.parent), default=0) + 1
+    version = partial.parent / str(number)
+    with writing(version):
+        for path in (*partial.rglob("*"), partial):
+            if path.is_dir():
                 _sync_directory(path)
-            # It is refused where someone has put something there meanwhile.
-            os.rename(self.path, version)
-            _sync_directory(self._directory)
-        return version
+            else:
+                synced(path)
+        # The system refuses it where someone has put a version meanwhile.
+        os.rename(partial, version)
+        _sync_directory(partial.parent)
+    return version
 
 
 def _sync_directory(path: Path) -> None:

@@ -1,0 +1,130 @@
+"""Bad requests to an exported network, alone and among good ones: errors, and it lives on."""
+
+import resource
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from exports import SMALL, jpegs, make_run, promising, run_export, videos
+from small_server import Session
+
+from benchmarks import serving
+from rlstm_tf.exported import Description, load_signatures, newest_version
+
+FRAMES, FILES = videos(1), jpegs(videos(1))
+
+
+def with_file(content):
+    files = FILES.copy()
+    files[0, 1] = content
+    return files
+
+
+# Name -> request, and what the error says.
+BAD = {
+    "rank 4": (FRAMES[0], r"frames must be uint8 \[batch, 2, height, width, 3\].*\[2 32 32 3\]"),
+    "rank 6": (FRAMES[..., None], "frames must be uint8"),
+    "rank 0": (FRAMES[0, 0, 0, 0, 0], "frames must be uint8"),
+    "float32": (FRAMES.astype(np.float32), "uint8"),
+    "int32": (FRAMES.astype(np.int32), "uint8"),
+    "three segments": (videos(1, 3), r"frames must be uint8 \[batch, 2,"),
+    "four videos of one segment": (videos(4, 1), r"frames must be uint8 \[batch, 2,"),
+    "one channel": (FRAMES[..., :1], r"height, width, 3\]"),
+    "no video": (FRAMES[:0], "batch may hold 1 to 64 videos"),
+    "65 videos": (np.repeat(FRAMES, 65, 0), "batch may hold 1 to 64 videos"),
+    "no rows": (FRAMES[:, :, :0], "frames must be uint8"),
+    "a line": (videos(1, 2, 2, 40), "up to 16 times its short one"),
+    "too large": (np.zeros((1, 2, 4097, 4096, 3), np.uint8), "1 to 16777216 pixels"),
+    "files of rank 1": (FILES[0], r"JPEG files \[batch, 2\]"),
+    "files of one segment": (FILES[:, :1], r"JPEG files \[batch, 2\]"),
+    "no files": (FILES[:0], "batch may hold 1 to 64 videos"),
+    "numbers for files": (np.zeros((1, 2), np.uint8), "string"),
+    "an empty file": (with_file(b""), "must hold JPEG files"),
+    "no JPEG": (with_file(b"no picture"), "must hold JPEG files"),
+    "a PNG": (with_file(tf.io.encode_png(FRAMES[0, 0]).numpy()), "must hold JPEG files"),
+    "a header alone": (with_file(FILES[0, 1][:30]), "Invalid JPEG"),
+    "half a file": (with_file(FILES[0, 1][: len(FILES[0, 1]) // 2]), "Invalid JPEG"),
+    "a bomb": (with_file(promising(FILES[0, 1], 30_000, 30_000)), "1 to 16777216 pixels"),
+    "a bomb of one row": (with_file(promising(FILES[0, 1], 1, 60_000)), "up to 16 times"),
+    "a height to come": (with_file(promising(FILES[0, 1], 0, 32)), "JPEG|pixels"),
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("served") / "run", *SMALL)
+
+
+@pytest.fixture(scope="module")
+def version(run):
+    directory = run.path.parent / "saved"
+    assert run_export(f"--run_dir={run.path}", f"--output={directory}") == 0
+    return newest_version(directory)
+
+
+@pytest.fixture(scope="module")
+def signatures(version):
+    return load_signatures(version)
+
+
+@pytest.fixture(scope="module")
+def session(version):
+    """As a server runs it, which does not compare shapes with the signature's."""
+    opened = Session(version)
+    yield opened
+    opened.close()
+
+
+def request_of(name):
+    value, message = BAD[name]
+    of_files = value.dtype == object or "files" in name
+    return (
+        ("serve_jpeg", "frames_bytes", value, message)
+        if of_files
+        else (
+            "serving_default",
+            "frames",
+            value,
+            message,
+        )
+    )
+
+
+def answered(signatures, session, way, signature, key, value):
+    """Logits, asked for in one of two ways."""
+    if way == "server":
+        return session.run(signature, {key: value})["logits"]
+    return signatures[signature](**{key: tf.constant(value)})["logits"].numpy()
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("way", ["python", "server"])
+def test_each_is_an_error_and_the_next_is_answered(run, signatures, session, survived, name, way):
+    signature, key, value, message = request_of(name)
+    expected = run.model(FRAMES).numpy()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    errors = (tf.errors.InvalidArgumentError, ValueError, TypeError)
+    with pytest.raises(errors, match=f"(?s){message}"):
+        answered(signatures, session, way, signature, key, value)
+    # Kilobytes; 30,000 x 30,000 pixels are 2.7 GB. What is sent itself is not counted twice.
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
+    assert grown < 300_000 + 3 * value.nbytes / 1000
+    found = answered(signatures, session, way, "serving_default", "frames", FRAMES)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    survived(14, 1)
+
+
+def test_among_good_ones_from_eight_threads(version, signatures, times, survived):
+    """No good request fails or is answered wrongly, no bad one is answered, memory stays."""
+    description = Description.read(version)
+    good = serving.good_requests(signatures, description, (1, 2, 8))
+    bad = serving.bad_requests(description)
+    serving.load(signatures, good, bad, 200, 8)
+    count = times(1000, 300)
+    result = serving.load(signatures, good, bad, count, 8)
+    assert (result.good, result.bad) == (count - count // 10, count // 10)
+    assert (result.failed, result.wrong, result.accepted) == (0, 0, 0)
+    start, end, _ = result.megabytes
+    # A thousandth of what it would be if each request left its frames behind, and more than noise.
+    assert end - start < 50
+    survived(14, result.bad)

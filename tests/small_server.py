@@ -1,0 +1,127 @@
+"""A stand-in for tensorflow_model_server, where there is none: its REST and gRPC, one model.
+
+It runs the graph as the server does, through a session's C interface, which compares no shapes with
+those of the signature; Python's own calls would.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import threading
+from concurrent import futures
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+v1 = tf.compat.v1
+
+
+class Session:
+    """A version, loaded as a server loads it."""
+
+    def __init__(self, version):
+        self._session = v1.Session(graph=tf.Graph())
+        with self._session.graph.as_default():
+            meta = v1.saved_model.load(self._session, ["serve"], str(version))
+        self._calls = {}
+        for name, signature in meta.signature_def.items():
+            if name.startswith("__"):
+                continue
+            options = config_pb2.CallableOptions()
+            (feed,) = signature.inputs
+            options.feed.append(signature.inputs[feed].name)
+            outputs = sorted(signature.outputs)
+            options.fetch.extend(signature.outputs[output].name for output in outputs)
+            call = self._session._make_callable_from_options(options)
+            self._calls[name] = feed, signature.inputs[feed].dtype, outputs, call
+
+    def run(self, signature, inputs):
+        """Outputs by name; raises ValueError or tf.errors.OpError."""
+        feed, dtype, outputs, call = self._calls[signature]
+        value = inputs[feed]
+        # The server compares data types before it runs anything.
+        if tf.as_dtype(value.dtype) != tf.as_dtype(dtype):
+            raise ValueError(f"{feed} is {value.dtype}, expected {tf.as_dtype(dtype).name}")
+        return dict(zip(outputs, call(value)))
+
+    def close(self):
+        self._session.close()
+
+
+class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
+    def __init__(self, session):
+        self._session = session
+
+    def Predict(self, request, context):  # noqa: N802
+        inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+        try:
+            found = self._session.run(request.model_spec.signature_name, inputs)
+        except (ValueError, tf.errors.OpError) as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        response = predict_pb2.PredictResponse()
+        for key, value in found.items():
+            response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
+        return response
+
+
+def _handler(session):
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            try:
+                status, answer = 200, {"predictions": _predictions(session, body)}
+            except (ValueError, tf.errors.OpError) as error:
+                status, answer = 400, {"error": str(error)}
+            content = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *arguments):
+            pass
+
+    return Handler
+
+
+def _predictions(session, body):
+    """A row an instance, strings as text: the row format of the REST interface."""
+    signature = body.get("signature_name", "serving_default")
+    rows = [instance["frames_bytes"] for instance in body["instances"]]
+    files = [[base64.b64decode(file["b64"]) for file in row] for row in rows]
+    found = session.run(signature, {"frames_bytes": np.array(files, object)})
+    plain = {name: _plain(value) for name, value in found.items()}
+    return [{name: plain[name][row] for name in plain} for row in range(len(rows))]
+
+
+def _plain(value):
+    if value.dtype == object:
+        return [[text.decode() for text in row] for row in value]
+    return value.tolist()
+
+
+@contextlib.contextmanager
+def serving(version):
+    """Serves a version; yields the addresses for REST and for gRPC."""
+    session = Session(version)
+    rest = ThreadingHTTPServer(("localhost", 0), _handler(session))
+    thread = threading.Thread(target=rest.serve_forever, daemon=True)
+    thread.start()
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Service(session), server)
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    try:
+        yield f"http://localhost:{rest.server_port}", f"localhost:{port}"
+    finally:
+        server.stop(None).wait()
+        rest.shutdown()
+        rest.server_close()
+        thread.join()
+        session.close()
