@@ -18,9 +18,9 @@ from rlstm_tf.data.video_views import video_views
 from rlstm_tf.errors import DataError
 from rlstm_tf.exported import Description, load_signatures
 
-# A batch of windows: up to so many, and with up to as many pixels as two of the paper's have, so
-# that its network fits too.
-_WINDOWS, _PIXELS = 16, 2 * 8 * 224 * 224
+# A batch of windows: up to so many, and of no more pixels than one of the paper's has: with its
+# network two would come near 2 GB.
+_WINDOWS, _PIXELS = 16, 8 * 224 * 224
 
 Found = TypeVar("Found")
 
@@ -36,7 +36,7 @@ class Prediction(NamedTuple):
     """What a network says of a video.
 
     Attributes:
-        logits: float32 [K], before softmax, or before sigmoid where labels are several.
+        logits: float32 [K], before softmax.
         probabilities: float32 [K].
         frames: int64 [T], the frame that each snippet begins with.
     """
