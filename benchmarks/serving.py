@@ -8,232 +8,55 @@ with anything but what it is answered with alone.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import struct
-import threading
-import time
-from collections.abc import Iterator
+import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import cv2
-import numpy as np
-import psutil
+from absl import flags
 
-from rlstm_tf.exported import Description, load_signatures, newest_version
-
-# Of logits: threads share the work of a batch otherwise when they are many.
-_CLOSE = 1e-4
+from rlstm_tf import cli
+from rlstm_tf.errors import UsageError
 
 
-class Request(NamedTuple):
-    """A request, and the logits that it is to be answered with; None = an error."""
-
-    signature: str
-    inputs: dict[str, Any]
-    logits: np.ndarray | None
-
-
-class Load(NamedTuple):
-    """What happened to some requests.
-
-    Attributes:
-        good, bad: how many were sent.
-        failed: good ones that were answered with an error.
-        wrong: good ones that were answered with other logits than alone.
-        accepted: bad ones that were answered.
-        seconds: of each good one, in the order they ended.
-        megabytes: memory of the process at its start and at its end, and the most between.
-        duration: seconds.
-    """
-
-    good: int
-    bad: int
-    failed: int
-    wrong: int
-    accepted: int
-    seconds: list[float]
-    megabytes: tuple[float, float, float]
-    duration: float
+def define_flags(values: flags.FlagValues) -> None:
+    """Flags of this benchmark."""
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_string("model", None, "saved_models/NAME, of the spatial stream.", **own)
+    flags.DEFINE_integer("requests", 1000, "Under load; 0 = none.", 0, **own)
+    flags.DEFINE_integer("threads", 8, "That send them.", 1, **own)
+    flags.DEFINE_integer("latencies", 100, "Requests of each batch size, one by one.", 1, **own)
 
 
-def resident() -> float:
-    """Memory of this process, megabytes."""
-    return psutil.Process().memory_info().rss / 1e6
+def main(values: flags.FlagValues) -> None:
+    """Measures, prints JSON."""
+    if not values.model:
+        raise UsageError("--model must be given: saved_models/NAME")
+    cli.load_tensorflow()
+    from benchmarks import load
+    from rlstm_tf.exported import Description, load_signatures, newest_version
 
-
-def frames_of(description: Description, videos: int, seed: int) -> np.ndarray:
-    """Smooth frames of the network's size: uint8 [videos, T, S, S, C]."""
-    T, S, _, C = description.input().video_shape
-    coarse = np.random.default_rng(seed).integers(0, 256, (videos * T, 6, 6, C), np.uint8)
-    images = [cv2.resize(image, (S, S), interpolation=cv2.INTER_CUBIC) for image in coarse]
-    return np.stack(images).reshape(videos, T, S, S, C)
-
-
-def jpegs_of(frames: np.ndarray) -> np.ndarray:
-    """JPEG files [videos, T] of frames of the spatial stream."""
-    files = [
-        cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
-        for image in frames.reshape(-1, *frames.shape[2:])
-    ]
-    return np.array(files, object).reshape(frames.shape[:2])
-
-
-def good_requests(signatures: Any, description: Description, sizes: tuple[int, ...]) -> list:
-    """Requests of both signatures of the spatial stream, answered once, alone."""
-    requests = []
-    for seed in range(4):
-        frames = frames_of(description, sizes[seed % len(sizes)], seed)
-        for signature, inputs in (
-            ("serving_default", {"frames": frames}),
-            ("serve_jpeg", {"frames_bytes": jpegs_of(frames)}),
-        ):
-            logits = call(signatures, Request(signature, inputs, None))
-            requests.append(Request(signature, inputs, logits))
-    return requests
-
-
-def bad_requests(description: Description) -> list[Request]:
-    """One of each kind: rank, type, segments, channels, no video, no JPEG, a bomb, cut short."""
-    frames = frames_of(description, 1, 0)
-    files = jpegs_of(frames)
-    first = files[0, 0]
-    at = first.find(b"\xff\xc0")
-    promising = first[: at + 5] + struct.pack(">HH", 30_000, 30_000) + first[at + 9 :]
-    bad = [{"frames": value} for value in (frames[0], frames.astype(np.float32), frames[:, :-1])]
-    bad += [{"frames": value} for value in (frames[..., :1], frames[:0], frames[:, :, :0])]
-    for file in (b"", b"no picture", promising, first[: len(first) // 2]):
-        one = files.copy()
-        one[0, -1] = file
-        bad.append({"frames_bytes": one})
-    bad.append({"frames_bytes": files[:, :-1]})
-    return [
-        Request("serving_default" if "frames" in inputs else "serve_jpeg", inputs, None)
-        for inputs in bad
-    ]
-
-
-def call(signatures: Any, request: Request) -> np.ndarray:
-    """Logits; raises what TensorFlow raises."""
-    import tensorflow as tf
-
-    inputs = {name: tf.constant(value) for name, value in request.inputs.items()}
-    return signatures[request.signature](**inputs)["logits"].numpy()
-
-
-def load(
-    signatures: Any, good: list[Request], bad: list[Request], count: int, threads: int
-) -> Load:
-    """Sends so many requests, a tenth of them bad, from so many threads at once."""
-    numbers, lock = iter(range(count)), threading.Lock()
-    outcomes: list[tuple[bool, str, float]] = []
-    start, most = resident(), resident()
-
-    def caller() -> None:
-        for number in _shared(numbers, lock):
-            is_bad = number % 10 == 9
-            pool, place = (bad, number // 10) if is_bad else (good, number)
-            request = pool[place % len(pool)]
-            began = time.perf_counter()
-            outcome = _outcome(signatures, request)
-            with lock:
-                outcomes.append((is_bad, outcome, time.perf_counter() - began))
-
-    began = time.perf_counter()
-    callers = [threading.Thread(target=caller) for _ in range(threads)]
-    for one in callers:
-        one.start()
-    while any(one.is_alive() for one in callers):
-        time.sleep(0.02)
-        most = max(most, resident())
-    duration = time.perf_counter() - began
-    of_good = [outcome for is_bad, outcome, _ in outcomes if not is_bad]
-    of_bad = [outcome for is_bad, outcome, _ in outcomes if is_bad]
-    return Load(
-        good=len(of_good),
-        bad=len(of_bad),
-        failed=of_good.count("error"),
-        wrong=of_good.count("wrong"),
-        accepted=len(of_bad) - of_bad.count("error"),
-        seconds=[seconds for is_bad, _, seconds in outcomes if not is_bad],
-        megabytes=(start, resident(), most),
-        duration=duration,
-    )
-
-
-def _shared(numbers: Iterator[int], lock: threading.Lock) -> Iterator[int]:
-    while True:
-        with lock:
-            number = next(numbers, None)
-        if number is None:
-            return
-        yield number
-
-
-def _outcome(signatures: Any, request: Request) -> str:
-    import tensorflow as tf
-
-    try:
-        found = call(signatures, request)
-    except (tf.errors.OpError, ValueError, TypeError):
-        return "error"
-    expected = request.logits
-    if expected is None or found.shape != expected.shape:
-        return "wrong"
-    return "right" if np.abs(found - expected).max() <= _CLOSE else "wrong"
-
-
-def latencies(signatures: Any, description: Description, size: int, count: int) -> dict[str, Any]:
-    """Milliseconds of requests of so many videos, one after the other, by signature."""
-    frames = frames_of(description, size, 0)
-    files = {"frames_bytes": jpegs_of(frames)}
-    found = {}
-    for signature, inputs in (("serving_default", {"frames": frames}), ("serve_jpeg", files)):
-        request, seconds = Request(signature, inputs, None), []
-        for number in range(count + 3):
-            began = time.perf_counter()
-            call(signatures, request)
-            if number >= 3:
-                seconds.append(time.perf_counter() - began)
-        found[signature] = percentiles(seconds)
-    return found
-
-
-def percentiles(seconds: list[float]) -> dict[str, float]:
-    """Median and 99th of 100, milliseconds."""
-    p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
-    return {"p50_ms": round(float(p50), 2), "p99_ms": round(float(p99), 2)}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True, help="saved_models/NAME")
-    parser.add_argument("--requests", type=int, default=1000)
-    parser.add_argument("--threads", type=int, default=8)
-    parser.add_argument("--latencies", type=int, default=100, help="requests a batch size")
-    arguments = parser.parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    version = newest_version(arguments.model)
+    version = newest_version(Path(values.model))
     description, signatures = Description.read(version), load_signatures(version)
     if description.stream != "spatial":
-        parser.error("--model: of the spatial stream")
+        raise UsageError(f"--model={values.model} is of the {description.stream} stream")
     for size in (1, 8):
-        found = latencies(signatures, description, size, arguments.latencies)
+        found = load.latencies(signatures, description, size, values.latencies)
         print(json.dumps({"batch": size, **found}))
-    if not arguments.requests:
+    if not values.requests:
         return
-    good = good_requests(signatures, description, (1, 1, 2))
-    bad = bad_requests(description)
-    load(signatures, good, bad, 200, arguments.threads)
-    result = load(signatures, good, bad, arguments.requests, arguments.threads)
-    shown = result._asdict()
-    shown["seconds"] = percentiles(result.seconds)
-    shown["megabytes"] = [round(value, 1) for value in result.megabytes]
-    shown["duration"] = round(result.duration, 1)
-    print(json.dumps({"threads": arguments.threads, **shown}))
+    good = load.good_requests(signatures, description, (1, 1, 2))
+    bad = load.bad_requests(description)
+    load.load(signatures, good, bad, 200, values.threads)
+    result = load.load(signatures, good, bad, values.requests, values.threads)
+    shown = {
+        **result._asdict(),
+        "seconds": load.percentiles(result.seconds),
+        "megabytes": [round(value, 1) for value in result.megabytes],
+        "duration": round(result.duration, 1),
+    }
+    print(json.dumps({"threads": values.threads, **shown}))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(cli.run(main, define_flags))

@@ -116,7 +116,7 @@ def load_tensorflow() -> None:
 def quiet() -> Iterator[None]:
     """Keeps what others print on standard error, in which ours would drown.
 
-    If anything goes wrong it is shown.
+    If anything goes wrong that we have no words for, it is shown.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -124,6 +124,8 @@ def quiet() -> Iterator[None]:
         os.dup2(log.fileno(), 2)
         try:
             yield
+        except UserError:
+            raise
         except BaseException:
             log.seek(0)
             os.write(stderr, log.read())

@@ -12,16 +12,15 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags as absl_flags
 
 from rlstm_tf import __version__, cli, flags
-from rlstm_tf.data.video_views import Storing
 from rlstm_tf.errors import UsageError
-from rlstm_tf.exported import Description
-from rlstm_tf.serving.versions import new_version, publish
-from rlstm_tf.serving.warmup import require_serving_api
+
+if TYPE_CHECKING:
+    from rlstm_tf.exported import Description
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
@@ -39,11 +38,13 @@ def main(values: absl_flags.FlagValues) -> None:
     flags.require(values, "run_dir", "output")
     if "://" in values.output:
         raise UsageError(f"--output={values.output}: must be a local directory")
+    from rlstm_tf.serving import versions, warmup
+
     if values.warmup:
-        require_serving_api()
+        warmup.require_serving_api()
     run_dir, output = Path(values.run_dir), Path(values.output)
     settings: Any = flags.read_run(run_dir / "flags.cfg")
-    with new_version(output) as partial:
+    with versions.new_version(output) as partial:
         cli.load_tensorflow()
         from rlstm_tf.serving import saving
         from rlstm_tf.trained import trained_model
@@ -55,13 +56,16 @@ def main(values: absl_flags.FlagValues) -> None:
         name = Path(os.path.abspath(output)).name if values.warmup else None
         with cli.quiet():
             signatures = saving.save(partial, model, description, name)
-        version = publish(partial)
+        version = versions.publish(partial)
     print(f"{checkpoint}: exported with signatures {', '.join(signatures)}")
     print(f"version: {version}")
+    print("to serve it: serving/README.md, docs/serving.md")
 
 
 def _describe(run_dir: Path, settings: Any) -> Description:
     """What the run's network takes and gives; not yet which checkpoint."""
+    from rlstm_tf.data.video_views import Storing
+    from rlstm_tf.exported import Description
     from rlstm_tf.run_directory import RunDirectory
 
     run = RunDirectory(run_dir)

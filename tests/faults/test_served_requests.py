@@ -8,7 +8,7 @@ import tensorflow as tf
 from exports import SMALL, jpegs, make_run, promising, run_export, videos
 from small_server import Session
 
-from benchmarks import serving
+from benchmarks import load
 from rlstm_tf.exported import Description, load_signatures, newest_version
 
 FRAMES, FILES = videos(1), jpegs(videos(1))
@@ -117,11 +117,11 @@ def test_each_is_an_error_and_the_next_is_answered(run, signatures, session, sur
 def test_among_good_ones_from_eight_threads(version, signatures, times, survived):
     """No good request fails or is answered wrongly, no bad one is answered, memory stays."""
     description = Description.read(version)
-    good = serving.good_requests(signatures, description, (1, 2, 8))
-    bad = serving.bad_requests(description)
-    serving.load(signatures, good, bad, 200, 8)
+    good = load.good_requests(signatures, description, (1, 2, 8))
+    bad = load.bad_requests(description)
+    load.load(signatures, good, bad, 200, 8)
     count = times(1000, 300)
-    result = serving.load(signatures, good, bad, count, 8)
+    result = load.load(signatures, good, bad, count, 8)
     assert (result.good, result.bad) == (count - count // 10, count // 10)
     assert (result.failed, result.wrong, result.accepted) == (0, 0, 0)
     start, end, _ = result.megabytes
