@@ -18,8 +18,8 @@ from rlstm_tf.data.video_views import video_views
 from rlstm_tf.errors import DataError
 from rlstm_tf.exported import Description, load_signatures
 
-# A batch of windows: up to so many, and of no more pixels than one of the paper's has: with its
-# network two would come near 2 GB.
+# A batch of windows: up to so many, and of no more pixels than one of the paper's has, so that its
+# network too stays below 2 GB.
 _WINDOWS, _PIXELS = 16, 8 * 224 * 224
 
 Found = TypeVar("Found")
