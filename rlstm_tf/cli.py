@@ -35,7 +35,8 @@ def run(
             exit status, or None for 0.
         define_flags: defines the entry point's flags in the `FlagValues` it is given.
         argv: program name and arguments; `sys.argv` if None.
-        positional: the flag that one argument without `--` sets, if any does.
+        positional: the flag that an argument without `--` sets, if one does. A multi-string flag
+            takes all such arguments, any other takes one.
         rest: the multi-string flag that takes what stands behind a `--` by itself, if one does.
 
     Returns:
@@ -61,7 +62,10 @@ def run(
     try:
         arguments = _parsed(values, argv)
         if arguments and positional:
-            values[positional].parse(arguments.pop(0))
+            several = isinstance(values[positional], flags.MultiFlag)
+            taken = arguments if several else arguments[0]
+            values[positional].parse(taken)
+            arguments = [] if several else arguments[1:]
         if arguments:
             raise flags.Error(f"unexpected argument {arguments[0]!r}; every option starts with --")
         if rest and behind:

@@ -17,11 +17,11 @@ def bar(total: int, desc: str, unit: str, **options: Any) -> tqdm:
     """A progress bar on standard error.
 
     Args:
-        total: units of work.
+        total: units of work, 0 = unknown.
         desc: what is going on.
         unit: what is counted, in the plural.
         **options: of `tqdm`.
     """
     interval = 0.1 if sys.stderr.isatty() else _SECONDS_BETWEEN_LINES
     options = {"bar_format": _FORMAT, "mininterval": interval, **options}
-    return tqdm(total=total, desc=desc, unit=f" {unit}", **options)
+    return tqdm(total=total or None, desc=desc, unit=f" {unit}", **options)

@@ -117,6 +117,41 @@ def test_what_stands_behind_two_dashes():
     assert run_with_rest("stray", "--", "--b") == (2,)
 
 
+def run_with_several(*arguments):
+    """The values of a flag and of a multi-string flag that takes what has no `--`, and status."""
+    seen = []
+
+    def define(values):
+        flags.DEFINE_integer("number", 0, "A flag of ours.", flag_values=values)
+        flags.DEFINE_multi_string("files", [], "Files.", flag_values=values)
+
+    def main(values):
+        seen.append((values.number, values.files))
+
+    status = cli.run(main, define, ["program", *arguments], positional="files")
+    return (*seen, status)
+
+
+def test_any_number_of_arguments_without_a_flag():
+    assert run_with_several() == ((0, []), 0)
+    assert run_with_several("a", "--number=1", "b", "a") == ((1, ["a", "b", "a"]), 0)
+    assert run_with_several("--files=a", "b") == ((0, ["a", "b"]), 0)
+    assert run_with_several("a", "--", "--number=1", "-") == ((0, ["a", "--number=1", "-"]), 0)
+
+
+def test_one_argument_for_a_flag_of_one_value(capsys):
+    def define(values):
+        flags.DEFINE_string("data", "", "A directory.", flag_values=values)
+
+    seen = []
+    for arguments in (["a"], ["a", "b"]):
+        line = ["program", *arguments]
+        status = cli.run(lambda values: seen.append(values.data), define, line, "data")
+        assert status == (0 if arguments == ["a"] else 2)
+    assert seen == ["a"]
+    assert "unexpected argument 'b'" in capsys.readouterr().err
+
+
 def test_status_of_main():
     assert run(lambda values: None) == 0
     assert run(lambda values: 1) == 1

@@ -47,6 +47,8 @@ ALLOWED = {
         "rlstm_tf.writing",
     ),
     "rlstm_tf.exported": ("rlstm_tf.data", "rlstm_tf.errors"),
+    "rlstm_tf.prediction": ("rlstm_tf.data", "rlstm_tf.errors", "rlstm_tf.exported"),
+    "rlstm_tf.console": (),
     "rlstm_tf.serving": (
         "rlstm_tf.compat",
         "rlstm_tf.data",

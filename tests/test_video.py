@@ -239,3 +239,14 @@ def test_encode_jpeg():
     assert np.abs(decoded.astype(int) - image).max() <= 3
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
     assert len(encode_jpeg(noise, 50)) < len(encode_jpeg(noise, 95))
+
+
+def test_frames_taken_lazily_are_those_of_iterating(real):
+    path = str(real / "broken" / "decord_video_90.mov")
+    with VideoReader(path, 64) as reader:
+        expected = list(reader)
+    with VideoReader(path, 64) as reader:
+        takes = list(reader.lazily())
+    assert len(takes) == 3
+    for take, image in zip(reversed(takes), reversed(expected)):
+        np.testing.assert_array_equal(take(), image)

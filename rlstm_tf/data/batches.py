@@ -11,7 +11,7 @@ buffer has to be filled or saved to go on with a run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -245,8 +245,20 @@ def write_views(
         flip: mirror all of them.
         out: uint8 [..., K, S, S, C].
     """
-    snippets = numbers.reshape(-1, config.new_length)
     place = numbers.shape[:-1]
+    for index, images in in_time(image, numbers.reshape(-1, config.new_length)):
+        for box, target in zip(boxes, out[np.unravel_index(index, place)]):
+            write_crop(images, config, box, flip, target)
+
+
+def in_time(
+    image: Callable[[int], np.ndarray], snippets: np.ndarray
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Positions of snippets and their images, in the order of the first image of each.
+
+    Of snippets that begin alike the first comes first. No image is taken twice. `image` and
+    `snippets`, int64 [N, new_length], are those of `write_views`.
+    """
     held: dict[int, np.ndarray] = {}
     for index in np.argsort(snippets[:, 0], kind="stable").tolist():
         wanted = snippets[index].tolist()
@@ -255,12 +267,17 @@ def write_views(
         for number in wanted:
             if number not in held:
                 held[number] = image(number)
-        images = [held[number] for number in wanted]
-        for box, target in zip(boxes, out[np.unravel_index(index, place)]):
-            if config.stream == "temporal":
-                augmentation.crop_flow(images, box, config.image_size, flip, target)
-            else:
-                augmentation.crop_and_resize(images[0], box, config.image_size, flip, target)
+        yield index, [held[number] for number in wanted]
+
+
+def write_crop(
+    images: Sequence[np.ndarray], config: InputConfig, box: Box, flip: bool, out: np.ndarray
+) -> None:
+    """Writes a crop of the images of one snippet: uint8 [S, S, C], contiguous."""
+    if config.stream == "temporal":
+        augmentation.crop_flow(images, box, config.image_size, flip, out)
+    else:
+        augmentation.crop_and_resize(images[0], box, config.image_size, flip, out)
 
 
 def _decoded(shards: Shards, video: int, frame: int, jpegs: dict[int, bytes]) -> np.ndarray:

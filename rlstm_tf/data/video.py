@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import av
@@ -33,7 +34,7 @@ class VideoReader:
 
     Rotation and mirroring by the container's metadata are applied; pixels are taken as square.
     Frames are streamed: memory does not grow with the length. Use as a context manager and iterate
-    once:
+    once, or in place of that call one of `lazily`, `shown` and `count`:
 
         with VideoReader("clip.avi", 256) as reader:
             for frame in reader:    # uint8 [height, width, 3], BGR
@@ -112,9 +113,34 @@ class VideoReader:
     def __iter__(self) -> Iterator[np.ndarray]:
         return map(self._image, self._frames())
 
+    def lazily(self) -> Iterator[Callable[[], np.ndarray]]:
+        """What iterating gives, as functions: a frame that nobody calls for costs its decoding."""
+        return (partial(self._image, frame) for frame in self._frames())
+
     def count(self) -> int:
-        """Decodes all frames, in place of iterating them, and returns how many there are."""
+        """Decodes all frames and returns how many there are."""
         return sum(1 for _ in self._frames())
+
+    def shown(self) -> Iterator[tuple[float | None, float]]:
+        """Decodes all frames: when each is shown and for how long, in seconds.
+
+        Yields:
+            The time, None = the file does not say; and the duration, 0 = it does not say.
+        """
+        # AVI knows a rate and the order in which frames are decoded, which is not always that in
+        # which they are shown.
+        constant = self._container.format.name == "avi" and self.fps > 0
+        for number, frame in enumerate(self._frames()):
+            if constant:
+                yield number / self.fps, 1 / self.fps
+            else:
+                yield frame.time, float((frame.duration or 0) * (frame.time_base or 0))
+
+    @property
+    def num_promised(self) -> int:
+        """Frames as the header counts them, or about so many after its duration; 0 = unknown."""
+        duration = self._promised_end or (self._container.duration or 0) / av.time_base
+        return self._expected or max(round(duration * self.fps), 0)
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         yield self._first

@@ -109,18 +109,18 @@ def stored_images(reader: VideoReader, storing: Storing) -> Callable[[int], np.n
         It takes numbers that rise, below the video's number of images, and returns uint8 [H, W, 3],
         RGB, or of flow uint8 [2H, W]. It raises DamagedVideoError where the video ends before.
     """
-    frames = enumerate(reader)
+    frames = enumerate(reader.lazily())
     # One frame is read ahead for flow: from it to the next.
     latest: list[tuple[int, np.ndarray]] = []
 
     def frame(number: int) -> np.ndarray | None:
-        for found in latest:
-            if found[0] == number:
-                return found[1]
-        for found in frames:
-            latest[:] = [*latest[-1:], found]
-            if found[0] == number:
-                return found[1]
+        for found, image in latest:
+            if found == number:
+                return image
+        for found, take in frames:
+            if found == number:
+                latest[:] = [*latest[-1:], (found, take())]
+                return latest[-1][1]
         return None
 
     flow = calculator(storing.flow) if storing.flow else None

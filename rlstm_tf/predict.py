@@ -1,0 +1,147 @@
+"""Names the action in video files, with an exported network.
+
+    python -m rlstm_tf.predict clip.mp4 other.avi --model=saved_models/demo
+    python -m rlstm_tf.predict long.mp4 --model=saved_models/demo --timeline
+
+Prints the five most probable classes of each video, or with --timeline which class is shown when.
+A damaged video is one line on standard error; the others are answered, and the status is 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from absl import flags as absl_flags
+
+from rlstm_tf import cli, flags
+from rlstm_tf.errors import DataError, UsageError
+
+WINDOW = 4.0
+
+
+def define_flags(values: absl_flags.FlagValues) -> None:
+    """Flags of this entry point."""
+    own: dict[str, Any] = {"flag_values": values}
+    absl_flags.DEFINE_multi_string(
+        "videos", [], "Video files; what stands without -- is one too.", **own
+    )
+    absl_flags.DEFINE_string("model", None, "Directory that rlstm_tf.export wrote.", **own)
+    absl_flags.DEFINE_boolean("json", False, "Print a JSON object a line for each video.", **own)
+    absl_flags.DEFINE_boolean("timeline", False, "Which class when, in a long video.", **own)
+    absl_flags.DEFINE_float(
+        "window", None, f"Seconds that --timeline looks at at once; {WINDOW:g} if unset.", **own
+    )
+    absl_flags.DEFINE_float(
+        "stride", None, "Seconds from a window to the next; half of --window if unset.", **own
+    )
+
+
+def main(values: absl_flags.FlagValues) -> int:
+    """Answers video after video."""
+    if not values.videos:
+        raise UsageError("no video was given: name one file or more")
+    flags.require(values, "model")
+    given = [name for name in ("window", "stride") if values[name].value is not None]
+    if given and not values.timeline:
+        raise UsageError(f"--{given[0]} goes with --timeline")
+    window = WINDOW if values.window is None else values.window
+    stride = window / 2 if values.stride is None else values.stride
+    from rlstm_tf.console import printable, readable
+    from rlstm_tf.data.timeline import check_windows
+    from rlstm_tf.exported import newest_version
+    from rlstm_tf.prediction import Network
+
+    check_windows(window, stride)
+    version = newest_version(Path(values.model))
+    cli.load_tensorflow()
+    network = Network.load(version)
+    status = 0
+    for video in values.videos:
+        try:
+            if values.timeline:
+                answer, lines = _timeline(network, video, window, stride)
+            else:
+                answer, lines = _top(network, video)
+        except DataError as error:
+            print("error: " + printable(str(error)), file=sys.stderr, flush=True)
+            answer, lines, status = {"error": readable(str(error))}, [], 1
+        if values.json:
+            _print([json.dumps({"video": readable(video), **answer}, allow_nan=False)])
+        elif lines:
+            _print([printable(video, _encoding()), *lines])
+    return status
+
+
+def _top(network: Any, video: str) -> tuple[dict[str, Any], list[str]]:
+    """What is said of a video, for programs and for people."""
+    from rlstm_tf.console import ranking
+    from rlstm_tf.prediction import top
+
+    found = network.predict(video)
+    best = top(found.probabilities, found.logits, network.description.classes)
+    answer = {
+        "top": [one._asdict() for one in best],
+        "logits": found.logits.tolist(),
+        "frames": found.frames.tolist(),
+    }
+    width = shutil.get_terminal_size().columns
+    return answer, ranking(best, width, _encoding())
+
+
+def _timeline(
+    network: Any, video: str, window: float, stride: float
+) -> tuple[dict[str, Any], list[str]]:
+    """The same of a long video, part by part."""
+    from rlstm_tf.console import fitted, printable, schedule
+    from rlstm_tf.prediction import top
+    from rlstm_tf.progress import bar
+
+    name = fitted(printable(os.path.basename(video)), 24).strip()
+
+    def tracked(items: Iterable[Any], total: int, desc: str, unit: str) -> Iterable[Any]:
+        # Short ones are done before anyone would look.
+        return bar(total, f"{desc} {name}", unit, iterable=items, delay=2, leave=False)
+
+    segments = network.segments(video, window, stride, tracked)
+    classes = network.description.classes
+    rows = [
+        (one.start, one.end, top(one.probabilities, one.probabilities, classes)) for one in segments
+    ]
+    answer = {
+        "segments": [
+            {"start": start, "end": end, "top": [one._asdict() for one in best]}
+            for start, end, best in rows
+        ]
+    }
+    width = shutil.get_terminal_size().columns
+    return answer, schedule(
+        [(start, end, *best[0]) for start, end, best in rows], width, _encoding()
+    )
+
+
+def _encoding() -> str:
+    return sys.stdout.encoding or "utf-8"
+
+
+def _print(lines: list[str]) -> None:
+    """Prints at once: what reads need not wait for the next video.
+
+    Raises:
+        DataError: it cannot be written, as to a full disk, or nobody reads it any more.
+    """
+    try:
+        print("\n".join(lines), flush=True)
+    except OSError as error:
+        # When it exits, Python would try to write the rest, and say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise DataError(f"cannot print: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags, positional="videos"))

@@ -1,0 +1,255 @@
+"""Windows of long videos: which, of which frames, and pixel for pixel what a whole video gives."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from rlstm_tf.data import augmentation
+from rlstm_tf.data.batches import InputConfig
+from rlstm_tf.data.sampling import group_snippets
+from rlstm_tf.data.timeline import (
+    Times,
+    check_windows,
+    covering,
+    frame_times,
+    pieces,
+    window_snippets,
+    window_views,
+    windows,
+)
+from rlstm_tf.data.video import DamagedVideoError, VideoReader
+from rlstm_tf.data.video_views import Storing, stored_images, video_views
+from rlstm_tf.errors import DataError, UsageError
+
+SPATIAL = InputConfig(1, num_segments=3, image_size=32)
+TEMPORAL = InputConfig(1, num_segments=3, image_size=32, stream="temporal", new_length=4)
+STORING = {"spatial": Storing(40, 95), "temporal": Storing(40, 95, "dis")}
+
+
+def write_timed(path, milliseconds, codec="mpeg4", **options):
+    """A video with a frame at each of these times."""
+    with av.open(str(path), "w", **options) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, time in enumerate(milliseconds):
+            image = np.full((48, 64, 3), 20 * number % 256, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("end", "window", "stride", "expected"),
+    [
+        (10, 4, 2, [(0, 4), (2, 6), (4, 8), (6, 10)]),
+        # The last one ends with the video.
+        (10.5, 4, 2, [(0, 4), (2, 6), (4, 8), (6, 10), (6.5, 10.5)]),
+        (5, 4, 3, [(0, 4), (1, 5)]),
+        (4, 4, 4, [(0, 4)]),
+        # Shorter than a window.
+        (3, 4, 2, [(0, 3)]),
+        # 3 x 0.1 is more than 0.3 in binary.
+        (0.5, 0.2, 0.1, [(0, 0.2), (0.1, 0.3), (0.2, 0.4), (0.3, 0.5)]),
+    ],
+)
+def test_windows(end, window, stride, expected):
+    found = windows(end, window, stride)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert found[-1, 1] == end
+
+
+@pytest.mark.parametrize(
+    ("end", "stride", "edges"),
+    [(6, 2, [0, 2, 4, 6]), (5, 2, [0, 2, 4, 5]), (1, 2, [0, 1]), (0.3, 0.1, [0, 0.1, 0.2, 0.3])],
+)
+def test_pieces(end, stride, edges):
+    np.testing.assert_allclose(pieces(end, stride), list(zip(edges, edges[1:])), atol=1e-9)
+
+
+def test_a_piece_has_all_windows_that_show_the_whole_of_it():
+    bounds, parts = windows(10.5, 4, 2), pieces(10.5, 2)
+    assert covering(bounds, parts).tolist() == [[0, 0], [0, 1], [1, 2], [2, 3], [3, 4], [4, 4]]
+
+
+def test_pieces_tile_every_video_and_each_is_in_a_window():
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        end, window = rng.uniform(0.01, 100, 2)
+        stride = window * rng.choice([1 / 16, 0.1, 0.3, 0.5, 0.9, 1])
+        bounds, parts = windows(end, window, stride), pieces(end, stride)
+        assert parts[0, 0] == 0
+        assert parts[-1, 1] == end
+        assert (parts[1:, 0] == parts[:-1, 1]).all()
+        assert (parts[:, 1] > parts[:, 0]).all()
+        assert (np.diff(bounds, axis=0) >= 0).all()
+        for (first, last), (start, stop) in zip(covering(bounds, parts).tolist(), parts.tolist()):
+            inside = (bounds[:, 0] <= start + 1e-6) & (bounds[:, 1] >= stop - 1e-6)
+            assert np.flatnonzero(inside).tolist() == list(range(first, last + 1))
+            assert inside.any()
+
+
+def test_lengths_that_make_no_windows():
+    for good in ((4, 2), (4, 4), (4, 0.25), (0.5, 0.5)):
+        check_windows(*good)
+    for bad in ((4, 4.1), (4, 0.2), (4, 0), (4, -1), (0, 0), (-1, -1), (1e6, 1e6)):
+        with pytest.raises(UsageError, match=r"--(window|stride)=.* must be"):
+            check_windows(*bad)
+
+
+def test_times_of_a_constant_rate(make_video, tmp_path):
+    times = frame_times(str(make_video(tmp_path / "a.mp4", frames=10)), 32)
+    np.testing.assert_allclose(times.starts, np.arange(10) / 25)
+    assert times.end == pytest.approx(0.4)
+
+
+def test_times_of_a_variable_rate_begin_with_the_first_frame(tmp_path):
+    given = [500, 540, 600, 1500, 1520, 3000]
+    times = frame_times(write_timed(tmp_path / "a.mkv", given), 32)
+    np.testing.assert_allclose(times.starts, (np.array(given) - 500) / 1000)
+    assert times.end > 2.5
+
+
+def test_genuine_times(real):
+    times = frame_times(str(real / "broken" / "torchcodec_var_fps_video.mp4"), 32)
+    assert len(times.starts) == 300
+    steps = np.diff(times.starts)
+    assert steps.max() > 1.9 * steps.min() > 0
+    assert times.end == pytest.approx(14.967, abs=1e-3)
+    # AVI has no times, and FFmpeg's go back and forth where frames are stored out of order.
+    (path,) = (real / "hmdb51" / "videos" / "punch").iterdir()
+    times = frame_times(str(path), 32)
+    np.testing.assert_allclose(times.starts, np.arange(172) / 30)
+    assert times.end == pytest.approx(172 / 30)
+
+
+def test_a_video_without_times(tmp_path):
+    path = write_timed(tmp_path / "a.h264", range(0, 400, 40), codec="libx264", format="h264")
+    with pytest.raises(DamagedVideoError, match="does not say when frame 0 is shown"):
+        frame_times(path, 32)
+
+
+def test_times_that_go_back(make_video, tmp_path, monkeypatch):
+    path = str(make_video(tmp_path / "a.mp4"))
+    monkeypatch.setattr(VideoReader, "shown", lambda reader: iter([(1.0, 0.0), (0.5, 0.0)]))
+    with pytest.raises(DamagedVideoError, match=r"frame 1 is shown at 0.500 s, .* at 1.000 s"):
+        frame_times(path, 32)
+    monkeypatch.setattr(VideoReader, "shown", lambda reader: iter([(1.0, 0.0)]))
+    assert frame_times(path, 32).end == pytest.approx(0.04)
+
+
+def test_how_far_it_is_can_be_shown(make_video, tmp_path):
+    seen = []
+
+    def tracked(items, total):
+        for item in items:
+            seen.append(total)
+            yield item
+
+    paths = [str(make_video(tmp_path / name, frames=10)) for name in ("a.mp4", "a.mkv")]
+    # These know their length in seconds alone, and not even that.
+    paths.append(write_timed(tmp_path / "a.flv", range(0, 400, 40), codec="flv1"))
+    paths.append(write_timed(tmp_path / "a.m4v", range(0, 400, 40), format="m4v"))
+    for path in paths:
+        frame_times(path, 32, tracked)
+    assert seen == [10] * 30 + [0] * 10
+
+
+def test_snippets_of_a_window_are_those_of_a_video_of_its_frames():
+    times = Times(np.arange(250) / 25, 10.0)
+    numbers = window_snippets(times, windows(10, 4, 2), SPATIAL)
+    assert numbers.shape == (4, 3, 1)
+    for window, found in enumerate(numbers[..., 0]):
+        np.testing.assert_array_equal(found, 50 * window + group_snippets(100, 3)[0])
+
+
+def test_snippets_of_flow_stay_in_a_window_that_is_longer():
+    times = Times(np.arange(250) / 25, 10.0)
+    numbers = window_snippets(times, windows(10, 4, 2), TEMPORAL)
+    assert numbers.shape == (4, 3, 4)
+    for window, found in enumerate(numbers[:3]):
+        np.testing.assert_array_equal(found[:, 0], 50 * window + group_snippets(100, 3, 1, 4)[0])
+    # 250 frames have 249 fields.
+    np.testing.assert_array_equal(numbers[3, :, 0], 150 + group_snippets(99, 3, 1, 4)[0])
+
+
+def test_snippets_of_variable_rates_go_by_time():
+    # 10 frames a second, then one in 5 seconds, then 10 a second again.
+    starts = np.concatenate([np.arange(20) / 10, [7.0], 7.1 + np.arange(9) / 10])
+    bounds = windows(8.0, 1, 1)
+    numbers = window_snippets(Times(starts, 8.0), bounds, SPATIAL)[..., 0]
+    assert numbers[0].tolist() == [1, 5, 8]
+    # Nothing begins in these: the frame that stays is looked at.
+    assert (numbers[2:7] == 19).all()
+    assert numbers[7].tolist() == [20 + 1, 20 + 5, 20 + 8]
+
+
+def test_one_frame():
+    bounds = windows(0.04, 4, 2)
+    for config in (SPATIAL, TEMPORAL):
+        assert not window_snippets(Times(np.zeros(1), 0.04), bounds, config).any()
+
+
+@pytest.mark.parametrize("config", [SPATIAL, TEMPORAL], ids=("spatial", "temporal"))
+def test_a_window_as_long_as_the_video_shows_what_a_prediction_shows(make_video, tmp_path, config):
+    path, storing = str(make_video(tmp_path / "a.mp4", frames=23)), STORING[config.stream]
+    times = frame_times(path, 40)
+    numbers = window_snippets(times, windows(times.end, 4, 2), config)
+    (found,) = window_views(path, storing, config, numbers)
+    np.testing.assert_array_equal(found, video_views(path, storing, config).frames[0])
+
+
+@pytest.mark.parametrize("config", [SPATIAL, TEMPORAL], ids=("spatial", "temporal"))
+@pytest.mark.parametrize("stride", [0.25, 0.4, 1.0])
+def test_views_are_those_of_the_numbered_frames(make_video, tmp_path, config, stride):
+    path, storing = str(make_video(tmp_path / "a.mp4", frames=90)), STORING[config.stream]
+    with VideoReader(path, 40) as reader:
+        image = stored_images(reader, storing)
+        images = [image(number) for number in range(90 if config is SPATIAL else 89)]
+    times = frame_times(path, 40)
+    bounds = windows(times.end, 1.0, stride)
+    numbers = window_snippets(times, bounds, config)
+    views = list(window_views(path, storing, config, numbers))
+    assert len(views) == len(bounds) > 3
+    [box] = augmentation.evaluation_crops(40, 53, 32)
+    for window, view in enumerate(views):
+        for segment in range(3):
+            shown = [images[number] for number in numbers[window, segment]]
+            expected = np.empty(config.video_shape[1:], np.uint8)
+            if config is SPATIAL:
+                augmentation.crop_and_resize(shown[0], box, 32, out=expected)
+            else:
+                augmentation.crop_flow(shown, box, 32, False, expected)
+            np.testing.assert_array_equal(view[segment], expected)
+
+
+def test_views_come_in_order_whatever_the_times():
+    """Each window ends no earlier than the one before it: that is what `window_views` relies on."""
+    rng = np.random.default_rng(1)
+    for trial in range(300):
+        config = (SPATIAL, TEMPORAL)[trial % 2]
+        starts = np.sort(rng.choice([rng.uniform(0, 20, 60), rng.integers(0, 20, 60)]))
+        starts = starts[: rng.integers(1, 60)]
+        starts = starts - starts[0]
+        end = float(starts[-1]) + 0.1
+        window = float(rng.uniform(0.01, 8))
+        bounds = windows(end, window, window * float(rng.uniform(1 / 16, 1)))
+        numbers = window_snippets(Times(starts, end), bounds, config)
+        assert (np.diff(numbers[:, -1, 0]) >= 0).all()
+        assert (np.diff(numbers[..., 0], axis=1) >= 0).all()
+        assert numbers.max() < len(starts)
+
+
+def test_what_cannot_be_shown(make_video, tmp_path):
+    path = str(make_video(tmp_path / "a.mp4", frames=10))
+    small = Storing(24, 95)
+    with pytest.raises(DataError, match="is less than 32 pixels"):
+        next(window_views(path, small, SPATIAL, np.zeros((1, 3, 1), np.int64)))
+    with pytest.raises(DamagedVideoError, match="ends before frame 10"):
+        list(window_views(path, STORING["spatial"], SPATIAL, np.full((1, 3, 1), 10)))
