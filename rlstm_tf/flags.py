@@ -161,6 +161,12 @@ def define_training(values: flags.FlagValues) -> None:
         "A checkpoint after so many steps (500) or minutes (10m); epoch ends have one anyway.",
         **own,
     )
+    flags.DEFINE_list(
+        "profile_steps",
+        None,
+        "Profile from this to that step (10,20), counted from where the run starts or goes on.",
+        **own,
+    )
     flags.DEFINE_integer("keep_checkpoints", 3, "Newest ones kept.", lower_bound=1, **own)
     flags.DEFINE_boolean(
         "deterministic", False, "The same numbers in every run, on GPUs too; slower there.", **own
@@ -184,6 +190,21 @@ def save_every(values: flags.FlagValues) -> tuple[int | None, float | None]:
             f"--save_every={text}: a number of steps (500), or of minutes (10m), up to {_MOST}"
         )
     return (None, 60.0 * int(number)) if text.endswith("m") else (int(number), None)
+
+
+def profile_steps(values: flags.FlagValues) -> tuple[int, int] | None:
+    """First and last step to profile, if any are.
+
+    Raises:
+        UsageError: --profile_steps is not two whole numbers that rise.
+    """
+    if not values.profile_steps:
+        return None
+    steps = numbers("profile_steps", values.profile_steps, int, 1, _MOST)
+    if len(steps) != 2 or steps[0] > steps[1]:
+        given = ",".join(values.profile_steps)
+        raise UsageError(f"--profile_steps={given}: the first and the last step, as in 10,20")
+    return steps
 
 
 def check_batch(values: flags.FlagValues, replicas: int) -> None:

@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlstm_tf import optimization, training
-from rlstm_tf.callbacks import TensorBoard
+from rlstm_tf.board.events import Events
+from rlstm_tf.board.scalars import Scalars
 from rlstm_tf.epochs import Epochs
 from rlstm_tf.errors import DataError
 from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
@@ -145,14 +146,14 @@ def test_tensorboard_has_each_point_once(tmp_path):
     whole, position = tmp_path / "whole", Position()
     with tf.summary.create_file_writer(str(whole)).as_default():
         tf.summary.scalar("mine", 1.0, step=999)
-    board = TensorBoard(whole, epochs, position)
+    board = Scalars(Events(whole, epochs, position))
     keras.utils.set_random_seed(1)
     trainer_of(linear_model()).fit(batches(50), position=position, callbacks=[board], **options)
     keras.utils.set_random_seed(1)
     parts, position, trainer = tmp_path / "parts", Position(), trainer_of(linear_model())
     source = batches(50)
     for stop in (13, 37, 50):
-        board = TensorBoard(parts, epochs, position)
+        board = Scalars(Events(parts, epochs, position))
         stopping = {"stopping": stop.__eq__, "on_stop": position.settle}
         trainer.fit(source, position=position, callbacks=[board], **stopping, **options)
         position = Position(**position.to_info())
