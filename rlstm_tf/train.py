@@ -24,7 +24,8 @@ _CHANGEABLE = {
     *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "run_dir"),
     *("profile_steps", "save_every", "strategy"),
 }
-
+# What runs are compared by at first sight: TensorBoard shows the first five hyperparameters.
+_COMPARED = ("model", "learning_rate", "dropout", "batch_size", "epochs")
 
 _GO_ON = "the same command with --resume goes on from there"
 
@@ -245,18 +246,18 @@ def _callbacks(
         return [], position.settle
     checkpoints = Checkpoints(job.run.checkpoints, values.keep_checkpoints)
     every = flags.save_every(values)
-    hparams = {*values} - _CHANGEABLE - {"flagfile", "resume"} | {"epochs"}
+    others = {*values} - _CHANGEABLE - {"flagfile", "resume", *_COMPARED}
     saving = callbacks.Saving(checkpoints, trainer.optimizer, position, best, *every)
     shown = assembly.callbacks(
         job.run.tensorboard,
-        str(job.run.path),
+        "/".join(job.run.path.resolve().parts[-2:]),
         trainer.model,
         job.epochs,
         position,
         job.config,
         job.shards,
         validation,
-        {name: values[name].value for name in hparams},
+        {name: values[name].value for name in (*_COMPARED, *sorted(others))},
         flags.profile_steps(values),
         steps_left=job.epochs.end(values.epochs - 1) - position.step,
     )

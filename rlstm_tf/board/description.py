@@ -19,7 +19,7 @@ class Description(keras.callbacks.Callback):
     Args:
         events: where they go.
         name: of the run: unlike that of any other which is looked at beside it.
-        hparams: by name. Those that are None, or are not here at all, are left out.
+        hparams: by name; None where one is unset. In the order in which they are shown.
         metrics: tags of scalars that the runs are compared by, the first one first.
     """
 
@@ -42,7 +42,7 @@ class Description(keras.callbacks.Callback):
             tf.summary.graph(graph)
             # Of all runs that are looked at together TensorBoard takes the columns of any one.
             api.hparams_config(
-                hparams=[api.HParam(name) for name in sorted(self.hparams)],
+                hparams=[api.HParam(name) for name in self.hparams],
                 metrics=[api.Metric(tag) for tag in self.metrics],
             )
             api.hparams(given, trial_id=self.name)

@@ -23,7 +23,7 @@ _DESCRIPTIONS = {
     "augmented_batch": "The first videos of the epoch as the network was given them: cropped, "
     "mirrored, a row a video and a column a segment.",
     "worst_errors": "The validation videos with the highest loss, the highest first: the middle "
-    "segment. Under the id what it is, then what it was taken for and how surely.",
+    "segment. Under its name what it is, then what it was taken for and how surely.",
     "confusion_matrix": confusion.DESCRIPTION,
 }
 
@@ -97,7 +97,7 @@ def worst_videos(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
 def draw_errors(
     shards: Shards, config: InputConfig, logits: np.ndarray, videos: np.ndarray
 ) -> np.ndarray:
-    """The middle segments of some videos, each with its id, its label and what it was taken for.
+    """The middle segments of some videos, each with its name, its label and what it was taken for.
 
     Args:
         shards: where they are from.
@@ -112,7 +112,9 @@ def draw_errors(
     frames = [evaluation_example(shards, config, v)["frames"][0, middle] for v in videos.tolist()]
     images = []
     for video, image in zip(videos.tolist(), drawing.rgb(np.stack(frames))):
-        lines = [(shards.ids[video], BLACK), *_true_and_predicted(shards, video, logits[video])]
+        # Of the path its end, which tells one video from another.
+        name = shards.ids[video].rpartition("/")[2]
+        lines = [(name, BLACK), *_true_and_predicted(shards, video, logits[video])]
         images.append(drawing.captioned(drawing.enlarged(image, _WORST_SIDE), lines))
     return drawing.tiled(images, _COLUMNS)
 
