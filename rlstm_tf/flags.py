@@ -246,6 +246,12 @@ def serialize(values: flags.FlagValues, leave_out: tuple[str, ...]) -> dict[str,
     return {name: text for name, text in texts.items() if text}
 
 
+def plain(values: flags.FlagValues, name: str) -> bool | float | str | None:
+    """A flag's value; a list as its text."""
+    value = values[name].value
+    return ",".join(value) if isinstance(value, list) else value
+
+
 def of_files(*paths: str) -> flags.FlagValues:
     """The flags of a training that is started with these flag files.
 

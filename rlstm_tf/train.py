@@ -24,9 +24,6 @@ _CHANGEABLE = {
     *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "run_dir"),
     *("profile_steps", "save_every", "strategy"),
 }
-# What runs are compared by at first sight: TensorBoard shows the first five hyperparameters.
-_COMPARED = ("model", "learning_rate", "dropout", "batch_size", "epochs")
-
 _GO_ON = "the same command with --resume goes on from there"
 
 define_flags = flags.define_training
@@ -246,7 +243,7 @@ def _callbacks(
         return [], position.settle
     checkpoints = Checkpoints(job.run.checkpoints, values.keep_checkpoints)
     every = flags.save_every(values)
-    others = {*values} - _CHANGEABLE - {"flagfile", "resume", *_COMPARED}
+    hparams = {*values} - _CHANGEABLE - {"flagfile", "resume"} | {"epochs"}
     saving = callbacks.Saving(checkpoints, trainer.optimizer, position, best, *every)
     shown = assembly.callbacks(
         job.run.tensorboard,
@@ -257,7 +254,7 @@ def _callbacks(
         job.config,
         job.shards,
         validation,
-        {name: values[name].value for name in (*_COMPARED, *sorted(others))},
+        {name: flags.plain(values, name) for name in hparams},
         flags.profile_steps(values),
         steps_left=job.epochs.end(values.epochs - 1) - position.step,
     )

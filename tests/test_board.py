@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from small_shards import texture_jpeg, write_shards
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams import metadata
+from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorflow.python.framework.config import disable_op_determinism
 
 from rlstm_tf import cli, train
@@ -121,13 +121,21 @@ def test_hyperparameters_are_the_runs_flags(finished):
     # What is unset, and what changes no result.
     assert not {"units", "cut", "data", "run_dir", "profile_steps", "resume"} & set(values)
     experiment = experiment_of(finished)
-    columns = [info.name for info in experiment.hparam_infos]
-    assert columns[:2] == ["model", "learning_rate"]
+    columns = {info.name: info for info in experiment.hparam_infos}
     assert set(values) <= set(columns)
     assert "units" in columns, "another run may have it"
+    assert columns["learning_rate"].differs
+    kinds = {"learning_rate": "FLOAT64", "epochs": "FLOAT64", "model": "STRING", "flip": "BOOL"}
+    for column, kind in {**kinds, "units": "UNSET"}.items():
+        assert columns[column].type == api_pb2.DataType.Value(f"DATA_TYPE_{kind}"), column
     metrics = [info.name.tag for info in experiment.metric_infos]
     assert metrics == ["val/accuracy", "val/loss"]
     assert set(metrics) <= set(steps_of(finished))
+
+
+def test_the_first_columns_are_flags(finished):
+    shown = {info.name for info in experiment_of(finished).hparam_infos if info.differs}
+    assert len(shown) == 5, "each of those that are to be shown is a flag"
 
 
 def test_a_profile_of_the_steps_asked_for(finished):

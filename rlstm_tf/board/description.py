@@ -6,11 +6,14 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorboard.plugins.hparams import api
+from tensorboard.plugins.hparams import api, api_pb2, metadata, plugin_data_pb2
 
 from rlstm_tf.board.events import Events
 
-Value = Any  # bool, int, float, str or a list of texts
+Value = Any  # bool, int, float or str
+
+# TensorBoard shows the first five: these, of which runs differ most often.
+_SHOWN = ("dropout", "learning_rate", "model", "num_segments", "weight_decay")
 
 
 class Description(keras.callbacks.Callback):
@@ -19,7 +22,7 @@ class Description(keras.callbacks.Callback):
     Args:
         events: where they go.
         name: of the run: unlike that of any other which is looked at beside it.
-        hparams: by name; None where one is unset. In the order in which they are shown.
+        hparams: by name; None where one is unset.
         metrics: tags of scalars that the runs are compared by, the first one first.
     """
 
@@ -33,19 +36,38 @@ class Description(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Writes both."""
         graph = inference_graph(self.model)
-        given = {
-            name: ",".join(value) if isinstance(value, list) else value
-            for name, value in self.hparams.items()
-            if value is not None
-        }
+        given = {name: value for name, value in self.hparams.items() if value is not None}
         with self.events.written():
             tf.summary.graph(graph)
-            # Of all runs that are looked at together TensorBoard takes the columns of any one.
-            api.hparams_config(
-                hparams=[api.HParam(name) for name in self.hparams],
-                metrics=[api.Metric(tag) for tag in self.metrics],
-            )
             api.hparams(given, trial_id=self.name)
+            tf.summary.write(
+                metadata.EXPERIMENT_TAG,
+                tf.zeros(0),
+                step=0,
+                metadata=_columns(self.hparams, self.metrics),
+            )
+
+
+def _columns(hparams: dict[str, Value], metrics: tuple[str, ...]) -> Any:
+    """The table of runs that are looked at together: TensorBoard takes that of any one of them."""
+    infos = [
+        # What "differs" comes first.
+        api_pb2.HParamInfo(name=name, type=_type_of(value), differs=name in _SHOWN)
+        for name, value in hparams.items()
+    ]
+    found = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics]
+    experiment = api_pb2.Experiment(hparam_infos=infos, metric_infos=found)
+    return metadata.create_summary_metadata(
+        plugin_data_pb2.HParamsPluginData(experiment=experiment)
+    )
+
+
+def _type_of(value: Value) -> Any:
+    if value is None:
+        return api_pb2.DATA_TYPE_UNSET
+    if isinstance(value, bool):
+        return api_pb2.DATA_TYPE_BOOL
+    return api_pb2.DATA_TYPE_STRING if isinstance(value, str) else api_pb2.DATA_TYPE_FLOAT64
 
 
 def inference_graph(model: keras.Model) -> tf.Graph:
