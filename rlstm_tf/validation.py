@@ -25,14 +25,14 @@ class Validation:
         wish: whether to stop in the middle of it.
 
     Attributes:
-        logits: `[V, classes]` of the last time, in the order of `shards`; None before the first.
+        logits: `[V, classes]` of the last time, in the order of `shards`; `[V, 0]` before the first.
     """
 
     def __init__(
         self, trainer: Trainer, shards: Shards, config: pipeline.InputConfig, wish: Wish
     ) -> None:
         self.shards = shards
-        self.logits: np.ndarray | None = None
+        self.logits = np.empty((len(shards), 0), np.float32)
         self._trainer, self._wish = trainer, wish
         strategy = trainer.strategy
         self._scorer = Scorer(trainer.model, strategy)

@@ -73,7 +73,6 @@ class Errors(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes the images."""
         shards, logits = self.validation.shards, self.validation.logits
-        assert logits is not None
         if len(worst := worst_videos(shards.labels, logits)):
             _write(self.events, "worst_errors", draw_errors(shards, self.config, logits, worst))
         num_classes = len(shards.classes)
