@@ -25,7 +25,7 @@ class Validation:
         wish: whether to stop in the middle of it.
 
     Attributes:
-        logits: `[V, classes]` of the last time, in the order of `shards`; `[V, 0]` before the first.
+        logits: `[V, classes]` of the last time, in the order of `shards`; at first `[V, 0]`.
     """
 
     def __init__(
