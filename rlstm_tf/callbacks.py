@@ -11,11 +11,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from rlstm_tf.checkpoints import Checkpoints, variables_of
 from rlstm_tf.epochs import Epochs
-from rlstm_tf.event_files import cut_back, events_written
 from rlstm_tf.position import Position
 from rlstm_tf.progress import bar
 from rlstm_tf.writing import write_whole, writing
@@ -92,55 +90,6 @@ class History(keras.callbacks.Callback):
         writer.writerows(rows)
         with writing(self.path):
             write_whole(self.path, text.getvalue().encode())
-
-
-class TensorBoard(keras.callbacks.Callback):
-    """Scalars over optimizer steps: `train/*` as they are read, `epoch/*` and `val/*` by epoch.
-
-    Args:
-        directory: of the event files; what they say of steps that are about to be run again is
-            dropped.
-        epochs: where they end.
-        position: of the run.
-    """
-
-    def __init__(self, directory: Path, epochs: Epochs, position: Position) -> None:
-        super().__init__()
-        last = {"train": position.step, "epoch": epochs.end(position.epoch - 1)}
-        last["val"] = last["epoch"]
-        # Those of others stay.
-        cut_back(directory, lambda tag, step: step <= last.get(tag.split("/")[0], step))
-        self.directory = directory
-        with events_written(directory):
-            self.writer = tf.summary.create_file_writer(str(directory))
-        self.position = position
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Writes what the loop has read from the device since the last time."""
-        if logs:
-            self._write("train", logs)
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Writes the epoch's scalars."""
-        for name, value in (logs or {}).items():
-            group, _, rest = name.partition("_")
-            if group == "val":
-                self._write("val", {rest: value})
-            else:
-                self._write("epoch", {name: value})
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """Closes the files."""
-        with events_written(self.directory):
-            self.writer.close()
-
-    def _write(self, group: str, values: Logs) -> None:
-        with events_written(self.directory):
-            with self.writer.as_default():
-                for name, value in values.items():
-                    tf.summary.scalar(f"{group}/{name}", value, step=self.position.step)
-            # On disk before a checkpoint that comes after it.
-            self.writer.flush()
 
 
 class Saving(keras.callbacks.Callback):

@@ -29,13 +29,14 @@ def events_written(directory: Path) -> Iterator[None]:
 
 
 def cut_back(directory: Path, keep: Callable[[str, int], bool]) -> None:
-    """Drops scalars from the event files of a run that is about to go on.
+    """Drops what the event files of a run say that is about to be written again.
 
-    What a killed process has left half-written at the end of a file is dropped too.
+    The graph is dropped, of which a run has one, and what a killed process has left half-written at
+    the end of a file.
 
     Args:
         directory: of the files; need not be there.
-        keep: of a scalar's tag and step.
+        keep: of the tag and step of a scalar, an image, a histogram.
 
     Raises:
         DataError: they cannot be written; they are as they were.
@@ -46,8 +47,10 @@ def cut_back(directory: Path, keep: Callable[[str, int], bool]) -> None:
         try:
             with events_written(path), tf.io.TFRecordWriter(str(partial)) as writer:
                 for event in _events(path):
-                    if all(keep(value.tag, event.step) for value in event.summary.value):
-                        writer.write(event.SerializeToString())
+                    tags = [value.tag for value in event.summary.value]
+                    if event.graph_def or not all(keep(tag, event.step) for tag in tags):
+                        continue
+                    writer.write(event.SerializeToString())
             with writing(path):
                 synced(partial)
                 partial.replace(path)

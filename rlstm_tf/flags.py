@@ -161,6 +161,12 @@ def define_training(values: flags.FlagValues) -> None:
         "A checkpoint after so many steps (500) or minutes (10m); epoch ends have one anyway.",
         **own,
     )
+    flags.DEFINE_list(
+        "profile_steps",
+        None,
+        "Profile from this to that step (10,20), counted from where the run starts or goes on.",
+        **own,
+    )
     flags.DEFINE_integer("keep_checkpoints", 3, "Newest ones kept.", lower_bound=1, **own)
     flags.DEFINE_boolean(
         "deterministic", False, "The same numbers in every run, on GPUs too; slower there.", **own
@@ -191,6 +197,21 @@ def save_every(values: flags.FlagValues) -> tuple[int | None, float | None]:
             f"--save_every={text}: a number of steps (500), or of minutes (10m), up to {_MOST}"
         )
     return (None, 60.0 * int(number)) if text.endswith("m") else (int(number), None)
+
+
+def profile_steps(values: flags.FlagValues) -> tuple[int, int] | None:
+    """First and last step to profile, if any are.
+
+    Raises:
+        UsageError: --profile_steps is not two whole numbers that rise.
+    """
+    if not values.profile_steps:
+        return None
+    steps = numbers("profile_steps", values.profile_steps, int, 1, _MOST)
+    if len(steps) != 2 or steps[0] > steps[1]:
+        given = ",".join(values.profile_steps)
+        raise UsageError(f"--profile_steps={given}: the first and the last step, as in 10,20")
+    return steps
 
 
 def check_batch(values: flags.FlagValues, replicas: int) -> None:
@@ -230,6 +251,12 @@ def serialize(values: flags.FlagValues, leave_out: tuple[str, ...]) -> dict[str,
     names = sorted(name for name in values if name not in leave_out)
     texts = {name: values[name].serialize() for name in names}
     return {name: text for name, text in texts.items() if text}
+
+
+def plain(values: flags.FlagValues, name: str) -> bool | float | str | None:
+    """A flag's value; a list as its text."""
+    value = values[name].value
+    return ",".join(value) if isinstance(value, list) else value
 
 
 def of_files(*paths: str) -> flags.FlagValues:

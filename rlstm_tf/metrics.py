@@ -36,7 +36,6 @@ def summarize(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
             "videos": len(labels),
         }
     predicted = logits.argmax(axis=1)
-    log_p = log_softmax(logits.astype(np.float64), axis=1)
     with warnings.catch_warnings():
         # That a class is predicted which has no video here is no news.
         warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
@@ -44,9 +43,27 @@ def summarize(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     return {
         "accuracy": float(accuracy_score(labels, predicted)),
         "mean_class_accuracy": float(mean_class_accuracy),
-        "loss": float(-log_p[np.arange(len(labels)), labels].mean()),
+        "loss": float(video_losses(labels, logits).mean()),
         "videos": len(labels),
     }
+
+
+def video_losses(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Cross-entropy of each video, nats; of several labels the mean over them.
+
+    Args:
+        labels: as in `summarize`.
+        logits: `[V, classes]`.
+
+    Returns:
+        float64 `[V]`; NaN where a video has no label.
+    """
+    log_p = log_softmax(logits.astype(np.float64), axis=1)
+    if labels.ndim == 1:
+        return -log_p[np.arange(len(labels)), labels]
+    count = labels.sum(axis=1)
+    total = -np.where(labels, log_p, 0.0).sum(axis=1)
+    return np.divide(total, count, out=np.full(len(labels), np.nan), where=count > 0)
 
 
 def average_precisions(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rlstm_tf.errors import DataError
@@ -12,6 +13,8 @@ from rlstm_tf.errors import DataError
 # Reading a loss waits for the device, so it is done after every so many steps.
 READ_EVERY = 10
 _NAMES = ("step", "epoch", "loss", "correct", "seconds", "history")
+# Not in the checkpoints of earlier versions, which say nothing of it.
+_ADDED = ("waited",)
 
 
 class Position:
@@ -22,6 +25,7 @@ class Position:
         epoch: epochs over, their validation included.
         loss, correct: sums over the steps of the epoch under way that have been read.
         seconds: that these steps took.
+        waited: seconds of them in which the next batch was waited for.
         history: a row of `history.csv` for each epoch that is over.
     """
 
@@ -33,9 +37,11 @@ class Position:
         correct: float = 0.0,
         seconds: float = 0.0,
         history: Sequence[dict[str, Any]] = (),
+        waited: float = 0.0,
     ) -> None:
         self.step, self.epoch = step, epoch
-        self.loss, self.correct, self.seconds = loss, correct, seconds
+        self.loss, self.correct = loss, correct
+        self.seconds, self.waited = seconds, waited
         self.history = list(history)
         self._pending: list[tuple[Any, Any]] = []
         self._clock = time.perf_counter()
@@ -53,15 +59,22 @@ class Position:
         """
         if not set(_NAMES) <= set(info):
             raise DataError(f"{path} is of an older version: a run cannot go on from it")
-        return cls(**{name: info[name] for name in _NAMES})
+        return cls(**{name: info[name] for name in (*_NAMES, *_ADDED) if name in info})
 
     def to_info(self) -> dict[str, Any]:
         """For a checkpoint; `settle` first."""
-        return {name: getattr(self, name) for name in _NAMES}
+        return {name: getattr(self, name) for name in (*_NAMES, *_ADDED)}
 
     def start_clock(self) -> None:
         """What went on since the last step took no training time."""
         self._clock = time.perf_counter()
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """What goes on in this context is waiting for a batch."""
+        begin = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - begin
 
     def add(self, loss: Any, correct: Any) -> None:
         """Counts a step, whose results need not be there yet."""
@@ -94,4 +107,4 @@ class Position:
         """
         self.epoch += 1
         self.history.append({"epoch": self.epoch, **logs})
-        self.loss = self.correct = self.seconds = 0.0
+        self.loss = self.correct = self.seconds = self.waited = 0.0

@@ -22,10 +22,8 @@ from rlstm_tf.errors import DataError
 # What may change when a run is continued; the rest would make it another run.
 _CHANGEABLE = {
     *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "run_dir"),
-    *("save_every", "strategy"),
+    *("profile_steps", "save_every", "strategy"),
 }
-
-
 _GO_ON = "the same command with --resume goes on from there"
 
 define_flags = flags.define_training
@@ -45,7 +43,8 @@ class _Job(NamedTuple):
 def main(values: absl_flags.FlagValues) -> None:
     """Trains, from the start or from the newest checkpoint."""
     flags.require(values, "data", "run_dir")
-    for check in (flags.input_arguments, flags.drop_epochs, flags.save_every):
+    checks = (flags.input_arguments, flags.drop_epochs, flags.save_every, flags.profile_steps)
+    for check in checks:
         check(values)
     with stopping.heeded() as wish:
         try:
@@ -116,6 +115,7 @@ def _fit(values: absl_flags.FlagValues, job: _Job, wish: stopping.Wish) -> None:
     import tensorflow as tf
 
     from rlstm_tf import devices
+    from rlstm_tf.validation import Validation
 
     keras.utils.set_random_seed(values.seed)
     if values.deterministic:
@@ -125,7 +125,8 @@ def _fit(values: absl_flags.FlagValues, job: _Job, wish: stopping.Wish) -> None:
     # After all that can be refused: it writes.
     _claim(values, job)
     position, best = _restore(values, job, trainer)
-    callbacks, save = _callbacks(values, job, trainer, position, best)
+    validation = Validation(trainer, job.val, job.config, wish) if job.val else None
+    callbacks, save = _callbacks(values, job, trainer, validation, position, best)
     # Closed here, not by the collector: it is endless, and works ahead in threads of its own.
     with contextlib.closing(_batches(job, position.step)) as batches:
         wish.at_once = False
@@ -135,7 +136,7 @@ def _fit(values: absl_flags.FlagValues, job: _Job, wish: stopping.Wish) -> None:
             num_epochs=values.epochs,
             position=position,
             learning_rate=schedule,
-            validate=_validation(trainer, job, wish) if job.val else None,
+            validate=validation,
             callbacks=callbacks,
             stopping=_stopping(job, wish),
             on_stop=save,
@@ -226,21 +227,42 @@ def _restore(values: absl_flags.FlagValues, job: _Job, trainer: Any) -> tuple[An
 
 
 def _callbacks(
-    values: absl_flags.FlagValues, job: _Job, trainer: Any, position: Any, best: float | None
+    values: absl_flags.FlagValues,
+    job: _Job,
+    trainer: Any,
+    validation: Any,
+    position: Any,
+    best: float | None,
 ) -> tuple[list[Any], Callable[[], None]]:
     """The callbacks of this process, and what saves the run: only the chief writes."""
     from rlstm_tf import callbacks, devices
+    from rlstm_tf.board import assembly
     from rlstm_tf.checkpoints import Checkpoints
 
     if not devices.worker(job.strategy).is_chief:
         return [], position.settle
     checkpoints = Checkpoints(job.run.checkpoints, values.keep_checkpoints)
     every = flags.save_every(values)
+    hparams = {*values} - _CHANGEABLE - {"flagfile", "resume"} | {"epochs"}
     saving = callbacks.Saving(checkpoints, trainer.optimizer, position, best, *every)
+    shown = assembly.callbacks(
+        job.run.tensorboard,
+        "/".join(job.run.path.resolve().parts[-2:]),
+        trainer.model,
+        job.epochs,
+        position,
+        job.config,
+        job.shards,
+        validation,
+        {name: flags.plain(values, name) for name in hparams},
+        flags.profile_steps(values),
+        steps_left=job.epochs.end(values.epochs - 1) - position.step,
+    )
     return [
         callbacks.Progress(values.epochs, job.epochs, position),
         callbacks.History(job.run.history, position),
-        callbacks.TensorBoard(job.run.tensorboard, job.epochs, position),
+        *shown,
+        # Last: what a run goes on from says that all of the others is written.
         saving,
     ], saving.save
 
@@ -259,36 +281,6 @@ def _transfer(values: absl_flags.FlagValues, model: Any) -> None:
         f"RGB to flow, {len(done.new)} left as drawn ({', '.join(done.new_layers()) or 'none'})",
         flush=True,
     )
-
-
-def _validation(trainer: Any, job: _Job, wish: stopping.Wish) -> Callable[[], dict[str, float]]:
-    """A function that scores the validation set."""
-    from rlstm_tf import devices, metrics
-    from rlstm_tf.data import pipeline
-    from rlstm_tf.scoring import Scorer
-
-    shards, scorer = job.val, Scorer(trainer.model, job.strategy)
-    batches = devices.distribute(
-        job.strategy,
-        lambda division: pipeline.evaluation_batches(shards, job.config, division=division),
-    )
-    alone = devices.worker(job.strategy).count == 1
-
-    def heed(count: int) -> None:
-        # Several would have to agree where.
-        if wish.spoken and alone:
-            raise stopping.Stopped
-
-    def validate() -> dict[str, float]:
-        with contextlib.closing(pipeline.checked(batches, shards)) as once:
-            logits = scorer.score(once, len(shards.labels), heed)
-        try:
-            result = metrics.summarize(shards.labels, logits)
-        except FloatingPointError as error:
-            raise FloatingPointError(f"validation after step {trainer.step}: {error}") from None
-        return {name: result[name] for name in ("loss", "accuracy", "map") if name in result}
-
-    return validate
 
 
 if __name__ == "__main__":

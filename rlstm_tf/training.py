@@ -176,9 +176,10 @@ class Trainer:
             learning_rate: of a step, counted from 0; what the optimizer was made with.
             validate: returns the metrics of the validation set.
             callbacks: Keras callbacks. Batch ends report `loss` and `accuracy` of the epoch so
-                far, every `READ_EVERY` steps; epoch ends also `learning_rate`,
-                `videos_per_second` and, from `validate`, `val_*`; the position is that of the
-                next epoch then. The end of training is reported where an error stops it too.
+                far and the `learning_rate`, every `READ_EVERY` steps; epoch ends also
+                `videos_per_second`, `input_wait_share` (of the time of its steps, 0..1) and, from
+                `validate`, `val_*`; the position is that of the next epoch then. The end of
+                training is reported where an error stops it too.
             stopping: of the steps taken: whether to stop here. Asked before every step.
             on_stop: called when `stopping` or, by raising `Stopped`, `validate` ended the training.
 
@@ -196,12 +197,12 @@ class Trainer:
                 while position.epoch < num_epochs:
                     epoch = position.epoch
                     listeners.on_epoch_begin(epoch)
-                    self._epoch(batches, epochs, position, listeners, stopping)
-                    logs = _means(epochs, position)
-                    logs["learning_rate"] = float(learning_rate(position.step - 1))
+                    self._epoch(batches, epochs, position, learning_rate, listeners, stopping)
+                    logs = _logs(epochs, position, learning_rate)
                     logs["videos_per_second"] = (
                         epochs.steps(epoch) * epochs.batch_size / position.seconds
                     )
+                    logs["input_wait_share"] = position.waited / position.seconds
                     if validate is not None:
                         logs.update({f"val_{name}": value for name, value in validate().items()})
                     position.end_epoch(logs)
@@ -225,6 +226,7 @@ class Trainer:
         batches: Iterator[Batch],
         epochs: Epochs,
         position: Position,
+        learning_rate: Callable[[int], Any],
         listeners: keras.callbacks.CallbackList,
         stopping: Callable[[int], bool],
     ) -> None:
@@ -236,18 +238,21 @@ class Trainer:
                 raise Stopped
             index = position.step - first
             listeners.on_train_batch_begin(index)
-            position.add(*self.train_step(next(batches)))
+            with position.waiting():
+                batch = next(batches)
+            position.add(*self.train_step(batch))
             logs: Logs = {}
             if position.step % READ_EVERY == 0 or position.step == end:
                 position.settle()
-                logs = _means(epochs, position)
+                logs = _logs(epochs, position, learning_rate)
             listeners.on_train_batch_end(index, logs)
 
 
-def _means(epochs: Epochs, position: Position) -> Logs:
-    """Over the steps of the epoch under way, all of them settled."""
+def _logs(epochs: Epochs, position: Position, learning_rate: Callable[[int], Any]) -> Logs:
+    """Means over the steps of the epoch under way, all of them settled, and the last one's rate."""
     steps = position.step - epochs.end(position.epoch - 1)
     return {
         "loss": position.loss / steps,
         "accuracy": position.correct / (steps * epochs.batch_size),
+        "learning_rate": float(learning_rate(position.step - 1)),
     }

@@ -38,8 +38,8 @@ def non_local(x, y, operation, pairwise="embedded_gaussian", scale=1.0):
     return np.array(z), np.array(weights)
 
 
-def step(x, h, c, operations, **kwargs):
-    """Eq. 3 for one X_t `[N, C]`, H and C `[N, units]`; operations["ix"] ... operations["gh"]."""
+def gates(x, h, operations, **kwargs):
+    """i, f, o and g of eq. 3 for one X_t `[N, C]` and H_{t-1} `[N, units]`."""
 
     def r(name, y):
         return non_local(x, y, operations[name], **kwargs)[0]
@@ -48,8 +48,24 @@ def step(x, h, c, operations, **kwargs):
     f = sigmoid(r("fx", x) + r("fh", h))
     o = sigmoid(r("ox", x) + r("oh", h))
     g = np.tanh(r("gx", x) + r("gh", h))
+    return i, f, o, g
+
+
+def step(x, h, c, operations, **kwargs):
+    """Eq. 3 for one X_t `[N, C]`, H and C `[N, units]`; operations["ix"] ... operations["gh"]."""
+    i, f, o, g = gates(x, h, operations, **kwargs)
     c = f * c + i * g
     return o * np.tanh(c), c
+
+
+def gates_over_time(X, operations, units, **kwargs):
+    """The gates over X `[T, N, C]` from H_0 = C_0 = 0: i, f, o, g `[4, T, N, units]`."""
+    h, c = (np.zeros((X.shape[1], units), X.dtype),) * 2
+    found = []
+    for x in X:
+        found.append(gates(x, h, operations, **kwargs))
+        h, c = step(x, h, c, operations, **kwargs)
+    return np.stack(found, axis=1)
 
 
 def relational_lstm(X, operations, units, state=None, mask=None, **kwargs):

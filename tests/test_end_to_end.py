@@ -81,6 +81,7 @@ def test_what_a_run_leaves(finished):
     rates = [float(row["learning_rate"]) for row in rows]
     np.testing.assert_allclose(rates, [0.01, 0.01, 0.001], rtol=1e-5)
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "videos_per_second"} <= set(rows[0])
+    assert all(0 <= float(row["input_wait_share"]) <= 1 for row in rows)
     checkpoints = sorted(path.name for path in (finished / "checkpoints").iterdir())
     assert checkpoints == [
         "best.npz",

@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlstm_tf import optimization, training
-from rlstm_tf.callbacks import TensorBoard
+from rlstm_tf.board.events import Events
+from rlstm_tf.board.scalars import Scalars
 from rlstm_tf.epochs import Epochs
 from rlstm_tf.errors import DataError
 from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
@@ -107,6 +108,7 @@ def test_fit_reports_through_keras_callbacks():
     assert logs["learning_rate"] == 0.5 / 5
     assert logs["loss"] > 0
     assert logs["videos_per_second"] > 0
+    assert 0 < logs["input_wait_share"] < 1
     assert 0 <= logs["accuracy"] <= 1
     assert listener.epochs[0][2] is model
     assert (position.step, position.epoch) == (10, 4)
@@ -144,14 +146,14 @@ def test_tensorboard_has_each_point_once(tmp_path):
     whole, position = tmp_path / "whole", Position()
     with tf.summary.create_file_writer(str(whole)).as_default():
         tf.summary.scalar("mine", 1.0, step=999)
-    board = TensorBoard(whole, epochs, position)
+    board = Scalars(Events(whole, epochs, position))
     keras.utils.set_random_seed(1)
     trainer_of(linear_model()).fit(batches(50), position=position, callbacks=[board], **options)
     keras.utils.set_random_seed(1)
     parts, position, trainer = tmp_path / "parts", Position(), trainer_of(linear_model())
     source = batches(50)
     for stop in (13, 37, 50):
-        board = TensorBoard(parts, epochs, position)
+        board = Scalars(Events(parts, epochs, position))
         stopping = {"stopping": stop.__eq__, "on_stop": position.settle}
         trainer.fit(source, position=position, callbacks=[board], **stopping, **options)
         position = Position(**position.to_info())
@@ -162,9 +164,9 @@ def test_tensorboard_has_each_point_once(tmp_path):
     assert found.pop("mine") == [(999, 1.0)]
     again = scalars(parts)
     assert set(again) == set(found)
-    for tag in found:
-        if "second" not in tag:
-            np.testing.assert_allclose(again[tag], found[tag], rtol=1e-6)
+    assert {"train/learning_rate", "epoch/input_wait_share"} <= set(found)
+    for tag in set(found) - {"epoch/videos_per_second", "epoch/input_wait_share"}:
+        np.testing.assert_allclose(again[tag], found[tag], rtol=1e-6)
 
 
 def scalars(directory):
@@ -178,13 +180,14 @@ def scalars(directory):
 
 
 def test_fit_validates_an_epoch_whose_steps_are_all_done():
-    position = Position(step=3, epoch=0, loss=3.0, correct=6.0, seconds=2.0)
+    sums = {"loss": 3.0, "correct": 6.0, "seconds": 2.0, "waited": 0.5}
+    position = Position(step=3, epoch=0, **sums)
     listener = Listener()
     fit(trainer_of(linear_model()), 0, position, callbacks=[listener], num_epochs=1)
     ((epoch, logs, _),) = listener.epochs
     assert epoch == 0
     expected = {"loss": 1.0, "accuracy": 0.5, "videos_per_second": 6.0, "learning_rate": 0.5 / 3}
-    assert logs == pytest.approx(expected)
+    assert logs == pytest.approx({**expected, "input_wait_share": 0.25})
 
 
 def test_fit_stops_where_it_is_asked_to():
@@ -219,6 +222,38 @@ def test_what_comes_between_steps_is_no_training_time():
     time.sleep(0.01)
     position.settle()
     assert position.seconds == seconds
+
+
+def test_what_is_waited_for_is_the_input(monkeypatch):
+    """Three ticks of a clock for a batch, one for its step."""
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    trainer, listener, position = trainer_of(linear_model()), Listener(), Position()
+    train_step = trainer.train_step
+
+    def late(source):
+        for batch in source:
+            clock[0] += 3.0
+            yield batch
+
+    def step(batch):
+        clock[0] += 1.0
+        return train_step(batch)
+
+    trainer.train_step = step
+    options = {"epochs": Epochs(12, 4), "learning_rate": lambda step: 0.1}
+    trainer.fit(late(batches(6)), num_epochs=2, position=position, callbacks=[listener], **options)
+    assert [logs["input_wait_share"] for _, logs, _ in listener.epochs] == [0.75, 0.75]
+    assert [logs["videos_per_second"] for _, logs, _ in listener.epochs] == [1.0, 1.0]
+
+
+def test_a_checkpoint_that_says_nothing_of_waiting():
+    """Those of earlier versions; a run goes on from them all the same."""
+    info = Position(step=3, epoch=1, seconds=2.0, waited=1.0).to_info()
+    assert Position.of(info, "x.npz").waited == 1.0
+    del info["waited"]
+    position = Position.of({**info, "best": None}, "x.npz")
+    assert (position.step, position.seconds, position.waited) == (3, 2.0, 0.0)
 
 
 def test_a_position_that_is_none():

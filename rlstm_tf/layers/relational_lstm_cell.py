@@ -177,14 +177,27 @@ class RelationalLSTMCell(keras.layers.Layer):
         """
         N = prod(self.map_shape)
         H, C = (ops.reshape(state, (-1, N, self.units)) for state in states)
+        i, f, o, g = self.gates(terms, H)
+        C = f * C + i * g
+        H = o * ops.tanh(C)
+        H, C = (ops.reshape(x, (-1, *self.map_shape, self.units)) for x in (H, C))
+        return H, [H, C]
+
+    def gates(self, terms: Any, H: Any) -> tuple[Any, Any, Any, Any]:
+        """i_t, f_t, o_t and g_t of eq. 3.
+
+        Args:
+            terms: of `relate`, `[batch, 2, gates, N, units]`.
+            H: H_{t-1} `[batch, N, units]`.
+
+        Returns:
+            `[batch, N, units]` each.
+        """
         r_x, theta_h = ops.unstack(terms, axis=1)
         phi_h, g_h = self._embed(H, self.recurrent_kernel, self.recurrent_bias, len(OF_STATE))
         w = attention(theta_h, phi_h, self.pairwise, self.attention_scale, self.recurrent_w_f)
         i, f, o, g = ops.unstack(r_x + attend(w, g_h), axis=1)
-        C = ops.sigmoid(f) * C + ops.sigmoid(i) * ops.tanh(g)
-        H = ops.sigmoid(o) * ops.tanh(C)
-        H, C = (ops.reshape(x, (-1, *self.map_shape, self.units)) for x in (H, C))
-        return H, [H, C]
+        return ops.sigmoid(i), ops.sigmoid(f), ops.sigmoid(o), ops.tanh(g)
 
     def _embed(self, x: Any, kernel: Any, bias: Any, roles: int) -> list[Any]:
         """`[batch, N, C]` -> for each role `[batch, gates, N, units]`."""
