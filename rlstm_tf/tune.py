@@ -147,6 +147,9 @@ def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
         max_trials=values.max_trials or _TRIALS,
         factor=values.factor,
     )
+    drops = flags.drop_epochs(values)
+    if drops and drops[0] >= epochs:
+        print(f"note: the first of --drop_epochs is {drops[0]}: no trial of {epochs} gets there")
     started_with = {name: text for name, text in given.items() if name not in _CHANGEABLE}
     started_with["epochs"] = f"--epochs={epochs}"
     started_with["search"] = "--search=" + ",".join(f"{name}={space[name]}" for name in space)
