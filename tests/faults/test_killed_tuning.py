@@ -95,7 +95,7 @@ def some_moment(process, output, trial, draws):
     """Waits for a moment of a trial: its start, a checkpoint, or its last epoch's end."""
     what = draws.choice(("train.log", "flags.cfg", "checkpoints/step-*.npz", "history.csv"))
     while not list((output / "trials").glob(f"{trial:04d}/{what}")) and process.poll() is None:
-        time.sleep(0.01)
+        time.sleep(0.05)
     time.sleep(draws.choice((0.0, draws.uniform(0, 1), draws.uniform(0, 6))))
 
 
