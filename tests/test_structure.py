@@ -117,6 +117,14 @@ ALLOWED = {
         "rlstm_tf.progress",
         "rlstm_tf.writing",
     ),
+    "rlstm_tf.tuning": (
+        "rlstm_tf.checkpoints",
+        "rlstm_tf.errors",
+        "rlstm_tf.progress",
+        "rlstm_tf.run_directory",
+        "rlstm_tf.tuning",
+        "rlstm_tf.writing",
+    ),
     "tfrecords_tools": (
         "rlstm_tf.errors",
         "rlstm_tf.cli",

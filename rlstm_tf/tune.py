@@ -1,0 +1,174 @@
+"""Searches for settings with keras-tuner; each trial is a training by `rlstm_tf.train`.
+
+    python -m rlstm_tf.tune --flagfile=configs/demo.cfg --tuner=bayesian --output=runs/search
+
+Takes all flags of a training, which --search then varies, and scores each trial by its last
+validation. Writes into --output: trials.csv; best.cfg, which `rlstm_tf.train --flagfile` takes;
+trials/NNNN, the run of each trial; TensorBoard: --logdir OUTPUT/trials. Stopped in any way, kill -9
+included, it goes on when the same command is given again. Needs the extra `tune`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import sys
+from typing import Any
+
+from absl import flags as absl_flags
+
+from rlstm_tf import cli, flags, stopping
+from rlstm_tf.errors import UsageError
+
+TUNERS = ("hyperband", "bayesian", "random")
+_TRIALS = 20
+# What may change when a search goes on; `rlstm_tf.train` has much the same list. What is searched
+# stands in it as it was understood, and `--epochs` as that of a trial.
+_CHANGEABLE = {
+    *("accumulate", "data", "deterministic", "epochs", "flagfile", "keep_checkpoints"),
+    *("max_epochs", "max_trials", "output", "resume", "run_dir", "save_every", "search"),
+    "strategy",
+}
+
+
+def define_flags(values: absl_flags.FlagValues) -> None:
+    """Flags of this entry point: a training's and its own."""
+    flags.define_training(values)
+    own: dict[str, Any] = {"flag_values": values}
+    absl_flags.DEFINE_enum("tuner", "hyperband", TUNERS, "Who draws the settings.", **own)
+    absl_flags.DEFINE_string("output", None, "Directory of the search.", **own)
+    absl_flags.DEFINE_list(
+        "search",
+        [],
+        "What to vary, NAME, NAME=LOW:HIGH or NAME=A|B|C each; all that the model has if unset: "
+        "learning_rate, dropout, weight_decay, batch_norm_momentum, attention_scale, num_segments, "
+        "units.",
+        **own,
+    )
+    absl_flags.DEFINE_integer(
+        "max_trials", None, f"Of random and bayesian; {_TRIALS} if unset.", lower_bound=1, **own
+    )
+    absl_flags.DEFINE_integer(
+        "max_epochs",
+        None,
+        "Of Hyperband's longest trials; --epochs if unset.",
+        lower_bound=1,
+        **own,
+    )
+    absl_flags.DEFINE_integer(
+        "factor",
+        3,
+        "Hyperband goes on with one of so many trials, for so many times the epochs.",
+        lower_bound=2,
+        **own,
+    )
+
+
+def main(values: absl_flags.FlagValues) -> int | None:
+    """Searches, from the start or from where the search is up to."""
+    flags.require(values, "data", "output")
+    for check in (flags.input_arguments, flags.drop_epochs, flags.save_every, _check_flags):
+        check(values)
+    with stopping.heeded():
+        try:
+            cli.load_tensorflow()
+            oracles = _oracles()
+            from rlstm_tf.tuning.directory import SearchDirectory
+
+            plan, started_with = _plan(values)
+            directory = SearchDirectory(values.output)
+            with directory.claimed(started_with):
+                best = oracles.search(plan, directory)
+            print(f"best: trial {best.number}, {plan.objective} {best.score:.4f}, see")
+            print(f"  python -m rlstm_tf.train --flagfile={directory.best}")
+        except (stopping.Stopped, KeyboardInterrupt) as error:
+            by = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "SIGTERM"
+            print(f"stopped by {by}: the same command goes on from there", flush=True)
+            return cli.INTERRUPTED if isinstance(error, KeyboardInterrupt) else None
+    return None
+
+
+def _check_flags(values: absl_flags.FlagValues) -> None:
+    """Refuses flags of a training that a search has no use for, and those of the other tuners."""
+    if values.val_subset in ("none", "test"):
+        reason = "nothing to choose by" if values.val_subset == "none" else "no longer a test"
+        raise UsageError(
+            f"--val_subset={values.val_subset}: there would be {reason}; --val_subset=val, which "
+            "tfrecords_tools.build --val_share=0.1 takes from the training videos"
+        )
+    if values.strategy == "multi_worker":
+        raise UsageError("--strategy=multi_worker: a search is of one machine")
+    hyperband = values.tuner == "hyperband"
+    for name, meant in (("max_trials", not hyperband), ("max_epochs", hyperband)):
+        if values[name].present and not meant:
+            raise UsageError(f"--{name} does nothing with --tuner={values.tuner}")
+
+
+def _oracles() -> Any:
+    """The module that needs keras-tuner."""
+    try:
+        from rlstm_tf.tuning import oracles
+    except ModuleNotFoundError as error:
+        if error.name != "keras_tuner":
+            raise
+        raise UsageError("rlstm_tf.tune needs keras-tuner: pip install 'rlstm-tf[tune]'") from None
+    return oracles
+
+
+def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
+    """What to do, and what makes it this search and no other. Reads the shards, writes nothing."""
+    from rlstm_tf.data import pipeline
+    from rlstm_tf.data.shards import Shards
+    from rlstm_tf.tuning.space import search_space
+    from rlstm_tf.tuning.trials import Plan
+
+    config = pipeline.InputConfig(**flags.input_arguments(values))
+    shards, val = (Shards.open(values.data, name) for name in ("train", values.val_subset))
+    for subset in (shards, val):
+        pipeline.check_shards(subset, config)
+    space = search_space(
+        values.search,
+        {name: values[name].value for name in ("model", "batch_norm", "num_segments")},
+        lambda: _channels(values),
+        int(statistics.median(shards.num_frames.tolist())) // config.new_length,
+        lambda name, text: values[name].parser.parse(text),
+    )
+    epochs = values.max_epochs or values.epochs
+    training = absl_flags.FlagValues()
+    flags.define_training(training)
+    given = flags.serialize(values, ("flagfile", "resume", "run_dir"))
+    plan = Plan(
+        tuner=values.tuner,
+        space=space,
+        flags={name: text for name, text in given.items() if name in training},
+        objective="val_map" if shards.manifest.multi_label else "val_accuracy",
+        epochs=epochs,
+        seed=values.seed,
+        max_trials=values.max_trials or _TRIALS,
+        factor=values.factor,
+    )
+    drops = flags.drop_epochs(values)
+    if drops and drops[0] >= epochs:
+        print(f"note: the first of --drop_epochs is {drops[0]}: no trial of {epochs} gets there")
+    started_with = {name: text for name, text in given.items() if name not in _CHANGEABLE}
+    started_with["epochs"] = f"--epochs={epochs}"
+    started_with["search"] = "--search=" + ",".join(f"{name}={space[name]}" for name in space)
+    digest = hashlib.sha256(shards.manifest.to_json().encode()).hexdigest()
+    started_with["records"] = f"shards whose manifest's sha256 is {digest}"
+    return plan, started_with
+
+
+def _channels(values: absl_flags.FlagValues) -> int:
+    """Of the trunk's maps."""
+    import tensorflow as tf
+
+    from rlstm_tf.models.backbone import build_backbone
+
+    # All GPUs are the trials'.
+    tf.config.set_visible_devices([], "GPU")
+    trunk = build_backbone(values.backbone, values.cut, "none", values.image_size).trunk
+    return trunk.output_shape[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags))

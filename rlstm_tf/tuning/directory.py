@@ -1,0 +1,177 @@
+"""The directory of one search: who may write into it, what it was started with, what it has found.
+
+output/search.json    what the search was started with, and its trials: all that it goes on from
+output/trials/NNNN/   the run of a trial (`rlstm_tf.run_directory`), and train.log
+output/trials.csv     the trials as a table
+output/best.cfg       flags of the best one
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.tuning.results import RUNNING, Trial
+from rlstm_tf.writing import PARTIAL, write_whole, writing
+
+
+class SearchDirectory:
+    """A search's directory; `claim` it first.
+
+    Args:
+        path: of the directory.
+
+    Attributes:
+        trials: number -> trial, of those that have begun.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.runs = self.path / "trials"
+        self.table = self.path / "trials.csv"
+        self.best = self.path / "best.cfg"
+        self.trials: dict[int, Trial] = {}
+        self._record = self.path / "search.json"
+        self._started_with: dict[str, str] = {}
+        self._locks: list[IO] = []
+
+    @contextlib.contextmanager
+    def claimed(self, started_with: dict[str, str]) -> Iterator[None]:
+        """Makes it this process's own, for a new search or to go on with the one it holds.
+
+        Waits for a training that a killed search has left to end.
+
+        Args:
+            started_with: what makes it this search and no other: name to text as a user gives it.
+
+        Raises:
+            DataError: it cannot be written, another search has it, or what it holds is damaged or
+                of something else.
+            UsageError: it holds a search that was started with something else.
+        """
+        with contextlib.ExitStack() as files:
+            self._locks = []
+            with writing(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                for name in (".lock", ".training"):
+                    self._locks.append(files.enter_context((self.path / name).open("w")))
+                self._lock()
+                self._read(started_with)
+                for partial in self.path.glob("*" + PARTIAL):  # of a process that was killed
+                    partial.unlink(missing_ok=True)
+                self.runs.mkdir(exist_ok=True)
+            self._write()
+            yield
+
+    @property
+    def hold(self) -> int:
+        """Descriptor that a training inherits: as long as it lives no other search begins here."""
+        return self._locks[1].fileno()
+
+    def run_dir(self, trial: Trial) -> Path:
+        """Of a trial."""
+        return self.runs / trial.name
+
+    def put(self, trial: Trial) -> None:
+        """Keeps what is known of a trial.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        self.trials[trial.number] = trial
+        self._write()
+
+    def write(self, path: Path, text: str) -> None:
+        """Writes a file of the search.
+
+        Raises:
+            DataError: it cannot be written; it is as it was.
+        """
+        with writing(path):
+            write_whole(path, text.encode())
+
+    def copy_run(self, source: Trial, trial: Trial) -> None:
+        """Gives a trial the run of another to go on with, unless it has it.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        place = self.run_dir(trial)
+        partial = place.with_name(place.name + PARTIAL)
+        with writing(place):
+            if not place.exists():
+                shutil.rmtree(partial, ignore_errors=True)
+                leave = shutil.ignore_patterns(".lock", "train.log", "*" + PARTIAL)
+                shutil.copytree(self.run_dir(source), partial, ignore=leave)
+                partial.rename(place)
+
+    def _lock(self) -> None:
+        own, training = self._locks
+        try:
+            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"output {self.path} is in use by another search") from None
+        try:
+            fcntl.flock(training, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waits for the training of a killed search to save and end", flush=True)
+            fcntl.flock(training, fcntl.LOCK_EX)
+
+    def _read(self, started_with: dict[str, str]) -> None:
+        self._started_with = started_with
+        ours = {path.name for path in (self.runs, self.table, self.best, self._record)}
+        found = [path.name for path in sorted(self.path.iterdir())]
+        other = [name for name in found if not name.startswith(".") and PARTIAL not in name]
+        other = [name for name in other if name not in ours]
+        if not self._record.exists():
+            if other:
+                raise DataError(
+                    f"output {self.path} holds {other[0]}, which is of no search: give another"
+                )
+            return
+        before, trials = self._load()
+        if not any(trial.status != RUNNING for trial in trials) and not any(
+            self.runs.glob("*/checkpoints/*.npz")
+        ):
+            # Nothing has been found yet, perhaps because of a flag that was refused.
+            shutil.rmtree(self.runs, ignore_errors=True)
+            return
+        for name in sorted({*before, *started_with}):
+            was, says = before.get(name), started_with.get(name)
+            if was != says:
+                raise UsageError(
+                    f"output {self.path} holds a search that was started with "
+                    f"{was or 'no --' + name}, this command says {says or 'nothing of it'}: "
+                    "give another"
+                )
+        self.trials = {trial.number: trial for trial in trials}
+
+    def _load(self) -> tuple[dict[str, str], list[Trial]]:
+        try:
+            content = json.loads(self._record.read_text(encoding="utf-8"))
+            if content.pop("sha256") != _digest(content):
+                raise ValueError("its sha256 is another")
+            return content["started_with"], [Trial(**trial) for trial in content["trials"]]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DataError(
+                f"{self._record} is damaged: {error}. Delete it, and the same command goes through "
+                "the runs in trials/ again"
+            ) from None
+
+    def _write(self) -> None:
+        trials = [dataclasses.asdict(self.trials[number]) for number in sorted(self.trials)]
+        content = {"started_with": self._started_with, "trials": trials}
+        content = {**content, "sha256": _digest(content)}
+        self.write(self._record, json.dumps(content, indent=1) + "\n")
+
+
+def _digest(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,105 @@
+"""What a search has found: its trials as a table, and the best one as a flag file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlstm_tf.tuning.space import Value
+
+RUNNING, ENDED, FAILED = "running", "ended", "failed"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a search.
+
+    Attributes:
+        number: from 1, in the order of their start.
+        settings: value of each flag that is searched.
+        epochs: in all, those of the trial that it goes on from included.
+        after: number of the trial whose run it goes on from; None = it starts by itself.
+        status: `RUNNING`, `ENDED` or `FAILED`.
+        score: of the validation after the last epoch; None where it has not ended.
+        loss: of the same validation, if it has one.
+        reason: why it failed.
+    """
+
+    number: int
+    settings: dict[str, Value]
+    epochs: int
+    after: int | None = None
+    status: str = RUNNING
+    score: float | None = None
+    loss: float | None = None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of its directory."""
+        return f"{self.number:04d}"
+
+    def described(self) -> str:
+        """Its settings in one line."""
+        return ", ".join(f"{name} {value:g}" for name, value in self.settings.items())
+
+
+def best_of(trials: Iterable[Trial]) -> Trial | None:
+    """The one with the best score; of equal ones that with the smaller loss, then the first."""
+    ended = [trial for trial in trials if trial.score is not None]
+
+    def order(trial: Trial) -> tuple[float, float, int]:
+        return (-(trial.score or 0.0), trial.loss or 0.0, trial.number)
+
+    return min(ended, key=order, default=None)
+
+
+def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
+    """`trials.csv`.
+
+    Args:
+        trials: in any order.
+        names: of the flags that are searched.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text)
+    columns = ("status", "score", "loss", "epochs", "after")
+    writer.writerow(["trial", *columns, *names, "reason"])
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        settings = [trial.settings[name] for name in names]
+        cells = [getattr(trial, column) for column in columns]
+        cells = ["" if cell is None else cell for cell in cells]
+        writer.writerow([trial.name, *cells, *settings, trial.reason])
+    return text.getvalue()
+
+
+def best_flags(
+    best: Trial, count: int, about: str, objective: str, base: Mapping[str, str], output: Any
+) -> str:
+    """`best.cfg`: a flag file that trains what the best trial has trained.
+
+    Args:
+        best: the trial.
+        count: of trials that are over.
+        about: how they were found.
+        objective: what the score is.
+        base: the training's flags, name to `--name=value`.
+        output: directory of the search.
+    """
+    texts = {**base, **trial_flags(best), "run_dir": f"--run_dir={output}/best"}
+    head = [
+        f"{objective} {best.score:.4f} after epoch {best.epochs}: the best of {count} trials,",
+        f"{about}. Its own run is {output}/trials/{best.name}; the same again:",
+        f"  python -m rlstm_tf.train --flagfile={output}/best.cfg",
+    ]
+    lines = [f"# {line}" for line in head] + [texts[name] for name in sorted(texts)]
+    return "\n".join(lines) + "\n"
+
+
+def trial_flags(trial: Trial) -> dict[str, str]:
+    """The flags that make a training the trial, name to `--name=value`."""
+    values = {**trial.settings, "epochs": trial.epochs}
+    return {name: f"--{name}={value!r}" for name, value in values.items()}

@@ -1,0 +1,195 @@
+"""Row 2: signals to a search and to its trainings; started again by the same command."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from trainings import ROOT, SMALL, arrays, assert_same_run, error_of, history, train_here
+
+from rlstm_tf.tuning.directory import SearchDirectory
+
+SEARCH = (
+    *("--tuner=hyperband", "--max_epochs=2", "--factor=2", "--save_every=1"),
+    "--search=learning_rate=1e-3:1e-1,dropout=0:0.5",
+)
+
+STATUS = {signal.SIGTERM: 0, signal.SIGINT: 130}
+NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
+
+
+def start(shards, output):
+    """A search as a process of a session of its own; its output is in `process.stdout`."""
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "rlstm_tf.tune", f"--data={shards}", f"--output={output}"),
+            *(*SMALL, *SEARCH),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(shards, output):
+    process = start(shards, output)
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    return said
+
+
+@pytest.fixture(scope="module")
+def whole(shards, tmp_path_factory):
+    """A search never disturbed: two trials of one epoch, one that goes on, two of two epochs."""
+    output = tmp_path_factory.mktemp("whole") / "search"
+    said = finish(shards, output)
+    assert "search: hyperband, 5 trials, 7 epochs in all" in said
+    return output
+
+
+def rows(output):
+    with (output / "trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def runs(output):
+    return sorted(path for path in (output / "trials").iterdir() if path.is_dir())
+
+
+def assert_same_search(found, expected):
+    """As if it had never been disturbed: every trial's run too."""
+    assert (found / "trials.csv").read_bytes() == (expected / "trials.csv").read_bytes()
+    flags = (expected / "best.cfg").read_text().replace(str(expected), str(found))
+    assert (found / "best.cfg").read_text() == flags
+    assert [run.name for run in runs(found)] == [run.name for run in runs(expected)]
+    for one, other in zip(runs(found), runs(expected)):
+        assert_same_run(one, other)
+    assert not list(found.rglob("*.partial"))
+
+
+def trainings(output):
+    """The processes that train for a search, the one itself not."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = process.cmdline()
+        except psutil.Error:
+            continue
+        if "rlstm_tf.tuning.child" in line and any(f"={output}/trials" in part for part in line):
+            found.append(process)
+    return found
+
+
+def some_moment(process, output, trial, draws):
+    """Waits for a moment of a trial: its start, a checkpoint, or its last epoch's end."""
+    what = draws.choice(("train.log", "flags.cfg", "checkpoints/step-*.npz", "history.csv"))
+    while not list((output / "trials").glob(f"{trial:04d}/{what}")) and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(draws.choice((0.0, draws.uniform(0, 1), draws.uniform(0, 6))))
+
+
+def disturb(shards, output, trial, kind, draws):
+    """Starts a search and sends a signal in a trial; whether there was something to send it to.
+
+    SIGTERM and SIGINT go to the search, "search", "training" and "both" are what is killed.
+    """
+    process = start(shards, output)
+    some_moment(process, output, trial, draws)
+    sent = process.poll() is None
+    if kind in ("training", "both"):
+        left = trainings(output)
+        sent = bool(left)
+    if kind in ("search", "both"):
+        process.kill()
+    elif kind in STATUS:
+        process.send_signal(kind)
+    if kind in ("training", "both"):
+        for training in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                training.kill()
+    said = process.stdout.read() if kind not in ("search", "both") else ""
+    process.stdout.close()
+    status = process.wait()
+    assert "Traceback" not in said
+    if kind in STATUS and sent:
+        done = status == 0 and "best: trial" in said  # it came when all was over
+        assert done or status == STATUS[kind], said
+        assert done or f"stopped by {NAMES[kind]}: the same command goes on from there" in said
+        assert not trainings(output)
+    elif kind == "training":
+        assert status == 0, said
+    else:
+        assert ended(output)
+    return sent
+
+
+def ended(output, seconds=60):
+    """Whether no training is left of a search after a while."""
+    late = time.monotonic() + seconds
+    while trainings(output) and time.monotonic() < late:
+        time.sleep(0.1)
+    return not trainings(output)
+
+
+def test_what_a_search_leaves(shards, whole, tmp_path):
+    """A trial that goes on is the run of its settings; the best flags train the best trial."""
+    found = rows(whole)
+    assert [row["after"] for row in found] == ["", "", found[2]["after"], "", ""]
+    source = found[int(found[2]["after"]) - 1]
+    assert float(source["score"]) == max(float(row["score"]) for row in found[:2])
+    run = whole / "trials" / "0003"
+    settings = [f"--{name}={found[2][name]}" for name in ("learning_rate", "dropout")]
+    assert train_here(shards, tmp_path / "run", *settings, "--epochs=2", "--save_every=1") == 0
+    assert history(tmp_path / "run") == history(run)
+    assert arrays_equal(tmp_path / "run", run)
+    best = max(found, key=lambda row: (float(row["score"]), -float(row["loss"])))
+    flags = f"--flagfile={whole / 'best.cfg'}"
+    assert train_here(shards, tmp_path / "best", flags, f"--run_dir={tmp_path / 'best'}") == 0
+    last = history(tmp_path / "best")[-1]
+    assert (last["val_accuracy"], last["val_loss"]) == (best["score"], best["loss"])
+
+
+def arrays_equal(one, other):
+    a, b = (
+        arrays(max((run / "checkpoints").glob("step-*.npz"), key=lambda path: path.name))
+        for run in (one, other)
+    )
+    return set(a) == set(b) and all((a[name] == b[name]).all() for name in a)
+
+
+@pytest.mark.timeout(3600)
+def test_disturbed_at_any_moment(shards, whole, tmp_path, times, survived):
+    """In each trial another signal; those of a killed search save and end."""
+    kinds = [signal.SIGTERM, "search", signal.SIGINT, "training", "both"]
+    sent = 0
+    for seed in range(times(4, 1)):
+        draws, output = random.Random(seed), tmp_path / f"search{seed}"
+        for trial, kind in enumerate(kinds[: times(5, 4)], 1):
+            sent += disturb(shards, output, trial, kind, draws)
+        said = finish(shards, output)
+        assert "best: trial" in said
+        assert_same_search(output, whole)
+        draws.shuffle(kinds)
+    survived(2, sent)
+
+
+def test_a_second_search_is_refused(shards, tmp_path, survived):
+    """And a flag that makes it another search, when the first is gone."""
+    output = tmp_path / "search"
+    with SearchDirectory(output).claimed({}):
+        second = start(shards, output)
+        said, _ = second.communicate()
+        assert second.returncode == 1
+        assert error_of(said) == f"error: output {output} is in use by another search"
+    survived(12, 1)
