@@ -37,18 +37,21 @@ class Relations:
     are_shares: bool
     logits: np.ndarray
 
-    @property
-    def peak(self) -> tuple[int, int]:
-        """(t, position), from 0, whose relations are the least spread: where there is most to see.
+    def peak(self, position: int | None = None) -> tuple[int, int]:
+        """(t, position), from 0, where there is most to see: relations that are the least spread.
 
         The largest weight of each relation, added up over gates and both kinds; not of the first
         snippet if there are others, since that has no past.
+
+        Args:
+            position: look there alone; everywhere if None.
         """
         first = 1 if len(self.spatial) > 1 else 0
-        both = (self.spatial[first:], self.temporal[first:])
+        places = slice(None) if position is None else slice(position, position + 1)
+        both = (self.spatial[first:, :, places], self.temporal[first:, :, places])
         largest = sum(np.abs(w).max(axis=-1).sum(axis=1) for w in both)
-        t, position = np.unravel_index(np.argmax(largest), largest.shape)
-        return int(t) + first, int(position)
+        t, place = np.unravel_index(np.argmax(largest), largest.shape)
+        return int(t) + first, int(place) if position is None else position
 
 
 def relational_lstm(model: keras.Model) -> RelationalLSTM:
@@ -78,12 +81,15 @@ def relations(model: keras.Model, frames: np.ndarray) -> Relations:
 
     Raises:
         UsageError: the network has no Relational LSTM.
+        FloatingPointError: what it computes is not finite.
     """
     layer = relational_lstm(model)
     cell = layer.cell
     X, logits = keras.Model(model.input, [layer.input, model.output])(frames[None], training=False)
     X = ops.cast(X[0], cell.variable_dtype)
     spatial, temporal = cell.weights_of(X, _states_before(cell, X))
+    if not all(np.isfinite(found).all() for found in (logits, spatial, temporal)):
+        raise FloatingPointError("the network computes numbers that are not finite")
     return Relations(
         spatial=np.asarray(spatial, np.float32),
         temporal=np.asarray(temporal, np.float32),

@@ -105,7 +105,10 @@ def test_the_peak_is_where_the_weights_are_largest():
     spatial = found.spatial.copy()
     spatial[0, :, 2] = 9.0  # has no past
     spatial[2, :, 7] = 3.0
-    assert dataclasses.replace(found, spatial=spatial).peak == (2, 7)
+    changed = dataclasses.replace(found, spatial=spatial)
+    assert changed.peak() == (2, 7)
+    spatial[1, :, 2] = 2.0
+    assert changed.peak(2) == (1, 2)
 
 
 def test_mixed_precision():
