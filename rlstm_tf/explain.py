@@ -144,7 +144,7 @@ def _write(path: str, content: bytes) -> None:
     with writing(path):
         write_whole(path, content)
     # A name may hold bytes that are no UTF-8.
-    print(f"{len(content) / 1e6:.1f} MB: {os.fsencode(path).decode(errors='replace')}")
+    print(f"{len(content) / 1e3:,.0f} kB: {os.fsencode(path).decode(errors='replace')}")
 
 
 if __name__ == "__main__":

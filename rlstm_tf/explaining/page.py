@@ -174,8 +174,8 @@ def _css(colour: tuple[int, int, int]) -> str:
 def _scale(relations: Relations) -> str:
     if relations.are_shares:
         return (
-            "The weights of a cell add up to 100\u00a0%; the mark on a scale is an even spread, and "
-            "the darkest is 0."
+            "The weights of a cell add up to 100\u00a0%; the mark on a scale is an even spread, "
+            "and the darkest is 0."
         )
     return (
         "These weights need not add up to 1, and may be negative; the darkest is 0, and each "

@@ -204,8 +204,10 @@ view.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
   const inFrames = event.target.closest(".cells") !== null;
   const gate = radios.findIndex((radio) => radio.value === event.key.toLowerCase());
-  if (gate >= 0) choose({ gate }, false);
-  else if (inFrames && Object.hasOwn(MOVES, event.key)) choose(MOVES[event.key](), true);
+  if (gate >= 0) {
+    choose({ gate }, false);
+    if (!inFrames) radios[gate].focus();
+  } else if (inFrames && Object.hasOwn(MOVES, event.key)) choose(MOVES[event.key](), true);
   else return;
   event.preventDefault();
 });

@@ -127,7 +127,7 @@ cell, <kbd>Page&nbsp;Up</kbd> <kbd>Page&nbsp;Down</kbd> or <kbd>[</kbd> <kbd>]</
 <ol class="classes">
 {% for name, odds in classes %}
 <li><span class="name"><bdi>{{ name }}</bdi></span>
-<span class="odds">{{ "%.1f" % (100 * odds) }} %</span>
+<span class="odds">{{ "%.1f" % (100 * odds) }}&nbsp;%</span>
 <span class="track"><span class="share" style="width: {{ "%.1f" % (100 * odds) }}%"></span></span>
 </li>
 {% endfor %}
@@ -178,9 +178,9 @@ cell, <kbd>Page&nbsp;Up</kbd> <kbd>Page&nbsp;Down</kbd> or <kbd>[</kbd> <kbd>]</
 </div>
 </main>
 <footer class="soft">
-<p>{{ scale }} A cell is one position of the network's {{ data.rows }} &times; {{ data.columns }} map,
-which has seen more of the frame than the cell covers. The weights say where a gate looks, not why
-the class was chosen.</p>
+<p>{{ scale }} A cell is one position of the network's {{ data.rows }} &times; {{ data.columns }}
+map, which has seen more of the frame than the cell covers. The weights say where a gate looks, not
+why the class was chosen.</p>
 <p>Run <code>{{ run }}</code>, checkpoint <code>{{ checkpoint }}</code>, network {{ network }}. The
 Relational LSTM is that of arXiv 1811.07059.</p>
 </footer>
