@@ -119,7 +119,8 @@ positions of the state that sums up the frames before. What lights up is the wei
 <var>i</var>: <strong>click a cell <var>i</var></strong> in any frame.</p>
 <p class="soft">Keys, once a cell is chosen: <kbd>←</kbd> <kbd>→</kbd> <kbd>↑</kbd> <kbd>↓</kbd> the
 cell, <kbd>Page&nbsp;Up</kbd> <kbd>Page&nbsp;Down</kbd> or <kbd>[</kbd> <kbd>]</kbd> the frame,
-{% for gate in gates %}<kbd>{{ gate.key }}</kbd> {% endfor %}the gate.</p>
+<span class="math">{% for gate in gates %}<kbd>{{ gate.key }}</kbd> {% endfor %}</span>
+the gate.</p>
 <noscript><p><strong>The cells need JavaScript, which is switched off here.</strong></p></noscript>
 </div>
 <section aria-label="Classes">
