@@ -32,7 +32,9 @@ def clip(T=4, side=60, classes=(("wave", 0.75), ("clap", 0.25)), seed=0):
     rng = np.random.default_rng(seed)
     coarse = rng.integers(60, 220, (T, 6, 6, 3), dtype=np.uint8)
     pictures = coarse.repeat(side // 6, axis=1).repeat(side // 6, axis=2)
-    return Clip(pictures, [f"{t / 10:.2f} s, video frame {t}" for t in range(T)], list(classes))
+    return Clip(
+        pictures, False, [f"{t / 10:.2f} s, video frame {t}" for t in range(T)], list(classes)
+    )
 
 
 def data_of(content):

@@ -161,6 +161,18 @@ def test_the_clip_in_words():
     found = clip_of(flow, True, logits, ["a", "b", "c"])
     assert found.times == ["flow from frame 3", "flow from frame 50"]
     assert (found.pictures == 255).all()  # no motion
+    assert found.is_flow
+
+
+def test_colours_of_flow_do_not_mix_with_those_of_the_weights():
+    shown = clip()
+    pictures = np.full_like(shown.pictures, (0, 255, 0))
+    shown = shown._replace(pictures=pictures, is_flow=True)
+    image = Image.open(io.BytesIO(animation.animation(shown, relations_of(), 7)))
+    right = np.asarray(image.convert("RGB"))[30:318, 312:600].astype(int)
+    # Green is grey now; amber has more red than green.
+    assert (right[..., 0] + 3 >= right[..., 1]).all()
+    assert b'class="strip small flow"' in page.render(shown, relations_of(), (0, 0), SOURCE)
 
 
 def test_flow_in_colours():

@@ -47,19 +47,35 @@ def _image(clip: Clip, relations: Relations, position: int, t: int) -> Image.Ima
     row, column = (number + 1 for number in divmod(position, relations.map_shape[1]))
     title = f"row {row}, column {column}, mean of the four gates"
     draw.text((left, 7), title, _INK, font)
-    _panel(image, clip.pictures[t], relations, relations.spatial[t], position, heat.SPATIAL, right)
+    _panel(image, _beneath(clip, t), relations, relations.spatial[t], position, heat.SPATIAL, right)
     below = _HEAD + _SIDE + 8
     draw.text((right, below), f"Frame {t + 1}: {clip.times[t]}", _INK, small)
     draw.text((right, below + 20), "Spatial: the same frame", heat.SPATIAL, small)
     if t == 0:
         draw.text((left + 8, _HEAD + 8), "No past yet.", _SOFT, font)
         return image
-    before = clip.pictures[t - 1]
-    _panel(image, before, relations, relations.temporal[t], position, heat.TEMPORAL, left)
+    _panel(
+        image,
+        _beneath(clip, t - 1),
+        relations,
+        relations.temporal[t],
+        position,
+        heat.TEMPORAL,
+        left,
+    )
     seen = "frame 1" if t == 1 else f"frames 1 to {t}"
     draw.text((left, below), f"Frame {t}: {clip.times[t - 1]}", _INK, small)
     draw.text((left, below + 20), f"Temporal: the state after {seen}", heat.TEMPORAL, small)
     return image
+
+
+def _beneath(clip: Clip, t: int) -> np.ndarray:
+    picture = clip.pictures[t]
+    return (
+        cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2)
+        if clip.is_flow
+        else picture
+    )
 
 
 def _panel(

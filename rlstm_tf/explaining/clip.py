@@ -17,11 +17,13 @@ class Clip(NamedTuple):
 
     Attributes:
         pictures: uint8 [T, S, S, 3], RGB.
+        is_flow: their colours are motion; under a heat map they would only mix with its own.
         times: of each snippet, in words.
         classes: name and probability of the likeliest, the likeliest first.
     """
 
     pictures: np.ndarray
+    is_flow: bool
     times: Sequence[str]
     classes: Sequence[tuple[str, float]]
 
@@ -43,6 +45,7 @@ def clip_of(
     best = np.argsort(-odds, kind="stable")[:most]
     return Clip(
         pictures=flow_pictures(frames) if is_flow else frames,
+        is_flow=is_flow,
         times=[_time(int(n), views.fps, is_flow) for n in views.numbers[0]],
         classes=[(names[k], float(odds[k] / odds.sum())) for k in best],
     )

@@ -100,6 +100,7 @@ def render(clip: Clip, relations: Relations, start: tuple[int, int], source: Sou
         classes=clip.classes,
         frames=[{"source": uri, "time": time} for uri, time in zip(pictures, clip.times)],
         side=clip.pictures.shape[1],
+        is_flow=clip.is_flow,
         is_small=clip.pictures.shape[1] < _SMALL,
         across=_across(len(clip.pictures)),
         gates=[{"key": key, "name": name, "what": what} for key, name, what in _GATES],

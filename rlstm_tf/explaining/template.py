@@ -52,6 +52,7 @@ legend { float: left; padding: 0.35rem 0.5rem 0.35rem 0; font-weight: 600; }
 .frame[data-is=now] .picture { outline-color: var(--spatial); }
 .frame[data-is=before] .picture { outline-color: var(--temporal); }
 .frame[data-is=later] img { filter: saturate(0.35) brightness(0.85); }
+.flow .frame[data-is=now] img, .flow .frame[data-is=before] img { filter: grayscale(1); }
 .cells { position: absolute; inset: 0; display: grid; cursor: crosshair;
   grid-template: repeat(var(--rows), 1fr) / repeat(var(--columns), 1fr); }
 .cells [role=row] { display: contents; }
@@ -146,7 +147,7 @@ the gate.</p>
 {% endfor %}
 </fieldset>
 <div class="stage">
-<div class="strip{{ " small" if is_small }}">
+<div class="strip{{ " small" if is_small }}{{ " flow" if is_flow }}">
 {% for frame in frames %}
 <figure class="frame">
 <div class="picture">
