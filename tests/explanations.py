@@ -12,6 +12,9 @@ from rlstm_tf.explaining import page
 from rlstm_tf.explaining.clip import Clip
 from rlstm_tf.relations import Relations
 
+HOSTILE = (
+    "<script>window.hacked = 1</script>\"'\n<img src=x onerror='window.hacked = 1'>{{ 7 * 7 }}"
+)
 SOURCE = page.Source("clip.mp4", "runs/demo", "best.npz", "two_branch, spatial stream")
 
 

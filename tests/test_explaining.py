@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 import pytest
-from explanations import SOURCE, clip, data_of, relations_of, weights_of
+from explanations import HOSTILE, SOURCE, clip, data_of, relations_of, weights_of
 from PIL import Image
 
 from rlstm_tf.data.flow import BOUND, ZERO
@@ -14,10 +14,6 @@ from rlstm_tf.data.video_views import VideoViews
 from rlstm_tf.errors import DataError
 from rlstm_tf.explaining import animation, heat, page
 from rlstm_tf.explaining.clip import clip_of, flow_pictures
-
-HOSTILE = (
-    "<script>window.hacked = 1</script>\"'\n<img src=x onerror='window.hacked = 1'>{{ 7 * 7 }}"
-)
 
 
 class Page(HTMLParser):

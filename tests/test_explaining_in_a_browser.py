@@ -2,100 +2,22 @@
 
 import json
 import re
-import shutil
 
 import cv2
 import numpy as np
 import pytest
-from explanations import SOURCE, clip, relations_of
-from test_explaining import HOSTILE
+from explanations import HOSTILE, SOURCE, clip, relations_of
+from pages import Keys, Shown, browser
 
 from rlstm_tf.explaining import heat, page
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-if not (CHROMIUM and DRIVER):
-    pytest.skip(
-        "needs Chromium and its driver: apt-get install chromium chromium-driver",
-        allow_module_level=True,
-    )
-
 ROWS, COLUMNS = 3, 5
-OPTIONS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--disable-dev-shm-usage", "--window-size=1280,900", "--hide-scrollbars"),
-)
 
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory):
-    """A browser of the tests' own, which writes down what it asks for and what it says."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for option in OPTIONS:
-        options.add_argument(option)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    # Given its path, selenium fetches no driver.
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
-class Shown:
-    """A page in the browser, and what a test reads off it."""
-
-    def __init__(self, driver, path, relations, link=""):
-        self.driver, self.relations = driver, relations
-        driver.get("about:blank")
-        for log in ("browser", "performance"):
-            driver.get_log(log)
-        driver.get(path.as_uri() + link)
-
-    def one(self, selector):
-        return self.driver.find_element("css selector", selector)
-
-    def all(self, selector):
-        return self.driver.find_elements("css selector", selector)
-
-    def text(self, selector):
-        return self.one(selector).text.replace("\u00a0", " ")
-
-    def cell(self, frame, number):
-        return self.all(".frame")[frame].find_elements("css selector", "[role=gridcell]")[number]
-
-    def press(self, *keys):
-        for key in keys:
-            self.driver.switch_to.active_element.send_keys(key)
-
-    @property
-    def chosen(self):
-        """(frame, cell, gate), from 0; gate 4 is the mean."""
-        attributes = self.one("#view").get_property("dataset")
-        return tuple(int(attributes[name]) for name in ("frame", "cell", "gate"))
-
-    def lit(self):
-        """Weights of the cells that are lit, by frame."""
-        script = """return [...document.querySelectorAll(".frame")].map((frame) =>
-            [...frame.querySelectorAll("[data-weight]")].map((cell) => +cell.dataset.weight))"""
-        return {t: w for t, w in enumerate(self.driver.execute_script(script)) if w}
-
-    def assert_lit(self):
-        """What is lit are the weights of what is chosen, and nothing else is."""
-        frame, cell, gate = self.chosen
-        gates = slice(None) if gate == 4 else slice(gate, gate + 1)
-        expected = {frame: self.relations.spatial[frame, gates, cell].mean(axis=0)}
-        if frame:
-            expected[frame - 1] = self.relations.temporal[frame, gates, cell].mean(axis=0)
-        found = self.lit()
-        assert sorted(found) == sorted(expected)
-        for t, w in expected.items():
-            np.testing.assert_allclose(found[t], w, atol=1e-4 * np.abs(w).max())
-
-    def screenshot(self):
-        png = np.frombuffer(self.driver.get_screenshot_as_png(), np.uint8)
-        return cv2.imdecode(png, cv2.IMREAD_COLOR_RGB)
+    with browser(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -199,23 +121,22 @@ def test_colours_are_those_of_the_animation(show, are_shares):
 
 
 def test_keys(show):
-    keys = webdriver.Keys
     shown = show()
     shown.cell(1, 7).click()
     for pressed, expected in (
-        (keys.ARROW_RIGHT, (1, 8, 4)),
-        (keys.ARROW_DOWN, (1, 13, 4)),
-        (keys.ARROW_DOWN, (1, 13, 4)),  # the last row
-        (keys.ARROW_LEFT, (1, 12, 4)),
-        (keys.ARROW_UP, (1, 7, 4)),
+        (Keys.ARROW_RIGHT, (1, 8, 4)),
+        (Keys.ARROW_DOWN, (1, 13, 4)),
+        (Keys.ARROW_DOWN, (1, 13, 4)),  # the last row
+        (Keys.ARROW_LEFT, (1, 12, 4)),
+        (Keys.ARROW_UP, (1, 7, 4)),
         ("i", (1, 7, 0)),
         ("F", (1, 7, 1)),
         ("o", (1, 7, 2)),
         ("g", (1, 7, 3)),
-        (keys.PAGE_DOWN, (2, 7, 3)),
+        (Keys.PAGE_DOWN, (2, 7, 3)),
         ("]", (3, 7, 3)),
         ("]", (3, 7, 3)),  # the last frame
-        (keys.PAGE_UP, (2, 7, 3)),
+        (Keys.PAGE_UP, (2, 7, 3)),
         ("[", (1, 7, 3)),
         ("m", (1, 7, 4)),
         ("x", (1, 7, 4)),
@@ -228,28 +149,27 @@ def test_keys(show):
         assert focused == shown.cell(*expected[:2])
         assert focused.get_attribute("aria-selected") == "true"
     for _ in range(9):
-        shown.press(keys.ARROW_LEFT, keys.ARROW_UP)
+        shown.press(Keys.ARROW_LEFT, Keys.ARROW_UP)
     assert shown.chosen == (1, 0, 4)
 
 
 def test_the_keyboard_alone(show):
-    keys = webdriver.Keys
     shown = show()
-    shown.one("body").send_keys(keys.TAB)
+    shown.one("body").send_keys(Keys.TAB)
     assert shown.driver.switch_to.active_element.get_attribute("value") == "m"
     # The first arrow goes round to the first gate, as in any group of radio buttons.
-    shown.press(keys.ARROW_RIGHT)
+    shown.press(Keys.ARROW_RIGHT)
     assert shown.chosen == (2, 7, 0)
     shown.press("f")
     assert shown.chosen == (2, 7, 1)
-    shown.driver.switch_to.active_element.send_keys(keys.TAB)
+    shown.driver.switch_to.active_element.send_keys(Keys.TAB)
     assert shown.driver.switch_to.active_element == shown.cell(2, 7)
     style = "return getComputedStyle(document.activeElement).boxShadow"
     assert shown.driver.execute_script(style).count("rgb") == 3  # the focus can be seen
-    shown.press(keys.ARROW_RIGHT)
+    shown.press(Keys.ARROW_RIGHT)
     assert shown.chosen == (2, 8, 1)
     # One cell of all is in the order of the tabulator.
-    shown.driver.switch_to.active_element.send_keys(keys.TAB)
+    shown.driver.switch_to.active_element.send_keys(Keys.TAB)
     script = "return document.activeElement === document.body"
     assert shown.driver.execute_script(script)
 
