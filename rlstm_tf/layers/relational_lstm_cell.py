@@ -157,10 +157,7 @@ class RelationalLSTMCell(keras.layers.Layer):
             `[batch, (T,) 2, gates, N, units]`: r(X_t, X_t), then theta_h, for i, f, o, g.
         """
         N, channels = prod(self.map_shape), X.shape[-1]
-        theta_x, phi_x, g_x, theta_h = self._embed(
-            ops.reshape(X, (-1, N, channels)), self.kernel, self.bias, len(OF_INPUT)
-        )
-        w = attention(theta_x, phi_x, self.pairwise, self.attention_scale, self.w_f)
+        w, g_x, theta_h = self._spatial(ops.reshape(X, (-1, N, channels)))
         terms = ops.stack([attend(w, g_x), theta_h], axis=1)
         time = X.shape[1:-1][: len(X.shape) - 2 - len(self.map_shape)]
         return ops.reshape(terms, (-1, *time, 2, len(GATES), N, self.units))
@@ -194,10 +191,36 @@ class RelationalLSTMCell(keras.layers.Layer):
             `[batch, N, units]` each.
         """
         r_x, theta_h = ops.unstack(terms, axis=1)
-        phi_h, g_h = self._embed(H, self.recurrent_kernel, self.recurrent_bias, len(OF_STATE))
-        w = attention(theta_h, phi_h, self.pairwise, self.attention_scale, self.recurrent_w_f)
+        w, g_h = self._temporal(theta_h, H)
         i, f, o, g = ops.unstack(r_x + attend(w, g_h), axis=1)
         return ops.sigmoid(i), ops.sigmoid(f), ops.sigmoid(o), ops.tanh(g)
+
+    def weights_of(self, X: Any, H: Any) -> tuple[Any, Any]:
+        """The weights w_ij of the eight operations: what each position takes from each other.
+
+        Args:
+            X: X_t, `[batch, H, W, C]` or `[batch, N, C]`.
+            H: H_{t-1}, `[batch, H, W, units]` or `[batch, N, units]`.
+
+        Returns:
+            w_ij of r(X_t, X_t) and of r(X_t, H_{t-1}), each `[batch, gates, N, N]`, for i, f, o, g.
+        """
+        N = prod(self.map_shape)
+        w_x, _, theta_h = self._spatial(ops.reshape(X, (-1, N, X.shape[-1])))
+        w_h, _ = self._temporal(theta_h, ops.reshape(H, (-1, N, self.units)))
+        return w_x, w_h
+
+    def _spatial(self, X: Any) -> tuple[Any, Any, Any]:
+        """Of r(X_t, X_t) w_ij and g, and theta of r(X_t, H_{t-1})."""
+        theta_x, phi_x, g_x, theta_h = self._embed(X, self.kernel, self.bias, len(OF_INPUT))
+        w = attention(theta_x, phi_x, self.pairwise, self.attention_scale, self.w_f)
+        return w, g_x, theta_h
+
+    def _temporal(self, theta_h: Any, H: Any) -> tuple[Any, Any]:
+        """Of r(X_t, H_{t-1}) w_ij and g."""
+        phi_h, g_h = self._embed(H, self.recurrent_kernel, self.recurrent_bias, len(OF_STATE))
+        w = attention(theta_h, phi_h, self.pairwise, self.attention_scale, self.recurrent_w_f)
+        return w, g_h
 
     def _embed(self, x: Any, kernel: Any, bias: Any, roles: int) -> list[Any]:
         """`[batch, N, C]` -> for each role `[batch, gates, N, units]`."""

@@ -1,0 +1,151 @@
+"""Shows where the Relational LSTM of a trained run looks in a video, and in its past.
+
+    python -m rlstm_tf.explain clip.mp4 --run_dir=runs/demo --output=relations.html
+
+Writes one page that stands alone: the frames that the network is shown, and for a cell that is
+clicked the spatial relation r(X_t, X_t) in that frame and the temporal relation r(X_t, H_{t-1}) in
+what was seen before, gate by gate. --gif writes those of one position as an animation. Needs the
+extra `report`: pip install 'rlstm-tf[report]'.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from absl import flags as absl_flags
+
+from rlstm_tf import cli, flags
+from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.writing import write_whole, writing
+
+
+def define_flags(values: absl_flags.FlagValues) -> None:
+    """Flags of this entry point."""
+    flags.define_run(values)
+    own: dict[str, Any] = {"flag_values": values}
+    absl_flags.DEFINE_string("video", None, "File; may be given without --video=.", **own)
+    absl_flags.DEFINE_string("output", None, "Page to write, HTML.", **own)
+    absl_flags.DEFINE_string("gif", None, "Animation to write, GIF.", **own)
+    absl_flags.DEFINE_list(
+        "position",
+        None,
+        "ROW,COLUMN of the cell to begin with, and of the animation, counted from 1; "
+        "the one that looks most sharply if unset.",
+        **own,
+    )
+
+
+def main(values: absl_flags.FlagValues) -> None:
+    """Decodes, runs the network, writes."""
+    flags.require(values, "video", "run_dir")
+    _check_outputs(values)
+    run_dir = Path(values.run_dir)
+    settings: Any = flags.read_run(run_dir / "flags.cfg")
+    arguments = flags.input_arguments(settings)
+    cli.load_tensorflow()
+    animation, page = _of_the_extra()
+    from rlstm_tf.explaining.clip import clip_of
+    from rlstm_tf.relations import relational_lstm, relations
+    from rlstm_tf.run_directory import RunDirectory
+    from rlstm_tf.trained import trained_model
+
+    run = RunDirectory(run_dir)
+    classes, manifest = run.classes(), run.manifest()
+    model, checkpoint = trained_model(run_dir, values.checkpoint, settings, len(classes))
+    map_shape = relational_lstm(model).cell.map_shape
+    position = _position(values, map_shape)
+    if values.output:
+        page.check_size(settings.num_segments, map_shape)
+    views = _views(values.video, manifest, arguments)
+    try:
+        found = relations(model, views.frames[0])
+    except FloatingPointError as error:
+        raise DataError(f"{checkpoint}: {error}") from None
+    clip = clip_of(views, settings.stream == "temporal", found.logits, classes)
+    start = found.peak(position)
+    if values.output:
+        network = f"{settings.model}, {settings.stream} stream"
+        title = os.path.basename(values.video)
+        source = page.Source(title, str(run_dir), checkpoint.name, network)
+        _write(values.output, page.render(clip, found, start, source))
+    if values.gif:
+        _write(values.gif, animation.animation(clip, found, start[1]))
+
+
+def _check_outputs(values: absl_flags.FlagValues) -> None:
+    """Refuses places that cannot be written, before the work whose result they are to hold."""
+    paths: dict[str, str] = {"output": values.output or "", "gif": values.gif or ""}
+    if not any(paths.values()):
+        raise UsageError("--output=PAGE.html or --gif=ANIMATION.gif must be given, or both")
+    taken = {os.path.realpath(values.video): "the video"}
+    for name, path in ((name, path) for name, path in paths.items() if path):
+        place = os.path.realpath(path)
+        if place in taken:
+            raise UsageError(f"--{name}={path} is {taken[place]}")
+        taken[place] = f"--{name}"
+        with writing(path):
+            if os.path.isdir(path):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=Path(path).parent):
+                pass
+
+
+def _of_the_extra() -> tuple[Any, Any]:
+    """The modules that make the animation and the page.
+
+    Raises:
+        UsageError: what they need is not installed.
+    """
+    try:
+        from rlstm_tf.explaining import animation, page
+    except ModuleNotFoundError as error:
+        if error.name not in ("jinja2", "PIL"):
+            raise
+        package = {"PIL": "pillow"}.get(error.name, error.name)
+        raise UsageError(
+            f"{package} is not installed: the extra report brings it, "
+            "pip install 'rlstm-tf[report]'"
+        ) from None
+    return animation, page
+
+
+def _position(values: absl_flags.FlagValues, map_shape: tuple[int, int]) -> int | None:
+    """The position that --position says, from 0."""
+    if not values.position:
+        return None
+    numbers = flags.numbers("position", values.position, int, 1, max(map_shape))
+    rows, columns = map_shape
+    if len(numbers) != 2 or numbers[0] > rows or numbers[1] > columns:
+        raise UsageError(
+            f"--position={','.join(values.position)}: ROW,COLUMN of a map of {rows} rows and "
+            f"{columns} columns, counted from 1"
+        )
+    return (numbers[0] - 1) * columns + numbers[1] - 1
+
+
+def _views(video: str, manifest: Any, arguments: dict[str, Any]) -> Any:
+    from rlstm_tf.data.batches import InputConfig
+    from rlstm_tf.data.video import DamagedVideoError
+    from rlstm_tf.data.video_views import Storing, video_views
+
+    try:
+        return video_views(video, Storing.of(manifest), InputConfig(**arguments))
+    except DamagedVideoError as error:
+        raise DataError(f"{video}: {error}") from None
+
+
+def _write(path: str, content: bytes) -> None:
+    with writing(path):
+        write_whole(path, content)
+    # A name may hold bytes that are no UTF-8.
+    print(f"{len(content) / 1e3:,.0f} kB: {os.fsencode(path).decode(errors='replace')}")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags, positional="video"))

@@ -1,0 +1,79 @@
+"""What is shown of a clip beside its relations: pictures, times, classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from rlstm_tf.data.flow import ZERO
+from rlstm_tf.data.video_views import VideoViews
+
+
+class Clip(NamedTuple):
+    """A view of a video, for people.
+
+    Attributes:
+        pictures: uint8 [T, S, S, 3], RGB.
+        is_flow: their colours are motion; under a heat map they would only mix with its own.
+        times: of each snippet, in words.
+        classes: name and probability of the likeliest, the likeliest first.
+    """
+
+    pictures: np.ndarray
+    is_flow: bool
+    times: Sequence[str]
+    classes: Sequence[tuple[str, float]]
+
+
+def clip_of(
+    views: VideoViews, is_flow: bool, logits: np.ndarray, names: Sequence[str], most: int = 5
+) -> Clip:
+    """The first view of a video.
+
+    Args:
+        views: of the video.
+        is_flow: frames are levels of flow, not RGB.
+        logits: of the classes, float [num_classes].
+        names: of the classes.
+        most: classes to name.
+    """
+    frames = views.frames[0]
+    odds = np.exp(logits.astype(np.float64) - logits.max())
+    best = np.argsort(-odds, kind="stable")[:most]
+    return Clip(
+        pictures=flow_pictures(frames) if is_flow else frames,
+        is_flow=is_flow,
+        times=[_time(int(n), views.fps, is_flow) for n in views.numbers[0]],
+        classes=[(names[k], float(odds[k] / odds.sum())) for k in best],
+    )
+
+
+def flow_pictures(frames: np.ndarray) -> np.ndarray:
+    """Snippets of flow in colours: the hue is where to, the saturation how far, white is no motion.
+
+    What is shown is the mean over the fields of a snippet; full colour is the motion that 1 % of
+    the clip's pixels exceed.
+
+    Args:
+        frames: uint8 [T, S, S, 2L], levels of x_1, y_1, x_2, y_2 ...
+
+    Returns:
+        uint8 [T, S, S, 3], RGB.
+    """
+    levels = frames.reshape(*frames.shape[:-1], -1, 2).astype(np.float32) - ZERO
+    x, y = np.moveaxis(levels.mean(axis=-2), -1, 0)
+    far, angle = cv2.cartToPolar(x, y, angleInDegrees=True)
+    full = max(float(np.percentile(far, 99)), 1.0)
+    hue = (angle / 2).astype(np.uint8) % 180  # OpenCV's: half degrees
+    saturation = (255 * np.minimum(far / full, 1)).astype(np.uint8)
+    hsv = np.stack([hue, saturation, np.full_like(hue, 255)], axis=-1)
+    flat = cv2.cvtColor(hsv.reshape(-1, hsv.shape[-2], 3), cv2.COLOR_HSV2RGB)
+    return flat.reshape(hsv.shape)
+
+
+def _time(number: int, fps: float, is_flow: bool) -> str:
+    place = f"flow from frame {number}" if is_flow else f"video frame {number}"
+    return f"{number / fps:.2f} s, {place}" if fps else place
