@@ -59,7 +59,8 @@ def main(values: absl_flags.FlagValues) -> None:
         version = versions.publish(partial)
     print(f"{checkpoint}: exported with signatures {', '.join(signatures)}")
     print(f"version: {version}")
-    print("to serve it: serving/README.md, docs/serving.md")
+    print(f"try it: python -m rlstm_tf.predict VIDEO --model={output}")
+    print("serve it: serving/README.md")
 
 
 def _describe(run_dir: Path, settings: Any) -> Description:
