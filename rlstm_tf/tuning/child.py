@@ -15,6 +15,8 @@ import runpy
 import signal
 import sys
 
+# What a search may be asked to stop with. It starts a training with these blocked.
+ASKED = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -28,6 +30,7 @@ def end_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit(f"the search {parent} is gone")
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from rlstm_tf.checkpoints import checkpoints_in
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.run_directory import RunDirectory
+from rlstm_tf.tuning import child
 from rlstm_tf.writing import writing
 
 LOG = "train.log"
@@ -76,17 +77,24 @@ def _run(arguments: Sequence[str], log: Path, hold: int, look: Callable[[], None
     program = [sys.executable, "-m", "rlstm_tf.tuning.child", str(os.getpid())]
     with writing(log):
         output = log.open("ab")
-    with output:
-        process = subprocess.Popen(
-            [*program, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            pass_fds=[hold],
-            # Ctrl-C is for the search, which asks the training to save first.
-            start_new_session=True,
-        )
+    # Not while there is a process that is not known yet.
+    signal.pthread_sigmask(signal.SIG_BLOCK, child.ASKED)
     try:
+        with output:
+            process = subprocess.Popen(
+                [*program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[hold],
+                # Ctrl-C is for the search, which asks the training to save first.
+                start_new_session=True,
+            )
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, child.ASKED)
+        raise
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, child.ASKED)
         while True:
             try:
                 return process.wait(_SECONDS)
