@@ -173,7 +173,7 @@ def test_disturbed_at_any_moment(shards, whole, tmp_path, times, survived):
     """In each trial another signal; those of a killed search save and end."""
     kinds = [signal.SIGTERM, "search", signal.SIGINT, "training", "both"]
     sent = 0
-    for seed in range(times(4, 1)):
+    for seed in range(times(2, 1)):
         draws, output = random.Random(seed), tmp_path / f"search{seed}"
         for trial, kind in enumerate(kinds[: times(5, 4)], 1):
             sent += disturb(shards, output, trial, kind, draws)
