@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flags
+from rlstm_tf import cli, flags, run_flags
 from rlstm_tf.errors import DataError
 
 PROTOCOLS = ("center", "paper")
@@ -22,7 +22,7 @@ PROTOCOLS = ("center", "paper")
 
 def define_flags(values: absl_flags.FlagValues) -> None:
     """Flags of this entry point."""
-    flags.define_run(values)
+    run_flags.define_run(values)
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_string("split", "test", "Subset of the shards: test, val or train.", **own)
     absl_flags.DEFINE_string("data", None, "Directory of shards; the run's if unset.", **own)
@@ -43,7 +43,7 @@ def main(values: absl_flags.FlagValues) -> None:
     """Scores, writes, prints."""
     flags.require(values, "run_dir")
     run_dir = Path(values.run_dir)
-    settings: Any = flags.read_run(run_dir / "flags.cfg")
+    settings: Any = run_flags.read_run(run_dir / "flags.cfg")
     settings.data = values.data or settings.data
     arguments = flags.input_arguments(settings)
     cli.load_tensorflow()

@@ -19,14 +19,14 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flags
+from rlstm_tf import cli, flags, run_flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.writing import write_whole, writing
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
     """Flags of this entry point."""
-    flags.define_run(values)
+    run_flags.define_run(values)
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_string("video", None, "File; may be given without --video=.", **own)
     absl_flags.DEFINE_string("output", None, "Page to write, HTML.", **own)
@@ -45,7 +45,7 @@ def main(values: absl_flags.FlagValues) -> None:
     flags.require(values, "video", "run_dir")
     _check_outputs(values)
     run_dir = Path(values.run_dir)
-    settings: Any = flags.read_run(run_dir / "flags.cfg")
+    settings: Any = run_flags.read_run(run_dir / "flags.cfg")
     arguments = flags.input_arguments(settings)
     cli.load_tensorflow()
     animation, page = _of_the_extra()

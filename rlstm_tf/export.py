@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import __version__, cli, flags
+from rlstm_tf import __version__, cli, flags, run_flags
 from rlstm_tf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def define_flags(values: absl_flags.FlagValues) -> None:
     """Flags of this entry point."""
-    flags.define_run(values)
+    run_flags.define_run(values)
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_string("output", None, "Directory: saved_models/NAME.", **own)
     absl_flags.DEFINE_boolean(
@@ -43,7 +43,7 @@ def main(values: absl_flags.FlagValues) -> None:
     if values.warmup:
         warmup.require_serving_api()
     run_dir, output = Path(values.run_dir), Path(values.output)
-    settings: Any = flags.read_run(run_dir / "flags.cfg")
+    settings: Any = run_flags.read_run(run_dir / "flags.cfg")
     with versions.new_version(output) as partial:
         cli.load_tensorflow()
         from rlstm_tf.serving import saving

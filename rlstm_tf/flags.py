@@ -5,12 +5,11 @@ Defaults are the paper's spatial stream (arXiv 1811.07059, sections 3 and 4).
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.errors import UsageError
 
 BACKBONES = (
     *("densenet121", "efficientnet_b0", "inception_v3", "mobilenet", "mobilenet_v2"),
@@ -173,13 +172,6 @@ def define_training(values: flags.FlagValues) -> None:
     )
 
 
-def define_run(values: flags.FlagValues) -> None:
-    """A trained run, and which of its checkpoints."""
-    own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("run_dir", None, "Directory of the run.", **own)
-    flags.DEFINE_enum("checkpoint", "newest", ("newest", "best"), "Which one.", **own)
-
-
 def save_every(values: flags.FlagValues) -> tuple[int | None, float | None]:
     """Steps, and seconds, after which a checkpoint is due: one of them, or neither.
 
@@ -269,23 +261,6 @@ def of_files(*paths: str) -> flags.FlagValues:
     define_training(values)
     values(["run", *(f"--flagfile={path}" for path in paths)])
     return values
-
-
-def read_run(path: Path) -> flags.FlagValues:
-    """The flags that a run was started with.
-
-    Args:
-        path: of its `flags.cfg`.
-
-    Raises:
-        DataError: it is not there, or is no such file.
-    """
-    if not path.is_file():
-        raise DataError(f"{path.parent} holds no run: there is no {path.name}")
-    try:
-        return of_files(str(path))
-    except (flags.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is damaged: {error}") from error
 
 
 def numbers(name: str, texts: list[str], kind: type, low: float, high: float | None) -> tuple:

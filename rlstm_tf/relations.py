@@ -54,19 +54,25 @@ class Relations:
         return int(t) + first, int(place) if position is None else position
 
 
+def relational_lstm_of(model: keras.Model) -> RelationalLSTM | None:
+    """The Relational LSTM of a network of `rlstm_tf.models` that has one."""
+    found = [layer for layer in model.layers if isinstance(layer, RelationalLSTM)]
+    return found[0] if found else None
+
+
 def relational_lstm(model: keras.Model) -> RelationalLSTM:
     """The Relational LSTM of a network of `rlstm_tf.models`.
 
     Raises:
         UsageError: it has none.
     """
-    for layer in model.layers:
-        if isinstance(layer, RelationalLSTM):
-            return layer
-    raise UsageError(
-        f"the network {model.name} has no Relational LSTM, so there are no relations to see: "
-        f"--model={' or '.join(RELATIONAL)} has one"
-    )
+    layer = relational_lstm_of(model)
+    if layer is None:
+        raise UsageError(
+            f"the network {model.name} has no Relational LSTM, so there are no relations to see: "
+            f"--model={' or '.join(RELATIONAL)} has one"
+        )
+    return layer
 
 
 def relations(model: keras.Model, frames: np.ndarray) -> Relations:

@@ -6,7 +6,7 @@ run_dir/records.sha256  of the manifest of the shards
 run_dir/manifest.json   that manifest: how the frames were made that the network knows
 run_dir/checkpoints/    step-NNNNNNNNN.npz, best.npz
 run_dir/history.csv     a row an epoch
-run_dir/tensorboard/    scalars
+run_dir/tensorboard/    see docs/tensorboard.md
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flags, stopping
+from rlstm_tf import cli, flags, run_flags, stopping
 from rlstm_tf.errors import DataError
 
 # What may change when a run is continued; the rest would make it another run.
@@ -72,7 +72,7 @@ def _open(values: absl_flags.FlagValues) -> _Job:
         pipeline.InputConfig(**flags.input_arguments(values)),
     )
     if values.init_from and not run.has_checkpoint():
-        flags.read_run(Path(values.init_from) / "flags.cfg")
+        run_flags.read_run(Path(values.init_from) / "flags.cfg")
         if not RunDirectory(values.init_from).has_checkpoint():
             raise DataError(f"--init_from: {values.init_from} holds no checkpoint yet")
     strategy = devices.make_strategy(values.strategy)
@@ -273,7 +273,7 @@ def _transfer(values: absl_flags.FlagValues, model: Any) -> None:
     from rlstm_tf.transfer import transfer
 
     source = Path(values.init_from)
-    before = flags.read_run(source / "flags.cfg")
+    before = run_flags.read_run(source / "flags.cfg")
     state, _, path = Checkpoints(source / "checkpoints").require_newest()
     done = transfer(model, state, path, same_model=before.model == values.model)
     print(

@@ -20,7 +20,7 @@ def trained_model(
     Args:
         run_dir: of the run.
         which: `newest` or `best`.
-        settings: the run's flags, of `flags.read_run`. Its `precision` becomes Keras's policy.
+        settings: the run's flags, of `run_flags.read_run`. Its `precision` becomes Keras's policy.
         num_classes: of the run.
 
     Returns:

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from run_events import events_of, hparams_of
 from small_shards import texture_jpeg, write_shards
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorflow.python.framework.config import disable_op_determinism
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
@@ -48,12 +48,6 @@ def finished(shards, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("run") / "tsn <b>é"
     assert run(shards, run_dir, "--epochs=2", "--profile_steps=2,4", "--save_every=2") == 0
     return run_dir
-
-
-def events_of(run_dir):
-    events = EventAccumulator(str(run_dir / "tensorboard"), size_guidance={"tensors": 0})
-    events.Reload()
-    return events
 
 
 def steps_of(run_dir):
@@ -109,13 +103,6 @@ def test_the_graph_is_that_of_the_network(finished):
     for part in ("two_branch", "relational_lstm", "logits", "non_local_tail"):
         assert any(part in name for name in names), part
     assert not any("gradient" in name.lower() for name in names)
-
-
-def hparams_of(run_dir):
-    content = events_of(run_dir).SummaryMetadata(metadata.SESSION_START_INFO_TAG)
-    info = metadata.parse_session_start_info_plugin_data(content.plugin_data.content)
-    values = {name: getattr(v, v.WhichOneof("kind")) for name, v in info.hparams.items()}
-    return info.group_name, values
 
 
 def experiment_of(run_dir):

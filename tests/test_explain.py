@@ -14,7 +14,7 @@ from explanations import data_of, weights_of
 from PIL import Image
 from test_end_to_end import SMALL
 
-from rlstm_tf import cli, explain, flags, train
+from rlstm_tf import cli, explain, flags, run_flags, train
 from rlstm_tf.checkpoints import Checkpoints
 from rlstm_tf.data.batches import InputConfig
 from rlstm_tf.data.video_views import Storing, video_views
@@ -49,7 +49,7 @@ def video(make_video, tmp_path_factory):
 
 def expected(run_dir, video):
     """Views of the video, and relations, past the entry point."""
-    settings = flags.read_run(run_dir / "flags.cfg")
+    settings = run_flags.read_run(run_dir / "flags.cfg")
     run = RunDirectory(run_dir)
     model, _ = trained_model(run_dir, "newest", settings, len(run.classes()))
     config = InputConfig(**flags.input_arguments(settings))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from absl import flags as absl_flags
 
-from rlstm_tf import flags
+from rlstm_tf import flags, run_flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers import relational_lstm_cell
 from rlstm_tf.layers.batch_normalization import STATISTICS
@@ -51,7 +51,7 @@ def test_what_is_written_reads_back_the_same(tmp_path):
     texts = flags.serialize(values, ("resume",))
     path = tmp_path / "flags.cfg"
     path.write_text("\n".join(texts.values()))
-    again = flags.read_run(path)
+    again = run_flags.read_run(path)
     assert not again.resume
     assert (again.data, again.flip, again.epochs) == ("x y", False, 3)
     assert flags.serialize(again, ("resume",)) == texts
@@ -59,10 +59,10 @@ def test_what_is_written_reads_back_the_same(tmp_path):
 
 def test_no_run_and_a_damaged_run(tmp_path):
     with pytest.raises(DataError, match="holds no run"):
-        flags.read_run(tmp_path / "flags.cfg")
+        run_flags.read_run(tmp_path / "flags.cfg")
     (tmp_path / "flags.cfg").write_text("--epochs=many\n")
     with pytest.raises(DataError, match="damaged"):
-        flags.read_run(tmp_path / "flags.cfg")
+        run_flags.read_run(tmp_path / "flags.cfg")
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_relational_lstm import UNITS, flat, layer_and_input, operations_of
 
 from rlstm_tf.board.events import Events
-from rlstm_tf.board.gates import Gates, gate_activations, relational_lstm_of
+from rlstm_tf.board.gates import Gates, gate_activations
 from rlstm_tf.data.batches import InputConfig, evaluation_example
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.epochs import Epochs
 from rlstm_tf.layers import FoldTime, PixelScaling, RelationalLSTM, UnfoldTime
 from rlstm_tf.layers.relational_lstm_cell import GATES, PAIRWISE
 from rlstm_tf.position import Position
+from rlstm_tf.relations import relational_lstm_of
 
 SIDE = 32
 

@@ -12,6 +12,7 @@ ALLOWED = {
     "rlstm_tf.compat": (),
     "rlstm_tf.cli": ("rlstm_tf.errors",),
     "rlstm_tf.flags": ("rlstm_tf.errors",),
+    "rlstm_tf.run_flags": ("rlstm_tf.errors", "rlstm_tf.flags"),
     "rlstm_tf.layers": ("rlstm_tf.compat", "rlstm_tf.layers"),
     "rlstm_tf.models": (
         "rlstm_tf.compat",
@@ -116,6 +117,7 @@ ALLOWED = {
         "rlstm_tf.layers",
         "rlstm_tf.metrics",
         "rlstm_tf.position",
+        "rlstm_tf.relations",
         "rlstm_tf.validation",
     ),
     "rlstm_tf.callbacks": (
@@ -142,7 +144,7 @@ ALLOWED = {
         "tfrecords_tools",
     ),
 }
-SHARED_FLAGS = ("rlstm_tf.cli", "rlstm_tf.flags", "tfrecords_tools.flags")
+SHARED_FLAGS = ("rlstm_tf.cli", "rlstm_tf.flags", "rlstm_tf.run_flags", "tfrecords_tools.flags")
 MODULES = sorted(
     path for folder in ("rlstm_tf", "tfrecords_tools") for path in (ROOT / folder).rglob("*.py")
 )

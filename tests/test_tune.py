@@ -8,6 +8,7 @@ import re
 import sys
 
 import pytest
+from run_events import hparams_of
 from small_shards import texture_jpeg, write_shards
 
 from rlstm_tf import cli, flags, tune
@@ -422,7 +423,10 @@ def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys):
     values = flags.of_files(str(output / "best.cfg"))
     assert (values.learning_rate, values.epochs, values.keep_checkpoints) == (0.01, 1, 3)
     trial = output / "trials" / found["0.01"]["trial"]
-    assert list((trial / "tensorboard").glob("events.out.tfevents.*"))
+    for rate, row in found.items():
+        name, shown = hparams_of(output / "trials" / row["trial"])
+        assert name == f"trials/{row['trial']}"
+        assert shown["learning_rate"] == float(rate), "of each trial a row in the HParams tab"
     assert (trial / "train.log").stat().st_size
     started = json.loads((output / "search.json").read_text())["started_with"]
     assert started["search"] == "--search=learning_rate=0.01|1e+30"

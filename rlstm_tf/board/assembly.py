@@ -9,7 +9,7 @@ import keras
 
 from rlstm_tf.board.description import Description
 from rlstm_tf.board.events import Events
-from rlstm_tf.board.gates import Gates, relational_lstm_of
+from rlstm_tf.board.gates import Gates
 from rlstm_tf.board.pictures import AugmentedBatch, Errors
 from rlstm_tf.board.profiling import Profile
 from rlstm_tf.board.scalars import Scalars
@@ -17,6 +17,7 @@ from rlstm_tf.data.batches import InputConfig
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.epochs import Epochs
 from rlstm_tf.position import Position
+from rlstm_tf.relations import relational_lstm_of
 from rlstm_tf.validation import Validation
 
 

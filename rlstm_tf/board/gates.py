@@ -19,12 +19,6 @@ _RANGES = {"i": (0, 1), "f": (0, 1), "o": (0, 1), "g": (-1, 1)}
 _WORDS = {"i": "input gate i", "f": "forget gate f", "o": "output gate o", "g": "cell input g"}
 
 
-def relational_lstm_of(model: keras.Model) -> RelationalLSTM | None:
-    """The layer of a network that has one."""
-    found = [layer for layer in model.layers if isinstance(layer, RelationalLSTM)]
-    return found[0] if found else None
-
-
 def gate_activations(layer: RelationalLSTM, X: np.ndarray) -> dict[str, np.ndarray]:
     """The gates of eq. 3 over a sequence, from H_0 = C_0 = 0; float32 under every policy.
 
