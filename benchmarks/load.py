@@ -54,12 +54,15 @@ def resident() -> float:
     return psutil.Process().memory_info().rss / 1e6
 
 
-def frames_of(description: Description, videos: int, seed: int) -> np.ndarray:
-    """Smooth frames of the network's size: uint8 [videos, T, S, S, C]."""
+def frames_of(
+    description: Description, videos: int, seed: int, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Smooth frames: uint8 [videos, T, H, W, C]; `size` is (H, W), the network's own if None."""
     T, S, _, C = description.input().video_shape
+    height, width = size or (S, S)
     coarse = np.random.default_rng(seed).integers(0, 256, (videos * T, 6, 6, C), np.uint8)
-    images = [cv2.resize(image, (S, S), interpolation=cv2.INTER_CUBIC) for image in coarse]
-    return np.stack(images).reshape(videos, T, S, S, C)
+    images = [cv2.resize(one, (width, height), interpolation=cv2.INTER_CUBIC) for one in coarse]
+    return np.stack(images).reshape(videos, T, height, width, C)
 
 
 def jpegs_of(frames: np.ndarray) -> np.ndarray:
@@ -71,11 +74,23 @@ def jpegs_of(frames: np.ndarray) -> np.ndarray:
     return np.array(files, object).reshape(frames.shape[:2])
 
 
-def good_requests(signatures: Any, description: Description, sizes: tuple[int, ...]) -> list:
-    """Requests of both signatures of the spatial stream, answered once, alone."""
+def good_requests(
+    signatures: Any,
+    description: Description,
+    videos: tuple[int, ...],
+    size: tuple[int, int] | None = None,
+) -> list[Request]:
+    """Requests of both signatures of the spatial stream, answered once, alone.
+
+    Args:
+        signatures: of the exported network.
+        description: of it.
+        videos: of the requests, in turn.
+        size: (H, W) of their frames; the network's own if None.
+    """
     requests = []
     for seed in range(4):
-        frames = frames_of(description, sizes[seed % len(sizes)], seed)
+        frames = frames_of(description, videos[seed % len(videos)], seed, size)
         for signature, inputs in (
             ("serving_default", {"frames": frames}),
             ("serve_jpeg", {"frames_bytes": jpegs_of(frames)}),

@@ -91,8 +91,9 @@ def _check_outputs(values: absl_flags.FlagValues) -> None:
         with writing(path):
             if os.path.isdir(path):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=Path(path).parent):
+            # The nearest that is there: those below it are made when there is something to write.
+            parents = Path(path).absolute().parents
+            with tempfile.TemporaryFile(dir=next(one for one in parents if one.exists())):
                 pass
 
 
@@ -119,14 +120,14 @@ def _position(values: absl_flags.FlagValues, map_shape: tuple[int, int]) -> int 
     """The position that --position says, from 0."""
     if not values.position:
         return None
-    numbers = flags.numbers("position", values.position, int, 1, max(map_shape))
     rows, columns = map_shape
-    if len(numbers) != 2 or numbers[0] > rows or numbers[1] > columns:
+    given = [int(text) if text.isdecimal() else 0 for text in values.position]
+    if len(given) != 2 or not (1 <= given[0] <= rows and 1 <= given[1] <= columns):
         raise UsageError(
             f"--position={','.join(values.position)}: ROW,COLUMN of a map of {rows} rows and "
             f"{columns} columns, counted from 1"
         )
-    return (numbers[0] - 1) * columns + numbers[1] - 1
+    return (given[0] - 1) * columns + given[1] - 1
 
 
 def _views(video: str, manifest: Any, arguments: dict[str, Any]) -> Any:
@@ -142,6 +143,7 @@ def _views(video: str, manifest: Any, arguments: dict[str, Any]) -> Any:
 
 def _write(path: str, content: bytes) -> None:
     with writing(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     # A name may hold bytes that are no UTF-8.
     print(f"{len(content) / 1e3:,.0f} kB: {os.fsencode(path).decode(errors='replace')}")

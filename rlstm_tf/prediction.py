@@ -137,6 +137,10 @@ class Network:
 
         def attempt() -> list[Segment]:
             times = timeline.frame_times(path, storing.short_side, scan)
+            try:
+                timeline.check_count(times.end, stride)
+            except DataError as error:
+                raise DataError(f"{path}: {error}") from None
             bounds = timeline.windows(times.end, window, stride)
             numbers = timeline.window_snippets(times, bounds, config)
             views = timeline.window_views(path, storing, config, numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +94,8 @@ def relations(model: keras.Model, frames: np.ndarray) -> Relations:
     cell = layer.cell
     X, logits = keras.Model(model.input, [layer.input, model.output])(frames[None], training=False)
     X = ops.cast(X[0], cell.variable_dtype)
-    spatial, temporal = cell.weights_of(X, _states_before(cell, X))
+    before = ops.concatenate([H for _, H in steps(cell, X[None])], axis=0)
+    spatial, temporal = cell.weights_of(X, before)
     if not all(np.isfinite(found).all() for found in (logits, spatial, temporal)):
         raise FloatingPointError("the network computes numbers that are not finite")
     return Relations(
@@ -105,12 +107,18 @@ def relations(model: keras.Model, frames: np.ndarray) -> Relations:
     )
 
 
-def _states_before(cell: Any, X: Any) -> Any:
-    """H_0 ... H_{T-1} for X_1 ... X_T `[T, H, W, C]`: `[T, H, W, units]`."""
+def steps(cell: Any, X: Any) -> Iterator[tuple[Any, Any]]:
+    """Goes through a sequence as the Relational LSTM does, from H_0 = C_0 = 0.
+
+    Args:
+        cell: of the layer.
+        X: X_1 ... X_T, `[batch, T, H, W, C]` or `[batch, T, N, C]`.
+
+    Yields:
+        For t = 1 ... T what `cell.relate` gives of X_t, and H_{t-1}, of the shape of a state.
+    """
     terms = cell.relate(X)
-    states = cell.get_initial_state(batch_size=1, dtype=cell.variable_dtype)
-    before = []
-    for t in range(X.shape[0]):
-        before.append(states[0])
-        _, states = cell.recur(terms[t : t + 1], states)
-    return ops.concatenate(before, axis=0)
+    states = cell.get_initial_state(batch_size=X.shape[0], dtype=cell.variable_dtype)
+    for t in range(X.shape[1]):
+        yield terms[:, t], states[0]
+        _, states = cell.recur(terms[:, t], states)

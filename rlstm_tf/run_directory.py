@@ -176,10 +176,12 @@ class RunDirectory:
         try:
             text = self._manifest.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise DataError(
-                f"{self._manifest} is missing or damaged ({error}): rlstm_tf.train "
-                f"--flagfile={self.flags} --resume writes it where it is missing"
+                f"{self._manifest}: {reason}; where it is missing, rlstm_tf.train "
+                f"--flagfile={self.flags} --resume writes it"
             ) from None
+        self._check_records(text, str(self._manifest))
         return Manifest.from_json(text, str(self._manifest))
 
     def classes(self) -> list[str]:

@@ -247,7 +247,7 @@ def _callbacks(
     saving = callbacks.Saving(checkpoints, trainer.optimizer, position, best, *every)
     shown = assembly.callbacks(
         job.run.tensorboard,
-        "/".join(job.run.path.resolve().parts[-2:]),
+        str(job.run.path.resolve()),
         trainer.model,
         job.epochs,
         position,

@@ -74,11 +74,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--grpc", help="host:port, in place of REST")
     parser.add_argument("frames", nargs="+", type=Path, help="T JPEG files of one video, in order")
     arguments = parser.parse_args(argv)
-    ask, server = (ask_grpc, arguments.grpc) if arguments.grpc else (ask_rest, arguments.rest)
+    over_grpc = arguments.grpc is not None
+    ask, server = (ask_grpc, arguments.grpc) if over_grpc else (ask_rest, arguments.rest)
     try:
         jpegs = [path.read_bytes() for path in arguments.frames]
         answer = ask(server, arguments.model, jpegs)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError, LookupError, ImportError) as error:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         return 1
     for label, probability in answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from pathlib import Path
@@ -70,6 +71,8 @@ def make_run(path, *arguments, classes=CLASSES, short_side=40, **changes):
         }
     )
     manifest.save(str(path))
+    digest = hashlib.sha256(manifest.to_json().encode()).hexdigest()
+    (path / "records.sha256").write_text(digest + "\n")
     (path / "classes.json").write_text(json.dumps(list(classes)))
     return Run(path, model)
 

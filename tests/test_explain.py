@@ -169,7 +169,9 @@ def test_what_is_refused(spatial, built, video, real, tmp_path, capsys):
     refused(1, "cannot write", capsys, video, run_dir, f"--output={video}/page.html")
     for position in ("5,1", "1,5", "0,1", "1", "1,2,3", "a,b"):
         line = (video, run_dir, output, f"--position={position}")
-        refused(2, f"--position={position}", capsys, *line)
+        message = f"--position={position}: ROW,COLUMN of a map of "
+        refused(2, message, capsys, *line)
+    refused(1, "holds no run", capsys, video, f"--run_dir={tmp_path}", f"{output}/deep/er.html")
     refused(1, "absent.mp4: cannot be opened", capsys, tmp_path / "absent.mp4", run_dir, output)
     (tmp_path / "empty.mp4").touch()
     refused(1, "empty.mp4: ", capsys, tmp_path / "empty.mp4", run_dir, output)

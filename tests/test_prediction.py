@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -184,3 +185,18 @@ print(found[-1].end, peaks[1] - peaks[0])
     ).stdout.split()
     assert float(end) == pytest.approx(600)
     assert int(grown) < 4000
+
+
+def test_a_video_that_says_it_goes_on_for_years(tmp_path):
+    path = str(tmp_path / "a.mkv")
+    with av.open(path, "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for milliseconds in (0, 40, 10**9, 10**9 + 40):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = milliseconds, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(DataError, match=r"a\.mkv: 1000000 s are 500001 windows, at most 200000"):
+        Network(DESCRIPTION, brightness).segments(path, 4.0, 2.0)

@@ -1,5 +1,7 @@
 """Who may write into a run's directory."""
 
+import dataclasses
+
 import pytest
 
 from rlstm_tf.data.schema import Manifest
@@ -164,10 +166,12 @@ def test_it_keeps_the_manifest_of_its_shards(tmp_path):
     run._lock.close()
     # As a run of an older version: it has none until it goes on.
     (tmp_path / "manifest.json").unlink()
-    with pytest.raises(DataError, match=r"manifest.json is missing or damaged.*--resume"):
+    with pytest.raises(DataError, match=r"manifest.json: No such file.*--resume"):
         RunDirectory(tmp_path).manifest()
     assert claimed(tmp_path, resume=True, records=manifest.to_json()).manifest() == manifest
     text = manifest.to_json().replace('"short_side": 32', '"short_side": 33')
-    (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(DataError, match=r"manifest\.json"):
-        RunDirectory(tmp_path).manifest()
+    other = dataclasses.replace(manifest, settings={"short_side": 33}).to_json()
+    for changed in (text, other):  # by hand, and whole but of other shards
+        (tmp_path / "manifest.json").write_text(changed)
+        with pytest.raises(DataError, match=r"manifest\.json holds other records than run"):
+            RunDirectory(tmp_path).manifest()

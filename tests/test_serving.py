@@ -119,6 +119,9 @@ def test_clients_of_a_stand_in(client, run, saved_models, tmp_path, capsys):
             assert capsys.readouterr().err.startswith("error: ")
     assert client.main(["--model=demo", f"--rest={rest}", *paths]) == 1
     assert "refused" in capsys.readouterr().err
+    for wrong in ("--rest=foo", "--grpc="):
+        assert client.main(["--model=demo", wrong, *paths]) == 1
+        assert capsys.readouterr().err.startswith("error: ")
 
 
 @pytest.fixture

@@ -91,8 +91,16 @@ def test_what_cannot_be_shown(make_video, tmp_path, real):
 def test_a_manifest_that_does_not_say_how_is_refused(built):
     manifest = Manifest.load(str(built))
     assert Storing.of(manifest) == Storing(32, 95)
-    settings = {name: value for name, value in manifest.settings.items() if name != "short_side"}
-    with pytest.raises(DataError, match="short_side"):
-        Storing.of(dataclasses.replace(manifest, settings=settings))
-    with pytest.raises(DataError, match="flow"):
-        Storing.of(dataclasses.replace(manifest, stream="temporal"))
+
+    def with_settings(**changes):
+        settings = {name: value for name, value in manifest.settings.items() if name not in changes}
+        given = {name: value for name, value in changes.items() if value is not None}
+        return dataclasses.replace(manifest, settings={**settings, **given})
+
+    for changes in ({"short_side": None}, {"short_side": "32"}, {"jpeg_quality": 101}):
+        with pytest.raises(DataError, match=next(iter(changes))):
+            Storing.of(with_settings(**changes))
+    for flow in (None, "farneback"):
+        temporal = dataclasses.replace(with_settings(flow=flow), stream="temporal")
+        with pytest.raises(DataError, match="flow"):
+            Storing.of(temporal)

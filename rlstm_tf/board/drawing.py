@@ -55,21 +55,13 @@ def rgb(snippets: np.ndarray) -> np.ndarray:
         snippets: uint8 [..., S, S, C]: RGB, or levels x_1, y_1, x_2, ... of flow fields.
 
     Returns:
-        uint8 [..., S, S, 3]: RGB as it is. Of flow the first field: its direction as hue (red is
-        to the right, yellow-green down, cyan to the left), its length, as a share of the longest
-        in all these snippets, as saturation; white does not move.
+        uint8 [..., S, S, 3]: RGB as it is. Of flow the first field, in `flow.colours`; full is the
+        longest motion in all these snippets.
     """
     if snippets.shape[-1] == 3:
         return snippets
     x, y = (snippets[..., axis].astype(np.float32) - flow.ZERO for axis in (0, 1))
-    length = np.hypot(x, y)
-    # Not below 8 levels, 1.3 pixels: noise is to look like noise.
-    longest = max(float(length.max()), 8.0)
-    # OpenCV's hues are 2 degrees wide.
-    hue = np.rint(np.degrees(np.arctan2(y, x)) % 360 / 2) % 180
-    hsv = np.stack([hue, 255 * length / longest, np.full_like(hue, 255)], axis=-1)
-    flat = np.rint(hsv).astype(np.uint8).reshape(-1, snippets.shape[-2], 3)
-    return cv2.cvtColor(flat, cv2.COLOR_HSV2RGB).reshape(*snippets.shape[:-1], 3)
+    return flow.colours(x, y, float(np.hypot(x, y).max()))
 
 
 def enlarged(image: np.ndarray, side: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from rlstm_tf.data.batches import InputConfig, evaluation_example
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.layers import RelationalLSTM
 from rlstm_tf.layers.relational_lstm_cell import GATES
+from rlstm_tf.relations import steps
 
 _NUM_VIDEOS = 4
 _BINS = 30
@@ -30,15 +31,11 @@ def gate_activations(layer: RelationalLSTM, X: np.ndarray) -> dict[str, np.ndarr
         `i`, `f`, `o` and `g`, each `[batch, T, N, units]`.
     """
     cell = layer.cell
-    terms = cell.relate(tf.cast(X, tf.float32))
-    batch, T, _, _, N, units = terms.shape
-    states = [tf.zeros((batch, N, units))] * 2
-    steps = []
-    for t in range(T):
-        H = tf.reshape(states[0], (batch, N, units))
-        steps.append(cell.gates(terms[:, t], H))
-        _, states = cell.recur(terms[:, t], states)
-    return {name: np.stack(gate, axis=1) for name, gate in zip(GATES, zip(*steps))}
+    gates = []
+    for terms, H in steps(cell, tf.cast(X, tf.float32)):
+        batch, _, _, N, units = terms.shape
+        gates.append(cell.gates(terms, tf.reshape(H, (batch, N, units))))
+    return {name: np.stack(gate, axis=1) for name, gate in zip(GATES, zip(*gates))}
 
 
 class Gates(keras.callbacks.Callback):

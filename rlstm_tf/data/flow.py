@@ -12,6 +12,7 @@ Source: Wang et al., "Temporal Segment Networks", ECCV 2016, section 3.2; arXiv 
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 BOUND = 20.0
@@ -56,3 +57,24 @@ def negated(levels: np.ndarray) -> np.ndarray:
     Level 0, which only JPEG's rounding can give, counts as 1.
     """
     return np.where(levels == 0, 255, 2 * ZERO - levels.astype(np.int16)).astype(np.uint8)
+
+
+def colours(x: np.ndarray, y: np.ndarray, full: float) -> np.ndarray:
+    """Motion as colours: the hue is where to, the saturation how far, white does not move.
+
+    Red is to the right, yellow-green down, cyan to the left.
+
+    Args:
+        x, y: float [..., H, W], levels from `ZERO`.
+        full: length that has the full colour, levels; not below 8, 1.3 pixels: noise is to look
+            like noise.
+
+    Returns:
+        uint8 [..., H, W, 3], RGB.
+    """
+    share = np.minimum(np.hypot(x, y) / max(full, 8.0), 1)
+    # OpenCV's hues are 2 degrees wide.
+    hue = np.rint(np.degrees(np.arctan2(y, x)) % 360 / 2) % 180
+    hsv = np.stack([hue, 255 * share, np.full_like(hue, 255)], axis=-1)
+    flat = np.rint(hsv).astype(np.uint8).reshape(-1, x.shape[-1], 3)
+    return cv2.cvtColor(flat, cv2.COLOR_HSV2RGB).reshape(*x.shape, 3)

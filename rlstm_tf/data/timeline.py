@@ -29,6 +29,8 @@ from rlstm_tf.errors import DataError, UsageError
 _AT_ONCE = 16
 # Seconds: more than the rounding of sums, less than a frame lasts.
 _ROUNDING = 1e-6
+# 111 hours, at one every two seconds. Each takes 8 bytes for every image that it shows.
+MOST_WINDOWS = 200_000
 
 
 class Times(NamedTuple):
@@ -90,6 +92,22 @@ def frame_times(
         raise DamagedVideoError("does not say how long its last frame is shown")
     times = np.frombuffer(starts) - starts[0]
     return Times(times, float(times[-1]) + lasts)
+
+
+def check_count(end: float, stride: float) -> None:
+    """Refuses more windows than memory and patience hold.
+
+    A few frames may say that they are shown for years.
+
+    Raises:
+        DataError: there are more than `MOST_WINDOWS`.
+    """
+    count = math.ceil(end / stride)
+    if count > MOST_WINDOWS:
+        raise DataError(
+            f"{end:.0f} s are {count} windows, at most {MOST_WINDOWS} are looked at: "
+            "give a longer --stride"
+        )
 
 
 def windows(end: float, window: float, stride: float) -> np.ndarray:

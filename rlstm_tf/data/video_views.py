@@ -12,10 +12,11 @@ import numpy as np
 from rlstm_tf.data import augmentation, sampling
 from rlstm_tf.data.batches import InputConfig, write_views
 from rlstm_tf.data.flow import ZERO, quantise
-from rlstm_tf.data.optical_flow import calculator
+from rlstm_tf.data.json_values import typed
+from rlstm_tf.data.optical_flow import METHODS, calculator
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.schema import Manifest
-from rlstm_tf.data.video import DamagedVideoError, VideoReader, encode_jpeg
+from rlstm_tf.data.video import LONGEST_SIDE, DamagedVideoError, VideoReader, encode_jpeg
 from rlstm_tf.errors import DataError
 
 
@@ -42,10 +43,16 @@ class Storing:
         """
         settings, temporal = manifest.settings, manifest.stream == "temporal"
         names = ("short_side", "jpeg_quality", *(("flow",) if temporal else ()))
-        missing = [name for name in names if name not in settings]
-        if missing:
-            raise DataError(f"the manifest of the shards does not say their {', '.join(missing)}")
-        return cls(**{name: settings[name] for name in names})
+        kinds = {"short_side": int, "jpeg_quality": int, "flow": str}
+        for name in names:
+            typed(settings.get(name), kinds[name], f"the manifest of the shards: settings: {name}")
+        found = cls(**{name: settings[name] for name in names})
+        good = 1 <= found.short_side <= LONGEST_SIDE and 1 <= found.jpeg_quality <= 100
+        if not good or found.flow not in (None, *METHODS):
+            raise DataError(
+                f"the manifest of the shards says what no shards are made with: {found}"
+            )
+        return found
 
 
 class VideoViews(NamedTuple):

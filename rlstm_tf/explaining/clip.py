@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from rlstm_tf.data.flow import ZERO
+from rlstm_tf.data import flow
 from rlstm_tf.data.video_views import VideoViews
 
 
@@ -52,10 +51,9 @@ def clip_of(
 
 
 def flow_pictures(frames: np.ndarray) -> np.ndarray:
-    """Snippets of flow in colours: the hue is where to, the saturation how far, white is no motion.
+    """Snippets of flow in `flow.colours`: the mean over the fields of a snippet.
 
-    What is shown is the mean over the fields of a snippet; full colour is the motion that 1 % of
-    the clip's pixels exceed.
+    Full colour is the motion that 1 % of the clip's pixels exceed.
 
     Args:
         frames: uint8 [T, S, S, 2L], levels of x_1, y_1, x_2, y_2 ...
@@ -63,15 +61,9 @@ def flow_pictures(frames: np.ndarray) -> np.ndarray:
     Returns:
         uint8 [T, S, S, 3], RGB.
     """
-    levels = frames.reshape(*frames.shape[:-1], -1, 2).astype(np.float32) - ZERO
+    levels = frames.reshape(*frames.shape[:-1], -1, 2).astype(np.float32) - flow.ZERO
     x, y = np.moveaxis(levels.mean(axis=-2), -1, 0)
-    far, angle = cv2.cartToPolar(x, y, angleInDegrees=True)
-    full = max(float(np.percentile(far, 99)), 1.0)
-    hue = (angle / 2).astype(np.uint8) % 180  # OpenCV's: half degrees
-    saturation = (255 * np.minimum(far / full, 1)).astype(np.uint8)
-    hsv = np.stack([hue, saturation, np.full_like(hue, 255)], axis=-1)
-    flat = cv2.cvtColor(hsv.reshape(-1, hsv.shape[-2], 3), cv2.COLOR_HSV2RGB)
-    return flat.reshape(hsv.shape)
+    return flow.colours(x, y, float(np.percentile(np.hypot(x, y), 99)))
 
 
 def _time(number: int, fps: float, is_flow: bool) -> str:

@@ -19,7 +19,12 @@ MAX_ASPECT = 16
 # Videos of a request: what the network's maps of them may cost.
 MAX_VIDEOS = 64
 
+# Of a JPEG: what decoding it may cost; progressive files of cameras and encoders have about ten.
+MAX_SCANS = 100
+
 _JPEG = b"\xff\xd8\xff"
+# Begins a scan. In a scan itself a 0 follows every 255.
+_SCAN = b"\xff\xda"
 # Frames that are prepared at the same time.
 _PARALLEL = 8
 
@@ -114,12 +119,16 @@ def decoded(jpeg: tf.Tensor, channels: int, name: str) -> tf.Tensor:
 
     Returns:
         uint8 `[H, W, channels]`. It raises InvalidArgumentError when run, if it is no JPEG or cut
-        short, and before any pixel is decoded if it is larger than `check_size` allows.
+        short, and before any pixel is decoded if it is larger than `check_size` allows or comes in
+        more than `MAX_SCANS` scans.
     """
     size = tf.strings.length(jpeg)
     starts = tf.equal(tf.strings.substr(jpeg, 0, len(_JPEG)), _JPEG)
     message = f"{name} must hold JPEG files; one begins otherwise, and its bytes are"
-    with tf.control_dependencies([require(starts, message, size)]):
+    scans = tf.size(tf.strings.split([jpeg], _SCAN).flat_values) - 1
+    many = f"{name}: a JPEG file may have up to {MAX_SCANS} scans; it has"
+    checks = [require(starts, message, size), require(scans <= MAX_SCANS, many, scans)]
+    with tf.control_dependencies(checks):
         height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(tf.identity(jpeg)), num=3)
     with tf.control_dependencies(check_size(height, width, name)):
         return tf.io.decode_jpeg(tf.identity(jpeg), channels, dct_method="INTEGER_ACCURATE")
