@@ -11,11 +11,11 @@ from rlstm_tf.tuning.trials import Plan
 BASE = {"model": "two_branch", "batch_norm": "population", "num_segments": 8}
 
 
-def space(*texts, frames=100, **base):
+def space(*texts, frames=100, channels=2048, **base):
     values = {"learning_rate": float, "dropout": float, "weight_decay": float}
     values.update(batch_norm_momentum=float, attention_scale=float, num_segments=int, units=int)
     return search_space(
-        texts, {**BASE, **base}, lambda: 2048, frames, lambda name, text: values[name](text)
+        texts, {**BASE, **base}, lambda: channels, frames, lambda name, text: values[name](text)
     )
 
 

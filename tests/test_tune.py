@@ -20,6 +20,7 @@ SMALL = (
     *("--image_size=32", "--batch_size=4", "--batch_norm=batch", "--batch_norm_momentum=0.9"),
     *("--drop_epochs=2", "--deterministic", "--epochs=1"),
 )
+_TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 1, in b\n'
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,23 @@ def run(*arguments):
     [
         (2, "error: --cut: no\n", UsageError, "--cut: no"),
         (1, "warning: a\nerror: shard x is damaged\n", DataError, "shard x is damaged"),
-        (1, "Traceback\n  line\nKeyError: 'a'\n", DataError, "status 1"),
+        (1, "Traceback\n  line\nKeyError: 'a'\n", DataError, "train.log: KeyError: 'a'"),
+        (
+            1,
+            f"{_TRACEBACK}    raise ValueError\nValueError: early\n\nDuring handling of the above "
+            f"exception, another exception occurred:\n\n{_TRACEBACK}    x.y()\n"
+            "tensorflow.errors_impl.InvalidArgumentError: shapes differ\n\nDetected at node x\n"
+            "\tError: [Op:Add]\nsee above\n",
+            DataError,
+            "train.log: tensorflow.errors_impl.InvalidArgumentError: shapes differ",
+        ),
+        (1, f"{_TRACEBACK}    x.y()\nFinished\n", DataError, "train.log: Finished"),
+        (
+            2,
+            "error: --resume: the run was started with --a=2, this command says --a=1\n",
+            UsageError,
+            "/run was started with --a=2, this command says --a=1: give another --output",
+        ),
         (
             1,
             "error: the loss became nan at step 3, learning rate 10: checkpoints of before are "
@@ -84,6 +101,7 @@ def test_how_a_training_that_ended_is_judged(tmp_path, monkeypatch, status, said
         (["--val_subset=none"], "--val_subset=none: there would be nothing to choose by"),
         (["--val_subset=test"], "--val_subset=test: there would be no longer a test"),
         (["--strategy=multi_worker"], "--strategy=multi_worker"),
+        (["--profile_steps=1,2"], "--profile_steps=1,2: it would profile each trial"),
         (["--tuner=grid"], "tuner"),
         (["--tuner=hyperband", "--max_trials=3"], "--max_trials does nothing"),
         (["--tuner=random", "--max_epochs=3"], "--max_epochs does nothing"),

@@ -2,6 +2,7 @@
 
 import fcntl
 import re
+from pathlib import Path
 
 import pytest
 from searches import plan, rows, searched, space
@@ -57,6 +58,16 @@ def test_hyperband_goes_on_with_the_best(tmp_path, monkeypatch):
             assert row["learning_rate"] == source["learning_rate"]
             assert int(row["epochs"]) > int(source["epochs"])
             assert (row["status"] == FAILED) >= (source["status"] == FAILED)
+
+
+def test_what_hyperband_costs_is_what_its_page_says():
+    page = (Path(__file__).parent.parent / "docs" / "tuning.md").read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith("| `hyperband`"))
+    said = {int(longest): int(total) for longest, total in re.findall(r"(\d+): (\d+)", row)}
+    assert list(said) == [6, 9, 25, 50, 81]
+    assert said == {
+        epochs: sum(oracles.planned(plan("hyperband", epochs=epochs))) for epochs in said
+    }
 
 
 def test_more_trials_of_the_same_search(tmp_path, monkeypatch):
@@ -131,6 +142,7 @@ def test_the_best_as_flags_of_a_training(tmp_path):
         expected = {**settings, "epochs": 6, "run_dir": "runs/a b/best"}
         assert found[name].value == expected.get(name, values[name].value), name
     assert "val_accuracy 0.7500 after epoch 6: the best of 5 trials" in text
+    assert "#   python -m rlstm_tf.train --flagfile='runs/a b/best.cfg'\n" in text
     assert "trial,status,score" in table([best], list(settings))
 
 
@@ -155,7 +167,9 @@ def test_whose_directory_it_is(tmp_path, monkeypatch):
     refused(DataError, "holds notes.txt, which is of no search", _ab(), other)
     (tmp_path / "file").write_text("")
     refused(DataError, "cannot write", _ab(), tmp_path / "file")
+    assert [path.name for path in other.iterdir()] == ["notes.txt"]
     assert before == {path: path.read_bytes() for path in before}
+    (output / "best").mkdir()  # of a training by best.cfg
     record = output / "search.json"
     whole = record.read_text()
     for damaged in (whole[:-20], whole.replace("0.", "1.", 1), "[]", "{}", ""):
@@ -164,6 +178,23 @@ def test_whose_directory_it_is(tmp_path, monkeypatch):
     record.unlink()
     # The runs are still there: a training refuses them if they are others.
     assert searched(plan("random"), output, monkeypatch, _ab())
+
+
+def test_a_record_in_which_nothing_is_over_binds_to_nothing(tmp_path, monkeypatch):
+    """Its flags may be wrong; the runs are kept, and refuse other flags by themselves."""
+    output = tmp_path / "search"
+    searched(plan("random"), output, monkeypatch, _ab())
+    whole, run = rows(output), output / "trials" / "0001" / "checkpoints"
+    run.mkdir()
+    (run / "step-000000001.npz").write_bytes(b"of the right flags")
+    (output / "search.json").unlink()
+    wrong = {"a": "--a=2", "b": "--b=1"}
+    assert searched(plan("random"), output, monkeypatch, wrong, stop_after=0) == ["0001"]
+    searched(plan("random"), output, monkeypatch, _ab())
+    assert rows(output) == whole
+    assert (run / "step-000000001.npz").exists()
+    with pytest.raises(UsageError, match="--a=1, this command says --a=2"):
+        searched(plan("random"), output, monkeypatch, wrong)
 
 
 def _ab():
