@@ -132,7 +132,7 @@ def test_without_keras_tuner(shards, tmp_path, capsys, monkeypatch):
 
 def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys):
     """The space is searched to its end; a wrong flag ends the search, and can be mended."""
-    output = tmp_path / "search"
+    output = tmp_path / "a search"
     arguments = (f"--data={shards}", f"--output={output}", *SMALL, "--tuner=random")
     arguments = (*arguments, "--search=learning_rate=0.01|1e30")
     assert run(*arguments, "--cut=conv9") == 2
@@ -144,7 +144,7 @@ def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys):
     assert "learning rate 1e+30" in found["1e+30"]["reason"]
     said = capsys.readouterr()
     assert sum(line.startswith("trial ") for line in said.out.splitlines()) == 2
-    assert f"rlstm_tf.train --flagfile={output}/best.cfg" in said.out
+    assert f"rlstm_tf.train --flagfile='{output}/best.cfg'\n" in said.out
     assert "Traceback" not in said.out + said.err
     values = flags.of_files(str(output / "best.cfg"))
     assert (values.learning_rate, values.epochs, values.keep_checkpoints) == (0.01, 1, 3)
@@ -159,3 +159,13 @@ def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys):
     before = (trial / "train.log").read_bytes()
     assert run(*arguments) == 0
     assert (trial / "train.log").read_bytes() == before
+    # Without its record, it goes through the runs again: with their flags, and no others.
+    (output / "search.json").unlink()
+    assert run(*arguments, "--momentum=0.5") == 2
+    first = output / "trials" / "0001"
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: the run {first} was started with --momentum=0.9, this command says "
+        "--momentum=0.5: give another --output"
+    )
+    assert run(*arguments) == 0
+    assert {row["learning_rate"]: row for row in rows(output)} == found
