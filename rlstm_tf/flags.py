@@ -24,6 +24,11 @@ STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Flow fields of a snippet, in the paper.
 FLOW_LENGTH = 10
+# What may change when a run is continued; the rest would make it another run.
+CHANGEABLE = {
+    *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "run_dir"),
+    *("profile_steps", "save_every", "strategy"),
+}
 # More than any run has, and less than what 64 bits and float32 hold.
 _MOST, _LARGEST = 10**9, 3e38
 

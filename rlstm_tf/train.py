@@ -19,11 +19,6 @@ from absl import flags as absl_flags
 from rlstm_tf import cli, flags, run_flags, stopping
 from rlstm_tf.errors import DataError
 
-# What may change when a run is continued; the rest would make it another run.
-_CHANGEABLE = {
-    *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "run_dir"),
-    *("profile_steps", "save_every", "strategy"),
-}
 _GO_ON = "the same command with --resume goes on from there"
 
 define_flags = flags.define_training
@@ -103,7 +98,7 @@ def _claim(values: absl_flags.FlagValues, job: _Job) -> None:
         return
     given = flags.serialize(values, ("flagfile", "resume"))
     records = shards.manifest.to_json()
-    job.run.claim(given, shards.classes, records, values.resume, _CHANGEABLE)
+    job.run.claim(given, shards.classes, records, values.resume, flags.CHANGEABLE)
     counts = (len(shards), len(shards.samples), len(shards.classes), job.epochs.steps(0))
     print("{} videos, {} samples, {} classes, {} steps an epoch".format(*counts))
     print(f"TensorBoard: tensorboard --logdir {job.run.tensorboard}", flush=True)
@@ -243,7 +238,7 @@ def _callbacks(
         return [], position.settle
     checkpoints = Checkpoints(job.run.checkpoints, values.keep_checkpoints)
     every = flags.save_every(values)
-    hparams = {*values} - _CHANGEABLE - {"flagfile", "resume"} | {"epochs"}
+    hparams = {*values} - flags.CHANGEABLE - {"flagfile", "resume"} | {"epochs"}
     saving = callbacks.Saving(checkpoints, trainer.optimizer, position, best, *every)
     shown = assembly.callbacks(
         job.run.tensorboard,

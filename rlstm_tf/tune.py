@@ -11,6 +11,7 @@ included, it goes on when the same command is given again. Needs the extra `tune
 from __future__ import annotations
 
 import hashlib
+import shlex
 import statistics
 import sys
 from typing import Any
@@ -22,12 +23,11 @@ from rlstm_tf.errors import UsageError
 
 TUNERS = ("hyperband", "bayesian", "random")
 _TRIALS = 20
-# What may change when a search goes on; `rlstm_tf.train` has much the same list. What is searched
-# stands in it as it was understood, and `--epochs` as that of a trial.
+# What may change when a search goes on. What is searched is compared as it was understood, and
+# `--epochs` as that of a trial.
 _CHANGEABLE = {
-    *("accumulate", "data", "deterministic", "epochs", "flagfile", "keep_checkpoints"),
-    *("max_epochs", "max_trials", "output", "resume", "run_dir", "save_every", "search"),
-    "strategy",
+    *flags.CHANGEABLE,
+    *("flagfile", "max_epochs", "max_trials", "output", "resume", "search"),
 }
 
 
@@ -80,7 +80,7 @@ def main(values: absl_flags.FlagValues) -> int | None:
             with directory.claimed(started_with):
                 best = oracles.search(plan, directory)
             print(f"best: trial {best.number}, {plan.objective} {best.score:.4f}, see")
-            print(f"  python -m rlstm_tf.train --flagfile={directory.best}")
+            print(f"  python -m rlstm_tf.train --flagfile={shlex.quote(str(directory.best))}")
         except (stopping.Stopped, KeyboardInterrupt) as error:
             by = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "SIGTERM"
             print(f"stopped by {by}: the same command goes on from there", flush=True)
@@ -98,6 +98,11 @@ def _check_flags(values: absl_flags.FlagValues) -> None:
         )
     if values.strategy == "multi_worker":
         raise UsageError("--strategy=multi_worker: a search is of one machine")
+    if values.profile_steps:
+        given = ",".join(values.profile_steps)
+        raise UsageError(
+            f"--profile_steps={given}: it would profile each trial alike; give it to rlstm_tf.train"
+        )
     hyperband = values.tuner == "hyperband"
     for name, meant in (("max_trials", not hyperband), ("max_epochs", hyperband)):
         if values[name].present and not meant:

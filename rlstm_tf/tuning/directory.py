@@ -4,6 +4,7 @@ output/search.json    what the search was started with, and its trials: all that
 output/trials/NNNN/   the run of a trial (`rlstm_tf.run_directory`), and train.log
 output/trials.csv     the trials as a table
 output/best.cfg       flags of the best one
+output/best/          the run of whoever trains with them
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class SearchDirectory:
         self.runs = self.path / "trials"
         self.table = self.path / "trials.csv"
         self.best = self.path / "best.cfg"
+        self.best_run = self.path / "best"
         self.trials: dict[int, Trial] = {}
         self._record = self.path / "search.json"
         self._started_with: dict[str, str] = {}
@@ -61,6 +63,8 @@ class SearchDirectory:
             self._locks = []
             with writing(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
+                # First of all: nothing is left in a directory of something else.
+                self._check_ours()
                 for name in (".lock", ".training"):
                     self._locks.append(files.enter_context((self.path / name).open("w")))
                 self._lock()
@@ -125,28 +129,29 @@ class SearchDirectory:
             print("waits for the training of a killed search to save and end", flush=True)
             fcntl.flock(training, fcntl.LOCK_EX)
 
+    def _check_ours(self) -> None:
+        if self._record.exists():
+            return
+        ours = {self.runs, self.table, self.best, self.best_run, self._record}
+        for path in sorted({*self.path.iterdir()} - ours):
+            if not path.name.startswith(".") and PARTIAL not in path.name:
+                raise DataError(
+                    f"output {self.path} holds {path.name}, which is of no search: give another"
+                )
+
     def _read(self, started_with: dict[str, str]) -> None:
         self._started_with = started_with
-        ours = {path.name for path in (self.runs, self.table, self.best, self._record)}
-        found = [path.name for path in sorted(self.path.iterdir())]
-        other = [name for name in found if not name.startswith(".") and PARTIAL not in name]
-        other = [name for name in other if name not in ours]
         if not self._record.exists():
-            if other:
-                raise DataError(
-                    f"output {self.path} holds {other[0]}, which is of no search: give another"
-                )
             return
         before, trials = self._load()
-        if not any(trial.status != RUNNING for trial in trials) and not any(
-            self.runs.glob("*/checkpoints/*.npz")
-        ):
-            # Nothing has been found yet, perhaps because of a flag that was refused.
-            shutil.rmtree(self.runs, ignore_errors=True)
-            return
+        over = any(trial.status != RUNNING for trial in trials)
         for name in sorted({*before, *started_with}):
             was, says = before.get(name), started_with.get(name)
             if was != says:
+                if not over:
+                    # Perhaps because of a flag that its first training has refused. The runs stay:
+                    # each refuses by itself to be continued with other flags.
+                    return
                 raise UsageError(
                     f"output {self.path} holds a search that was started with "
                     f"{was or 'no --' + name}, this command says {says or 'nothing of it'}: "

@@ -8,6 +8,7 @@ where it was.
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from typing import Any
 
@@ -42,7 +43,7 @@ def search(plan: Plan, directory: SearchDirectory) -> Trial:
     lengths = planned(plan)
     print(
         f"search: {plan.tuner}, {len(lengths)} trials, {sum(lengths)} epochs in all\n"
-        f"TensorBoard: tensorboard --logdir {directory.runs}",
+        f"TensorBoard: tensorboard --logdir {shlex.quote(str(directory.runs))}",
         flush=True,
     )
     trials = Trials(plan, directory, len(lengths), sum(lengths))

@@ -24,6 +24,11 @@ _SECONDS = 1.0
 _STARTS = 3
 # What a training says where it has diverged (`rlstm_tf.training`).
 _DIVERGED = re.compile(r"error: (.*, learning rate \S+): checkpoints of before are kept")
+# The first line of what was raised; what follows it may be advice, or where in a graph.
+_RAISED = re.compile(r"^\S*(?:Error|Exception)\b.*", re.MULTILINE)
+_TRACEBACK = "Traceback (most recent call last):"
+# The run of a trial refuses other flags, as to one who gave them to `rlstm_tf.train`.
+_OTHER_RUN = "--resume: the run was started"
 _OUT_OF_MEMORY = re.compile(r"ResourceExhausted|OutOfMemory|out of memory|OOM|MemoryError")
 
 
@@ -124,10 +129,18 @@ def _judged(status: int, log: Path, first: int) -> Exception:
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["nothing was said"]
     said = [line for line in lines if line.startswith("error: ")]
     if said:
-        return (UsageError if status == 2 else DataError)(said[-1][len("error: ") :])
+        reason = said[-1][len("error: ") :]
+        if reason.startswith(_OTHER_RUN):
+            reason = reason.replace("--resume: the run", f"the run {log.parent}", 1)
+            reason += ": give another --output"
+        return (UsageError if status == 2 else DataError)(reason)
     if _OUT_OF_MEMORY.search(text):
         return FailedError("out of memory")
-    return DataError(f"a training ended with status {status}, {log}: {lines[-1]}")
+    # Of several the last one: the others were caught, or are what it came from.
+    _, traceback, after = text.rpartition(_TRACEBACK)
+    raised = _RAISED.search(after) if traceback else None
+    reason = raised[0].strip() if raised else lines[-1]
+    return DataError(f"a training ended with status {status}, {log}: {reason}")
 
 
 def _history(run: RunDirectory) -> list[dict[str, float]]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rlstm_tf.tuning.space import Value
+
+if TYPE_CHECKING:  # it imports this module
+    from rlstm_tf.tuning.directory import SearchDirectory
 
 RUNNING, ENDED, FAILED = "running", "ended", "failed"
 
@@ -77,7 +81,12 @@ def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
 
 
 def best_flags(
-    best: Trial, count: int, about: str, objective: str, base: Mapping[str, str], output: Any
+    best: Trial,
+    count: int,
+    about: str,
+    objective: str,
+    base: Mapping[str, str],
+    directory: SearchDirectory,
 ) -> str:
     """`best.cfg`: a flag file that trains what the best trial has trained.
 
@@ -87,13 +96,13 @@ def best_flags(
         about: how they were found.
         objective: what the score is.
         base: the training's flags, name to `--name=value`.
-        output: directory of the search.
+        directory: of the search.
     """
-    texts = {**base, **trial_flags(best), "run_dir": f"--run_dir={output}/best"}
+    texts = {**base, **trial_flags(best), "run_dir": f"--run_dir={directory.best_run}"}
     head = [
         f"{objective} {best.score:.4f} after epoch {best.epochs}: the best of {count} trials,",
-        f"{about}. Its own run is {output}/trials/{best.name}; the same again:",
-        f"  python -m rlstm_tf.train --flagfile={output}/best.cfg",
+        f"{about}. Its own run is {directory.run_dir(best)}; the same again:",
+        f"  python -m rlstm_tf.train --flagfile={shlex.quote(str(directory.best))}",
     ]
     lines = [f"# {line}" for line in head] + [texts[name] for name in sorted(texts)]
     return "\n".join(lines) + "\n"

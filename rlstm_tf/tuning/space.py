@@ -14,6 +14,7 @@ Value = Union[int, float]
 # two machines changes nothing.
 _DIGITS = 3
 _RECURRENT = ("two_branch", "rlstm", "lstm", "convlstm")
+# As in `rlstm_tf.relations`, which takes Keras to import; a test compares them.
 _RELATIONAL = ("two_branch", "rlstm")
 # Searched over orders of magnitude.
 _LOGARITHMIC = ("learning_rate", "weight_decay", "attention_scale")
@@ -78,8 +79,8 @@ def search_space(
     """What to search.
 
     Args:
-        texts: `NAME`, `NAME=LOW:HIGH` or `NAME=A|B|C` each; none = all that apply, in their own
-            ranges.
+        texts: `NAME`, `NAME=LOW:HIGH` or `NAME=A|B|C` each; none = all that apply and can vary,
+            in their own ranges.
         base: the training's `model`, `batch_norm` and `num_segments`.
         channels: of the trunk's maps; called where they are needed.
         frames: that most videos have at least.
@@ -102,6 +103,8 @@ def search_space(
             raise UsageError(f"--search names {name} twice")
         if not equals:
             text = _own_range(name, base["num_segments"], channels, frames)
+            if not texts and text.isdigit():  # one value: of videos of one frame, say
+                continue
         space[name] = _parsed(name, text, parse)
     return space
 
@@ -123,12 +126,13 @@ def applying(base: Mapping[str, Any]) -> list[str]:
 def _own_range(name: str, segments: int, channels: Callable[[], int], frames: int) -> str:
     if name == "units":
         # Half, as in the paper, in the middle.
-        return "|".join(str(max(1, channels() // part)) for part in (4, 2, 1))
+        numbers = {max(1, channels() // part) for part in (4, 2, 1)}
+        return "|".join(map(str, sorted(numbers)))
     if name == "num_segments":
         # Half as many, and half as many again; more than a video has frames would repeat some.
-        numbers = {max(1, segments // 2), segments, segments + segments // 2}
-        allowed = {number for number in numbers if number <= max(frames, segments)}
-        return "|".join(str(number) for number in sorted({*allowed, max(1, segments // 2)}))
+        more = max(segments + 1, segments + segments // 2)
+        numbers = {max(1, segments // 2), segments, *([more] if more <= frames else [])}
+        return "|".join(map(str, sorted(numbers)))
     return _RANGES[name]
 
 
@@ -147,8 +151,9 @@ def _parsed(name: str, text: str, parse: Callable[[str, str], Any]) -> Interval 
     parts = text.split(":")
     if len(parts) == 1:
         choices = sorted({value(part) for part in text.split("|")})
-        if len(choices) < 2 and "|" not in text:
-            raise UsageError(f"{found} is one value: LOW:HIGH, or A|B|C, or --{name}={text} alone")
+        if len(choices) < 2:
+            several = "A|B|C" if name in _CHOICES else "LOW:HIGH, or A|B|C"
+            raise UsageError(f"{found} is one value: {several}, or --{name}={choices[0]} alone")
         return Choices(tuple(choices))
     if name in _CHOICES:
         raise UsageError(f"{found}: of {name} one gives values, A|B|C")

@@ -173,7 +173,7 @@ class Trials:
         if best is not None:
             about = f"{self.plan.tuner} over {', '.join(self.plan.space)}"
             objective, base = self.plan.objective, self.plan.flags
-            path.write(path.best, best_flags(best, len(over), about, objective, base, path.path))
+            path.write(path.best, best_flags(best, len(over), about, objective, base, path))
 
 
 def _failed(trial: Trial, reason: str) -> Trial:
