@@ -150,8 +150,9 @@ def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys):
     assert (values.learning_rate, values.epochs, values.keep_checkpoints) == (0.01, 1, 3)
     trial = output / "trials" / found["0.01"]["trial"]
     for rate, row in found.items():
-        name, shown = hparams_of(output / "trials" / row["trial"])
-        assert name == f"trials/{row['trial']}"
+        run_dir = output / "trials" / row["trial"]
+        name, shown = hparams_of(run_dir)
+        assert name == str(run_dir.resolve())
         assert shown["learning_rate"] == float(rate), "of each trial a row in the HParams tab"
     assert (trial / "train.log").stat().st_size
     started = json.loads((output / "search.json").read_text())["started_with"]
