@@ -12,10 +12,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 from absl import flags
 
-from rlstm_tf.errors import DataError, UserError
+from rlstm_tf.errors import DataError, OutputError, UserError
 
 USAGE = 2
 INTERRUPTED = 130
@@ -40,8 +41,29 @@ def run(
         rest: the multi-string flag that takes what stands behind a `--` by itself, if one does.
 
     Returns:
-        Exit status: 0, 1 (bad data), 2 (bad usage) or 130 (interrupted).
+        Exit status: 0, 1 (bad data, or nowhere to print), 2 (bad usage) or 130 (interrupted).
     """
+    if sys.stderr is None:
+        _open_standard_error()
+    if sys.stdout is None:
+        return _report("cannot write to standard output: it is closed", OutputError.status)
+    with contextlib.redirect_stdout(cast(Any, _Output(sys.stdout))) as output:
+        status = _run(main, define_flags, argv, positional, rest)
+        try:
+            # When it exits, Python would do so, and show a traceback where it fails.
+            output.flush()
+        except OutputError as error:
+            return status or _report(error, error.status)
+    return status
+
+
+def _run(
+    main: Callable[[flags.FlagValues], int | None],
+    define_flags: Callable[[flags.FlagValues], None],
+    argv: Sequence[str] | None,
+    positional: str | None,
+    rest: str | None,
+) -> int:
     argv = list(sys.argv if argv is None else argv)
     behind: list[str] = []
     if rest and "--" in argv:
@@ -54,12 +76,12 @@ def run(
     define_flags(values)
     # Flags may stand behind the positional argument too.
     values.set_gnu_getopt(True)
-    if {"--help", "-h", "-help"} & set(argv[1:]):
-        print((main.__globals__["__doc__"] or "").strip())
-        print(_describe(values))
-        return 0
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
+        if {"--help", "-h", "-help"} & set(argv[1:]):
+            print((main.__globals__["__doc__"] or "").strip())
+            print(_describe(values))
+            return 0
         arguments = _parsed(values, argv)
         if arguments and positional:
             several = isinstance(values[positional], flags.MultiFlag)
@@ -77,6 +99,44 @@ def run(
         return _report(error, error.status)
     except KeyboardInterrupt:
         return _report("interrupted", INTERRUPTED)
+
+
+class _Output:
+    """Standard output; what goes wrong with it is told from whatever else goes wrong."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._errors():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._errors():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # What it still holds would be written at exit, and fail again, with a traceback.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
+            raise OutputError(f"cannot write to standard output: {error.strerror}") from None
+
+
+def _open_standard_error() -> None:
+    """Where it was closed, nobody reads it; what is written to its number is to harm no file."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    if null != 2:
+        os.dup2(null, 2)
+        os.close(null)
+    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _parsed(values: flags.FlagValues, argv: list[str]) -> list[str]:
@@ -116,7 +176,7 @@ def load_tensorflow() -> None:
 def quiet() -> Iterator[None]:
     """Keeps what others print on standard error, in which ours would drown.
 
-    If anything goes wrong that we have no words for, it is shown.
+    If anything goes wrong that we have no words for, it is shown; Ctrl-C is nothing wrong.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -124,7 +184,7 @@ def quiet() -> Iterator[None]:
         os.dup2(log.fileno(), 2)
         try:
             yield
-        except UserError:
+        except (UserError, KeyboardInterrupt):
             raise
         except BaseException:
             log.seek(0)
@@ -146,5 +206,7 @@ def _describe(values: flags.FlagValues) -> str:
 
 
 def _report(error: object, status: int) -> int:
-    print("error: " + " ".join(str(error).split()), file=sys.stderr)
+    # On a full disk too, as is standard output then; the status says it.
+    with contextlib.suppress(OSError):
+        print("error: " + " ".join(str(error).split()), file=sys.stderr, flush=True)
     return status

@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Base of the two below.
+    """Base of those below.
 
     The message says what was given and what is allowed, on one line.
 
@@ -21,5 +21,14 @@ class UsageError(UserError):
 
 class DataError(UserError):
     """What is on disk is wrong: missing, damaged, or made for something else. Exit status 1."""
+
+    status = 1
+
+
+class OutputError(UserError):
+    """Standard output cannot be written: its disk is full, or nobody reads it. Exit status 1.
+
+    Neither of the two above, for whoever goes on after one of those could not say so.
+    """
 
     status = 1

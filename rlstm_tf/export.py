@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags as absl_flags
 
 from rlstm_tf import __version__, cli, flags, run_flags
-from rlstm_tf.errors import UsageError
+from rlstm_tf.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from rlstm_tf.exported import Description
@@ -44,12 +44,12 @@ def main(values: absl_flags.FlagValues) -> None:
         warmup.require_serving_api()
     run_dir, output = Path(values.run_dir), Path(values.output)
     settings: Any = run_flags.read_run(run_dir / "flags.cfg")
-    with versions.new_version(output) as partial:
-        cli.load_tensorflow()
-        from rlstm_tf.serving import saving
-        from rlstm_tf.trained import trained_model
+    cli.load_tensorflow()
+    from rlstm_tf.serving import saving
+    from rlstm_tf.trained import trained_model
 
-        description = _describe(run_dir, settings)
+    description = _describe(run_dir, settings)
+    with versions.new_version(output) as partial:
         num_classes = len(description.classes)
         model, checkpoint = trained_model(run_dir, values.checkpoint, settings, num_classes)
         description = dataclasses.replace(description, checkpoint=str(checkpoint))
@@ -64,12 +64,18 @@ def main(values: absl_flags.FlagValues) -> None:
 
 
 def _describe(run_dir: Path, settings: Any) -> Description:
-    """What the run's network takes and gives; not yet which checkpoint."""
+    """What the run's network takes and gives; not yet which checkpoint.
+
+    Raises:
+        DataError: the run has none, or is damaged.
+    """
     from rlstm_tf.data.video_views import Storing
     from rlstm_tf.exported import Description
     from rlstm_tf.run_directory import RunDirectory
 
     run = RunDirectory(run_dir)
+    if not run.has_checkpoint():
+        raise DataError(f"{run_dir} holds no checkpoint yet")
     classes, manifest = run.classes(), run.manifest()
     return Description(
         model=settings.model,

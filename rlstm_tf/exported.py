@@ -6,10 +6,13 @@ saved_models/NAME/
         assets/classes.txt      class names in the order of the logits, a line each
         assets/model.json       what a video must be made into for it: `Description`
         assets.extra/tf_serving_warmup_requests
+        assets.extra/files.json sha256 of every other file, and of itself: TensorFlow has checksums
+                                of the variables alone, and a changed graph may answer
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +25,8 @@ from rlstm_tf.errors import DataError
 
 CLASSES = "classes.txt"
 DESCRIPTION = "model.json"
+GRAPH = "saved_model.pb"
+FILES = Path("assets.extra") / "files.json"
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,10 @@ class Description:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{version} holds no network of rlstm_tf.export: {error}") from None
+            reason = getattr(error, "strerror", error)
+            raise DataError(
+                f"{version} holds no network of rlstm_tf.export: assets/{DESCRIPTION}: {reason}"
+            ) from None
         where = str(path)
         values = of_fields(cls, unsealed(parsed(text, where), where), where)
         for name, kind in cls.__annotations__.items():
@@ -121,25 +129,85 @@ def newest_version(directory: Path) -> Path:
     """The version that a server would take; a version itself may be given too.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or the newest is something else.
     """
-    if (directory / "saved_model.pb").is_file():
+    if (directory / GRAPH).is_file():
         return directory
     found = versions(directory)
     if not found:
         raise DataError(f"{directory} holds no exported network: make one with rlstm_tf.export")
-    return found[max(found)]
+    newest = found[max(found)]
+    for name in (GRAPH, f"assets/{DESCRIPTION}"):
+        try:
+            (newest / name).stat()
+        except OSError as error:
+            raise DataError(
+                f"{newest} is the newest version and holds no exported network: "
+                f"{name}: {error.strerror}"
+            ) from None
+    return newest
+
+
+def checksums(version: Path) -> str:
+    """The text of `files.json`: the sha256 of each file of a version, by its path in there.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    paths = sorted(path for path in version.rglob("*") if path.is_file())
+    files = {path.relative_to(version).as_posix(): _sha256(path) for path in paths}
+    files.pop(FILES.as_posix(), None)
+    return json.dumps(sealed({"files": files}), ensure_ascii=False, indent=1) + "\n"
+
+
+def check_files(version: Path) -> None:
+    """Refuses a version of which a file was changed since it was written.
+
+    One without `files.json` is accepted: it was exported before there was any.
+
+    Raises:
+        DataError: one was, lacks, or cannot be read; names it.
+    """
+    where = version / FILES
+    try:
+        text = where.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DataError(f"cannot read {where}: {error.strerror}") from None
+    values = unsealed(parsed(text, str(where)), str(where))
+    for name, said in typed(values.get("files"), dict, str(where)).items():
+        path = version / name
+        try:
+            found = _sha256(path)
+        except FileNotFoundError:
+            raise DataError(f"{version} is damaged: it lacks {name}") from None
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from None
+        if found != said:
+            raise DataError(f"{path} is damaged: its sha256 is {found}, {where} says {said}")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def load_signatures(version: Path) -> Any:
     """The signatures of a version, by name: functions of tensors by name.
 
     Raises:
-        DataError: it is damaged.
+        DataError: it is damaged, or cannot be loaded.
     """
     import tensorflow as tf
 
+    check_files(version)
     try:
         return tf.saved_model.load(str(version)).signatures
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        raise DataError(f"{version} is damaged: {error}") from None
+    # TensorFlow promises no class: of a graph cut short, it indexes lists that are too short.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{version} cannot be loaded: {reason}") from None

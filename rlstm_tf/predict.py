@@ -72,9 +72,12 @@ def main(values: absl_flags.FlagValues) -> int:
             print("error: " + printable(str(error)), file=sys.stderr, flush=True)
             answer, lines, status = {"error": readable(str(error))}, [], 1
         if values.json:
-            _print([json.dumps({"video": readable(video), **answer}, allow_nan=False)])
+            lines = [json.dumps({"video": readable(video), **answer}, allow_nan=False)]
         elif lines:
-            _print([printable(video, _encoding()), *lines])
+            lines = [printable(video, _encoding()), *lines]
+        if lines:
+            # At once: what reads need not wait for the next video.
+            print("\n".join(lines), flush=True)
     return status
 
 
@@ -127,20 +130,6 @@ def _timeline(
 
 def _encoding() -> str:
     return sys.stdout.encoding or "utf-8"
-
-
-def _print(lines: list[str]) -> None:
-    """Prints at once: what reads need not wait for the next video.
-
-    Raises:
-        DataError: it cannot be written, as to a full disk, or nobody reads it any more.
-    """
-    try:
-        print("\n".join(lines), flush=True)
-    except OSError as error:
-        # When it exits, Python would try to write the rest, and say so.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise DataError(f"cannot print: {error.strerror}") from None
 
 
 if __name__ == "__main__":

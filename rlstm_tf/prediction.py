@@ -76,7 +76,7 @@ class Network:
         """A version of an exported network, see `exported.newest_version`.
 
         Raises:
-            DataError: it is damaged.
+            DataError: it is damaged, or cannot be loaded.
         """
         description = Description.read(version)
         signatures = load_signatures(version)
@@ -88,12 +88,18 @@ class Network:
         """Logits and probabilities, float32 [B, K] each, of uint8 [B, T, S, S, C].
 
         Raises:
-            DataError: they are not all finite; names `path`.
+            DataError: they are not all finite, or the network cannot be run, as where there is
+                too little memory; names `path`.
         """
         import tensorflow as tf
 
-        outputs = self.serve(frames=tf.constant(frames))
-        logits, probabilities = (outputs[name].numpy() for name in ("logits", "probabilities"))
+        try:
+            outputs = self.serve(frames=tf.constant(frames))
+            logits, probabilities = (outputs[name].numpy() for name in ("logits", "probabilities"))
+        except tf.errors.OpError as error:
+            # All of it on a line: the first says nothing but that a graph was executed.
+            reason = " ".join((error.message or type(error).__name__).split())
+            raise DataError(f"{path}: the network cannot be run: {reason}") from None
         if not np.isfinite(logits).all():
             raise DataError(f"{path}: the network's scores are not finite")
         return logits, probabilities

@@ -61,6 +61,88 @@ def test_unknown_flags_are_refused(name, capsys):
     assert error.count("\n") == 1
 
 
+def start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, shell=""):
+    """A process of a Python; `shell` redirects what cannot be said otherwise."""
+    if shell:
+        command = ["sh", "-c", f'exec "$@" {shell}', "sh", *command]
+    return subprocess.run(command, cwd=ROOT, stdout=stdout, stderr=stderr, text=True)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_help_that_cannot_be_written(name):
+    result = start(sys.executable, "-m", name, "--help", shell="> /dev/full")
+    error = "error: cannot write to standard output: No space left on device\n"
+    assert (result.returncode, result.stderr) == (1, error)
+    # Standard error on the same disk: the status alone is left to say it.
+    assert start(sys.executable, "-m", name, "--help", shell="> /dev/full 2>&1").returncode == 1
+
+
+PRINTS = """
+import sys
+from rlstm_tf import cli
+def main(values):
+    print(CONTENT, flush=FLUSH)
+    with open("/nowhere/file") if FAILS else open("/dev/null"):
+        pass
+sys.exit(cli.run(main, lambda values: None, ["program"]))
+"""
+
+
+def prints(content="1", flush=False, fails=False, **redirected):
+    """A program that prints, and may fail for another reason then."""
+    head = f"CONTENT, FLUSH, FAILS = {content}, {flush}, {fails}"
+    return start(sys.executable, "-c", head + PRINTS, **redirected)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("content", ["1", "'x' * 100_000"])
+@pytest.mark.parametrize("flush", [False, True])
+def test_what_is_printed_on_a_full_disk(content, flush):
+    result = prints(content, flush, shell="> /dev/full")
+    error = "error: cannot write to standard output: No space left on device\n"
+    assert (result.returncode, result.stderr) == (1, error)
+
+
+@pytest.mark.parametrize("flush", [False, True])
+def test_what_nobody_reads(flush):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as pipe:
+        result = prints(flush=flush, stdout=pipe)
+    error = "error: cannot write to standard output: Broken pipe\n"
+    assert (result.returncode, result.stderr) == (1, error)
+
+
+def test_another_error_is_not_taken_for_one_of_the_output():
+    result = prints(fails=True)
+    assert (result.returncode, result.stdout) == (1, "1\n")
+    assert result.stderr.splitlines()[0].startswith("Traceback")
+    assert "/nowhere/file" in result.stderr.splitlines()[-1]
+
+
+def test_closed_outputs():
+    result = prints(shell=">&-")
+    error = "error: cannot write to standard output: it is closed\n"
+    assert (result.returncode, result.stderr) == (1, error)
+    assert prints(shell=">&- 2>&-").returncode == 1
+    result = prints(shell="2>&-")
+    assert (result.returncode, result.stdout) == (0, "1\n")
+    script = (
+        "import sys\n"
+        "from rlstm_tf import cli\n"
+        "def main(values):\n"
+        "    with cli.quiet():\n"
+        "        print('theirs', file=sys.stderr)\n"
+        "    print('ours', file=sys.stderr)\n"
+        "    print('answer')\n"
+        "sys.exit(cli.run(main, lambda values: None, ['program']))"
+    )
+    for shell in ("2>&-", "0<&- 2>&-"):
+        result = start(sys.executable, "-c", script, shell=shell)
+        assert (result.returncode, result.stdout) == (0, "answer\n")
+
+
 @pytest.mark.parametrize(("error", "status"), [(UsageError, 2), (DataError, 1)])
 def test_user_errors_are_one_line(error, status, capsys):
     def main(values):
@@ -184,6 +266,24 @@ def test_start_up_lines_are_shown_when_loading_fails(tmp_path):
     assert result.returncode == 1
     assert "from C++" in result.stderr
     assert "no such symbol" in result.stderr
+
+
+def test_start_up_lines_are_not_shown_to_whom_interrupts_them(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(
+        "import os; os.write(2, b'from C++'); raise KeyboardInterrupt"
+    )
+    script = (
+        "import sys\n"
+        "from rlstm_tf import cli\n"
+        "sys.exit(cli.run(lambda values: cli.load_tensorflow(), lambda values: None, ['program']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (130, "error: interrupted\n")
 
 
 def test_no_room_for_temporary_files():

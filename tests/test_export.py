@@ -1,5 +1,6 @@
 """What rlstm_tf.export writes answers as the checkpoint does, wherever it is loaded."""
 
+import shutil
 import subprocess
 import sys
 
@@ -24,6 +25,7 @@ from rlstm_tf.data.batches import InputConfig, evaluation_example
 from rlstm_tf.data.protocols import CENTER
 from rlstm_tf.data.sampling import snippet_frames
 from rlstm_tf.data.shards import Shards
+from rlstm_tf.errors import DataError
 from rlstm_tf.exported import Description, load_signatures, newest_version, versions
 from rlstm_tf.serving import preparing, saving
 
@@ -162,8 +164,26 @@ def test_the_next_version_has_the_next_number(run, exported, tmp_path, capsys):
     assert run_export(*arguments, "--nowarmup") == 0
     assert f"version: {directory / '11'}" in capsys.readouterr().out
     assert sorted(versions(directory)) == [3, 10, 11]
-    assert not (directory / "11" / "assets.extra").exists()
+    extra = (directory / "11" / "assets.extra").iterdir()
+    assert [path.name for path in extra] == ["files.json"]
     assert Description.read(directory / "11").checkpoint.endswith("best.npz")
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "assets/model.json"])
+def test_something_else_that_counts_as_the_newest_version(exported, tmp_path, name):
+    directory = tmp_path / "small"
+    shutil.copytree(exported, directory)
+    (directory / "20261124").mkdir()
+    if name != "saved_model.pb":
+        (directory / "20261124" / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        newest_version(directory)
+    assert str(caught.value) == (
+        f"{directory}/20261124 is the newest version and holds no exported network: "
+        f"{name}: No such file or directory"
+    )
+    with pytest.raises(DataError, match=r"assets/model.json: No such file or directory$"):
+        Description.read(directory / "20261124")
 
 
 ALONE = """
@@ -287,7 +307,7 @@ def test_a_version_that_answers_otherwise_is_not_published(run, tmp_path, capsys
     arguments = [f"--run_dir={run.path}", f"--output={tmp_path / 'a'}"]
     assert run_export(*arguments) == 1
     assert "answers otherwise than" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "a").iterdir()] == [".lock"]
+    assert not (tmp_path / "a").exists()
 
 
 def test_what_a_user_gets_wrong(run, exported, tmp_path, capsys, monkeypatch):
@@ -303,6 +323,10 @@ def test_what_a_user_gets_wrong(run, exported, tmp_path, capsys, monkeypatch):
     refused(2, "--output must be given", of_run)
     refused(2, "must be a local directory", of_run, "--output=gs://bucket/models")
     refused(1, "holds no run", f"--run_dir={tmp_path / 'none'}", output)
+    empty = make_run(tmp_path / "empty", *SMALL)
+    for path in (empty.path / "checkpoints").iterdir():
+        path.unlink()
+    refused(1, "empty holds no checkpoint yet", f"--run_dir={empty.path}", output)
     refused(2, "is one version", of_run, f"--output={exported / '1'}")
     refused(
         1, "holds checkpoints, which is of no exported", of_run, of_run.replace("run_dir", "output")
@@ -313,7 +337,13 @@ def test_what_a_user_gets_wrong(run, exported, tmp_path, capsys, monkeypatch):
     nan = make_run(tmp_path / "nan", *SMALL)
     _spoil(nan.path)
     refused(1, "answers with no numbers", f"--run_dir={nan.path}", output)
-    assert versions(tmp_path / "a") == {}
+    # Nothing is left of what was made for it, and of what was there all.
+    deep = output + "/b/c"
+    refused(1, "answers with no numbers", f"--run_dir={nan.path}", deep)
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    refused(1, "answers with no numbers", f"--run_dir={nan.path}", deep)
+    assert [path.name for path in (tmp_path / "a").rglob("*")] == ["b"]
     monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
     refused(2, "needs tensorflow-serving-api", of_run, output)
 

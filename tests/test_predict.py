@@ -240,4 +240,4 @@ def test_where_nothing_can_be_printed(spatial):
     with open("/dev/full", "w") as full:
         result = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 1
-    assert result.stderr == "error: cannot print: No space left on device\n"
+    assert result.stderr == "error: cannot write to standard output: No space left on device\n"

@@ -121,6 +121,20 @@ def test_scores_that_are_no_numbers(tmp_path):
             look()
 
 
+def test_a_network_that_cannot_be_run(tmp_path):
+    import tensorflow as tf
+
+    def broken(frames):
+        raise tf.errors.ResourceExhaustedError(None, None, "Graph execution error:\n\nOOM in x\n")
+
+    path = write_levels(tmp_path / "a.mp4", [10] * 5)
+    network = Network(DESCRIPTION, broken)
+    line = r"a\.mp4: the network cannot be run: Graph execution error: OOM in x$"
+    for look in (lambda: network.predict(path), lambda: network.segments(path, 4, 2)):
+        with pytest.raises(DataError, match=line):
+            look()
+
+
 def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name, reason in (

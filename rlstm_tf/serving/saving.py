@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.exported import Description, load_signatures
+from rlstm_tf.exported import FILES, Description, checksums, load_signatures
 from rlstm_tf.serving import warmup
 from rlstm_tf.serving.signatures import Served
-from rlstm_tf.writing import cannot_write
+from rlstm_tf.writing import cannot_write, writing
 
 # Of logits, and of each unit of the largest: the graph sums in another order than the layers one by
 # one. Numbers of 8 or 11 bits differ by more.
@@ -50,6 +50,9 @@ def save(
     if name is not None:
         with _tensorflow_writes(version):
             warmup.write(version, name, description)
+    with writing(version / FILES):
+        (version / FILES).parent.mkdir(exist_ok=True)
+        (version / FILES).write_text(checksums(version), encoding="utf-8")
     check(version, model, description)
     return sorted(served.functions)
 

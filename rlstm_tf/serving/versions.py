@@ -15,6 +15,7 @@ from rlstm_tf.writing import PARTIAL, synced, writing
 
 # Digits alone are a version to a server, anything else is not.
 _NEW = f"new{PARTIAL}"
+_LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -25,7 +26,7 @@ def new_version(directory: Path) -> Iterator[Path]:
             ...  # write into it
             version = publish(partial)
 
-    It is deleted at the end if it was not published.
+    It is deleted at the end if it was not published; so is what was made for it.
 
     Args:
         directory: saved_models/NAME; made if it is not there.
@@ -41,20 +42,42 @@ def new_version(directory: Path) -> Iterator[Path]:
     if (directory / "saved_model.pb").exists():
         raise UsageError(f"--output={directory} is one version: give {directory.parent}")
     partial = directory / _NEW
+    made = [path for path in (directory, *directory.parents) if not os.path.lexists(path)]
     with contextlib.ExitStack() as stack:
+        stack.callback(_remove_empty, made)
         with writing(directory):
             directory.mkdir(parents=True, exist_ok=True)
             _check(directory)
-            lock = stack.enter_context((directory / ".lock").open("w"))
+            lock = stack.enter_context((directory / _LOCK).open("w"))
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise DataError(f"{directory} is in use by another export") from None
+            # Before it was locked, another export may have deleted it, and a third one may have
+            # locked a new one.
+            if not os.path.samestat(os.fstat(lock.fileno()), os.stat(directory / _LOCK)):
+                raise DataError(f"{directory} is in use by another export")
+            if made:
+                stack.callback(_remove_lock, directory)
             # No other export is at work: what lies there is of one that was killed.
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
         stack.callback(shutil.rmtree, partial, ignore_errors=True)
         yield partial
+
+
+def _remove_lock(directory: Path) -> None:
+    """Deletes the lock that is held, if there is nothing else."""
+    with contextlib.suppress(OSError):
+        if os.listdir(directory) == [_LOCK]:
+            os.remove(directory / _LOCK)
+
+
+def _remove_empty(directories: list[Path]) -> None:
+    """Deletes directories, each in the next one, up to one that holds something."""
+    with contextlib.suppress(OSError):
+        for directory in directories:
+            directory.rmdir()
 
 
 def _check(directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import re
@@ -17,6 +18,7 @@ import tensorflow as tf
 from exports import SMALL, make_run, run_export, videos
 from small_disks import mounted
 
+from rlstm_tf.errors import DataError
 from rlstm_tf.exported import Description, load_signatures, versions
 from rlstm_tf.serving.versions import new_version, publish
 
@@ -131,6 +133,23 @@ def test_what_a_killed_export_left_is_cleared(tmp_path):
         assert path == partial
         assert list(path.iterdir()) == []
     assert not partial.exists()
+
+
+def test_a_lock_that_is_deleted_before_it_is_locked(tmp_path, monkeypatch):
+    """By an export that failed; a third one has made its own, and is at work."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+
+    def late(lock, operation):
+        (directory / ".lock").unlink()
+        (directory / ".lock").touch()
+        real(lock, operation)
+
+    real = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(DataError, match="in use by another"), new_version(directory):
+        pass
+    assert [path.name for path in directory.iterdir()] == [".lock"]
 
 
 def test_a_full_disk(run, tmp_path, capsys, times, survived):

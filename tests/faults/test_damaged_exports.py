@@ -1,0 +1,119 @@
+"""Exported networks in which bytes have changed, or lack: refused before they answer."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from exports import CLASSES, SMALL, make_run, run_export
+
+from rlstm_tf.errors import DataError
+from rlstm_tf.exported import FILES, newest_version
+from rlstm_tf.prediction import Network
+
+CONSTANT = np.float32(127.5).tobytes()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    root = tmp_path_factory.mktemp("exported")
+    run = make_run(root / "run", *SMALL)
+    assert run_export(f"--run_dir={run.path}", f"--output={root / 'small'}") == 0
+    return root / "small" / "1"
+
+
+@pytest.fixture
+def version(exported, tmp_path):
+    """A copy to be damaged."""
+    return shutil.copytree(exported, tmp_path / "small" / "1")
+
+
+def files_of(version):
+    return sorted(
+        path.relative_to(version).as_posix() for path in version.rglob("*") if path.is_file()
+    )
+
+
+def refused(version):
+    """What a prediction says of it: one line."""
+    with pytest.raises(DataError) as caught:
+        Network.load(newest_version(version.parent))
+    line = " ".join(str(caught.value).split())
+    assert str(version) in line
+    return line
+
+
+def flipped(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def test_what_still_answers_otherwise(version, survived):
+    """TensorFlow loads it, and it would be wrong without a word."""
+    graph = version / "saved_model.pb"
+    whole = graph.read_bytes()
+    places = [whole.index(CONSTANT) + 2, whole.index(CLASSES[0].encode())]
+    for at in places:
+        flipped(graph, at)
+        assert tf.saved_model.load(str(version)).signatures
+        assert f"{graph} is damaged: its sha256 is " in refused(version)
+        graph.write_bytes(whole)
+    flipped(version / "assets" / "classes.txt", 0)
+    assert f"{version}/assets/classes.txt is damaged: its sha256 is " in refused(version)
+    survived(4, len(places) + 1)
+
+
+def test_a_flipped_bit_of_any_file(version, survived, times):
+    rng = np.random.default_rng(0)
+    caused = 0
+    for name in files_of(version):
+        path = version / name
+        whole = path.read_bytes()
+        for at in rng.integers(0, len(whole), times(20, 2)):
+            flipped(path, at)
+            assert str(path) in refused(version)
+            path.write_bytes(whole)
+            caused += 1
+    Network.load(version)
+    survived(4, caused)
+
+
+def test_a_file_that_is_gone(version, survived):
+    names = set(files_of(version)) - {str(FILES)}
+    for name in names:
+        path = version / name
+        whole = path.read_bytes()
+        path.unlink()
+        assert name in refused(version)
+        path.write_bytes(whole)
+    survived(3, len(names))
+
+
+@pytest.mark.parametrize("checksums", [True, False], ids=("with checksums", "of before them"))
+def test_a_file_cut_short(version, survived, checksums):
+    """Where there are no checksums yet, TensorFlow says what it will, or does not notice."""
+    if not checksums:
+        (version / FILES).unlink()
+    names = files_of(version)
+    for name in names:
+        path = version / name
+        whole = path.read_bytes()
+        for size in (len(whole) // 2, 0):
+            path.write_bytes(whole[:size])
+            if checksums:
+                assert str(path) in refused(version)
+            elif name in ("saved_model.pb", "assets/model.json") or "variables" in name:
+                refused(version)
+            else:
+                Network.load(version)
+            path.write_bytes(whole)
+    Network.load(version)
+    survived(3, 2 * len(names))
+
+
+def test_more_files_do_no_harm(version):
+    (version / "README").write_text("mine")
+    Network.load(version)
