@@ -13,7 +13,7 @@ from rlstm_tf import cli, flags, tune
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.tuning import process
-from rlstm_tf.tuning.results import ENDED, FAILED
+from rlstm_tf.tuning.trial import ENDED, FAILED
 
 SMALL = (
     *("--model=tsn", "--backbone=tiny_resnetv2", "--weights=none", "--num_segments=2"),

@@ -11,7 +11,8 @@ from rlstm_tf import flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.tuning import oracles, process
 from rlstm_tf.tuning.directory import SearchDirectory
-from rlstm_tf.tuning.results import ENDED, FAILED, Trial, best_flags, best_of, table
+from rlstm_tf.tuning.results import best_flags, best_of, table
+from rlstm_tf.tuning.trial import ENDED, FAILED, Trial
 
 
 @pytest.mark.parametrize("tuner", ["hyperband", "bayesian", "random"])

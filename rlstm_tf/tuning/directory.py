@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.tuning.results import RUNNING, Trial
+from rlstm_tf.tuning.trial import RUNNING, Trial
 from rlstm_tf.writing import PARTIAL, write_whole, writing
 
 

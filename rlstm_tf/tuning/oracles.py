@@ -18,8 +18,8 @@ from keras_tuner.engine import base_tuner
 from keras_tuner.errors import FatalError
 
 from rlstm_tf.tuning.directory import SearchDirectory
-from rlstm_tf.tuning.results import Trial
 from rlstm_tf.tuning.space import Interval, Space
+from rlstm_tf.tuning.trial import Trial
 from rlstm_tf.tuning.trials import WORST, Plan, Trials
 
 _CLASSES = {

@@ -11,17 +11,9 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.progress import bar
 from rlstm_tf.tuning import process
 from rlstm_tf.tuning.directory import SearchDirectory
-from rlstm_tf.tuning.results import (
-    ENDED,
-    FAILED,
-    RUNNING,
-    Trial,
-    best_flags,
-    best_of,
-    table,
-    trial_flags,
-)
+from rlstm_tf.tuning.results import best_flags, best_of, table, trial_flags
 from rlstm_tf.tuning.space import Space
+from rlstm_tf.tuning.trial import ENDED, FAILED, RUNNING, Trial
 
 # Accuracies and mean average precisions go from here to 1.
 WORST = 0.0
