@@ -58,7 +58,7 @@ demo: .venv/installed-demo
 	$(RUN) -m rlstm_tf.train --flagfile=configs/demo.cfg --resume
 	$(RUN) -m rlstm_tf.evaluate --run_dir=runs/demo --split=test
 	$(RUN) -m rlstm_tf.export --run_dir=runs/demo --output=saved_models/demo
-	$(RUN) -m rlstm_tf.predict $(DEMO_VIDEO) $(REAL_CLIP) --model=saved_models/demo
+	$(RUN) -m rlstm_tf.predict $(DEMO_VIDEO) $(if $(REAL_CLIP),'$(REAL_CLIP)') --model=saved_models/demo
 	$(RUN) -m rlstm_tf.explain $(DEMO_VIDEO) --run_dir=runs/demo --output=runs/demo/relations.html
 	@echo "run:         runs/demo"
 	@echo "metrics:     runs/demo/evaluation/test/metrics.json"
