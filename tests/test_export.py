@@ -63,7 +63,8 @@ def centre(frames, size=32):
 def test_frames_of_the_network_s_size_give_its_logits(run, signatures):
     frames = videos(3)
     expected = run.model(frames).numpy()
-    assert np.abs(expected[0] - expected[1]).max() > 0.1
+    # Other frames would be noticed.
+    assert np.abs(expected[0] - expected[1]).max() > 100 * CLOSE["atol"]
     found = logits(signatures["serving_default"], frames=frames)
     np.testing.assert_allclose(found, expected, **CLOSE)
 
