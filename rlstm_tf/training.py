@@ -191,9 +191,10 @@ class Trainer:
         """
         self.step = position.step
         listeners = keras.callbacks.CallbackList(list(callbacks), model=self.model)
-        listeners.on_train_begin()
         try:
             try:
+                # In here: what a callback has opened is closed where another one fails.
+                listeners.on_train_begin()
                 while position.epoch < num_epochs:
                     epoch = position.epoch
                     listeners.on_epoch_begin(epoch)

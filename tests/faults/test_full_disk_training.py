@@ -123,7 +123,10 @@ def test_a_disk_runs_full(shards, short, small_disk, capsys, thorough, survived)
 
 @pytest.mark.timeout(1200)
 def test_no_room_for_each_kind_of_file(shards, small_disk, capsys, thorough, survived):
-    """So many pages of memory, which is what this disk is of, are free."""
+    """So many pages of memory, which is what this disk is of, are free.
+
+    TensorBoard's graph and pictures take more than these, so checkpoints do not come into it here.
+    """
     disk = small_disk(10**6)
     found = []
     for free in range(7):
@@ -138,9 +141,8 @@ def test_no_room_for_each_kind_of_file(shards, small_disk, capsys, thorough, sur
             "flags.cfg",
             "classes.json",
             "records.sha256",
+            "manifest.json",
             "tensorboard",
-            "history.csv",
-            "checkpoints",
         )
     ]
     survived(7, 7)
