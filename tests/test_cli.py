@@ -173,52 +173,43 @@ def test_arguments_without_a_flag(capsys):
     assert "'stray'" in capsys.readouterr().err
 
 
-def run_with_rest(*arguments):
-    """What stood behind `--`, and the exit status."""
+def run_with(*arguments, **takes):
+    """The values of a flag and of the multi-string flag `others`, and the exit status.
+
+    `takes` is `rest` or `positional` of `cli.run`, which says what sets the latter.
+    """
     seen = []
 
     def define(values):
         flags.DEFINE_integer("number", 0, "A flag of ours.", flag_values=values)
-        flags.DEFINE_multi_string("theirs", [], "All others.", flag_values=values)
+        flags.DEFINE_multi_string("others", [], "All others.", flag_values=values)
 
     def main(values):
-        seen.append((values.number, values.theirs))
+        seen.append((values.number, values.others))
 
-    status = cli.run(main, define, ["program", *arguments], rest="theirs")
+    status = cli.run(main, define, ["program", *arguments], **takes)
     return (*seen, status)
 
 
 def test_what_stands_behind_two_dashes():
-    assert run_with_rest("--number=1", "--", "--number=2", "--other=x") == (
+    assert run_with("--number=1", "--", "--number=2", "--other=x", rest="others") == (
         (1, ["--number=2", "--other=x"]),
         0,
     )
-    assert run_with_rest("--number=1") == ((1, []), 0)
-    assert run_with_rest("--number=1", "--") == ((1, []), 0)
-    assert run_with_rest("--theirs=--a", "--", "--b") == ((0, ["--a", "--b"]), 0)
-    assert run_with_rest("stray", "--", "--b") == (2,)
-
-
-def run_with_several(*arguments):
-    """The values of a flag and of a multi-string flag that takes what has no `--`, and status."""
-    seen = []
-
-    def define(values):
-        flags.DEFINE_integer("number", 0, "A flag of ours.", flag_values=values)
-        flags.DEFINE_multi_string("files", [], "Files.", flag_values=values)
-
-    def main(values):
-        seen.append((values.number, values.files))
-
-    status = cli.run(main, define, ["program", *arguments], positional="files")
-    return (*seen, status)
+    assert run_with("--number=1", rest="others") == ((1, []), 0)
+    assert run_with("--number=1", "--", rest="others") == ((1, []), 0)
+    assert run_with("--others=--a", "--", "--b", rest="others") == ((0, ["--a", "--b"]), 0)
+    assert run_with("stray", "--", "--b", rest="others") == (2,)
 
 
 def test_any_number_of_arguments_without_a_flag():
-    assert run_with_several() == ((0, []), 0)
-    assert run_with_several("a", "--number=1", "b", "a") == ((1, ["a", "b", "a"]), 0)
-    assert run_with_several("--files=a", "b") == ((0, ["a", "b"]), 0)
-    assert run_with_several("a", "--", "--number=1", "-") == ((0, ["a", "--number=1", "-"]), 0)
+    assert run_with(positional="others") == ((0, []), 0)
+    assert run_with("a", "--number=1", "b", "a", positional="others") == ((1, ["a", "b", "a"]), 0)
+    assert run_with("--others=a", "b", positional="others") == ((0, ["a", "b"]), 0)
+    assert run_with("a", "--", "--number=1", "-", positional="others") == (
+        (0, ["a", "--number=1", "-"]),
+        0,
+    )
 
 
 def test_one_argument_for_a_flag_of_one_value(capsys):
