@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import random
 import re
 import shutil
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from exports import SMALL, make_run, run_export, videos
 from small_disks import mounted
+from trainings import begin
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.exported import Description, load_signatures, versions
 from rlstm_tf.serving.versions import new_version, publish
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +27,8 @@ def run(tmp_path_factory):
 
 
 def start(run, directory):
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "rlstm_tf.export"),
-            *(f"--run_dir={run.path}", f"--output={directory}"),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    line = [sys.executable, "-m", "rlstm_tf.export"]
+    return begin([*line, f"--run_dir={run.path}", f"--output={directory}"])
 
 
 def check_whole(run, directory):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
 import random
 import signal
-import subprocess
 import sys
 import time
 
 import psutil
 import pytest
-from trainings import ROOT, SMALL, arrays, assert_same_run, error_of, history, train_here
+from trainings import SMALL, arrays, assert_same_run, begin, error_of, history, train_here
 
 from rlstm_tf.tuning.directory import SearchDirectory
 
@@ -28,18 +26,8 @@ NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 
 def start(shards, output):
     """A search as a process of a session of its own; its output is in `process.stdout`."""
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "rlstm_tf.tune", f"--data={shards}", f"--output={output}"),
-            *(*SMALL, *SEARCH),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    line = [sys.executable, "-m", "rlstm_tf.tune", f"--data={shards}", f"--output={output}"]
+    return begin([*line, *SMALL, *SEARCH], start_new_session=True)
 
 
 def finish(shards, output):

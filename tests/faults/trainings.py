@@ -35,10 +35,16 @@ def command(shards, run_dir, *more):
 
 
 def start(*arguments, **variables):
-    """A process that trains, with these in its environment; its output is in `process.stdout`."""
+    """A process that trains, with these in its environment; see `begin`."""
+    return begin(command(*arguments), **variables)
+
+
+def begin(line, start_new_session=False, **variables):
+    """A process of a command line, quiet but for ours; its output is in `process.stdout`."""
     return subprocess.Popen(
-        command(*arguments),
+        line,
         cwd=ROOT,
+        start_new_session=start_new_session,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
