@@ -132,13 +132,11 @@ def _position(values: absl_flags.FlagValues, map_shape: tuple[int, int]) -> int 
 
 def _views(video: str, manifest: Any, arguments: dict[str, Any]) -> Any:
     from rlstm_tf.data.batches import InputConfig
-    from rlstm_tf.data.video import DamagedVideoError
     from rlstm_tf.data.video_views import Storing, video_views
+    from rlstm_tf.prediction import of_file
 
-    try:
-        return video_views(video, Storing.of(manifest), InputConfig(**arguments))
-    except DamagedVideoError as error:
-        raise DataError(f"{video}: {error}") from None
+    storing, config = Storing.of(manifest), InputConfig(**arguments)
+    return of_file(video, lambda: video_views(video, storing, config))
 
 
 def _write(path: str, content: bytes) -> None:

@@ -172,7 +172,7 @@ def test_what_is_refused(spatial, built, video, real, tmp_path, capsys):
         message = f"--position={position}: ROW,COLUMN of a map of "
         refused(2, message, capsys, *line)
     refused(1, "holds no run", capsys, video, f"--run_dir={tmp_path}", f"{output}/deep/er.html")
-    refused(1, "absent.mp4: cannot be opened", capsys, tmp_path / "absent.mp4", run_dir, output)
+    refused(1, "absent.mp4: No such file", capsys, tmp_path / "absent.mp4", run_dir, output)
     (tmp_path / "empty.mp4").touch()
     refused(1, "empty.mp4: ", capsys, tmp_path / "empty.mp4", run_dir, output)
     broken = real / "broken" / "derived_truncated_half.avi"

@@ -147,14 +147,16 @@ def test_the_animation():
 def test_the_clip_in_words():
     frames = np.zeros((1, 2, 4, 4, 3), np.uint8)
     views = VideoViews(frames, np.array([[3, 50]]), 25.0)
-    logits = np.log(np.array([0.1, 0.6, 0.3], np.float32))
-    found = clip_of(views, False, logits, ["a", "b", "c"], most=2)
+    odds = [0.08, 0.4, 0.3, 0.02, 0.15, 0.05]
+    logits, names = np.log(np.array(odds, np.float32)), ["a", "b", "c", "d", "e", "f"]
+    found = clip_of(views, False, logits, names)
     assert found.times == ["0.12 s, video frame 3", "2.00 s, video frame 50"]
-    assert [name for name, _ in found.classes] == ["b", "c"]
-    np.testing.assert_allclose([odds for _, odds in found.classes], [0.6, 0.3], rtol=1e-5)
+    assert [name for name, _ in found.classes] == ["b", "c", "e", "a", "f"]
+    shown = [share for _, share in found.classes]
+    np.testing.assert_allclose(shown, [0.4, 0.3, 0.15, 0.08, 0.05], rtol=1e-5)
     np.testing.assert_array_equal(found.pictures, frames[0])
     flow = views._replace(frames=np.full((1, 2, 4, 4, 6), ZERO, np.uint8), fps=0.0)
-    found = clip_of(flow, True, logits, ["a", "b", "c"])
+    found = clip_of(flow, True, logits, names)
     assert found.times == ["flow from frame 3", "flow from frame 50"]
     assert (found.pictures == 255).all()  # no motion
     assert found.is_flow

@@ -75,6 +75,7 @@ ALLOWED = {
         "rlstm_tf.errors",
         "rlstm_tf.explaining",
         "rlstm_tf.layers",
+        "rlstm_tf.prediction",
         "rlstm_tf.relations",
     ),
     "rlstm_tf.scores": ("rlstm_tf.errors", "rlstm_tf.writing"),
@@ -129,6 +130,7 @@ ALLOWED = {
     ),
     "rlstm_tf.tuning": (
         "rlstm_tf.checkpoints",
+        "rlstm_tf.data.json_values",
         "rlstm_tf.errors",
         "rlstm_tf.progress",
         "rlstm_tf.run_directory",

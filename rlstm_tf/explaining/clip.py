@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
 from rlstm_tf.data import flow
 from rlstm_tf.data.video_views import VideoViews
+from rlstm_tf.prediction import top
 
 
 class Clip(NamedTuple):
@@ -27,9 +29,7 @@ class Clip(NamedTuple):
     classes: Sequence[tuple[str, float]]
 
 
-def clip_of(
-    views: VideoViews, is_flow: bool, logits: np.ndarray, names: Sequence[str], most: int = 5
-) -> Clip:
+def clip_of(views: VideoViews, is_flow: bool, logits: np.ndarray, names: Sequence[str]) -> Clip:
     """The first view of a video.
 
     Args:
@@ -37,16 +37,14 @@ def clip_of(
         is_flow: frames are levels of flow, not RGB.
         logits: of the classes, float [num_classes].
         names: of the classes.
-        most: classes to name.
     """
     frames = views.frames[0]
-    odds = np.exp(logits.astype(np.float64) - logits.max())
-    best = np.argsort(-odds, kind="stable")[:most]
+    odds = softmax(logits.astype(np.float64))
     return Clip(
         pictures=flow_pictures(frames) if is_flow else frames,
         is_flow=is_flow,
         times=[_time(int(n), views.fps, is_flow) for n in views.numbers[0]],
-        classes=[(names[k], float(odds[k] / odds.sum())) for k in best],
+        classes=top(odds, logits, names),
     )
 
 

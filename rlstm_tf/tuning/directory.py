@@ -12,13 +12,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from rlstm_tf.data.json_values import parsed, sealed, unsealed
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.tuning.trial import RUNNING, Trial
 from rlstm_tf.writing import PARTIAL, write_whole, writing
@@ -160,12 +160,11 @@ class SearchDirectory:
         self.trials = {trial.number: trial for trial in trials}
 
     def _load(self) -> tuple[dict[str, str], list[Trial]]:
+        where = str(self._record)
         try:
-            content = json.loads(self._record.read_text(encoding="utf-8"))
-            if content.pop("sha256") != _digest(content):
-                raise ValueError("its sha256 is another")
+            content = unsealed(parsed(self._record.read_bytes(), where), where)
             return content["started_with"], [Trial(**trial) for trial in content["trials"]]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (DataError, KeyError, TypeError) as error:
             raise DataError(
                 f"{self._record} is damaged: {error}. Delete it, and the same command goes through "
                 "the runs in trials/ again"
@@ -173,10 +172,5 @@ class SearchDirectory:
 
     def _write(self) -> None:
         trials = [dataclasses.asdict(self.trials[number]) for number in sorted(self.trials)]
-        content = {"started_with": self._started_with, "trials": trials}
-        content = {**content, "sha256": _digest(content)}
+        content = sealed({"started_with": self._started_with, "trials": trials})
         self.write(self._record, json.dumps(content, indent=1) + "\n")
-
-
-def _digest(content: dict) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
