@@ -17,8 +17,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from typing import Any
 
 from absl import flags
@@ -69,6 +67,7 @@ def _build(videos: str, output: str) -> str:
 def _measure(values: flags.FlagValues, videos: str, data: str) -> None:
     import numpy as np
 
+    from benchmarks.timing import fastest, print_ratio
     from rlstm_tf.data import batches, pipeline
     from rlstm_tf.data.shards import Shards
 
@@ -87,41 +86,23 @@ def _measure(values: flags.FlagValues, videos: str, data: str) -> None:
     # PyAV is slow: one batch is enough.
     few = views[: config.batch_size]
     paths = [os.path.join(videos, shards.ids[view.video]) for view in few]
-    rates = _best(
-        {
-            "pipeline": (len(views), lambda: _exhaust(pipeline.checked(dataset, shards))),
-            "OpenCV loop": (len(views), lambda: _opencv(jpegs, views, batch)),
-            "PyAV, seeking": (len(few), lambda: _pyav(paths, few, config.image_size, True)),
-            "PyAV, sparing": (len(few), lambda: _pyav(paths, few, config.image_size, False)),
-        },
-        values.rounds,
-    )
+    candidates = {
+        "pipeline": (len(views), lambda: _exhaust(pipeline.checked(dataset, shards))),
+        "OpenCV loop": (len(views), lambda: _opencv(jpegs, views, batch)),
+        "PyAV, seeking": (len(few), lambda: _pyav(paths, few, config.image_size, True)),
+        "PyAV, sparing": (len(few), lambda: _pyav(paths, few, config.image_size, False)),
+    }
+    seconds = fastest({name: run for name, (_, run) in candidates.items()}, values.rounds)
+    rates = {name: count / seconds[name].of_cores for name, (count, _) in candidates.items()}
     size = sum(len(jpeg) for frames in jpegs for jpeg in frames) / sum(map(len, jpegs))
     print(f"{len(shards)} videos, {sum(shards.num_frames)} frames; a JPEG has {size / 1024:.0f} KB")
     print(f"{'':16} videos/s of a core   elapsed")
-    for name, (of_core, elapsed) in rates.items():
-        print(f"{name:16}{of_core:20.1f}{elapsed:10.1f}")
-    ours = rates["pipeline"][0]
-    _print_ratio("share of the OpenCV loop", ours / rates["OpenCV loop"][0], OF_OPENCV)
-    seeking, sparing = (ours / rates[f"PyAV, {how}"][0] for how in ("seeking", "sparing"))
-    _print_ratio("times faster than PyAV", seeking, FASTER_THAN_PYAV)
-    print(f"  {'... that spares seeks':30}{sparing:5.2f}")
-
-
-def _best(
-    runs: dict[str, tuple[int, Callable[[], None]]], rounds: int
-) -> dict[str, tuple[float, float]]:
-    """Videos a second, of process time and of elapsed time, after one turn to warm up."""
-    best = dict.fromkeys(runs, (0.0, 0.0))
-    for turn in range(rounds + 1):
-        for name, (count, run) in runs.items():
-            clocks = time.process_time(), time.perf_counter()
-            run()
-            of_core = count / (time.process_time() - clocks[0])
-            elapsed = count / (time.perf_counter() - clocks[1])
-            if turn:
-                best[name] = max(best[name][0], of_core), max(best[name][1], elapsed)
-    return best
+    for name, (count, _) in candidates.items():
+        print(f"{name:16}{rates[name]:20.1f}{count / seconds[name].elapsed:10.1f}")
+    ours = rates["pipeline"]
+    print_ratio("share of the OpenCV loop", ours / rates["OpenCV loop"], OF_OPENCV)
+    print_ratio("times faster than PyAV", ours / rates["PyAV, seeking"], FASTER_THAN_PYAV)
+    print_ratio("... that spares seeks", ours / rates["PyAV, sparing"])
 
 
 def _exhaust(batches: Any) -> None:
@@ -175,11 +156,6 @@ def _frames(path: str, numbers: list[int], always_seek: bool) -> Any:
                 if decoded >= number:
                     yield frame.to_ndarray(format="rgb24")
                     break
-
-
-def _print_ratio(name: str, value: float, target: float) -> None:
-    verdict = "met" if value >= target else "missed"
-    print(f"  {name:30}{value:5.2f}  (target {target:g}: {verdict})")
 
 
 if __name__ == "__main__":

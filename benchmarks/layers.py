@@ -11,7 +11,6 @@ ConvLSTM2D, at least 0.85 of peak.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +50,7 @@ def main(values: flags.FlagValues) -> None:
     import keras
     import tensorflow as tf
 
+    from benchmarks.timing import fastest, print_ratio
     from rlstm_tf.layers import RelationalLSTM
 
     T, side, C, units = values.num_segments, values.side, values.channels, values.units
@@ -63,9 +63,9 @@ def main(values: flags.FlagValues) -> None:
     both = {name: _forward_and_backward(layer, X) for name, layer in candidates.items()}
     size = 2048
     square = tf.random.normal((size, size), seed=2)
-    peak = {"GEMM": tf.function(lambda: tf.matmul(square, square))}
-    seconds_forward = _fastest({**forward, **peak}, values.rounds)
-    seconds_both = _fastest({**both, **peak}, values.rounds)
+    peak = {"GEMM": _ready(tf.function(lambda: tf.matmul(square, square)))}
+    seconds_forward = fastest({**forward, **peak}, values.rounds)
+    seconds_both = fastest({**both, **peak}, values.rounds)
 
     work = multiply_adds(values.batch, T, side * side, C, units)
     print(f"[{values.batch}, {T}, {side}, {side}, {C}] -> {units}, TensorFlow {tf.__version__}")
@@ -73,21 +73,21 @@ def main(values: flags.FlagValues) -> None:
         ("forward", seconds_forward, 1),
         ("forward + backward", seconds_both, 3),
     ):
-        ours, theirs = seconds["RelationalLSTM"], seconds["ConvLSTM2D"]
-        rate_of_peak = size**3 / seconds["GEMM"]
+        ours, theirs = seconds["RelationalLSTM"].elapsed, seconds["ConvLSTM2D"].elapsed
+        rate_of_peak = size**3 / seconds["GEMM"].elapsed
         of_peak = factor * work / ours / rate_of_peak
         print(
             f"{title}: RelationalLSTM {ours:.3f} s, ConvLSTM2D {theirs:.3f} s, "
             f"GEMM peak {2e-9 * rate_of_peak:.0f} GFLOP/s"
         )
-        _print_ratio("times faster than ConvLSTM2D", theirs / ours, FASTER_THAN_CONV_LSTM)
-        _print_ratio("share of GEMM peak", of_peak, OF_PEAK)
+        print_ratio("times faster than ConvLSTM2D", theirs / ours, FASTER_THAN_CONV_LSTM)
+        print_ratio("share of GEMM peak", of_peak, OF_PEAK)
 
 
 def _forward(layer: Any, X: Any) -> Callable[[], Any]:
     import tensorflow as tf
 
-    return tf.function(lambda: layer(X))
+    return _ready(tf.function(lambda: layer(X)))
 
 
 def _forward_and_backward(layer: Any, X: Any) -> Callable[[], Any]:
@@ -100,26 +100,14 @@ def _forward_and_backward(layer: Any, X: Any) -> Callable[[], Any]:
             loss = tf.reduce_sum(layer(X))
         return tape.gradient(loss, [X, *layer.trainable_variables])
 
-    return run
+    return _ready(run)
 
 
-def _fastest(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Seconds of the fastest of `rounds` turns of each, after one to trace and warm up."""
+def _ready(run: Callable[[], Any]) -> Callable[[], Any]:
+    """Waits for the result: for the smallest of several, as all are ready when one is."""
     import tensorflow as tf
 
-    best = dict.fromkeys(runs, float("inf"))
-    for turn in range(rounds + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            tf.nest.flatten(run())[-1].numpy()  # the smallest; all are ready when one is
-            if turn:
-                best[name] = min(best[name], time.perf_counter() - start)
-    return best
-
-
-def _print_ratio(name: str, value: float, target: float) -> None:
-    verdict = "met" if value >= target else "missed"
-    print(f"  {name:30}{value:5.2f}  (target {target:g}: {verdict})")
+    return lambda: tf.nest.flatten(run())[-1].numpy()
 
 
 if __name__ == "__main__":
