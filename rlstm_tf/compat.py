@@ -7,6 +7,7 @@ backend, so the layers also run under JAX and torch.
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +31,7 @@ else:
         mean=tf.reduce_mean,
         ones=tf.ones,
         relu=tf.nn.relu,
+        repeat=tf.repeat,
         reshape=tf.reshape,
         rsqrt=tf.math.rsqrt,
         shape=tf.shape,
@@ -43,6 +45,13 @@ else:
         unstack=lambda x, axis: tf.unstack(x, axis=axis),
         zeros=tf.zeros,
     )
+
+
+def split(x: Any, sizes: list[int], axis: int) -> list[Any]:
+    """Parts of a tensor along an axis. Keras 3 takes where they begin, TensorFlow their sizes."""
+    if not KERAS_3:
+        return tf.split(x, sizes, axis=axis)
+    return ops.split(x, list(itertools.accumulate(sizes[:-1])), axis=axis)
 
 
 def state_size(shapes: list[tuple[int, ...]]) -> list[Any]:

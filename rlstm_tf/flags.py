@@ -18,6 +18,7 @@ BACKBONES = (
 )
 MODELS = ("two_branch", "rlstm", "local", "tsn", "lstm", "convlstm")
 PAIRWISE = ("embedded_gaussian", "dot_product", "concatenation")
+EMBEDDINGS = ("separate", "shared")
 BATCH_NORM = ("population", "batch", "frozen")
 STREAMS = ("spatial", "temporal")
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
@@ -61,6 +62,12 @@ def define_model(values: flags.FlagValues) -> None:
     flags.DEFINE_float("dropout", 0.8, "Before the dense layer.", 0.0, 0.999, **own)
     flags.DEFINE_enum("pairwise", "embedded_gaussian", PAIRWISE, "f of eq. 2.", **own)
     flags.DEFINE_float("attention_scale", 1.0, "Factor on theta^T phi.", lower_bound=0.0, **own)
+    flags.DEFINE_enum(
+        "embeddings", "separate", EMBEDDINGS, "theta and phi of each gate, or of all four.", **own
+    )
+    flags.DEFINE_boolean(
+        "bidirectional", False, "Half of the state from the last snippet to the first.", **own
+    )
     flags.DEFINE_enum("batch_norm", "population", BATCH_NORM, "Statistics while training.", **own)
     flags.DEFINE_float("batch_norm_momentum", 0.999, "Of the moving statistics.", 0.0, 1.0, **own)
 
@@ -68,7 +75,7 @@ def define_model(values: flags.FlagValues) -> None:
 def model_arguments(values: flags.FlagValues) -> dict[str, Any]:
     """Arguments of `rlstm_tf.models.build_model`, but for `num_classes`."""
     names = ("model", "backbone", "cut", "weights", "num_segments", "image_size", "dropout")
-    recurrence = ("units", "pairwise", "attention_scale")
+    recurrence = ("units", "pairwise", "attention_scale", "embeddings", "bidirectional")
     arguments = {name: values[name].value for name in (*names, *recurrence)}
     arguments["statistics"] = values.batch_norm
     arguments["momentum"] = values.batch_norm_momentum

@@ -56,7 +56,7 @@ class Relations:
 
 
 def relational_lstm_of(model: keras.Model) -> RelationalLSTM | None:
-    """The Relational LSTM of a network of `rlstm_tf.models` that has one."""
+    """The Relational LSTM of a network of `rlstm_tf.models`, if any; of two, the one ahead."""
     found = [layer for layer in model.layers if isinstance(layer, RelationalLSTM)]
     return found[0] if found else None
 

@@ -22,7 +22,7 @@ def operations_of(cell):
                 for name in ("theta", "phi", "g")
             }
             if w_f is not None:
-                operation["w_f"] = np.asarray(w_f)[GATES.index(gate)]
+                operation["w_f"] = np.asarray(w_f)[GATES.index(gate) % w_f.shape[0]]
             operations[gate + source] = operation
     return operations
 
@@ -74,6 +74,21 @@ def test_is_eq_3(T, unroll, traced):
 def test_pairwise_functions(pairwise, scale):
     layer, X = layer_and_input(pairwise=pairwise, attention_scale=scale)
     np.testing.assert_allclose(flat(layer(X)), expected(layer, X)[0][:, -1], atol=1e-5)
+
+
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+@pytest.mark.parametrize("unroll", [False, True], ids=["loop", "unrolled"])
+def test_shared_embeddings(unroll, pairwise):
+    """The same equation, with theta and phi that four gates have in common."""
+    layer, X = layer_and_input(embeddings="shared", unroll=unroll, pairwise=pairwise)
+    np.testing.assert_allclose(flat(layer(X)), expected(layer, X)[0][:, -1], atol=1e-5)
+    cell, H = layer.cell, np.ones((2, 2, 3, UNITS), "float32")
+    assert cell.kernel.shape == (5, 7 * UNITS)
+    assert cell.recurrent_kernel.shape == (UNITS, 5 * UNITS)
+    for weights in cell.weights_of(X[:, 0], H):
+        assert weights.shape == (2, 4, 6, 6)
+    drawn = [[cell.embedding(role, gate)[0] for gate in "if"] for role in ("theta_h", "g_h")]
+    assert [np.array_equal(*pair) for pair in drawn] == [True, False]
 
 
 @pytest.mark.parametrize("maps", [(1, 1), (1, 7), (4, 2), (6,)])
@@ -245,6 +260,8 @@ def test_every_embedding_is_drawn_as_if_it_stood_alone():
 def test_refuses():
     with pytest.raises(ValueError, match="pairwise must be one of"):
         RelationalLSTMCell(4, pairwise="gaussian")
+    with pytest.raises(ValueError, match="embeddings must be one of"):
+        RelationalLSTMCell(4, embeddings="tied")
     with pytest.raises(ValueError, match="H, W, N and C known"):
         RelationalLSTM(4).build((None, 3, None, None, 5))
     with pytest.raises(ValueError, match="takes X_t"):

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfrecords_tools.drawing import KINDS, Look, along, background, paint, to_pixels
+
 CLASSES = (
     "Approach",
     "Recede",
@@ -87,21 +89,15 @@ def scene(
     rng = np.random.default_rng((seed, group, clip, CLASSES.index(class_name)))
     radii = rng.uniform(*RADIUS, size=2)
     positions = _positions(class_name, radii, num_frames, rng)
-    picture = _background(np.random.default_rng((seed, group)), num_frames, size, camera)
-    kinds = rng.choice(list(_KINDS), size=2)
+    picture = background(np.random.default_rng((seed, group)), num_frames, size, camera)
+    kinds = rng.choice(list(KINDS), size=2)
     turns = rng.uniform(0, 2 * np.pi, size=2)
     colours = rng.uniform((185, 20, 20), (255, 60, 60)), rng.uniform((20, 40, 185), (60, 80, 255))
-    grid = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     # The one drawn last covers the other where they meet.
     for shape in rng.permutation(2):
-        x = grid[None, None, :] - positions[:, shape, 0, None, None]
-        y = grid[None, :, None] - positions[:, shape, 1, None, None]
-        cos, sin = np.float32(np.cos(turns[shape])), np.float32(np.sin(turns[shape]))
-        outside = _KINDS[kinds[shape]](cos * x + sin * y, cos * y - sin * x, radii[shape])
-        # Half a pixel on both sides of the edge is mixed.
-        cover = np.clip(0.5 - outside * size, 0, 1)[..., None]
-        picture += cover * (colours[shape].astype(np.float32) - picture)
-    return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+        look = Look(str(kinds[shape]), radii[shape], turns[shape], colours[shape])
+        paint(picture, positions[:, shape], look)
+    return to_pixels(picture)
 
 
 def _positions(
@@ -138,13 +134,9 @@ def _positions(
     return positions.astype(np.float32)
 
 
-def _along(angle: np.ndarray | float) -> np.ndarray:
-    return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-
-
 def _approach(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
     distance = motion.farthest + (motion.nearest - motion.farthest) * motion.progress
-    return distance[:, None] * _along(motion.angle), np.zeros(2)
+    return distance[:, None] * along(motion.angle), np.zeros(2)
 
 
 def _recede(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
@@ -153,9 +145,9 @@ def _recede(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _red_chases_blue(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
-    between = motion.distance * _along(motion.angle)
+    between = motion.distance * along(motion.angle)
     # `between` points from blue to red: both run the other way, blue in front.
-    middle = (0.5 - motion.progress[:, None]) * motion.chase * _along(motion.angle)
+    middle = (0.5 - motion.progress[:, None]) * motion.chase * along(motion.angle)
     return np.broadcast_to(between, middle.shape), middle
 
 
@@ -166,24 +158,24 @@ def _blue_chases_red(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
 
 def _orbit_clockwise(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
     # y points down, so that a growing angle turns clockwise.
-    return motion.distance * _along(motion.angle + motion.turn * motion.progress), np.zeros(2)
+    return motion.distance * along(motion.angle + motion.turn * motion.progress), np.zeros(2)
 
 
 def _orbit_counterclockwise(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
-    return motion.distance * _along(motion.angle - motion.turn * motion.progress), np.zeros(2)
+    return motion.distance * along(motion.angle - motion.turn * motion.progress), np.zeros(2)
 
 
 def _swap(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
     # They pass each other side by side, no nearer than in the other classes.
-    aside = motion.nearest * _along(motion.angle + np.pi / 2)
-    ahead = motion.farthest * (1 - 2 * motion.progress[:, None]) * _along(motion.angle)
+    aside = motion.nearest * along(motion.angle + np.pi / 2)
+    ahead = motion.farthest * (1 - 2 * motion.progress[:, None]) * along(motion.angle)
     return ahead + aside, np.zeros(2)
 
 
 def _part_and_meet(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
     apart = 1 - np.abs(1 - 2 * motion.progress)
     distance = motion.nearest + (motion.farthest - motion.nearest) * apart
-    return distance[:, None] * _along(motion.angle), np.zeros(2)
+    return distance[:, None] * along(motion.angle), np.zeros(2)
 
 
 # Class -> vector from the blue shape to the red one [F, 2], middle between them [F, 2] or [2].
@@ -202,48 +194,3 @@ _MOTIONS: dict[str, Callable[[Motion], tuple[np.ndarray, np.ndarray]]] = dict(
         ),
     )
 )
-
-
-def _disc(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    return np.sqrt(x * x + y * y) - np.float32(radius)
-
-
-def _square(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    return np.maximum(np.abs(x), np.abs(y)) - np.float32(0.85 * radius)
-
-
-def _triangle(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    slope = np.float32(np.sqrt(3) / 2)
-    return np.maximum(slope * np.abs(x) + y / 2, -y) - np.float32(0.65 * radius)
-
-
-def _diamond(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    return (1.5 * np.abs(x) + np.abs(y)) / np.float32(np.sqrt(3.25)) - np.float32(0.75 * radius)
-
-
-# Kind -> signed distance of points from the edge, negative inside, in picture sides.
-_KINDS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
-    "disc": _disc,
-    "square": _square,
-    "triangle": _triangle,
-    "diamond": _diamond,
-}
-
-
-def _background(rng: np.random.Generator, num_frames: int, size: int, camera: float) -> np.ndarray:
-    """A grey texture of plane waves that drifts by; float32 [F, S, S, 3], 0..255."""
-    waves = 12
-    frequency = rng.uniform(1, 9, size=waves) * 2 * np.pi
-    direction = _along(rng.uniform(0, 2 * np.pi, size=waves)) * frequency[:, None]
-    phase = rng.uniform(0, 2 * np.pi, size=waves)
-    drift = rng.uniform(-camera, camera, size=2)
-    grid = (np.arange(size) + 0.5) / size
-    time = np.linspace(0, 1, num_frames)
-    # cos(a + b) = cos a cos b - sin a sin b: one matrix product for all waves and frames.
-    across = direction[:, 0] * grid[:, None]
-    down = direction[:, 1] * grid[:, None] + phase + (time[:, None] * (direction @ drift))[:, None]
-    rows = np.concatenate([np.cos(down), -np.sin(down)], axis=-1).astype(np.float32)
-    columns = np.concatenate([np.cos(across), np.sin(across)], axis=-1).astype(np.float32)
-    texture = rows @ columns.T * np.float32(rng.uniform(20, 45) / np.sqrt(waves))
-    light = rng.uniform(80, 175) + rng.uniform(-12, 12, size=3)
-    return texture[..., None] + light.astype(np.float32)

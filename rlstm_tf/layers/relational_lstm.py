@@ -27,6 +27,7 @@ class RelationalLSTM(keras.layers.RNN):
         units: channels of H_t and C_t; C / 2 in the paper.
         pairwise: as in `RelationalLSTMCell`.
         attention_scale: as in `RelationalLSTMCell`.
+        embeddings: as in `RelationalLSTMCell`.
         kernel_initializer: as in `RelationalLSTMCell`.
         bias_initializer: as in `RelationalLSTMCell`.
         kernel_regularizer: as in `RelationalLSTMCell`.
@@ -56,6 +57,7 @@ class RelationalLSTM(keras.layers.RNN):
         units: int,
         pairwise: str = "embedded_gaussian",
         attention_scale: float = 1.0,
+        embeddings: str = "separate",
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
@@ -70,6 +72,7 @@ class RelationalLSTM(keras.layers.RNN):
             units,
             pairwise=pairwise,
             attention_scale=attention_scale,
+            embeddings=embeddings,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
             kernel_regularizer=kernel_regularizer,

@@ -18,6 +18,7 @@ PAIRWISE = ("embedded_gaussian", "dot_product", "concatenation")
 # The embeddings of X_t and of H_{t-1}; *_x belong to r(X_t, X_t), *_h to r(X_t, H_{t-1}).
 OF_INPUT = ("theta_x", "phi_x", "g_x", "theta_h")
 OF_STATE = ("phi_h", "g_h")
+EMBEDDINGS = ("separate", "shared")
 
 
 @keras.saving.register_keras_serializable("rlstm_tf")
@@ -33,7 +34,9 @@ class RelationalLSTMCell(keras.layers.Layer):
 
     Each of the eight operations r is a generalized non-local operation (`NonLocalOperation`) with
     its own theta, phi and g. Their kernels stand side by side in two weights, so that one matrix
-    product embeds X_t for all gates and one embeds H_{t-1}; `embedding` takes one out.
+    product embeds X_t for all gates and one embeds H_{t-1}; `embedding` takes one out. With
+    `embeddings="shared"`, which is not in the paper, the four gates have theta and phi in common:
+    they look at the same places, and take something else from there.
 
     A step is `recur(relate(X_t), states)`. `relate` needs no recurrence, so `RelationalLSTM` calls
     it for all T at once and leaves the loop phi_h, g_h and one attention a gate.
@@ -42,6 +45,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         units: channels of H_t and C_t, and size of the embeddings; C / 2 in the paper.
         pairwise: `"embedded_gaussian"` (the paper's), `"dot_product"` or `"concatenation"`.
         attention_scale: factor on theta(x_i)^T phi(y_j); 1 in the paper.
+        embeddings: `"separate"` (the paper's): theta and phi for each gate; or `"shared"`.
         kernel_initializer: of each embedding.
         bias_initializer: of each embedding's bias.
         kernel_regularizer: on the two weights that hold the kernels.
@@ -58,7 +62,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         H_t and the states [H_t, C_t], `[batch, H, W, units]` or `[batch, N, units]`.
 
     Raises:
-        ValueError: unknown `pairwise`; an input of another rank or of unknown size.
+        ValueError: unknown `pairwise` or `embeddings`; an input of another rank or of unknown size.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         units: int,
         pairwise: str = "embedded_gaussian",
         attention_scale: float = 1.0,
+        embeddings: str = "separate",
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
@@ -75,6 +80,9 @@ class RelationalLSTMCell(keras.layers.Layer):
         self.units = units
         self.pairwise = check_pairwise(pairwise, PAIRWISE)
         self.attention_scale = attention_scale
+        if embeddings not in EMBEDDINGS:
+            raise ValueError(f"embeddings must be one of {EMBEDDINGS}. Received: {embeddings!r}")
+        self.embeddings = embeddings
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -99,14 +107,14 @@ class RelationalLSTMCell(keras.layers.Layer):
                 f"known. Received: {tuple(input_shape)}"
             )
         self.map_shape = tuple(map_shape)
-        self.kernel, self.bias, self.w_f = self._embeddings("", channels, OF_INPUT)
-        self.recurrent_kernel, self.recurrent_bias, self.recurrent_w_f = self._embeddings(
+        self.kernel, self.bias, self.w_f = self._add_embeddings("", channels, OF_INPUT)
+        self.recurrent_kernel, self.recurrent_bias, self.recurrent_w_f = self._add_embeddings(
             "recurrent_", self.units, OF_STATE
         )
         self.built = True
 
-    def _embeddings(self, prefix: str, channels: int, roles: tuple[str, ...]) -> tuple:
-        parts = len(roles) * len(GATES)
+    def _add_embeddings(self, prefix: str, channels: int, roles: tuple[str, ...]) -> tuple:
+        parts = sum(map(self._parts, roles))
         kernel = self.add_weight(
             name=f"{prefix}kernel",
             shape=(channels, parts * self.units),
@@ -122,7 +130,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         if self.pairwise == "concatenation":
             w_f = self.add_weight(
                 name=f"{prefix}w_f",
-                shape=(len(GATES), 2, self.units),
+                shape=(self._parts("theta_x"), 2, self.units),
                 initializer="glorot_uniform",
             )
         return kernel, bias, w_f
@@ -138,13 +146,20 @@ class RelationalLSTMCell(keras.layers.Layer):
         Returns:
             kernel `[C, units]` (`[units, units]` for phi_h and g_h) and bias `[units]`.
         """
+        roles: tuple[str, ...]
         if role in OF_INPUT:
-            number, kernel, bias = OF_INPUT.index(role), self.kernel, self.bias
+            roles, kernel, bias = OF_INPUT, self.kernel, self.bias
         else:
-            number, kernel, bias = OF_STATE.index(role), self.recurrent_kernel, self.recurrent_bias
-        first = (number * len(GATES) + GATES.index(gate)) * self.units
+            roles, kernel, bias = OF_STATE, self.recurrent_kernel, self.recurrent_bias
+        before = sum(map(self._parts, roles[: roles.index(role)]))
+        first = (before + GATES.index(gate) % self._parts(role)) * self.units
         part = slice(first, first + self.units)
         return kernel[:, part], bias[part]
+
+    def _parts(self, role: str) -> int:
+        """Embeddings of a role: one a gate, or one for all gates."""
+        shared = self.embeddings == "shared" and not role.startswith("g_")
+        return 1 if shared else len(GATES)
 
     def relate(self, X: Any) -> Any:
         """What eq. 3 takes from the inputs alone: r(X_t, X_t), and theta of r(X_t, H_{t-1}).
@@ -154,19 +169,19 @@ class RelationalLSTMCell(keras.layers.Layer):
                 at once.
 
         Returns:
-            `[batch, (T,) 2, gates, N, units]`: r(X_t, X_t), then theta_h, for i, f, o, g.
+            `[batch, (T,) 2 * gates, N, units]`: r(X_t, X_t) for i, f, o, g, then theta_h for them.
         """
         N, channels = prod(self.map_shape), X.shape[-1]
         w, g_x, theta_h = self._spatial(ops.reshape(X, (-1, N, channels)))
-        terms = ops.stack([attend(w, g_x), theta_h], axis=1)
+        terms = ops.concatenate([attend(w, g_x), theta_h], axis=1)
         time = X.shape[1:-1][: len(X.shape) - 2 - len(self.map_shape)]
-        return ops.reshape(terms, (-1, *time, 2, len(GATES), N, self.units))
+        return ops.reshape(terms, (-1, *time, 2 * len(GATES), N, self.units))
 
     def recur(self, terms: Any, states: Any) -> tuple[Any, list[Any]]:
         """The rest of eq. 3.
 
         Args:
-            terms: of `relate`, `[batch, 2, gates, N, units]`.
+            terms: of `relate`, `[batch, 2 * gates, N, units]`.
             states: [H_{t-1}, C_{t-1}].
 
         Returns:
@@ -184,13 +199,13 @@ class RelationalLSTMCell(keras.layers.Layer):
         """i_t, f_t, o_t and g_t of eq. 3.
 
         Args:
-            terms: of `relate`, `[batch, 2, gates, N, units]`.
+            terms: of `relate`, `[batch, 2 * gates, N, units]`.
             H: H_{t-1} `[batch, N, units]`.
 
         Returns:
             `[batch, N, units]` each.
         """
-        r_x, theta_h = ops.unstack(terms, axis=1)
+        r_x, theta_h = terms[:, : len(GATES)], terms[:, len(GATES) :]
         w, g_h = self._temporal(theta_h, H)
         i, f, o, g = ops.unstack(r_x + attend(w, g_h), axis=1)
         return ops.sigmoid(i), ops.sigmoid(f), ops.sigmoid(o), ops.tanh(g)
@@ -212,22 +227,28 @@ class RelationalLSTMCell(keras.layers.Layer):
 
     def _spatial(self, X: Any) -> tuple[Any, Any, Any]:
         """Of r(X_t, X_t) w_ij and g, and theta of r(X_t, H_{t-1})."""
-        theta_x, phi_x, g_x, theta_h = self._embed(X, self.kernel, self.bias, len(OF_INPUT))
-        w = attention(theta_x, phi_x, self.pairwise, self.attention_scale, self.w_f)
+        theta_x, phi_x, g_x, theta_h = self._embed(X, self.kernel, self.bias, OF_INPUT)
+        w = self._attention(theta_x, phi_x, self.w_f)
         return w, g_x, theta_h
 
     def _temporal(self, theta_h: Any, H: Any) -> tuple[Any, Any]:
         """Of r(X_t, H_{t-1}) w_ij and g."""
-        phi_h, g_h = self._embed(H, self.recurrent_kernel, self.recurrent_bias, len(OF_STATE))
-        w = attention(theta_h, phi_h, self.pairwise, self.attention_scale, self.recurrent_w_f)
+        phi_h, g_h = self._embed(H, self.recurrent_kernel, self.recurrent_bias, OF_STATE)
+        w = self._attention(theta_h, phi_h, self.recurrent_w_f)
         return w, g_h
 
-    def _embed(self, x: Any, kernel: Any, bias: Any, roles: int) -> list[Any]:
+    def _embed(self, x: Any, kernel: Any, bias: Any, roles: tuple[str, ...]) -> list[Any]:
         """`[batch, N, C]` -> for each role `[batch, gates, N, units]`."""
         N, channels = x.shape[1:]
+        parts = list(map(self._parts, roles))
         embedded = ops.matmul(ops.reshape(x, (-1, channels)), kernel) + bias
-        embedded = ops.reshape(embedded, (-1, N, roles, len(GATES), self.units))
-        return ops.unstack(ops.transpose(embedded, (2, 0, 3, 1, 4)), axis=0)
+        embedded = ops.reshape(embedded, (-1, N, sum(parts), self.units))
+        embedded = compat.split(ops.transpose(embedded, (0, 2, 1, 3)), parts, axis=1)
+        return [_of_all_gates(part, axis=1) for part in embedded]
+
+    def _attention(self, theta: Any, phi: Any, w_f: Any) -> Any:
+        w_f = None if w_f is None else _of_all_gates(ops.cast(w_f, theta.dtype), axis=0)
+        return attention(theta, phi, self.pairwise, self.attention_scale, w_f)
 
     def call(self, inputs: Any, states: Any) -> tuple[Any, list[Any]]:
         """Returns H_t and [H_t, C_t]."""
@@ -247,7 +268,16 @@ class RelationalLSTMCell(keras.layers.Layer):
             "units": self.units,
             "pairwise": self.pairwise,
             "attention_scale": self.attention_scale,
+            "embeddings": self.embeddings,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
+
+
+def _of_all_gates(x: Any, axis: int) -> Any:
+    """What the gates have in common, once for each of them.
+
+    Not left to broadcasting: TensorFlow 2.21's products on CPUs are wrong where they broadcast.
+    """
+    return ops.repeat(x, len(GATES), axis=axis) if x.shape[axis] == 1 else x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,23 +27,38 @@ class Recurrence:
         units: channels of the state; half of those it is fed with if None, as in the paper.
         pairwise: of the Relational LSTM.
         attention_scale: of the Relational LSTM.
+        embeddings: of the Relational LSTM.
+        bidirectional: a second Relational LSTM from X_T to X_1, with half of the channels each.
     """
 
     units: int | None = None
     pairwise: str = "embedded_gaussian"
     attention_scale: float = 1.0
+    embeddings: str = "separate"
+    bidirectional: bool = False
 
     def state(self, channels: int) -> int:
         """Channels of the state over maps of so many channels."""
         return self.units or channels // 2
 
-    def relational_lstm(self, channels: int) -> keras.layers.Layer:
-        """The Relational LSTM for maps of so many channels."""
+    def relational_lstm(self, channels: int) -> Callable[[Any], Any]:
+        """The Relational LSTM for maps of so many channels: takes them to the last hidden state."""
+        if not self.bidirectional:
+            return self._one_way(self.state(channels), "relational_lstm")
+        units = self.state(channels) // 2
+        ahead = self._one_way(units, "relational_lstm")
+        back = self._one_way(units, "relational_lstm_back", go_backwards=True)
+        join = keras.layers.Concatenate(name="both_ways")
+        return lambda maps: join([ahead(maps), back(maps)])
+
+    def _one_way(self, units: int, name: str, **kwargs: Any) -> keras.layers.Layer:
         return RelationalLSTM(
-            self.state(channels),
+            units,
             pairwise=self.pairwise,
             attention_scale=self.attention_scale,
-            name="relational_lstm",
+            embeddings=self.embeddings,
+            name=name,
+            **kwargs,
         )
 
 
@@ -77,7 +93,7 @@ def local_branch(maps: Any, tail: keras.Model, num_segments: int) -> Any:
 
 
 def non_local_branch(
-    maps: Any, backbone: Backbone, num_segments: int, recurrent: keras.layers.Layer
+    maps: Any, backbone: Backbone, num_segments: int, recurrent: Callable[[Any], Any]
 ) -> Any:
     """Maps of all snippets `[batch * T, H, W, C]` -> features `[batch, C_tail]`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -46,7 +47,7 @@ def two_branch(
 
 
 def both_branches(
-    maps: Any, backbone: Backbone, num_segments: int, recurrent: keras.layers.Layer
+    maps: Any, backbone: Backbone, num_segments: int, recurrent: Callable[[Any], Any]
 ) -> Any:
     """Maps `[batch * T, H, W, C]` -> features of the local, then of the non-local branch."""
     local = local_branch(maps, backbone.tail, num_segments)
