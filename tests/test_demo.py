@@ -183,7 +183,7 @@ def accuracy(inputs, labels):
 
 def test_the_class_is_in_the_order_of_the_frames_alone():
     tracks, labels = [], []
-    for clip in clips.plan(150):
+    for clip in clips.plan(CLASSES, 150):
         frames = scene(clip.class_name, clip.group, clip.number, 8, 32, seed=0)
         tracks.append(centres(frames))
         labels.append(CLASSES.index(clip.class_name))

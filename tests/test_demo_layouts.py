@@ -288,7 +288,10 @@ def test_videos_show_their_actions(made):
 
 def test_another_seed_puts_other_clips_together():
     def together(seed):
-        return [[clip.class_name for clip in video.clips] for video in charades(13, 4, seed).videos]
+        return [
+            [clip.class_name for clip in video.clips]
+            for video in charades(CLASSES, 13, 4, seed).videos
+        ]
 
     assert together(0) == together(0)
     assert together(0) != together(1)
@@ -296,7 +299,7 @@ def test_another_seed_puts_other_clips_together():
 
 def test_sizes_of_videos_of_charades():
     # Without the first two videos: they have no actions.
-    sizes = Counter(len(video.clips) for video in charades(375, 16, 0).videos[2:])
+    sizes = Counter(len(video.clips) for video in charades(CLASSES, 375, 16, 0).videos[2:])
     assert set(sizes) == {2, 3, 4}
     assert sum(size * count for size, count in sizes.items()) == 375 * 8
 

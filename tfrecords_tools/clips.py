@@ -14,7 +14,6 @@ import av
 import numpy as np
 
 from rlstm_tf.progress import bar
-from tfrecords_tools.scenes import CLASSES
 
 FPS = 8
 # Clips of a group share their background. UCF-101 has 4 to 7.
@@ -43,11 +42,11 @@ class Video:
     clips: tuple[Clip, ...]
 
 
-def plan(clips_per_class: int) -> list[Clip]:
+def plan(classes: Sequence[str], clips_per_class: int) -> list[Clip]:
     """The clips of a data set, class after class. Of two sets, one begins like the other."""
     return [
         Clip(name, index // CLIPS_PER_GROUP + 1, index % CLIPS_PER_GROUP + 1)
-        for name in CLASSES
+        for name in classes
         for index in range(clips_per_class)
     ]
 
@@ -60,7 +59,7 @@ def write_videos(
     Args:
         directory: of the data set.
         videos: what to write.
-        draw: `scenes.scene` with all but the first three arguments given.
+        draw: `scene` of `scenes` or `relations` with all but the first three arguments given.
         workers: number of processes.
 
     Raises:

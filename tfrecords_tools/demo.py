@@ -1,6 +1,10 @@
-"""Makes the embedded data set: 8 classes of two moving shapes, in a public data set's own layout.
+"""Makes an embedded data set, in a public data set's own layout.
 
     python -m tfrecords_tools.demo --output=data/demo
+    python -m tfrecords_tools.demo --output=data/relations --scenes=relations
+
+`shapes` are 8 classes of two moving shapes, `relations` 20 classes in pairs of which we know what
+tells them apart (`tfrecords_tools.relations`).
 
 Writes video files and split files, as UCF-101, HMDB-51 or Charades has them:
 
@@ -36,13 +40,20 @@ from rlstm_tf.errors import DataError, UsageError
 
 # Written last: a directory with this file is complete, and made with these settings.
 SETTINGS = "demo.json"
-_SETTINGS = ("layout", "videos_per_class", "size", "num_frames", "camera", "seed")
+_SETTINGS = (
+    *("layout", "videos_per_class", "size", "num_frames", "camera", "seed"),
+    *("scenes", "distractors"),
+)
+_DISTRACTORS, _LEAST_FRAMES = 2, 8
+# Of data sets that were made before there were others.
+_FORMERLY = {"scenes": "shapes", "distractors": None}
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines this entry point's flags."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("output", None, "Directory to make.", **own)
+    flags.DEFINE_enum("scenes", "shapes", ["shapes", "relations"], "What is shown.", **own)
     names = ["ucf101", "hmdb51", "charades"]
     flags.DEFINE_enum("layout", "ucf101", names, "Data set whose layout to write.", **own)
     # Fewer than 5 would all be of one group, and there would be no test list.
@@ -53,6 +64,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_float(
         "camera", 0.3, "Farthest drift of the background in a clip, picture sides.", 0.0, **own
     )
+    help_text = f"Shapes in the way of --scenes=relations; {_DISTRACTORS} if unset."
+    flags.DEFINE_integer("distractors", None, help_text, 0, 10, **own)
     flags.DEFINE_integer("seed", 0, "Another seed draws other clips.", 0, **own)
     flags.DEFINE_integer("workers", os.cpu_count() or 1, "Processes that draw.", 1, **own)
 
@@ -63,24 +76,28 @@ def main(values: flags.FlagValues) -> None:
         raise UsageError("--output is required: the directory to make")
     if values.size % 2:
         raise UsageError(f"--size={values.size}: must be even, for video")
-    settings = {name: values[name].value for name in _SETTINGS}
+    own = _own_settings(values)
+    settings = {name: values[name].value for name in _SETTINGS} | own
     output = os.path.abspath(values.output)
     if _is_complete(output, settings):
         print(f"{values.output} is complete already")
         return
     from rlstm_tf.writing import writing
-    from tfrecords_tools import clips
+    from tfrecords_tools import clips, relations
+    from tfrecords_tools import scenes as shapes
     from tfrecords_tools.layouts import LAYOUTS
-    from tfrecords_tools.scenes import scene
 
+    scenes: Any = relations if values.scenes == "relations" else shapes
     draw = functools.partial(
-        scene,
+        scenes.scene,
         num_frames=values.num_frames,
         size=values.size,
         seed=values.seed,
         camera=values.camera,
+        **own,
     )
-    layout = LAYOUTS[values.layout](values.videos_per_class, values.num_frames, values.seed)
+    numbers = (values.videos_per_class, values.num_frames, values.seed)
+    layout = LAYOUTS[values.layout](scenes.CLASSES, *numbers)
     with writing(values.output), _new_directory(output) as partial:
         _write_lists(partial, layout.lists)
         clips.write_videos(partial, layout.videos, draw, values.workers)
@@ -88,6 +105,19 @@ def main(values: flags.FlagValues) -> None:
             json.dump(settings, file)
     num_train = len(layout.videos) - layout.num_test
     print(f"{values.output}: {num_train} videos to train, {layout.num_test} to test")
+
+
+def _own_settings(values: flags.FlagValues) -> dict[str, Any]:
+    """What these scenes have and others have not."""
+    if values.scenes == "shapes":
+        if values.distractors is not None:
+            raise UsageError(f"--distractors={values.distractors} goes with --scenes=relations")
+        return {}
+    if values.num_frames < _LEAST_FRAMES:
+        raise UsageError(
+            f"--num_frames={values.num_frames}: --scenes=relations take {_LEAST_FRAMES} or more"
+        )
+    return {"distractors": _DISTRACTORS if values.distractors is None else values.distractors}
 
 
 def _is_complete(output: str, settings: dict[str, Any]) -> bool:
@@ -105,6 +135,7 @@ def _is_complete(output: str, settings: dict[str, Any]) -> bool:
         found = None
     if not isinstance(found, dict):
         raise DataError(f"{output} is there and is no demo data set: give another --output")
+    found = _FORMERLY | found
     if found != settings:
         differ = {name: value for name, value in settings.items() if found.get(name) != value}
         asked = ", ".join(

@@ -17,7 +17,6 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from tfrecords_tools.clips import CLIPS_PER_GROUP, FPS, Clip, Video, plan
-from tfrecords_tools.scenes import CLASSES
 
 # Split -> the first group that it tests; then every fifth.
 _FIRST_TESTED = {1: 2, 2: 3, 3: 4}
@@ -59,18 +58,19 @@ class _Recording:
     actions: list[tuple[str, float, float]]
 
 
-def ucf101(clips_per_class: int, num_frames: int, seed: int) -> Layout:
+def ucf101(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int) -> Layout:
     """UCF-101: classes from 1 on; training lists with these numbers, test lists without.
 
     Lists of a split are there if it has something to test, as split 2 has from 9 clips of each
     class on, and split 3 from 13.
 
     Args:
+        classes: their names.
         clips_per_class: number of videos of each class.
         num_frames, seed: the lists do not depend on them.
     """
-    clips = plan(clips_per_class)
-    label = {name: place for place, name in enumerate(CLASSES, start=1)}
+    clips = plan(classes, clips_per_class)
+    label = {name: place for place, name in enumerate(classes, start=1)}
     path = {
         clip: f"{clip.class_name}/v_{clip.class_name}_g{clip.group:02d}_c{clip.number:02d}.avi"
         for clip in clips
@@ -92,18 +92,19 @@ def ucf101(clips_per_class: int, num_frames: int, seed: int) -> Layout:
     )
 
 
-def hmdb51(clips_per_class: int, num_frames: int, seed: int) -> Layout:
+def hmdb51(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int) -> Layout:
     """HMDB-51: a list for each class and split, of file names with 1 (train) or 2 (test).
 
     The names are built like HMDB-51's, brackets included: source, class, visible parts, camera,
     people, view, quality, number of the clip in its source. Splits as in `ucf101`.
 
     Args:
+        classes: their names.
         clips_per_class: number of videos of each class.
         num_frames, seed: the lists do not depend on them.
     """
-    clips = plan(clips_per_class)
-    folder = {name: re.sub("(?<=.)(?=[A-Z])", "_", name).lower() for name in CLASSES}
+    clips = plan(classes, clips_per_class)
+    folder = {name: re.sub("(?<=.)(?=[A-Z])", "_", name).lower() for name in classes}
     path = {
         clip: f"Two_Shapes_({clip.group:02d})_{folder[clip.class_name]}"
         f"_f_nm_np2_fr_goo_{clip.number - 1}.avi"
@@ -116,7 +117,7 @@ def hmdb51(clips_per_class: int, num_frames: int, seed: int) -> Layout:
             if clip.class_name == name
         )
         for split in _splits(clips)
-        for name in CLASSES
+        for name in classes
     }
     return Layout(
         [Video(f"videos/{folder[clip.class_name]}/{path[clip]}", (clip,)) for clip in clips],
@@ -125,7 +126,7 @@ def hmdb51(clips_per_class: int, num_frames: int, seed: int) -> Layout:
     )
 
 
-def charades(clips_per_class: int, num_frames: int, seed: int) -> Layout:
+def charades(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int) -> Layout:
     """Charades: videos of 2 to 4 clips of different classes, each clip an action interval.
 
     The groups are the subjects. Every clip is in one video and is one interval, so that there are
@@ -134,24 +135,25 @@ def charades(clips_per_class: int, num_frames: int, seed: int) -> Layout:
     one more video in each list has no action listed.
 
     Args:
+        classes: their names.
         clips_per_class: number of clips of each class in all videos together.
         num_frames: of each clip.
         seed: another seed puts other clips together.
     """
-    recordings = list(_recordings(clips_per_class, num_frames, seed))
+    recordings = list(_recordings(classes, clips_per_class, num_frames, seed))
     train = [recording for recording in recordings if not _is_tested(recording.group, 1)]
     test = [recording for recording in recordings if _is_tested(recording.group, 1)]
     lists = {
         "Charades/Charades_v1_classes.txt": _text(
-            f"c{number:03d} {name}" for number, name in enumerate(CLASSES)
+            f"c{number:03d} {name}" for number, name in enumerate(classes)
         ),
-        "Charades/Charades_v1_train.csv": _table(train, num_frames),
-        "Charades/Charades_v1_test.csv": _table(test, num_frames),
+        "Charades/Charades_v1_train.csv": _table(classes, train, num_frames),
+        "Charades/Charades_v1_test.csv": _table(classes, test, num_frames),
     }
     return Layout([recording.video for recording in recordings], lists, len(test))
 
 
-LAYOUTS: dict[str, Callable[[int, int, int], Layout]] = {
+LAYOUTS: dict[str, Callable[[Sequence[str], int, int, int], Layout]] = {
     "ucf101": ucf101,
     "hmdb51": hmdb51,
     "charades": charades,
@@ -173,20 +175,22 @@ def _text(lines: Iterator[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _recordings(clips_per_class: int, num_frames: int, seed: int) -> Iterator[_Recording]:
+def _recordings(
+    classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int
+) -> Iterator[_Recording]:
     """Those without actions first, so that of two sets one begins like the other."""
     duration = num_frames / FPS
     index = 0
     # A training and a test subject; the clips are in no other video.
     for group in (1, 2):
-        clips = tuple(Clip(name, group, CLIPS_PER_GROUP + 1) for name in CLASSES[:_MOST_CLIPS])
+        clips = tuple(Clip(name, group, CLIPS_PER_GROUP + 1) for name in classes[:_MOST_CLIPS])
         yield _Recording(_numbered(index, clips), group, [])
         index += 1
     for row in range(clips_per_class):
         group, number = row // CLIPS_PER_GROUP + 1, row % CLIPS_PER_GROUP + 1
         # The last number is no class: a generator that draws no clip.
-        rng = np.random.default_rng((seed, group, number, len(CLASSES)))
-        for place, names in enumerate(_dealt(rng)):
+        rng = np.random.default_rng((seed, group, number, len(classes)))
+        for place, names in enumerate(_dealt(classes, rng)):
             clips = tuple(Clip(name, group, number) for name in names)
             actions = [
                 (name, start * duration, (start + 1) * duration) for start, name in enumerate(names)
@@ -200,9 +204,9 @@ def _recordings(clips_per_class: int, num_frames: int, seed: int) -> Iterator[_R
             index += 1
 
 
-def _dealt(rng: np.random.Generator) -> Iterator[list[str]]:
+def _dealt(classes: Sequence[str], rng: np.random.Generator) -> Iterator[list[str]]:
     """All classes, in an order that is drawn, in parts of 2 to 4."""
-    names = [str(name) for name in rng.permutation(CLASSES)]
+    names = [str(name) for name in rng.permutation(classes)]
     while names:
         sizes = range(2, min(_MOST_CLIPS, len(names)) + 1)
         size = rng.choice([size for size in sizes if len(names) - size != 1])
@@ -216,8 +220,8 @@ def _numbered(index: int, clips: tuple[Clip, ...]) -> Video:
     return Video(f"Charades_v1_480/{name}.mp4", clips)
 
 
-def _table(recordings: list[_Recording], num_frames: int) -> str:
-    number = {name: f"c{place:03d}" for place, name in enumerate(CLASSES)}
+def _table(classes: Sequence[str], recordings: list[_Recording], num_frames: int) -> str:
+    number = {name: f"c{place:03d}" for place, name in enumerate(classes)}
     file = io.StringIO()
     # The genuine lines end in CR LF.
     rows = csv.DictWriter(file, _COLUMNS.split(","), lineterminator="\r\n")

@@ -28,7 +28,6 @@ RADIUS = (0.06, 0.085)
 EDGE = 0.5 - RADIUS[1]
 JITTER = 0.004
 CAMERA = 0.3
-DISTRACTORS = 2
 
 RED, BLUE, GREEN = range(3)
 # Lowest and highest of red, green and blue: of the three, of what is in the way, and of the mark.
@@ -84,7 +83,7 @@ def scene(
     size: int,
     seed: int,
     camera: float = CAMERA,
-    distractors: int = DISTRACTORS,
+    distractors: int = 2,
 ) -> np.ndarray:
     """Draws one clip; the same arguments always give the same pixels.
 
