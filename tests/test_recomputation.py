@@ -14,7 +14,8 @@ import test_accumulation
 from test_accumulation import trainer_of
 
 from rlstm_tf.models.backbone import build_backbone
-from rlstm_tf.models.recomputation import parts, recomputed
+from rlstm_tf.models.dropout import Dropout, drawn
+from rlstm_tf.models.recomputation import Trunk, parts, recomputed
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,6 +62,26 @@ def test_the_parts_are_the_trunk(name):
     np.testing.assert_allclose(maps, trunk(images), rtol=1e-5, atol=1e-6)
     inner = sum(len(part.layers) - 1 for part in found)
     assert inner == len(trunk.layers) - 1
+
+
+def test_what_is_dropped_is_dropped_again():
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same")(images)
+    trunk = Trunk(images, keras.layers.Conv2D(4, 3)(Dropout(0.5, name="dropout")(x)))
+    X = tf.random.stateless_normal((2, 8, 8, 3), (1, 2))
+
+    def gradients(step):
+        with drawn(0, step):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(tf.square(trunk(X, training=True)))
+            return tape.gradient(loss, trunk.trainable_variables)
+
+    plain, other = gradients(1), gradients(2)
+    with recomputed():
+        again = gradients(1)
+    for a, b, c in zip(plain, again, other):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5)
+        assert not np.allclose(c, a)
 
 
 def operations(function, kind):
