@@ -46,7 +46,7 @@ def run(benchmark, *arguments):
 
 def test_layers_in_small(capsys):
     sizes = ("--batch=1", "--num_segments=2", "--side=2", "--channels=8", "--units=4")
-    assert run(layers, *sizes, "--rounds=1", "--cube=16") == 0
+    assert run(layers, *sizes, "--rounds=1", "--cube=128") == 0
     output = capsys.readouterr().out
     for name in (
         "than ConvLSTM2D",
@@ -54,7 +54,7 @@ def test_layers_in_small(capsys):
         "share of GEMM peak",
         "its own products alone",
     ):
-        assert len(re.findall(f"{name}{NUMBER}", output)) == 2, name
+        assert len(re.findall(f"{name}{NUMBER}", output)) == 4, name
 
 
 def test_growth_in_small(capsys):
