@@ -101,4 +101,6 @@ format: .venv/installed-dev
 
 benchmark: .venv/installed-dev
 	$(RUN) -m benchmarks.layers
+	$(RUN) -m benchmarks.growth
+	$(RUN) -m benchmarks.models
 	$(RUN) -m benchmarks.input

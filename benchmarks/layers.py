@@ -1,11 +1,14 @@
-"""The Relational LSTM beside keras.layers.ConvLSTM2D of the same state and beside GEMM peak.
+"""The Relational LSTM beside its peers and its limit, of the same state.
 
     python -m benchmarks.layers [--batch=2 --num_segments=8 --side=7 --channels=2048 --units=1024]
 
-Forward, and forward + backward (gradients of the input and of every weight), float32, as one traced
-function. The three are timed in turn, round after round, and the fastest round of each counts: what
-else runs on the machine then hits all three alike. Targets: at least 5 times faster than
-ConvLSTM2D, at least 0.85 of peak.
+Beside keras.layers.ConvLSTM2D, beside eq. 3 written as it stands (24 separate projections, eight
+operations in the loop), and beside GEMM: of 2048-cubes, this machine's peak, and of the layer's own
+matrix products alone, which tells what their shapes cost. Forward, and forward + backward
+(gradients of the input and of every weight), float32, as one traced function. All are timed in
+turn, round after round, and the fastest round of each counts: what else runs on the machine then
+hits all alike.
+Targets: at least 5 times faster than ConvLSTM2D, at least 0.85 of peak.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ def define_flags(values: flags.FlagValues) -> None:
         ("side", 7),
         ("channels", 2048),
         ("units", 1024),
-        ("rounds", 5),
+        ("rounds", 3),
+        ("cube", 2048),
     ):
         flags.DEFINE_integer(name, default, name, lower_bound=1, flag_values=values)
 
@@ -58,30 +62,91 @@ def main(values: flags.FlagValues) -> None:
     candidates = {
         "RelationalLSTM": RelationalLSTM(units),
         "ConvLSTM2D": keras.layers.ConvLSTM2D(units, 3, padding="same"),
+        "eq. 3 unfused": Unfused(units),
     }
-    forward = {name: _forward(layer, X) for name, layer in candidates.items()}
-    both = {name: _forward_and_backward(layer, X) for name, layer in candidates.items()}
-    size = 2048
-    square = tf.random.normal((size, size), seed=2)
+    square = tf.random.normal((values.cube, values.cube), seed=2)
     peak = {"GEMM": _ready(tf.function(lambda: tf.matmul(square, square)))}
-    seconds_forward = fastest({**forward, **peak}, values.rounds)
-    seconds_both = fastest({**both, **peak}, values.rounds)
-
     work = multiply_adds(values.batch, T, side * side, C, units)
     print(f"[{values.batch}, {T}, {side}, {side}, {C}] -> {units}, TensorFlow {tf.__version__}")
-    for title, seconds, factor in (
-        ("forward", seconds_forward, 1),
-        ("forward + backward", seconds_both, 3),
+    for title, wrap, factor in (
+        ("forward", _forward, 1),
+        ("forward + backward", forward_and_backward, 3),
     ):
-        ours, theirs = seconds["RelationalLSTM"].elapsed, seconds["ConvLSTM2D"].elapsed
-        rate_of_peak = size**3 / seconds["GEMM"].elapsed
-        of_peak = factor * work / ours / rate_of_peak
-        print(
-            f"{title}: RelationalLSTM {ours:.3f} s, ConvLSTM2D {theirs:.3f} s, "
-            f"GEMM peak {2e-9 * rate_of_peak:.0f} GFLOP/s"
-        )
-        print_ratio("times faster than ConvLSTM2D", theirs / ours, FASTER_THAN_CONV_LSTM)
-        print_ratio("share of GEMM peak", of_peak, OF_PEAK)
+        runs = {name: wrap(layer, X) for name, layer in candidates.items()}
+        runs["its products"] = _products(values.batch, T, side * side, C, units, factor > 1)
+        times = fastest({**runs, **peak}, values.rounds)
+        print(f"{title}: " + ", ".join(f"{name} {times[name].elapsed:.3f} s" for name in runs))
+        # Time of cores too: a large product waits for the core that another job holds.
+        for clock in ("elapsed", "of_cores"):
+            seconds = {name: getattr(time, clock) for name, time in times.items()}
+            ours, rate = seconds["RelationalLSTM"], values.cube**3 / seconds["GEMM"]
+            print(f"  {clock}, GEMM {2e-9 * rate:.0f} GFLOP/s")
+            faster = seconds["ConvLSTM2D"] / ours
+            print_ratio("times faster than ConvLSTM2D", faster, FASTER_THAN_CONV_LSTM)
+            print_ratio("times faster than eq. 3 unfused", seconds["eq. 3 unfused"] / ours)
+            print_ratio("share of GEMM peak", factor * work / ours / rate, OF_PEAK)
+            print_ratio("share of its own products alone", seconds["its products"] / ours)
+
+
+class Unfused:
+    """Eq. 3 as it stands: eight operations a step, each with its own theta, phi and g.
+
+    Args:
+        units: channels of the state.
+
+    Attributes:
+        operations: r by gate and source: `"ix"`, `"ih"` ... `"gx"`, `"gh"`.
+    """
+
+    def __init__(self, units: int) -> None:
+        from rlstm_tf.layers import NonLocalOperation
+
+        names = [gate + source for gate in "ifog" for source in "xh"]
+        self.units = units
+        self.operations = {name: NonLocalOperation(units) for name in names}
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """The kernels and biases of the 24 projections."""
+        layers = self.operations.values()
+        return [variable for layer in layers for variable in layer.trainable_variables]
+
+    def __call__(self, X: Any) -> Any:
+        """`[batch, T, H, W, C]` -> H_T `[batch, H, W, units]`."""
+        import tensorflow as tf
+
+        r = self.operations
+        H = C = tf.zeros((*X.shape[:1], *X.shape[2:4], self.units))
+        for x in tf.unstack(X, axis=1):
+            i = tf.sigmoid(r["ix"](x) + r["ih"]([x, H]))
+            f = tf.sigmoid(r["fx"](x) + r["fh"]([x, H]))
+            o = tf.sigmoid(r["ox"](x) + r["oh"]([x, H]))
+            g = tf.tanh(r["gx"](x) + r["gh"]([x, H]))
+            C = f * C + i * g
+            H = o * tf.tanh(C)
+        return H
+
+
+def _products(batch: int, T: int, N: int, C: int, units: int, backward: bool) -> Callable[[], Any]:
+    """The embeddings alone: of X for all T in one product, of H in one a step, as in the layer."""
+    import tensorflow as tf
+
+    X, kernel = tf.random.normal((batch * T * N, C)), tf.random.normal((C, 16 * units))
+    H = tf.unstack(tf.random.normal((T, batch * N, units)))
+    recurrent = tf.random.normal((units, 8 * units))
+
+    @tf.function
+    def run() -> Any:
+        results = []
+        for x, weights in ((X, kernel), *((h, recurrent) for h in H)):
+            y = tf.matmul(x, weights)
+            results.append(y)
+            if backward:
+                results.append(tf.matmul(y, weights, transpose_b=True))
+                results.append(tf.matmul(x, y, transpose_a=True))
+        return results
+
+    return _ready(run)
 
 
 def _forward(layer: Any, X: Any) -> Callable[[], Any]:
@@ -90,7 +155,8 @@ def _forward(layer: Any, X: Any) -> Callable[[], Any]:
     return _ready(tf.function(lambda: layer(X)))
 
 
-def _forward_and_backward(layer: Any, X: Any) -> Callable[[], Any]:
+def forward_and_backward(layer: Any, X: Any) -> Callable[[], Any]:
+    """One traced call of a layer with the gradients of its input and of every weight."""
     import tensorflow as tf
 
     @tf.function

@@ -82,6 +82,7 @@ def _measure(name: str, stream: str, batch_size: int, steps: int) -> tuple[float
 
     import tensorflow as tf
 
+    from benchmarks.memory import peak_resident
     from rlstm_tf import optimization
     from rlstm_tf.models import build_model
     from rlstm_tf.training import Trainer
@@ -99,16 +100,8 @@ def _measure(name: str, stream: str, batch_size: int, steps: int) -> tuple[float
     if tf.config.list_logical_devices("GPU"):
         peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
     else:
-        peak = _peak_resident()
+        peak = peak_resident()
     return seconds, peak / 1e9
-
-
-def _peak_resident() -> int:
-    import resource
-
-    # Kilobytes on Linux, bytes on macOS.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ FLOW_LENGTH = 10
 # What may change when a run is continued; the rest would make it another run.
 CHANGEABLE = {
     *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "run_dir"),
-    *("profile_steps", "save_every", "strategy"),
+    *("profile_steps", "remat", "save_every", "strategy"),
 }
 # More than any run has, and less than what 64 bits and float32 hold.
 _MOST, _LARGEST = 10**9, 3e38
@@ -163,6 +163,9 @@ def define_training(values: flags.FlagValues) -> None:
         "Parts of a batch, one after the other, to save memory.",
         lower_bound=1,
         **own,
+    )
+    flags.DEFINE_boolean(
+        "remat", False, "Compute the trunk again in the backward pass, to save memory.", **own
     )
     flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras policy of the network.", **own)
     flags.DEFINE_boolean("jit", False, "Compile the step with XLA; one device.", **own)

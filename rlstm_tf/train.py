@@ -188,7 +188,7 @@ def _build(values: absl_flags.FlagValues, job: _Job) -> tuple[Any, Any]:
             model.trainable_variables,
             scale_loss=values.precision == "mixed_float16",
         )
-    names = ("weight_decay", "accumulate", "jit", "seed")
+    names = ("weight_decay", "accumulate", "jit", "seed", "remat")
     options: list[Any] = [values[name].value for name in names]
     return Trainer(model, optimizer, job.strategy, *options), schedule
 

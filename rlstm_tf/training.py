@@ -17,7 +17,9 @@ from rlstm_tf import compat
 from rlstm_tf.accumulation import Accumulator
 from rlstm_tf.epochs import Epochs
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.layers.batch_normalization import moves_after
 from rlstm_tf.models.dropout import drawn
+from rlstm_tf.models.recomputation import recomputed
 from rlstm_tf.optimization import decayed
 from rlstm_tf.position import READ_EVERY, Position
 from rlstm_tf.stopping import Stopped
@@ -38,6 +40,8 @@ class Trainer:
             see `rlstm_tf.accumulation`.
         jit: compile the step with XLA.
         seed: of what is dropped.
+        remat: compute the trunk's activations again in the backward pass, to save memory; see
+            `rlstm_tf.models.recomputation`.
 
     Attributes:
         step: optimizer steps taken; what is dropped depends on it.
@@ -55,6 +59,7 @@ class Trainer:
         accumulate: int = 1,
         jit: bool = False,
         seed: int = 0,
+        remat: bool = False,
     ) -> None:
         if jit and strategy.num_replicas_in_sync > 1:
             raise UsageError(f"--jit takes one device, not {strategy.num_replicas_in_sync}")
@@ -64,6 +69,7 @@ class Trainer:
         self.weight_decay = weight_decay
         self.accumulate = accumulate
         self.seed = seed
+        self.remat = remat
         self.step = 0
         if accumulate > 1:
             with strategy.scope():
@@ -133,12 +139,13 @@ class Trainer:
     def _gradients(self, frames: Any, labels: Any) -> tuple[Any, Any, list[Any]]:
         """Share in the batch's mean loss, right answers, and the share's gradients, scaled."""
         shares = self.strategy.num_replicas_in_sync * self.accumulate
-        with tf.GradientTape() as tape:
-            logits = self.model(frames, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses) / shares
-            scaled_loss = compat.scaled(self.optimizer, loss)
-        gradients = tape.gradient(scaled_loss, self.model.trainable_variables)
+        with recomputed() if self.remat else contextlib.nullcontext(), moves_after():
+            with tf.GradientTape() as tape:
+                logits = self.model(frames, training=True)
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                loss = tf.reduce_mean(losses) / shares
+                scaled_loss = compat.scaled(self.optimizer, loss)
+            gradients = tape.gradient(scaled_loss, self.model.trainable_variables)
         predicted = tf.argmax(logits, axis=-1, output_type=labels.dtype)
         return loss, tf.reduce_sum(tf.cast(predicted == labels, tf.int32)), gradients
 

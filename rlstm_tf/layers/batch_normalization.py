@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -10,6 +13,34 @@ from rlstm_tf import compat
 from rlstm_tf.compat import ops
 
 STATISTICS = ("population", "batch", "frozen")
+_moves: ContextVar[Any] = ContextVar("moves", default=None)
+_kept: ContextVar[bool] = ContextVar("kept", default=False)
+
+
+@contextlib.contextmanager
+def moves_after() -> Iterator[None]:
+    """Moving statistics move when it ends, not when the layers are called.
+
+    What is computed again within it normalises with the statistics of the first time.
+    """
+    moves: list[tuple[Any, Any]] = []
+    token = _moves.set(moves)
+    try:
+        yield
+    finally:
+        _moves.reset(token)
+    for moving, value in moves:
+        moving.assign(value)
+
+
+@contextlib.contextmanager
+def statistics_kept() -> Iterator[None]:
+    """While it lasts, no moving statistics move: what is computed is computed again."""
+    token = _kept.set(True)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 @keras.saving.register_keras_serializable("rlstm_tf")
@@ -92,14 +123,26 @@ class BatchNormalization(keras.layers.Layer):
             return self._normalise(inputs, self.moving_mean, self.moving_variance)[0]
         if self.statistics == "batch":
             outputs, mean, variance = self._normalise(inputs, None, None)
-            mean, variance = compat.replica_mean([mean, variance])
         else:
-            mean, variance = self._global_moments(ops.stop_gradient(inputs))
-            outputs, _, _ = self._normalise(inputs, self.moving_mean, self.moving_variance)
-        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            value = ops.cast(ops.stop_gradient(value), moving.dtype)
-            moving.assign(moving + (1.0 - self.momentum) * (value - moving))
+            outputs, mean, variance = self._normalise(
+                inputs, self.moving_mean, self.moving_variance
+            )
+        if not _kept.get():
+            if self.statistics == "batch":
+                mean, variance = compat.replica_mean([mean, variance])
+            else:
+                mean, variance = self._global_moments(ops.stop_gradient(inputs))
+            self._move((self.moving_mean, mean), (self.moving_variance, variance))
         return outputs
+
+    def _move(self, *pairs: tuple[Any, Any]) -> None:
+        for moving, value in pairs:
+            value = ops.cast(ops.stop_gradient(value), moving.dtype)
+            value = moving + (1.0 - self.momentum) * (value - moving)
+            if _moves.get() is None:
+                moving.assign(value)
+            else:
+                _moves.get().append((moving, value))
 
     def _normalise(self, inputs: Any, mean: Any, variance: Any) -> tuple[Any, Any, Any]:
         channels = (inputs.shape[-1],)

@@ -14,6 +14,7 @@ from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers import BatchNormalization
 from rlstm_tf.models.dropout import Dropout
 from rlstm_tf.models.flow_stem import flow_stem
+from rlstm_tf.models.recomputation import Trunk
 from rlstm_tf.models.tiny_resnet import tiny_resnet_v2
 
 
@@ -215,11 +216,11 @@ def cut_model(model: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]
     if maps is model.output:
         same = keras.Input(tuple(maps.shape[1:]))
         tail = keras.Model(same, keras.layers.Activation("linear")(same), name="tail")
-        return keras.Model(model.input, maps, name="trunk"), tail
+        return Trunk(model.input, maps, name="trunk"), tail
     try:
         tail = keras.Model(maps, model.output, name="tail")
     except ValueError as error:
         raise UsageError(
             f"cut {layer!r} of {model.name} is no single map: a path leads around it"
         ) from error
-    return keras.Model(model.input, maps, name="trunk"), tail
+    return Trunk(model.input, maps, name="trunk"), tail

@@ -1,0 +1,140 @@
+"""How the time and the memory of the Relational LSTM grow with T, H x W, C and the batch.
+
+    python -m benchmarks.growth [--units=256]
+
+Forward + backward. Seconds are relative to the smallest of a table, beside the ratio of their
+multiply-adds. Memory is the peak of a process of its own, less what it held before the first call,
+beside what the shapes of the tensors say.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from absl import flags
+
+from benchmarks import layers
+from rlstm_tf import cli
+from rlstm_tf.errors import DataError
+
+# batch, T, side, C; the state has C / 2 channels, as in the paper.
+Size = tuple[int, int, int, int]
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Flags of this benchmark."""
+    lists = {
+        "batches": [1, 2, 4, 8],
+        "segments": [4, 8, 16, 32, 64],
+        "sides": [7, 14, 28],
+        "channels": [256, 512, 1024, 2048],
+    }
+    for name, default in lists.items():
+        flags.DEFINE_list(name, [str(n) for n in default], name, flag_values=values)
+    flags.DEFINE_integer("rounds", 3, "Rounds.", lower_bound=1, flag_values=values)
+    flags.DEFINE_list("only", [], "Memory of this size alone: B,T,side,C.", flag_values=values)
+
+
+def main(values: flags.FlagValues) -> None:
+    """Prints the tables, or the peak of one size."""
+    if values.only:
+        print(_peak(tuple(int(n) for n in values.only)))
+        return
+    cli.load_tensorflow()
+    import tensorflow as tf
+
+    # Each size is a graph of its own, which TensorFlow takes for a mistake.
+    tf.get_logger().setLevel("ERROR")
+    batches, segments, sides, channels = (
+        [int(n) for n in values[name].value or ()]
+        for name in ("batches", "segments", "sides", "channels")
+    )
+    tables: dict[str, list[Size]] = {
+        "T": [(2, T, 7, 512) for T in segments],
+        "H x W": [(2, 8, side, 512) for side in sides],
+        "C": [(2, 8, 7, C) for C in channels],
+        "batch": [(batch, 8, 7, 512) for batch in batches],
+    }
+    for title, sizes in tables.items():
+        _print_table(title, sizes, values.rounds)
+    where = (2, 8, sides[-1], 512)
+    print(f"Where the memory goes, [batch, T, side, C] = {list(where)}:")
+    for name, number in shares(*where).items():
+        print(f"  {name:52}{number / 1e6:9.1f} MB")
+    print(f"  {'sum':52}{sum(shares(*where).values()) / 1e6:9.1f} MB", flush=True)
+
+
+def _print_table(title: str, sizes: list[Size], rounds: int) -> None:
+    """Times in turns, and the peaks of the smallest and the largest size."""
+    import tensorflow as tf
+
+    from benchmarks.timing import fastest
+    from rlstm_tf.layers import RelationalLSTM
+
+    runs = {}
+    for batch, T, side, C in sizes:
+        X = tf.random.normal((batch, T, side, side, C), seed=1)
+        runs[str((batch, T, side, C))] = layers.forward_and_backward(RelationalLSTM(C // 2), X)
+    seconds = [time.elapsed for time in fastest(runs, rounds).values()]
+    work = [layers.multiply_adds(b, T, side * side, C, C // 2) for b, T, side, C in sizes]
+    print(f"Growth with {title}, [batch, T, side, C]:")
+    print("  size                  seconds  of smallest  multiply-adds   ratio     peak  by shapes")
+    for size, time, count in zip(sizes, seconds, work):
+        slower, more = time / seconds[0], count / work[0]
+        line = f"  {size!s:20}{time:9.3f}{slower:12.2f}{more:15.2f}{slower / more:8.2f}"
+        if size in (sizes[0], sizes[-1]):
+            line += f"{_peak_of_a_process(size):6.0f} MB{sum(shares(*size).values()) / 1e6:8.0f} MB"
+        print(line, flush=True)
+
+
+def shares(batch: int, T: int, side: int, C: int) -> dict[str, int]:
+    """Bytes of the layer's float32 tensors, forward + backward, by what they are."""
+    N, units = side * side, C // 2
+    maps = batch * T * N * units
+    numbers = {
+        "embeddings of X, 16 units N T": 16 * maps,
+        "their gradients": 16 * maps,
+        "r(X, X) and theta_h for the loop, 8 units N T": 8 * maps,
+        "embeddings of H, 8 units N T": 8 * maps,
+        "gates, states and their tanh, 7 units N T": 7 * maps,
+        "attention, 8 N N T": 8 * batch * T * N * N,
+        "gradient of X": batch * T * N * C,
+        "gradients of the kernels": 16 * C * units + 8 * units * units,
+    }
+    return {name: 4 * number for name, number in numbers.items()}
+
+
+def _peak_of_a_process(size: Size) -> float:
+    """Megabytes."""
+    command = [sys.executable, "-m", "benchmarks.growth", "--only=" + ",".join(map(str, size))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = [f"ended with status {done.returncode}", *done.stderr.strip().splitlines()][-1]
+        raise DataError(f"{size}: {last}")
+    return float(done.stdout.split()[-1]) / 1e6
+
+
+def _peak(size: tuple[int, ...]) -> int:
+    """Bytes at the peak of two calls, less those before."""
+    cli.load_tensorflow()
+    import tensorflow as tf
+
+    from benchmarks.memory import peak_resident, resident
+    from rlstm_tf.layers import RelationalLSTM
+
+    batch, T, side, C = size
+    # What TensorFlow needs for any call of this kind counts as before.
+    small = tf.random.normal((1, 1, 2, 2, 4))
+    layers.forward_and_backward(RelationalLSTM(2), small)()
+    X, layer = tf.random.normal((batch, T, side, side, C), seed=1), RelationalLSTM(C // 2)
+    layer.build(X.shape)
+    before = resident()
+    run = layers.forward_and_backward(layer, X)
+    run()
+    run()
+    return peak_resident() - before
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags))

@@ -1,0 +1,174 @@
+"""Training steps of the networks, as ratios.
+
+    python -m benchmarks.models [--backbone=resnet50v2 --batch_size=1]
+
+The paper's network beside TSN on the same backbone and the same frames, and beside the ratio of
+their multiply-adds: target within 10 % of it. Then what --remat saves and costs, and, on the demo's
+network, --jit, --precision=mixed_bfloat16, and several steps in one call instead of one by one.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags as absl_flags
+
+from rlstm_tf import cli, flags
+from rlstm_tf.errors import DataError
+
+OF_MULTIPLY_ADDS = 0.9
+STEPS = 8
+# Memory is measured at so many times the batch: at one video the weights' gradients have a large
+# share in it.
+TIMES_THE_BATCH = 4
+
+
+def define_flags(values: absl_flags.FlagValues) -> None:
+    """Flags of this benchmark."""
+    own: dict[str, Any] = {"flag_values": values}
+    absl_flags.DEFINE_string("backbone", "resnet50v2", "Of the large networks.", **own)
+    absl_flags.DEFINE_integer("image_size", 224, "Side of a frame, pixels.", 32, **own)
+    absl_flags.DEFINE_integer("batch_size", 1, "Videos a step of the large networks.", 1, **own)
+    absl_flags.DEFINE_integer("rounds", 3, "Rounds.", 1, **own)
+    absl_flags.DEFINE_enum("only", None, ["plain", "remat"], "Memory of one step alone.", **own)
+
+
+def main(values: absl_flags.FlagValues) -> None:
+    """Measures and prints."""
+    cli.load_tensorflow()
+    if values.only:
+        from benchmarks.memory import peak_resident, resident
+
+        step, _ = _large(values, "two_branch", remat=values.only == "remat")
+        before = resident()
+        step()
+        print(peak_resident() - before)
+        return
+    _networks(values)
+    _demo(values.rounds)
+
+
+def _networks(values: absl_flags.FlagValues) -> None:
+    """The two-branch network beside TSN, and --remat."""
+    from benchmarks.timing import fastest, print_ratio
+    from rlstm_tf.models.cost import multiply_adds
+
+    plain, two_branch = _large(values, "two_branch")
+    again, _ = _large(values, "two_branch", remat=True)
+    tsn_step, tsn = _large(values, "tsn")
+    times = fastest({"tsn": tsn_step, "two_branch": plain, "remat": again}, values.rounds)
+    seconds = {name: time.elapsed for name, time in times.items()}
+    slower = seconds["two_branch"] / seconds["tsn"]
+    more = multiply_adds(two_branch) / multiply_adds(tsn)
+    print(
+        f"{values.backbone}, {values.image_size}x{values.image_size}, T = 8, "
+        f"batch {values.batch_size}: "
+        + ", ".join(f"{name} {seconds[name]:.2f} s" for name in seconds)
+    )
+    print_ratio("step of two_branch / tsn", slower)
+    print_ratio("multiply-adds of two_branch / tsn", more)
+    print_ratio("the second of the first", more / slower, OF_MULTIPLY_ADDS)
+    print_ratio("--remat: time, of that without", seconds["remat"] / seconds["two_branch"])
+    peaks = {name: _peak(values, name) for name in ("plain", "remat")}
+    print_ratio("--remat: memory, of that without", peaks["remat"] / peaks["plain"])
+    print(
+        f"  peak above the weights: {peaks['plain']:.2f} GB, with --remat {peaks['remat']:.2f} GB"
+    )
+
+
+def _peak(values: absl_flags.FlagValues, name: str) -> float:
+    """Gigabytes of a step in a process of its own, less those before it."""
+    command = [sys.executable, "-m", "benchmarks.models", f"--only={name}"]
+    command += [f"--{option}={values[option].value}" for option in ("backbone", "image_size")]
+    command.append(f"--batch_size={TIMES_THE_BATCH * values.batch_size}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = [f"ended with status {done.returncode}", *done.stderr.strip().splitlines()][-1]
+        raise DataError(f"{name}: {last}")
+    return float(done.stdout.split()[-1]) / 1e9
+
+
+def _large(values: absl_flags.FlagValues, model: str, remat: bool = False) -> tuple[Any, Any]:
+    """A training step, and its network, by the paper's configuration."""
+    settings: Any = flags.of_files("configs/base.cfg")
+    settings.weights, settings.model = "none", model
+    settings.backbone, settings.image_size = values.backbone, values.image_size
+    trainer = _trainer(settings, 101, remat=remat)
+    return _step(trainer, _batch(trainer, values.batch_size, 101)), trainer.model
+
+
+def _demo(rounds: int) -> None:
+    """What else may make a step faster, on the demo's network."""
+    import keras
+
+    from benchmarks.timing import fastest, print_ratio
+
+    settings: Any = flags.of_files("configs/demo.cfg")
+    trainer = _trainer(settings, 8)
+    batch = _batch(trainer, settings.batch_size, 8)
+    runs = {"single": _step(trainer, batch, STEPS), "several a call": _fused(trainer, batch)}
+    runs["jit"] = _step(_trainer(settings, 8, jit=True), batch, STEPS)
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        runs["bfloat16"] = _step(_trainer(settings, 8), batch, STEPS)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    times = fastest(runs, rounds)
+    one = times["single"]
+    print(f"demo, batch {settings.batch_size}: {one.elapsed / STEPS:.3f} s a step")
+    for name in ("several a call", "jit", "bfloat16"):
+        print_ratio(name, one.elapsed / times[name].elapsed)
+    print_ratio("several a call, by time of cores", one.of_cores / times["several a call"].of_cores)
+
+
+def _trainer(settings: Any, num_classes: int, **options: Any) -> Any:
+    import keras
+    import tensorflow as tf
+
+    from rlstm_tf import optimization
+    from rlstm_tf.models import build_model
+    from rlstm_tf.training import Trainer
+
+    keras.utils.set_random_seed(0)
+    model = build_model(num_classes, **flags.model_arguments(settings))
+    optimizer = optimization.sgd(1e-3, 0.9, model.trainable_variables)
+    strategy = tf.distribute.get_strategy()
+    return Trainer(model, optimizer, strategy, settings.weight_decay, **options)
+
+
+def _batch(trainer: Any, size: int, num_classes: int) -> dict[str, Any]:
+    import tensorflow as tf
+
+    shape = (size, *trainer.model.input_shape[1:])
+    frames = tf.random.uniform(shape, 0, 255, tf.int32, seed=0)
+    return {"frames": tf.cast(frames, tf.uint8), "label": tf.range(size) % num_classes}
+
+
+def _step(trainer: Any, batch: dict[str, Any], steps: int = 1) -> Callable[[], Any]:
+    def run() -> None:
+        for _ in range(steps):
+            loss, _ = trainer.train_step(batch)
+        float(loss)
+
+    return run
+
+
+def _fused(trainer: Any, batch: dict[str, Any]) -> Callable[[], Any]:
+    """The same steps in one call, in a loop of the graph."""
+    import tensorflow as tf
+
+    @tf.function
+    def several(step: Any) -> Any:
+        loss = tf.constant(0.0)
+        for k in tf.range(STEPS):
+            loss, _ = trainer._replica_step(batch, step + tf.cast(k, tf.int64))
+        return loss
+
+    return lambda: float(several(tf.constant(trainer.step, tf.int64)))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags))
