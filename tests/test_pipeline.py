@@ -22,6 +22,7 @@ from small_shards import (
 )
 
 from rlstm_tf.data import augmentation, batches, flow, pipeline, sampling, schema
+from rlstm_tf.data.generators import positioned
 from rlstm_tf.data.pipeline import InputConfig
 from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER, Protocol, protocol
 from rlstm_tf.data.shards import Shards
@@ -166,7 +167,7 @@ def test_pixels_are_crop_resize_and_flip_of_the_frames(tmp_path):
     settings = config(batch_size=1, num_segments=2)
     flips = set()
     for step in range(12):
-        generator = batches._generator(0, step, 0, purpose=1)
+        generator = positioned(0, step, 0, purpose=1)
         box = augmentation.random_crop(HEIGHT, WIDTH, generator)
         flip = bool(generator.integers(2))
         flips.add(flip)
@@ -600,7 +601,7 @@ def test_batches_do_not_depend_on_the_stack(shards):
     for epoch in range(3):
         digest.update(batches.epoch_order(1000, 42, epoch).tobytes())
         for position in range(50):
-            generator = batches._generator(42, epoch, position, purpose=1)
+            generator = positioned(42, epoch, position, purpose=1)
             box = augmentation.random_crop(256, 340, generator)
             flip = generator.integers(2)
             starts = sampling.random_snippets(100 + position, 8, generator)

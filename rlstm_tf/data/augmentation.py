@@ -20,8 +20,6 @@ from rlstm_tf.data import flow
 SCALES = (1.0, 0.875, 0.75, 0.66)
 NUM_CROPS = (1, 5)
 
-_NEGATED = flow.negated(np.arange(256, dtype=np.uint8))
-
 # TSN's 13 places for a crop, (across, down) in quarters of the room that the crop leaves: corners,
 # centre, middles of the edges, and the points halfway between the centre and each corner.
 _PLACES = (
@@ -157,6 +155,6 @@ def crop_flow(
             if flip:
                 plane = cv2.flip(plane, 1)
                 if top == 0:
-                    plane = cv2.LUT(plane, _NEGATED)
+                    plane = flow.negated(plane)
             planes.append(plane)
     cv2.merge(planes, out)

@@ -21,6 +21,7 @@ import numpy as np
 
 from rlstm_tf.data import augmentation, sampling
 from rlstm_tf.data.augmentation import Box
+from rlstm_tf.data.generators import positioned
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError, UsageError
@@ -165,7 +166,7 @@ def evaluation_example(
 @lru_cache(maxsize=4)
 def epoch_order(num_samples: int, seed: int, epoch: int) -> np.ndarray:
     """The order in which an epoch goes through the samples: int64 [N], read-only."""
-    order = _generator(seed, epoch, 0, purpose=0).permutation(num_samples)
+    order = positioned(seed, epoch, 0, purpose=0).permutation(num_samples)
     order.flags.writeable = False
     return order
 
@@ -192,7 +193,7 @@ def training_view(shards: Shards, config: InputConfig, epoch: int, position: int
     """What position 0 ... N - 1 of an epoch shows."""
     sample = shards.samples[epoch_order(len(shards.samples), config.seed, epoch)[position]]
     video, label, first, num_frames = sample.tolist()
-    generator = _generator(config.seed, epoch, position, purpose=1)
+    generator = positioned(config.seed, epoch, position, purpose=1)
     size = int(shards.heights[video]), int(shards.widths[video])
     box = augmentation.random_crop(*size, generator, config.crop_scales)
     # Drawn in any case, so that the snippets are the same with and without flips.
@@ -200,12 +201,6 @@ def training_view(shards: Shards, config: InputConfig, epoch: int, position: int
     starts = sampling.random_snippets(num_frames, config.num_segments, generator, config.new_length)
     frames = first + sampling.snippet_frames(starts, num_frames, config.new_length)
     return View(video, label, box, flip, frames)
-
-
-def _generator(seed: int, epoch: int, position: int, purpose: int) -> np.random.Generator:
-    # Philox is a function of a key and a counter: nothing is hashed, so nothing can collide, and
-    # every position has 2**64 blocks of numbers to itself.
-    return np.random.Generator(np.random.Philox(key=seed, counter=[0, position, epoch, purpose]))
 
 
 def _write_stored(

@@ -56,7 +56,9 @@ def negated(levels: np.ndarray) -> np.ndarray:
 
     Level 0, which only JPEG's rounding can give, counts as 1.
     """
-    return np.where(levels == 0, 255, 2 * ZERO - levels.astype(np.int16)).astype(np.uint8)
+    # 255 - level + 1, at most 255. Flat, because OpenCV adds a number to the first channel alone.
+    flat = levels.reshape(len(levels), -1)
+    return cv2.add(cv2.bitwise_not(flat), 1).reshape(levels.shape)
 
 
 def colours(x: np.ndarray, y: np.ndarray, full: float) -> np.ndarray:
