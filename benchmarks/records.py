@@ -30,6 +30,8 @@ from rlstm_tf.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
+    from benchmarks.processes import Costs
+
 OF_BARE_LOOP = 0.8
 FASTER_WITH_TWO_WORKERS = 1.8
 _WORKERS = (1, 2)
@@ -158,7 +160,8 @@ def _frames(path: str, short_side: int) -> Any:
             scale = short_side / min(height, width)
             if scale != 1:
                 method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-                size = round(width * scale), round(height * scale)
+                # Halves up, as the build rounds them.
+                size = int(width * scale + 0.5), int(height * scale + 0.5)
                 image = cv2.resize(image, size, interpolation=method)
             yield image
 
@@ -166,7 +169,6 @@ def _frames(path: str, short_side: int) -> Any:
 def _whole_command(values: flags.FlagValues, paths: list[str], directory: str) -> None:
     from benchmarks.clips import write_clips
     from benchmarks.processes import Costs, cost
-    from benchmarks.timing import print_ratio
 
     whole, short = (os.path.join(directory, name) for name in ("whole", "short"))
     _link(paths * values.repeats, whole)
@@ -177,19 +179,26 @@ def _whole_command(values: flags.FlagValues, paths: list[str], directory: str) -
             for name, videos in (("work", whole), ("start", short)):
                 output = os.path.join(directory, f"{name}_{workers}_{turn}")
                 least.add(f"{name} {workers}", cost(_command(values, videos, output, workers)))
-    of = {
-        workers: [
-            work - start
-            for work, start in zip(least.of(f"work {workers}"), least.of(f"start {workers}"))
-        ]
-        for workers in _WORKERS
-    }
+    _print_workers(least)
+
+
+def _print_workers(least: Costs) -> None:
+    """Prints the seconds of `work N` less those of `start N`, and their ratios."""
+    from benchmarks.timing import Seconds, print_ratio
+
+    of = {}
     print(f"{'':18} elapsed  of cores  start")
-    for workers, (elapsed, of_cores) in of.items():
-        start = least.of(f"start {workers}").elapsed
-        print(f"{workers} workers{'':9}{elapsed:8.2f}{of_cores:10.2f}{start:7.2f}  seconds")
-    print_ratio("times faster with 2 workers", of[1][0] / of[2][0], FASTER_WITH_TWO_WORKERS)
-    print_ratio("... at most, by seconds of cores", 2 * of[1][1] / of[2][1])
+    for workers in _WORKERS:
+        work, start = least.of(f"work {workers}"), least.of(f"start {workers}")
+        of[workers] = own = Seconds(*(all_ - less for all_, less in zip(work, start)))
+        row = f"{own.elapsed:8.2f}{own.of_cores:10.2f}{start.elapsed:7.2f}"
+        print(f"{'workers: ' + str(workers):18}{row}  seconds")
+    if min(min(own) for own in of.values()) <= 0:
+        print("  too little work to tell it from the start: more --repeats")
+        return
+    one, two = of[1], of[2]
+    print_ratio("times faster with 2 workers", one.elapsed / two.elapsed, FASTER_WITH_TWO_WORKERS)
+    print_ratio("... at most, by seconds of cores", 2 * one.of_cores / two.of_cores)
 
 
 def _link(paths: list[str], directory: str) -> None:
