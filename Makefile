@@ -99,8 +99,12 @@ format: .venv/installed-dev
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
+# A target that is missed is printed, and is no failure; CONTRIBUTING.md says what each of them is.
 benchmark: .venv/installed-dev
 	$(RUN) -m benchmarks.layers
 	$(RUN) -m benchmarks.growth
 	$(RUN) -m benchmarks.models
 	$(RUN) -m benchmarks.input
+	$(RUN) -m benchmarks.records
+	$(RUN) -m benchmarks.serving
+	$(RUN) -m benchmarks.startup

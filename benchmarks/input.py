@@ -39,6 +39,9 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(values: flags.FlagValues) -> None:
     """Makes the shards, measures, prints."""
+    from benchmarks.machine import print_heading
+
+    print_heading("input")
     with tempfile.TemporaryDirectory() as directory:
         videos = values.videos or _made_videos(os.path.join(directory, "videos"))
         data = _build(videos, os.path.join(directory, "shards"))

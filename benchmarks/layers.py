@@ -54,9 +54,11 @@ def main(values: flags.FlagValues) -> None:
     import keras
     import tensorflow as tf
 
+    from benchmarks.machine import print_heading
     from benchmarks.timing import fastest, print_ratio
     from rlstm_tf.layers import RelationalLSTM
 
+    print_heading("layers")
     T, side, C, units = values.num_segments, values.side, values.channels, values.units
     X = tf.random.normal((values.batch, T, side, side, C), seed=1)
     candidates = {

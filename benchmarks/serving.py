@@ -1,15 +1,24 @@
-"""An exported network under load, in one process: latency, wrong answers, memory.
+"""An exported network beside the same network called in Keras; and under load.
 
-    python -m benchmarks.serving --model=saved_models/demo
+    python -m benchmarks.serving [--model=saved_models/demo]
 
-A tenth of the requests are bad, each of another kind: no good one may fail for it, or be answered
-with anything but what it is answered with alone.
+Latency of requests of 1 and of 8 videos, in turns, the best turn of each: by the SavedModel's
+signature of frames; by that of JPEG files, which decodes them; and by the Keras network that it was
+exported from, called as a traced function and layer by layer. The network is an untrained
+two-branch one on a tiny ResNetV2, exported into a temporary directory. Target: at least 0.9 of the
+speed of the traced one with the same frames.
+
+With --model, latencies of that export, and then what becomes of requests that many threads of one
+process send to it: latency, wrong answers, memory, as JSON. A tenth of them are bad, each of
+another kind: no good one may fail for it, or be answered with anything but what it is answered with
+alone.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +27,106 @@ from absl import flags
 from rlstm_tf import cli
 from rlstm_tf.errors import UsageError
 
+OF_KERAS = 0.9
+
 
 def define_flags(values: flags.FlagValues) -> None:
     """Flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("model", None, "saved_models/NAME, of the spatial stream.", **own)
-    flags.DEFINE_integer("requests", 1000, "Under load; 0 = none.", 0, **own)
+    flags.DEFINE_integer("requests", 1000, "Under load, to --model; 0 = none.", 0, **own)
     flags.DEFINE_integer("threads", 8, "That send them.", 1, **own)
     flags.DEFINE_integer("latencies", 100, "Requests of each batch size, one by one.", 1, **own)
 
 
 def main(values: flags.FlagValues) -> None:
-    """Measures, prints JSON."""
+    """Measures, prints."""
+    from benchmarks.machine import print_heading
+
     if not values.model:
-        raise UsageError("--model must be given: saved_models/NAME")
+        print_heading("serving")
     cli.load_tensorflow()
+    if values.model:
+        _of_an_export(values)
+    else:
+        _beside_keras(values.latencies)
+
+
+def _beside_keras(turns: int) -> None:
+    """Ratios, of a network that is exported for it."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from benchmarks import load
+    from benchmarks.timing import fastest, print_ratio
+    from rlstm_tf import exported
+    from rlstm_tf.models import build_model
+    from rlstm_tf.serving import saving
+
+    keras.utils.set_random_seed(0)
+    description = _description()
+    model = build_model(
+        len(description.classes),
+        backbone=description.backbone,
+        cut=None,
+        weights="none",
+        image_size=description.image_size,
+        statistics="batch",
+        momentum=0.9,
+        model=description.model,
+        num_segments=description.num_segments,
+    )
+    with tempfile.TemporaryDirectory() as directory, cli.quiet():
+        saving.save(Path(directory), model, description, name=None)
+        signatures = exported.load_signatures(Path(directory))
+    traced = tf.function(lambda frames: model(frames, training=False))
+    for size in (1, 8):
+        frames = load.frames_of(description, size, seed=0)
+        files = load.jpegs_of(frames)
+        requests = {
+            "frames": load.Request("serving_default", {"frames": frames}, None),
+            "JPEG files": load.Request("serve_jpeg", {"frames_bytes": files}, None),
+        }
+        candidates: dict[str, Any] = {
+            "traced": lambda frames=frames: traced(tf.constant(frames)).numpy(),
+            "by layers": lambda frames=frames: np.asarray(model(tf.constant(frames))),
+        }
+        for name, request in requests.items():
+            candidates[name] = lambda request=request: load.call(signatures, request)
+        seconds = {name: own.elapsed for name, own in fastest(candidates, turns).items()}
+        shown = ", ".join(f"{name} {1e3 * own:.1f}" for name, own in seconds.items())
+        print(f"batch {size}, milliseconds: {shown}")
+        print_ratio(
+            "frames, speed of traced Keras", seconds["traced"] / seconds["frames"], OF_KERAS
+        )
+        print_ratio("frames, speed of Keras by layers", seconds["by layers"] / seconds["frames"])
+        print_ratio("JPEG files, speed of traced Keras", seconds["traced"] / seconds["JPEG files"])
+
+
+def _description() -> Any:
+    """A two-branch network as the demo's."""
+    from rlstm_tf.exported import Description
+
+    return Description(
+        model="two_branch",
+        backbone="tiny_resnetv2",
+        stream="spatial",
+        num_segments=8,
+        image_size=64,
+        new_length=1,
+        classes=[f"class {number}" for number in range(8)],
+        multi_label=False,
+        short_side=64,
+        jpeg_quality=95,
+        flow=None,
+        checkpoint="none: weights as drawn",
+        version="0",
+    )
+
+
+def _of_an_export(values: flags.FlagValues) -> None:
+    """Latencies, and what becomes of requests under load, as JSON."""
     from benchmarks import load
     from rlstm_tf.exported import Description, load_signatures, newest_version
 

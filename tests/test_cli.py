@@ -33,7 +33,7 @@ def test_there_are_entry_points():
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_help_comes_before_anything_heavy_is_loaded(name):
     """What makes it answer in under a second; the clock itself is not asserted."""
-    heavy = ("tensorflow", "keras", "cv2", "av", "sklearn", "scipy", "apache_beam")
+    heavy = ("tensorflow", "keras", "numpy", "cv2", "av", "sklearn", "scipy", "apache_beam")
     script = (
         f"import sys, runpy; sys.argv = ['x', '--help']\n"
         f"try: runpy.run_module({name!r}, run_name='__main__')\n"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from rlstm_tf import cli
 from rlstm_tf.data.files import is_remote
-from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError, UsageError
 from tfrecords_tools.inputs import OF_THE_LIST, REQUIRED, announce, read_dataset
-from tfrecords_tools.plan import Plan, make_plan
+
+if TYPE_CHECKING:
+    from rlstm_tf.data.schema import Manifest
+    from tfrecords_tools.plan import Plan
 
 # Of a field, see rlstm_tf.data.optical_flow; here, so that --help does not wait for OpenCV.
 _SHORTEST_SIDE = 16
@@ -116,6 +118,9 @@ def planned(values: flags.FlagValues) -> Plan:
             out that is none of them.
         DataError: the videos or the split files are not as they must be.
     """
+    # Here, so that --help does not wait for NumPy.
+    from tfrecords_tools.plan import make_plan
+
     if is_remote(values.videos) or is_remote(values.splits or ""):
         cli.load_tensorflow()
     settings = {name: values[name].value for name in _SETTINGS}

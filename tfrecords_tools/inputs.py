@@ -9,7 +9,6 @@ from typing import Any
 from rlstm_tf.data import datasets
 from rlstm_tf.data.charades import charades
 from rlstm_tf.data.datasets import Dataset
-from rlstm_tf.data.folder import folder
 
 # What each data set needs to be told beside where its videos are.
 REQUIRED: dict[str, tuple[str, ...]] = {
@@ -44,6 +43,9 @@ def read_dataset(
         DataError: what is there does not fit.
         UsageError: the settings do not.
     """
+    # Here, so that --help does not wait for NumPy.
+    from rlstm_tf.data.folder import folder
+
     if name == "folder":
         listed = folder(videos, settings["test_share"])
     elif name == "charades":

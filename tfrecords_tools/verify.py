@@ -12,13 +12,16 @@ that the manifest says. The exit status is 0 if all is whole in the end.
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from rlstm_tf import cli
-from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import UsageError
 from tfrecords_tools import flags as shared
+
+if TYPE_CHECKING:
+    from rlstm_tf.data.schema import Manifest
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -44,6 +47,7 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(values: flags.FlagValues) -> int:
     """Verifies, and repairs if asked; the exit status is 1 if anything is wrong in the end."""
     _check(values)
+    from rlstm_tf.data.schema import Manifest
     from tfrecords_tools.verification import problems
 
     manifest = Manifest.load(values.data)

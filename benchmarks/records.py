@@ -1,0 +1,222 @@
+"""Building shards beside a bare loop of PyAV and JPEG encoding, and 2 workers beside 1.
+
+    python -m benchmarks.records [--videos=DIR] [--stream=temporal]
+
+First on one core, in one process: what a worker of `tfrecords_tools.build` does with a video, the
+same and its shard put together, and a loop that does no more than decode the frames by PyAV, resize
+them and encode them as JPEG, by the same libraries with the same settings, and forgets them. They
+take turns, and the best turn of each counts, in seconds of a core, so that what else runs on the
+machine does not enter. Target: the worker and its shard at least 0.8 of the loop.
+
+Then the whole command with 1 and with 2 workers, by the clock and in seconds of cores, less what it
+takes for as many videos of two frames: that is the start of TensorFlow and of the workers. Target:
+1.8 times faster with 2. By the clock this needs two cores that nobody else uses; seconds of cores
+say how much more work 2 workers make of the same, which is the most that 2 cores can give then.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from rlstm_tf import cli
+from rlstm_tf.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from benchmarks.processes import Costs
+
+OF_BARE_LOOP = 0.8
+FASTER_WITH_TWO_WORKERS = 1.8
+_WORKERS = (1, 2)
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Flags of this benchmark."""
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_string("videos", None, "One folder a class; made of texture if unset.", **own)
+    flags.DEFINE_enum(
+        "stream", "spatial", ["spatial", "temporal"], "Frames, or flow by DIS.", **own
+    )
+    flags.DEFINE_integer("clips", 20, "That are made, if they are.", 2, **own)
+    flags.DEFINE_integer("frames", 100, "Of each of them.", 2, **own)
+    flags.DEFINE_integer("repeats", 4, "Times that each clip is built by the command.", 1, **own)
+    flags.DEFINE_integer("short_side", 256, "Pixels of a frame's short side.", 16, **own)
+    flags.DEFINE_integer("jpeg_quality", 95, "Of the stored frames.", 1, 100, **own)
+    flags.DEFINE_integer("rounds", 3, "Turns of each.", 1, **own)
+
+
+def main(values: flags.FlagValues) -> None:
+    """Measures, prints."""
+    from benchmarks.clips import write_clips
+    from benchmarks.machine import print_heading
+
+    print_heading("records")
+    cli.load_tensorflow()
+    with tempfile.TemporaryDirectory() as directory:
+        if not values.videos:
+            write_clips(os.path.join(directory, "made"), values.clips, values.frames)
+        paths = _paths(values.videos or os.path.join(directory, "made"))
+        _one_core(values, paths, directory)
+        _whole_command(values, paths, directory)
+
+
+def _paths(videos: str) -> list[str]:
+    from rlstm_tf.data.folder import folder
+
+    return [video.path for video in folder(videos).videos]
+
+
+def _one_core(values: flags.FlagValues, paths: list[str], directory: str) -> None:
+    import cv2
+
+    from benchmarks.timing import fastest, print_ratio
+
+    # As in a worker of the build.
+    cv2.setNumThreads(1)
+    flow = "dis" if values.stream == "temporal" else None
+    pieces = os.path.join(directory, "pieces")
+    os.mkdir(pieces)
+    candidates: dict[str, Callable[[], Any]] = {
+        "bare loop": lambda: _bare(paths, values.short_side, values.jpeg_quality, flow),
+        "worker": lambda: _shard(values, paths, pieces, flow, write=False),
+        "worker and shard": lambda: _shard(values, paths, pieces, flow, write=True),
+    }
+    count = _bare(paths, values.short_side, values.jpeg_quality, flow)
+    seconds = {name: own.of_cores for name, own in fastest(candidates, values.rounds).items()}
+    kind = "frames" if flow is None else "fields, by DIS"
+    print(f"{len(paths)} videos, {count} {kind}")
+    print(f"{'':18} {kind.split(',')[0]}/s of a core")
+    for name, own in seconds.items():
+        print(f"{name:18}{count / own:17.1f}", flush=True)
+    bare = seconds["bare loop"]
+    print_ratio("worker, share of the bare loop", bare / seconds["worker"], OF_BARE_LOOP)
+    print_ratio("... and its shard", bare / seconds["worker and shard"], OF_BARE_LOOP)
+
+
+def _shard(
+    values: flags.FlagValues, paths: list[str], directory: str, flow: str | None, write: bool
+) -> None:
+    """What a build makes of some videos, in this process."""
+    from rlstm_tf.data.datasets import Action, Video
+    from tfrecords_tools import pieces
+    from tfrecords_tools.shard_work import ShardWork
+
+    videos = [Video(path, path, (Action(0),), "train", path) for path in paths]
+    settings = {name: values[name].value for name in ("short_side", "jpeg_quality")}
+    settings.update(flow=flow, frames_per_record=512)
+    work = ShardWork("train-00000", videos, ["one"], settings, directory)
+    for task in work.tasks():
+        reason = pieces.make(task)
+        if reason is not None:
+            raise DataError(f"{task.video}: {reason}")
+    if write:
+        work.write(directory)
+    work.discard()
+
+
+def _bare(paths: list[str], short_side: int, quality: int, flow: str | None) -> int:
+    """Number of images."""
+    import cv2
+
+    from rlstm_tf.data.flow import quantise
+
+    count = 0
+    for path in paths:
+        before = None
+        for frame in _frames(path, short_side):
+            image = frame
+            if flow:
+                after = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+                if before is None:
+                    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+                    before = after
+                    continue
+                image, before = quantise(dis.calc(before, after, None)), after
+            cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+            count += 1
+    return count
+
+
+def _frames(path: str, short_side: int) -> Any:
+    """Yields frames of a file, BGR, their short side as it shall be."""
+    import av
+    import cv2
+    from av.video.reformatter import VideoReformatter
+
+    reformatter = VideoReformatter()
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        for frame in container.decode(stream):
+            image: np.ndarray = reformatter.reformat(frame, format="bgr24").to_ndarray()
+            height, width = image.shape[:2]
+            scale = short_side / min(height, width)
+            if scale != 1:
+                method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+                # Halves up, as the build rounds them.
+                size = int(width * scale + 0.5), int(height * scale + 0.5)
+                image = cv2.resize(image, size, interpolation=method)
+            yield image
+
+
+def _whole_command(values: flags.FlagValues, paths: list[str], directory: str) -> None:
+    from benchmarks.clips import write_clips
+    from benchmarks.processes import Costs, cost
+
+    whole, short = (os.path.join(directory, name) for name in ("whole", "short"))
+    _link(paths * values.repeats, whole)
+    write_clips(short, num_clips=max(_WORKERS), num_frames=2)
+    least = Costs()
+    for turn in range(values.rounds):
+        for workers in _WORKERS:
+            for name, videos in (("work", whole), ("start", short)):
+                output = os.path.join(directory, f"{name}_{workers}_{turn}")
+                least.add(f"{name} {workers}", cost(_command(values, videos, output, workers)))
+    _print_workers(least)
+
+
+def _print_workers(least: Costs) -> None:
+    """Prints the seconds of `work N` less those of `start N`, and their ratios."""
+    from benchmarks.timing import Seconds, print_ratio
+
+    of = {}
+    print(f"{'':18} elapsed  of cores  start")
+    for workers in _WORKERS:
+        work, start = least.of(f"work {workers}"), least.of(f"start {workers}")
+        of[workers] = own = Seconds(*(all_ - less for all_, less in zip(work, start)))
+        row = f"{own.elapsed:8.2f}{own.of_cores:10.2f}{start.elapsed:7.2f}"
+        print(f"{'workers: ' + str(workers):18}{row}  seconds")
+    if min(min(own) for own in of.values()) <= 0:
+        print("  too little work to tell it from the start: more --repeats")
+        return
+    one, two = of[1], of[2]
+    print_ratio("times faster with 2 workers", one.elapsed / two.elapsed, FASTER_WITH_TWO_WORKERS)
+    print_ratio("... at most, by seconds of cores", 2 * one.of_cores / two.of_cores)
+
+
+def _link(paths: list[str], directory: str) -> None:
+    """A folder of one class with these videos."""
+    os.makedirs(os.path.join(directory, "one"))
+    for number, path in enumerate(paths):
+        name = f"{number:05d}{os.path.splitext(path)[1]}"
+        os.symlink(os.path.abspath(path), os.path.join(directory, "one", name))
+
+
+def _command(values: flags.FlagValues, videos: str, output: str, workers: int) -> list[str]:
+    command = [sys.executable, "-m", "tfrecords_tools.build", "--dataset=folder", "--test_share=0"]
+    command += [f"--videos={videos}", f"--output={output}", f"--workers={workers}"]
+    command += [f"--short_side={values.short_side}", f"--jpeg_quality={values.jpeg_quality}"]
+    if values.stream == "temporal":
+        command += ["--stream=temporal", "--flow=dis"]
+    return command
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags))

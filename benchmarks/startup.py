@@ -1,0 +1,72 @@
+"""How long commands take to start, beside Python itself and beside TensorFlow's import.
+
+    python -m benchmarks.startup
+
+Each in a process of its own, in turns; the best turn of each counts, in seconds of cores, so that
+what else runs on the machine does not enter: `--help` of every command; a wrong flag, which must be
+told as soon; a command without TensorFlow; and imports. `times Python` is the ratio to `python -c
+pass`, `of TensorFlow` to `python -c "import tensorflow"`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from rlstm_tf import cli
+
+_ROOT = Path(__file__).parent.parent
+_MODULES = ("keras", "numpy", "rlstm_tf", "rlstm_tf.cli", "rlstm_tf.layers", "rlstm_tf.models")
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Flags of this benchmark."""
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_integer("rounds", 3, "Turns of each.", 1, **own)
+    flags.DEFINE_list("only", [], "Names of commands; all commands and imports if empty.", **own)
+
+
+def main(values: flags.FlagValues) -> None:
+    """Measures, prints."""
+    from benchmarks.machine import print_heading
+    from benchmarks.processes import Costs, cost
+
+    print_heading("start-up")
+    python, tensorflow = "python -c pass", "import tensorflow"
+    commands = {python: ["-c", "pass"], tensorflow: ["-c", tensorflow]}
+    if not values.only:
+        commands.update({f"import {name}": ["-c", f"import {name}"] for name in _MODULES})
+    refused = {}
+    for name in values.only or _entry_points():
+        commands[f"{name} --help"] = ["-m", name, "--help"]
+        refused[f"{name} --wrong"] = ["-m", name, "--no_such_flag"]
+    if not values.only:
+        commands["rlstm_tf.recipe"] = ["-m", "rlstm_tf.recipe"]
+    least = Costs()
+    # The first turn fills the file cache, and is slower.
+    for _ in range(values.rounds + 1):
+        for name, arguments in (*commands.items(), *refused.items()):
+            status = cli.USAGE if name in refused else 0
+            least.add(name, cost([sys.executable, *arguments], status))
+    print(f"{'':36} seconds  times Python  of TensorFlow")
+    for name in sorted([*commands, *refused], key=lambda name: least.of(name).of_cores):
+        seconds = least.of(name).of_cores
+        of_python = seconds / least.of(python).of_cores
+        of_tensorflow = seconds / least.of(tensorflow).of_cores
+        print(f"{name:36}{seconds:8.2f}{of_python:14.1f}{of_tensorflow:15.2f}")
+
+
+def _entry_points() -> list[str]:
+    return sorted(
+        f"{folder}.{path.stem}"
+        for folder in ("rlstm_tf", "tfrecords_tools")
+        for path in (_ROOT / folder).glob("*.py")
+        if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags))
