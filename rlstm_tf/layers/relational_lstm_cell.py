@@ -169,19 +169,19 @@ class RelationalLSTMCell(keras.layers.Layer):
                 at once.
 
         Returns:
-            `[batch, (T,) 2 * gates, N, units]`: r(X_t, X_t) for i, f, o, g, then theta_h for them.
+            `[batch, (T,) 2, gates, N, units]`: r(X_t, X_t), then theta_h, for i, f, o, g.
         """
         N, channels = prod(self.map_shape), X.shape[-1]
         w, g_x, theta_h = self._spatial(ops.reshape(X, (-1, N, channels)))
-        terms = ops.concatenate([attend(w, g_x), theta_h], axis=1)
+        terms = ops.stack([attend(w, g_x), theta_h], axis=1)
         time = X.shape[1:-1][: len(X.shape) - 2 - len(self.map_shape)]
-        return ops.reshape(terms, (-1, *time, 2 * len(GATES), N, self.units))
+        return ops.reshape(terms, (-1, *time, 2, len(GATES), N, self.units))
 
     def recur(self, terms: Any, states: Any) -> tuple[Any, list[Any]]:
         """The rest of eq. 3.
 
         Args:
-            terms: of `relate`, `[batch, 2 * gates, N, units]`.
+            terms: of `relate`, `[batch, 2, gates, N, units]`.
             states: [H_{t-1}, C_{t-1}].
 
         Returns:
@@ -199,13 +199,13 @@ class RelationalLSTMCell(keras.layers.Layer):
         """i_t, f_t, o_t and g_t of eq. 3.
 
         Args:
-            terms: of `relate`, `[batch, 2 * gates, N, units]`.
+            terms: of `relate`, `[batch, 2, gates, N, units]`.
             H: H_{t-1} `[batch, N, units]`.
 
         Returns:
             `[batch, N, units]` each.
         """
-        r_x, theta_h = terms[:, : len(GATES)], terms[:, len(GATES) :]
+        r_x, theta_h = ops.unstack(terms, axis=1)
         w, g_h = self._temporal(theta_h, H)
         i, f, o, g = ops.unstack(r_x + attend(w, g_h), axis=1)
         return ops.sigmoid(i), ops.sigmoid(f), ops.sigmoid(o), ops.tanh(g)
@@ -240,8 +240,12 @@ class RelationalLSTMCell(keras.layers.Layer):
     def _embed(self, x: Any, kernel: Any, bias: Any, roles: tuple[str, ...]) -> list[Any]:
         """`[batch, N, C]` -> for each role `[batch, gates, N, units]`."""
         N, channels = x.shape[1:]
-        parts = list(map(self._parts, roles))
         embedded = ops.matmul(ops.reshape(x, (-1, channels)), kernel) + bias
+        if self.embeddings == "separate":
+            # One transposition for all roles, which then lie one behind the other.
+            embedded = ops.reshape(embedded, (-1, N, len(roles), len(GATES), self.units))
+            return ops.unstack(ops.transpose(embedded, (2, 0, 3, 1, 4)), axis=0)
+        parts = list(map(self._parts, roles))
         embedded = ops.reshape(embedded, (-1, N, sum(parts), self.units))
         embedded = compat.split(ops.transpose(embedded, (0, 2, 1, 3)), parts, axis=1)
         return [_of_all_gates(part, axis=1) for part in embedded]
