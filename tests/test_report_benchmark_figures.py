@@ -40,6 +40,14 @@ def test_every_setting_has_its_colour_and_a_lack_is_no_bar():
     assert dots_of(png, ORANGE) > 5 * dots_of(png, GREEN)
 
 
+def test_a_deviation_is_a_line_of_its_length():
+    small, large = (figures.bars(["a"], ["g"], [[Spread(80, d, 3)]]) for d in (10, 20))
+    none = figures.bars(["a"], ["g"], [[Spread(80, None, 1)]])
+    dots = [dots_of(png, (0, 0, 0)) for png in (none, small, large)]
+    assert dots[1] > dots[0] + 100
+    assert dots[2] > dots[1] + 100
+
+
 def test_a_long_legend_does_not_shrink_the_axes():
     spread = [Spread(80, 1, 3)]
     few = figures.bars(["a", "b"], ["g"], [spread] * 2)

@@ -39,7 +39,8 @@ figure img { max-width: 100%; height: auto; background: #ffffff; padding: 0.5rem
 figure.column img { width: 34rem; } figure.page img { width: 58rem; }
 details > summary { cursor: pointer; margin: 0.75rem 0; }
 .text td { overflow-wrap: anywhere; min-width: 3.5rem; font-size: 0.88rem; }
-.numbers td, .numbers th[scope=row] { white-space: nowrap; padding-inline: 0.5rem; }
+.numbers th, .numbers td { padding-inline: 0.5rem; }
+.numbers td, .numbers th[scope=row] { white-space: nowrap; }
 .text ul { margin: 0; padding-left: 1rem; }
 @media print {
   :root { --ink: #000000; --soft: #333333; --paper: #ffffff; --line: #999999; --tint: #f3f3f3;
