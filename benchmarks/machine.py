@@ -11,17 +11,23 @@ from pathlib import Path
 def print_heading(name: str) -> None:
     """Prints a benchmark's name, TensorFlow's version, the number of cores and the commit.
 
-    TensorFlow itself is not imported.
-
     Args:
         name: of the benchmark.
     """
+    print(f"{name}: {describe()}, commit {commit()}", flush=True)
+
+
+def describe() -> str:
+    """TensorFlow's version, and the number of cores.
+
+    TensorFlow itself is not imported.
+    """
     version = importlib.metadata.version("tensorflow")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    print(f"{name}: TensorFlow {version}, {cores} cores, commit {_commit()}", flush=True)
+    return f"TensorFlow {version}, {cores} cores"
 
 
-def _commit() -> str:
+def commit() -> str:
     command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(

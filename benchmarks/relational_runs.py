@@ -1,0 +1,154 @@
+"""Videos, shards and trainings of the relational benchmark, each made once."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.machine import commit, describe
+from benchmarks.settings import DISTRACTORS, Setting
+from rlstm_tf.errors import DataError
+from rlstm_tf.progress import bar
+from rlstm_tf.writing import write_whole
+
+# Beside the scores of a run: how it was made.
+RECORD = "benchmark.json"
+_FRAMES, _SIZE = 16, 56
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is spent on each network.
+
+    Attributes:
+        videos_per_class: of which a fifth is tested on, and a tenth of the others validated on.
+        epochs: of each network; the rate drops before the last quarter.
+        trunk_videos, trunk_epochs: of the TSN that all of them take their trunk from.
+    """
+
+    videos_per_class: int
+    epochs: int
+    trunk_videos: int
+    trunk_epochs: int
+
+
+WHOLE = Size(videos_per_class=600, epochs=8, trunk_videos=500, trunk_epochs=6)
+QUICK = Size(videos_per_class=300, epochs=3, trunk_videos=300, trunk_epochs=4)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a setting."""
+
+    setting: Setting
+    seed: int
+
+    def directory(self, work: Path) -> Path:
+        """Where it is."""
+        return work / "runs" / f"{self.setting.name}_{self.seed}"
+
+
+def train_all(work: Path, size: Size, runs: list[Run], workers: int | None) -> None:
+    """Makes what is not there yet: videos, shards, the trunk, and every run.
+
+    Args:
+        work: directory of all of it.
+        size: see there.
+        runs: what to train and test.
+        workers: at a time, each on a core of its own; None = one for each core.
+
+    Raises:
+        DataError: a command failed; says where its output is.
+    """
+    trunk_data = _videos(work, "trunk", size.trunk_videos, seed=1, distractors=DISTRACTORS)
+    for distractors in sorted({run.setting.distractors for run in runs}):
+        _videos(work, _of_objects(distractors), size.videos_per_class, 0, distractors)
+    trunk = work / "runs" / "trunk"
+    flags = ["--model=tsn", *_epochs(size.trunk_epochs), "--seed=0"]
+    _train(trunk, trunk_data, flags, None)
+    cores: queue.Queue[int | None] = queue.Queue()
+    for core in _cores(workers):
+        cores.put(core)
+
+    def train(run: Run) -> None:
+        core = cores.get()
+        try:
+            data = work / "data" / _of_objects(run.setting.distractors) / "records"
+            flags = [*run.setting.flags, *_epochs(size.epochs), f"--seed={run.seed}"]
+            _train(run.directory(work), data, [*flags, f"--init_from={trunk}"], core)
+        finally:
+            cores.put(core)
+
+    with bar(len(runs), "relations", "networks") as progress, ThreadPoolExecutor(64) as pool:
+        for _ in pool.map(train, runs):
+            progress.update()
+
+
+def _cores(workers: int | None) -> list[int | None]:
+    if not hasattr(os, "sched_getaffinity"):
+        return [None] * (workers or 1)
+    own = sorted(os.sched_getaffinity(0))
+    return [own[k % len(own)] for k in range(workers or len(own))]
+
+
+def _epochs(number: int) -> list[str]:
+    return [f"--epochs={number}", f"--drop_epochs={max(1, 3 * number // 4)}"]
+
+
+def _of_objects(distractors: int) -> str:
+    return f"distractors_{distractors}"
+
+
+def _videos(work: Path, name: str, videos_per_class: int, seed: int, distractors: int) -> Path:
+    """The shards of a data set, made unless they are there."""
+    made, records = work / "data" / name, work / "data" / name / "records"
+    flags = [f"--output={made / 'videos'}", "--scenes=relations", f"--size={_SIZE}"]
+    flags += [f"--num_frames={_FRAMES}", f"--videos_per_class={videos_per_class}"]
+    made.mkdir(parents=True, exist_ok=True)
+    log = made / "log.txt"
+    _command(log, "tfrecords_tools.demo", *flags, f"--seed={seed}", f"--distractors={distractors}")
+    flags = [f"--videos={made / 'videos/videos'}", f"--splits={made / 'videos/ucfTrainTestlist'}"]
+    flags += ["--dataset=ucf101", "--split=1", "--val_share=0.1", f"--short_side={_SIZE}"]
+    if not (records / "manifest.json").exists():
+        _command(log, "tfrecords_tools.build", *flags, "--shards=4", f"--output={records}")
+    return records
+
+
+def _train(directory: Path, data: Path, flags: list[str], core: int | None) -> None:
+    """Trains and tests, unless that is done."""
+    record = directory / RECORD
+    command = ["rlstm_tf.train", "--flagfile=configs/relations.cfg", *flags]
+    if record.exists():
+        done = json.loads(record.read_text(encoding="utf-8"))["command"]
+        if done != " ".join(command):
+            raise DataError(f"{directory} was made by {done}: delete it, or give another --work")
+        return
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    log = directory.with_suffix(".log")
+    _command(log, *command, f"--data={data}", f"--run_dir={directory}", "--resume", core=core)
+    _command(log, "rlstm_tf.evaluate", f"--run_dir={directory}", "--split=test", core=core)
+    facts = {"command": " ".join(command), "commit": commit(), "machine": describe()}
+    write_whole(record, json.dumps(facts).encode())
+
+
+def _command(log: Path, module: str, *flags: str, core: int | None = None) -> None:
+    """Runs one of the project's commands, its output in a file."""
+    environment = dict(os.environ)
+    if core is not None:
+        # Of this thread alone; the process that it starts has the same.
+        os.sched_setaffinity(0, {core})
+        environment.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
+    with log.open("ab") as file:
+        command = [sys.executable, "-m", module, *flags]
+        status = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
+        ).returncode
+    if status:
+        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+        raise DataError(f"{module} ended with status {status}: {' '.join(last)} ({log})")

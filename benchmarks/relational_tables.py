@@ -1,0 +1,119 @@
+"""Results of the relational benchmark: accuracy by pair and by group, as CSV and printed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.relational_runs import RECORD, Run
+from rlstm_tf import scores
+from rlstm_tf.writing import write_whole, writing
+from tfrecords_tools.relations import PAIRS
+
+GROUPS = tuple(dict.fromkeys(pair.group for pair in PAIRS))
+
+
+def of_pairs(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+    """How often the right one of two classes has the higher score.
+
+    Args:
+        logits: `[videos, classes]`.
+        labels: of the videos, int `[videos]`.
+        classes: names.
+
+    Returns:
+        `FIRST/SECOND` -> share of the videos of both classes, 0..1; then group -> mean over its
+        pairs.
+    """
+    shares = {}
+    for pair in PAIRS:
+        first, second = (list(classes).index(name) for name in pair.classes)
+        of_first, of_second = labels == first, labels == second
+        ahead = logits[:, first] > logits[:, second]
+        right = (ahead & of_first) | (~ahead & of_second)
+        shares["/".join(pair.classes)] = float(right.sum() / (of_first | of_second).sum())
+    groups = {
+        group: float(np.mean([shares["/".join(p.classes)] for p in PAIRS if p.group == group]))
+        for group in GROUPS
+    }
+    return {**groups, **shares}
+
+
+def row(work: Path, run: Run) -> dict[str, Any]:
+    """A network's results, and how it was made."""
+    directory = run.directory(work)
+    found, _ = scores.load(directory / "evaluation" / "test")
+    history = _history(directory)
+    rates = [float(epoch["videos_per_second"]) for epoch in history]
+    return {
+        "setting": run.setting.name,
+        "table": run.setting.table,
+        "seed": run.seed,
+        **_rounded(of_pairs(found.logits, found.labels, found.classes)),
+        "accuracy": f"{np.mean(found.logits.argmax(axis=1) == found.labels):.4f}",
+        "videos_per_second": f"{np.mean(rates):.1f}",
+        **json.loads((directory / RECORD).read_text(encoding="utf-8")),
+    }
+
+
+def curve(work: Path, run: Run) -> list[dict[str, Any]]:
+    """A network's learning curve, an entry an epoch."""
+    names = ("loss", "accuracy", "val_accuracy")
+    return [
+        {
+            "setting": run.setting.name,
+            "seed": run.seed,
+            "epoch": epoch["epoch"],
+            **_rounded({name: float(epoch[name]) for name in names}),
+        }
+        for epoch in _history(run.directory(work))
+    ]
+
+
+def _history(directory: Path) -> list[dict[str, str]]:
+    with (directory / "history.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _rounded(numbers: dict[str, float]) -> dict[str, str]:
+    return {name: f"{number:.4f}" for name, number in numbers.items()}
+
+
+def write(path: Path, rows: list[dict[str, Any]], curves: list[list[dict[str, Any]]]) -> None:
+    """Writes NAME.csv and NAME_curves.csv.
+
+    Raises:
+        DataError: they cannot be written.
+    """
+    beside = path.with_name(f"{path.stem}_curves.csv")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(beside, _csv([entry for of_run in curves for entry in of_run]))
+        write_whole(path, _csv(rows))
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue().encode()
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Prints means and standard deviations over the seeds by setting and group."""
+    print(f"{'':20}" + "".join(f"{group:>16}" for group in GROUPS))
+    for name in dict.fromkeys(row["setting"] for row in rows):
+        of_setting = [row for row in rows if row["setting"] == name]
+        cells = []
+        for group in GROUPS:
+            values = [float(row[group]) for row in of_setting]
+            spread = f" +- {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+            cells.append(f"{np.mean(values):.3f}{spread}".rjust(16))
+        print(f"{name:20}" + "".join(cells))
