@@ -3,14 +3,18 @@
 import csv
 import io
 
-import benchmark_rows
 import numpy as np
 import pytest
 from benchmark_rows import CURVES, HEAD, row, three_networks, write
+from test_benchmark_relations import make_run
 from test_report import contents, refused, run
 
+from benchmarks import relational_tables
+from benchmarks.relational_runs import Run
+from benchmarks.settings import MAIN
 from rlstm_tf.reporting.benchmark import read_benchmark, tables
 from rlstm_tf.reporting.benchmark.spread import Spread, lead_of, spread_of
+from tfrecords_tools.relations import PAIRS
 
 CURVE_ROWS = [
     # setting, seed, epoch, loss, accuracy, val_accuracy
@@ -247,6 +251,24 @@ def test_flags_that_contradict(tmp_path, capsys):
     refused(2, "--videos is for a report on --runs", capsys, "--benchmark=x", "--videos=v", output)
 
 
+def test_what_the_benchmark_writes_is_read(tmp_path):
+    """By its own writer, of networks that have all right, or all wrong."""
+    settings = [setting for setting in MAIN if setting.name in ("two_branch", "tsn")]
+    runs = [Run(setting, seed) for setting in settings for seed in (0, 1)]
+    for run_ in runs:
+        make_run(tmp_path, run_, run_.setting.name == "two_branch")
+    path = tmp_path / "relations.csv"
+    rows = [relational_tables.row(tmp_path, run_) for run_ in runs]
+    curves = [relational_tables.curve(tmp_path, run_) for run_ in runs]
+    relational_tables.write(path, rows, curves)
+    found = read_benchmark(str(path))
+    assert tuple(tables.GROUPS) == relational_tables.GROUPS
+    assert len(found.pairs) == len(PAIRS)
+    assert found.curves["tsn"] == {0: {1: 0.2, 2: 0.4}, 1: {1: 0.2, 2: 0.4}}
+    page = make(path, tmp_path / "out")
+    assert "<li>ends: two-branch is ahead of TSN by " in page
+
+
 def test_tables_are_in_their_order(tmp_path):
     rows = [row("x=1", table="own"), row("segments=4", table="segments"), row("tsn")]
     found = tables.tables_of(read_benchmark(str(write(tmp_path / "r.csv", rows))))
@@ -255,4 +277,3 @@ def test_tables_are_in_their_order(tmp_path):
         ("segments", 1),
         ("own", 1),
     ]
-    assert tuple(tables.GROUPS) == benchmark_rows.GROUPS
