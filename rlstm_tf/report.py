@@ -1,11 +1,16 @@
-"""Makes the paper's tables and figures from evaluations.
+"""Makes the paper's tables and figures from evaluations, or those of the relational benchmark.
 
     python -m rlstm_tf.report --runs=runs --output=report
+    python -m rlstm_tf.report --benchmark=benchmarks/results/relations.csv --output=report
 
 Searches --runs for what rlstm_tf.evaluate and rlstm_tf.fuse wrote (metrics.json with scores.npz),
 and writes into --output: index.html, one page that holds everything; tables/, the paper's tables 2
 to 8 with our figures beside its own, Markdown and CSV; figures/, PNGs for a paper. A report that
 stands there is replaced. Needs the extra `report`: pip install 'rlstm-tf[report]'.
+
+With --benchmark the same files hold what benchmarks.relations measured: accuracy by group and by
+pair of classes, mean and standard deviation over seeds; how far the two-branch network is ahead of
+TSN and of its local branch; learning curves, if NAME_curves.csv stands beside NAME.csv.
 """
 
 from __future__ import annotations
@@ -23,6 +28,9 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     """Flags of this entry point."""
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_list("runs", None, "Directories with evaluations, at any depth.", **own)
+    absl_flags.DEFINE_string(
+        "benchmark", None, "CSV file of benchmarks.relations, in the place of --runs.", **own
+    )
     absl_flags.DEFINE_string("output", None, "Directory; new, empty, or a report.", **own)
     absl_flags.DEFINE_string("title", "Relational LSTM: tables and figures", "Of the page.", **own)
     absl_flags.DEFINE_list(
@@ -32,9 +40,13 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Reads, draws, writes."""
-    flags.require(values, "runs", "output")
+    flags.require(values, "output")
+    if bool(values.runs) == bool(values.benchmark):
+        raise UsageError("either --runs or --benchmark must be given")
+    if values.benchmark and values.videos:
+        raise UsageError("--videos is for a report on --runs")
     try:
-        from rlstm_tf.reporting import assembly, output, results
+        from rlstm_tf.reporting import assembly, benchmark, output, results
     except ModuleNotFoundError as error:
         if error.name not in ("jinja2", "matplotlib"):
             raise
@@ -44,10 +56,16 @@ def main(values: absl_flags.FlagValues) -> None:
         ) from None
 
     output.check_output(values.output)
-    found = results.read_results(values.runs)
-    files = assembly.assemble(found, values.runs, values.title, values.videos or ())
+    if values.benchmark:
+        measured = benchmark.read_benchmark(values.benchmark)
+        files = benchmark.assemble(measured, values.title)
+        what = f"{len(measured.rows)} trained networks"
+    else:
+        found = results.read_results(values.runs)
+        files = assembly.assemble(found, values.runs, values.title, values.videos or ())
+        what = f"{len(found)} evaluations"
     output.write_output(values.output, files)
-    print(f"{len(found)} evaluations, {len(files)} files: {values.output}/{output.INDEX}")
+    print(f"{what}, {len(files)} files: {values.output}/{output.INDEX}")
 
 
 if __name__ == "__main__":

@@ -254,9 +254,11 @@ def test_places_that_cannot_be_written(tmp_path, capsys):
 
 def test_nothing_is_left_where_something_is_wrong(tmp_path, capsys):
     runs, output = two_models(tmp_path / "runs"), tmp_path / "out"
-    refused(2, "--runs must be given", capsys, f"--output={output}")
+    refused(2, "either --runs or --benchmark must be given", capsys, f"--output={output}")
     refused(2, "--output must be given", capsys, f"--runs={runs}")
-    refused(2, "--runs must be given", capsys, "--runs=", f"--output={output}")
+    refused(
+        2, "either --runs or --benchmark must be given", capsys, "--runs=", f"--output={output}"
+    )
     refused(1, "is no directory", capsys, f"--runs={runs},{runs}x", f"--output={output}")
     (runs / "tsn" / "scores.npz").write_bytes(b"")
     refused(1, "scores.npz is damaged", capsys, f"--runs={runs}", f"--output={output}")

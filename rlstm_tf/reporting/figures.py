@@ -21,8 +21,8 @@ DPI = 200
 COLUMN, PAGE = 3.4, 7.0  # inches
 RIGHT, WRONG = "#0072b2", "#e69f00"
 _MARK_RIGHT, _MARK_WRONG = "\u2713", "\u2717"
-_GREY = "#d9d9d9"
-_STYLE: Any = {
+GREY = "#d9d9d9"
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.spines.top": False,
@@ -48,8 +48,8 @@ def gains(names: Sequence[str], points: Sequence[float], xlabel: str) -> bytes:
         points: percentage points; losses are hatched.
         xlabel: what the bars measure.
     """
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(COLUMN, 0.75 + 0.2 * len(names))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(COLUMN, 0.75 + 0.2 * len(names))
         rows = np.arange(len(names))
         for row, value in zip(rows, points):
             style = _bar_style(value >= 0)
@@ -65,7 +65,7 @@ def gains(names: Sequence[str], points: Sequence[float], xlabel: str) -> bytes:
         low = min(points) - 0.4 * span if min(points) < 0 else 0.0
         axes.set_xlim(low, max(max(points), 0) + 0.25 * span)
         axes.set_xlabel(xlabel)
-        return _png(figure)
+        return to_png(figure)
 
 
 def per_class(names: Sequence[str], percent: Sequence[float], xlabel: str) -> bytes:
@@ -78,7 +78,7 @@ def per_class(names: Sequence[str], percent: Sequence[float], xlabel: str) -> by
     """
     columns = 1 if len(names) <= 30 else 2
     rows = -(-len(names) // columns)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(COLUMN if columns == 1 else PAGE, 0.7 + 0.13 * max(rows, 6)))
         panels = figure.subplots(1, columns, squeeze=False)[0]
         for number, axes in enumerate(panels):
@@ -91,10 +91,10 @@ def per_class(names: Sequence[str], percent: Sequence[float], xlabel: str) -> by
             axes.set_ylim(rows - 0.4, -0.6)
             axes.set_xlim(0, 100)
             axes.set_xlabel(xlabel)
-            axes.grid(axis="x", color=_GREY, linewidth=0.5)
+            axes.grid(axis="x", color=GREY, linewidth=0.5)
             axes.set_axisbelow(True)
         figure.set_layout_engine("constrained")
-        return _png(figure)
+        return to_png(figure)
 
 
 def confusion(names: Sequence[str], share: np.ndarray) -> bytes:
@@ -107,8 +107,8 @@ def confusion(names: Sequence[str], share: np.ndarray) -> bytes:
     count = len(names)
     side = float(np.clip(1.6 + 0.084 * count, COLUMN + 0.4, 11))
     fontsize = float(np.clip(72 * (side - 1.6) / count * 0.8, 3.5, 7.5))
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(side, side)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(side, side)
         image = axes.imshow(share * 100, cmap="Blues", norm=PowerNorm(0.5, 0, 100))
         short = [_short(name) for name in names]
         axes.set_xticks(range(count), short, rotation=90, fontsize=fontsize)
@@ -126,7 +126,7 @@ def confusion(names: Sequence[str], share: np.ndarray) -> bytes:
         bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=(0, 5, 20, 50, 100))
         bar.set_label("% of the true class")
         bar.outline.set_linewidth(0.6)
-        return _png(figure, trim=True)
+        return to_png(figure, trim=True)
 
 
 def video(
@@ -149,7 +149,7 @@ def video(
     rows = max(len(ranking) for _, ranking in rankings)
     heights = [0.42, strip, 0.36 + 0.42 * rows]
     total = sum(heights) + 0.1
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(PAGE, total))
         figure.text(
             0.01, 1 - 0.1 / total, f"True class: {_short(truth, 48)}", va="top", fontsize=14
@@ -165,7 +165,7 @@ def video(
             left = 0.01 + number * (width + 0.06)
             axes = figure.add_axes((left, 0.01, width, heights[2] / total - 0.01))
             _draw_ranking(axes, network, ranking, rows)
-        return _png(figure)
+        return to_png(figure)
 
 
 def _draw_ranking(axes: Any, network: str, ranking: Ranking, rows: int) -> None:
@@ -191,7 +191,8 @@ def _bar_style(right: bool) -> dict[str, Any]:
     return {"facecolor": WRONG, "edgecolor": "black", "linewidth": 0.6, "hatch": "/////"}
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Any]:
+def new_figure(width: float, height: float) -> tuple[Figure, Any]:
+    """A figure with one pair of axes; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
@@ -208,8 +209,8 @@ def _short(name: str, length: int = 26) -> str:
     return name if len(name) <= length else name[: length - 1] + "\u2026"
 
 
-def _png(figure: Figure, trim: bool = False) -> bytes:
-    """The file; `trim` takes the empty margins away."""
+def to_png(figure: Figure, trim: bool = False) -> bytes:
+    """The PNG file; `trim` takes the empty margins away."""
     FigureCanvasAgg(figure)
     file = io.BytesIO()
     with warnings.catch_warnings():

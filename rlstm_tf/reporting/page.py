@@ -42,17 +42,13 @@ def render(
         sets: the test sets with their figures.
         per_class: rows of the table of each test set, by its name.
     """
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     protocols: dict[str, list[int]] = {}
     for result, number in numbers.items():
         for name in dict.fromkeys(part.protocol for part in result.parts):
             protocols.setdefault(PROTOCOLS.get(str(name), str(name)), []).append(number)
-    return environment.from_string(template.PAGE).render(
+    return fill(
+        template.PAGE,
         title=title,
-        generator=Markup(GENERATOR),
-        style=Markup(template.STYLE),
         runs=runs,
         protocols=[(name, ranges(found)) for name, found in protocols.items()],
         deviations=_deviations(numbers, sets),
@@ -61,6 +57,28 @@ def render(
         results_head=RESULTS_HEAD,
         results=[_result(result, number, filled) for result, number in numbers.items()],
     )
+
+
+def fill(page: str, **values: Any) -> str:
+    """Puts texts into a template that begins with `template.HEAD`; all are escaped."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(page).render(
+        generator=Markup(GENERATOR), style=Markup(template.STYLE), **values
+    )
+
+
+def figure(panel: Panel) -> dict[str, str]:
+    """What a template needs of a figure; the image stands in it."""
+    return {
+        "name": panel.name,
+        "source": "data:image/png;base64," + base64.b64encode(panel.png).decode(),
+        "width": "page" if panel.is_wide else "column",
+        "title": panel.title,
+        "caption": panel.caption,
+        "alt": panel.alt,
+    }
 
 
 def results_rows(numbers: Mapping[Result, int], filled: Sequence[FilledTable]) -> list[list[str]]:
@@ -121,19 +139,8 @@ def _test_set(entry: TestSet, per_class: list[list[str]]) -> dict[str, Any]:
         "results": len(entry.results),
         "measure": MEASURES[first.measure],
         "remarks": entry.remarks,
-        "figures": [_figure(panel) for panel in entry.panels],
+        "figures": [figure(panel) for panel in entry.panels],
         "per_class": {"name": f"per_class_{entry.name}.csv", "rows": per_class},
-    }
-
-
-def _figure(panel: Panel) -> dict[str, str]:
-    return {
-        "name": panel.name,
-        "source": "data:image/png;base64," + base64.b64encode(panel.png).decode(),
-        "width": "page" if panel.is_wide else "column",
-        "title": panel.title,
-        "caption": panel.caption,
-        "alt": panel.alt,
     }
 
 

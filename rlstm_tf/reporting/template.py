@@ -39,6 +39,8 @@ figure img { max-width: 100%; height: auto; background: #ffffff; padding: 0.5rem
 figure.column img { width: 34rem; } figure.page img { width: 58rem; }
 details > summary { cursor: pointer; margin: 0.75rem 0; }
 .text td { overflow-wrap: anywhere; min-width: 3.5rem; font-size: 0.88rem; }
+.numbers th, .numbers td { padding-inline: 0.5rem; }
+.numbers td, .numbers th[scope=row] { white-space: nowrap; }
 .text ul { margin: 0; padding-left: 1rem; }
 @media print {
   :root { --ink: #000000; --soft: #333333; --paper: #ffffff; --line: #999999; --tint: #f3f3f3;
@@ -50,7 +52,8 @@ details > summary { cursor: pointer; margin: 0.75rem 0; }
 }
 """
 
-PAGE = """<!DOCTYPE html>
+# Of every page.
+HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -62,7 +65,11 @@ PAGE = """<!DOCTYPE html>
 <style>{{ style }}</style>
 </head>
 <body>
-<header>
+"""
+
+PAGE = (
+    HEAD
+    + """<header>
 <h1>{{ title }}</h1>
 <p>Made from {{ results|length }} evaluation{{ "" if results|length == 1 else "s" }} in
 {% for run in runs %}<code>{{ run }}</code>{{ ", " if not loop.last }}{% endfor %}.
@@ -232,3 +239,4 @@ T = {{ part.num_segments }}, protocol {{ part.protocol }}</li>
 </body>
 </html>
 """
+)
