@@ -131,9 +131,10 @@ def _train(directory: Path, data: Path, flags: list[str], core: int | None) -> N
         return
     directory.parent.mkdir(parents=True, exist_ok=True)
     log = directory.with_suffix(".log")
+    # Of the code that it begins with; what is committed meanwhile is another.
+    facts = {"command": " ".join(command), "commit": commit(), "machine": describe()}
     _command(log, *command, f"--data={data}", f"--run_dir={directory}", "--resume", core=core)
     _command(log, "rlstm_tf.evaluate", f"--run_dir={directory}", "--split=test", core=core)
-    facts = {"command": " ".join(command), "commit": commit(), "machine": describe()}
     write_whole(record, json.dumps(facts).encode())
 
 
