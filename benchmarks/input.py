@@ -75,7 +75,7 @@ def _measure(values: flags.FlagValues, videos: str, data: str) -> None:
     from rlstm_tf.data.shards import Shards
 
     shards = Shards.open(data, "train")
-    config = batches.InputConfig(min(values.batch_size, len(shards)))
+    config = pipeline.InputConfig(min(values.batch_size, len(shards)))
     # Those of the pipeline's first steps.
     views = [
         batches.training_view(shards, config, *divmod(place, len(shards.samples)))
