@@ -47,7 +47,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("clips", 24, "Clips to make.", 1, **own)
     flags.DEFINE_integer("frames", 100, "Frames of a clip to make.", 12, **own)
     flags.DEFINE_integer("batch_size", 12, "Videos a batch; fewer if there are fewer.", 1, **own)
-    flags.DEFINE_integer("batches", 4, "Batches a turn; a quarter of flow.", 1, **own)
+    flags.DEFINE_integer("batches", 4, "Batches a turn.", 1, **own)
     flags.DEFINE_integer("rounds", 3, "Turns of each.", 1, **own)
 
 
@@ -87,8 +87,7 @@ def _measure(values: flags.FlagValues, videos: str, data: str, stream: str) -> N
 
     shards = Shards.open(data, "train")
     temporal = stream == "temporal"
-    count = max(1, values.batches // 4) if temporal else values.batches
-    size = min(values.batch_size, len(shards))
+    count, size = values.batches, min(values.batch_size, len(shards))
     host, device = (
         pipeline.InputConfig(
             size, stream=stream, new_length=10 if temporal else 1, augment_on=augment_on
