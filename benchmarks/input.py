@@ -1,22 +1,30 @@
-"""The input pipeline beside a bare OpenCV loop and beside PyAV, on one core.
+"""The input pipeline beside bare loops over the same JPEGs, and beside readers of the videos.
 
     python -m benchmarks.input [--videos=DIR]
 
-Eight frames of each video, cropped and resized to 224x224: by the pipeline, from shards; by a loop
-that does no more than decode the same JPEGs, already in memory, and resize them into one array; by
-PyAV from the video files, with a seek for every frame; and by PyAV with seeks where that saves
-decoding, which in clips of one key frame is nowhere. They take turns, and the best turn of each
-counts. A core's time is what the process used of it, so that what else runs on the machine does not
-enter; `elapsed` is by the clock. Targets: at least 0.9 of the OpenCV loop, at least 5 times PyAV
-with seeks. How fast PyAV is depends on the codec and the length of the clips: see --videos.
+Eight snippets of each video, cropped and resized to 224x224, of both streams: by the pipeline, from
+shards, with 1 and 2 threads, with the shards in the file cache and dropped from it before a turn;
+with `--augment_on=device`, the host's part of it; by a loop that does no more than decode the same
+JPEGs, already in memory, and resize them into one array, with OpenCV and simplejpeg; and, of the
+spatial stream, by PyAV and decord from the video files. simplejpeg and decord are left out where
+they are not installed. "PyAV, sparing" seeks only where that saves decoding, which in clips of one
+key frame is nowhere.
+
+They take turns, and the best turn of each counts. A core's time is what the process used of all
+cores, so that what else runs on the machine does not enter, and ratios are of that; `elapsed` is by
+the clock, and so are the ratios of 2 threads to 1 and of the cold cache, which waits for the disk.
+Targets: 0.9 of the loops, 0.9 of decoding alone with `device`, 5 times the readers of videos. How
+fast those are depends on the codec and the length of the clips: see --videos.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 from absl import flags
@@ -24,17 +32,23 @@ from absl import flags
 from rlstm_tf import cli
 from rlstm_tf.errors import DataError
 
-OF_OPENCV = 0.9
-FASTER_THAN_PYAV = 5.0
+OF_LOOPS = 0.9
+OF_DECODING = 0.9
+FASTER_THAN_VIDEOS = 5.0
+_OPTIONS = {"spatial": (), "temporal": ("--stream=temporal", "--flow=dis")}
+# The readers of videos are slow.
+_FEW = 6
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """Flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("videos", None, "One folder a class; made of texture if unset.", **own)
-    flags.DEFINE_integer("batch_size", 24, "Videos a batch; fewer if there are fewer.", 1, **own)
-    flags.DEFINE_integer("batches", 10, "Batches a turn.", 1, **own)
-    flags.DEFINE_integer("rounds", 5, "Turns of each.", 1, **own)
+    flags.DEFINE_integer("clips", 24, "Clips to make.", 1, **own)
+    flags.DEFINE_integer("frames", 100, "Frames of a clip to make.", 12, **own)
+    flags.DEFINE_integer("batch_size", 12, "Videos a batch; fewer if there are fewer.", 1, **own)
+    flags.DEFINE_integer("batches", 4, "Batches a turn.", 1, **own)
+    flags.DEFINE_integer("rounds", 3, "Turns of each.", 1, **own)
 
 
 def main(values: flags.FlagValues) -> None:
@@ -43,122 +57,150 @@ def main(values: flags.FlagValues) -> None:
 
     print_heading("input")
     with tempfile.TemporaryDirectory() as directory:
-        videos = values.videos or _made_videos(os.path.join(directory, "videos"))
-        data = _build(videos, os.path.join(directory, "shards"))
-        # After the build, which may use all cores, and before TensorFlow starts its threads.
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-        _measure(values, videos, data)
+        videos = values.videos
+        if not videos:
+            from benchmarks.clips import write_clips
+
+            videos = os.path.join(directory, "videos")
+            write_clips(videos, values.clips, values.frames)
+        for stream, options in _OPTIONS.items():
+            data = _build(videos, os.path.join(directory, stream), options)
+            _measure(values, videos, data, stream)
 
 
-def _made_videos(directory: str) -> str:
-    from benchmarks.clips import write_clips
-
-    write_clips(directory, num_clips=30, num_frames=100)
-    return directory
-
-
-def _build(videos: str, output: str) -> str:
+def _build(videos: str, output: str, options: tuple[str, ...]) -> str:
     command = [sys.executable, "-m", "tfrecords_tools.build", "--dataset=folder", "--test_share=0"]
-    command += [f"--videos={videos}", f"--output={output}", "--max_bad_videos=1000000"]
+    command += [f"--videos={videos}", f"--output={output}", "--max_bad_videos=1000000", *options]
     result = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     if result.returncode:
         raise DataError(f"no shards could be made of {videos}")
     return output
 
 
-def _measure(values: flags.FlagValues, videos: str, data: str) -> None:
+def _measure(values: flags.FlagValues, videos: str, data: str, stream: str) -> None:
     import numpy as np
 
-    from benchmarks.timing import fastest, print_ratio
+    from benchmarks import readers
+    from benchmarks.timing import fastest
     from rlstm_tf.data import batches, pipeline
     from rlstm_tf.data.shards import Shards
 
     shards = Shards.open(data, "train")
-    config = batches.InputConfig(min(values.batch_size, len(shards)))
+    temporal = stream == "temporal"
+    count, size = values.batches, min(values.batch_size, len(shards))
+    host, device = (
+        pipeline.InputConfig(
+            size, stream=stream, new_length=10 if temporal else 1, augment_on=augment_on
+        )
+        for augment_on in ("host", "device")
+    )
     # Those of the pipeline's first steps.
-    views = [
-        batches.training_view(shards, config, *divmod(place, len(shards.samples)))
-        for place in range(values.batches * config.batch_size)
-    ]
-    dataset = pipeline.training_batches(shards, config, 0, values.batches, num_threads=1)
+    places = [divmod(place, len(shards.samples)) for place in range(count * size)]
+    views = [batches.training_view(shards, host, *place) for place in places]
     jpegs = [
         shards.read_frames(view.video, sorted(set(view.frames.ravel().tolist()))) for view in views
     ]
-    batch = np.empty((config.batch_size, *config.video_shape), np.uint8)
-    # PyAV is slow: one batch is enough.
-    few = views[: config.batch_size]
-    paths = [os.path.join(videos, shards.ids[view.video]) for view in few]
-    candidates = {
-        "pipeline": (len(views), lambda: _exhaust(pipeline.checked(dataset, shards))),
-        "OpenCV loop": (len(views), lambda: _opencv(jpegs, views, batch)),
-        "PyAV, seeking": (len(few), lambda: _pyav(paths, few, config.image_size, True)),
-        "PyAV, sparing": (len(few), lambda: _pyav(paths, few, config.image_size, False)),
+    out = np.empty((size, *host.video_shape), np.uint8)
+
+    def piped(config: Any, threads: int, cold: bool = False) -> Callable[[], None]:
+        dataset = pipeline.training_batches(shards, config, 0, count, num_threads=threads)
+
+        def run() -> None:
+            if cold:
+                _drop_from_cache(data)
+            for _ in pipeline.checked(dataset, shards):
+                pass
+
+        return run
+
+    opencv = readers.opencv(stream)
+    candidates: dict[str, tuple[list[Any], Callable[[], None]]] = {
+        "pipeline": (views, piped(host, 1)),
+        "pipeline, 2 threads": (views, piped(host, 2)),
+        "pipeline, cold": (views, piped(host, 1, cold=True)),
+        "device": (views, piped(device, 1)),
+        "decoding alone": (views, lambda: readers.decode_all(opencv, jpegs)),
+        "OpenCV": (views, lambda: readers.bare_loop(opencv, jpegs, views, out)),
+        "OpenCV, 2 threads": (views, lambda: readers.bare_loop(opencv, jpegs, views, out, 2)),
     }
+    try:
+        simple = readers.simplejpeg(stream)
+        candidates["simplejpeg"] = (
+            views,
+            lambda: readers.bare_loop(simple, jpegs, views, out),
+        )
+    except ImportError:
+        print("simplejpeg is not installed: skipped")
+    if not temporal:
+        candidates.update(_video_readers(videos, shards, views[:_FEW], host.image_size))
     seconds = fastest({name: run for name, (_, run) in candidates.items()}, values.rounds)
-    rates = {name: count / seconds[name].of_cores for name, (count, _) in candidates.items()}
-    size = sum(len(jpeg) for frames in jpegs for jpeg in frames) / sum(map(len, jpegs))
-    print(f"{len(shards)} videos, {sum(shards.num_frames)} frames; a JPEG has {size / 1024:.0f} KB")
-    print(f"{'':16} videos/s of a core   elapsed")
-    for name, (count, _) in candidates.items():
-        print(f"{name:16}{rates[name]:20.1f}{count / seconds[name].elapsed:10.1f}")
-    ours = rates["pipeline"]
-    print_ratio("share of the OpenCV loop", ours / rates["OpenCV loop"], OF_OPENCV)
-    print_ratio("times faster than PyAV", ours / rates["PyAV, seeking"], FASTER_THAN_PYAV)
-    print_ratio("... that spares seeks", ours / rates["PyAV, sparing"])
+    images = sum(map(len, jpegs))
+    size_of_jpeg = sum(len(jpeg) for frames in jpegs for jpeg in frames) / images
+    print(f"{stream}: {len(shards)} videos, {images / len(jpegs):.1f} JPEGs of each view,")
+    print(f"  {size_of_jpeg / 1024:.0f} KB each; {len(views)} views a turn")
+    print(f"{'':22}videos/s of a core   elapsed")
+    of_cores = {name: len(rows) / seconds[name].of_cores for name, (rows, _) in candidates.items()}
+    elapsed = {name: len(rows) / seconds[name].elapsed for name, (rows, _) in candidates.items()}
+    for name in candidates:
+        print(f"{name:22}{of_cores[name]:18.1f}{elapsed[name]:10.1f}")
+    _print_ratios(of_cores, elapsed)
 
 
-def _exhaust(batches: Any) -> None:
-    for _ in batches:
-        pass
+def _video_readers(
+    videos: str, shards: Any, views: list[Any], image_size: int
+) -> dict[str, tuple[list[Any], Callable[[], None]]]:
+    """Candidates that read the videos of some views."""
+    from functools import partial
+
+    from benchmarks import readers
+
+    paths = [os.path.join(videos, shards.ids[view.video]) for view in views]
+    reads: dict[str, Any] = {
+        "PyAV": readers.pyav,
+        "PyAV, sparing": partial(readers.pyav, always_seek=False),
+    }
+    try:
+        reads["decord"] = readers.decord()
+    except ImportError:
+        print("decord is not installed: skipped")
+    return {
+        name: (views, partial(readers.read_videos, read, paths, views, image_size))
+        for name, read in reads.items()
+    }
 
 
-def _opencv(jpegs: list[list[bytes]], views: list[Any], batch: Any) -> None:
-    import cv2
-    import numpy as np
-
-    size = batch.shape[2:4]
-    for row, (frames, view) in enumerate(zip(jpegs, views)):
-        x, y, width, height = view.box
-        for segment, jpeg in enumerate(frames):
-            image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
-            part = image[y : y + height, x : x + width]
-            cv2.resize(part, size, dst=batch[row % len(batch), segment])
-
-
-def _pyav(paths: list[str], views: list[Any], image_size: int, always_seek: bool) -> None:
-    import cv2
-
-    for path, view in zip(paths, views):
-        # Boxes are of the shards' frames, which may be larger or smaller than the file's: the time
-        # is the same for the box that fits.
-        for image in _frames(path, sorted(set(view.frames.ravel().tolist())), always_seek):
-            width = min(view.box.width, image.shape[1])
-            height = min(view.box.height, image.shape[0])
-            cv2.resize(image[:height, :width], (image_size, image_size))
+def _drop_from_cache(data: str) -> None:
+    """The shards are to come from the disk, where the system can be told so."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    for path in glob.glob(os.path.join(glob.escape(data), "*.tfrecord")):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
 
 
-def _frames(path: str, numbers: list[int], always_seek: bool) -> Any:
-    """Yields frames of a file, RGB."""
-    import av
+def _print_ratios(of_cores: dict[str, float], elapsed: dict[str, float]) -> None:
+    """Videos a second of the candidates, by both clocks, as ratios."""
+    from benchmarks.timing import print_ratio
 
-    with av.open(path) as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
-        keys = [place for place, entry in enumerate(stream.index_entries) if entry.is_keyframe]
-        ticks = 1 / (stream.average_rate * stream.time_base)
-        start = stream.start_time or 0
-        decoded, frames = -1, container.decode(stream)
-        for number in numbers:
-            # A seek lands on the last key frame before: useless if that is passed already.
-            if always_seek or any(decoded < key <= number for key in keys[1:]):
-                container.seek(int(start + number * ticks), stream=stream)
-                frames = container.decode(stream)
-            for frame in frames:
-                decoded = round((frame.pts - start) / ticks) if frame.pts is not None else number
-                if decoded >= number:
-                    yield frame.to_ndarray(format="rgb24")
-                    break
+    ours = of_cores["pipeline"]
+    for name in ("OpenCV", "simplejpeg"):
+        if name in of_cores:
+            print_ratio(f"share of the {name} loop", ours / of_cores[name], OF_LOOPS)
+    two = of_cores["pipeline, 2 threads"] / of_cores["OpenCV, 2 threads"]
+    print_ratio("... of OpenCV's with 2 threads each", two, OF_LOOPS)
+    print_ratio(
+        "cold cache, share of the OpenCV loop", of_cores["pipeline, cold"] / of_cores["OpenCV"]
+    )
+    print_ratio("cold cache / warm, elapsed", elapsed["pipeline, cold"] / elapsed["pipeline"])
+    print_ratio("2 threads / 1, elapsed", elapsed["pipeline, 2 threads"] / elapsed["pipeline"])
+    share = of_cores["device"] / of_cores["decoding alone"]
+    print_ratio("device, share of decoding alone", share, OF_DECODING)
+    for name in ("PyAV", "PyAV, sparing", "decord"):
+        if name in of_cores:
+            print_ratio(f"times faster than {name}", ours / of_cores[name], FASTER_THAN_VIDEOS)
 
 
 if __name__ == "__main__":

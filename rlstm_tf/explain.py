@@ -131,7 +131,7 @@ def _position(values: absl_flags.FlagValues, map_shape: tuple[int, int]) -> int 
 
 
 def _views(video: str, manifest: Any, arguments: dict[str, Any]) -> Any:
-    from rlstm_tf.data.batches import InputConfig
+    from rlstm_tf.data.input_config import InputConfig
     from rlstm_tf.data.video_views import Storing, video_views
     from rlstm_tf.prediction import of_file
 

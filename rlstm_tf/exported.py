@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rlstm_tf.data.batches import InputConfig
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.json_values import names, of_fields, parsed, sealed, typed, unsealed
 from rlstm_tf.data.video_views import Storing
 from rlstm_tf.errors import DataError

@@ -22,6 +22,7 @@ EMBEDDINGS = ("separate", "shared")
 BATCH_NORM = ("population", "batch", "frozen")
 STREAMS = ("spatial", "temporal")
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
+AUGMENT_ON = ("host", "device")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Flow fields of a snippet, in the paper.
 FLOW_LENGTH = 10
@@ -31,7 +32,7 @@ CHANGEABLE = {
     *("profile_steps", "remat", "save_every", "strategy"),
 }
 # More than any run has, and less than what 64 bits and float32 hold.
-_MOST, _LARGEST = 10**9, 3e38
+MOST, _LARGEST = 10**9, 3e38
 
 
 def define_model(values: flags.FlagValues) -> None:
@@ -102,6 +103,13 @@ def define_input(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean(
         "flip", True, "Mirror half of the training videos; not where left and right matter.", **own
     )
+    flags.DEFINE_enum(
+        "augment_on",
+        "host",
+        AUGMENT_ON,
+        "Where training frames are cropped and resized: device leaves decoding alone to the host.",
+        **own,
+    )
     flags.DEFINE_integer("seed", 0, "Of everything random.", 0, 2**32 - 1, **own)
 
 
@@ -111,7 +119,7 @@ def input_arguments(values: flags.FlagValues) -> dict[str, Any]:
     Raises:
         UsageError: a crop scale that is no number in (0, 1], or --new_length without flow.
     """
-    names = ("num_segments", "image_size", "batch_size", "flip", "seed")
+    names = ("num_segments", "image_size", "batch_size", "flip", "seed", "augment_on")
     arguments = {name: values[name].value for name in names}
     arguments["crop_scales"] = numbers("crop_scales", values.crop_scales, float, 1e-6, 1.0)
     arguments["stream"], arguments["new_length"] = values.stream, new_length(values)
@@ -151,7 +159,7 @@ def define_training(values: flags.FlagValues) -> None:
         "Devices: one, all GPUs of this machine, or of all machines in TF_CONFIG; auto = all GPUs.",
         **own,
     )
-    flags.DEFINE_integer("epochs", 50, "Epochs.", 1, _MOST, **own)
+    flags.DEFINE_integer("epochs", 50, "Epochs.", 1, MOST, **own)
     flags.DEFINE_float("learning_rate", 5e-4, "Of the first epoch.", 0.0, _LARGEST, **own)
     flags.DEFINE_list("drop_epochs", ["35", "45"], "Divide the rate by 10 after these.", **own)
     flags.DEFINE_float("momentum", 0.9, "Of SGD.", 0.0, 1.0, **own)
@@ -187,40 +195,6 @@ def define_training(values: flags.FlagValues) -> None:
     )
 
 
-def save_every(values: flags.FlagValues) -> tuple[int | None, float | None]:
-    """Steps, and seconds, after which a checkpoint is due: one of them, or neither.
-
-    Raises:
-        UsageError: --save_every is neither.
-    """
-    text = values.save_every
-    if text is None:
-        return None, None
-    number = text[:-1] if text.endswith("m") else text
-    # The length first: Python refuses to read thousands of digits.
-    digits = number.isascii() and number.isdigit() and len(number) <= len(str(_MOST))
-    if not digits or not 1 <= int(number) <= _MOST:
-        raise UsageError(
-            f"--save_every={text}: a number of steps (500), or of minutes (10m), up to {_MOST}"
-        )
-    return (None, 60.0 * int(number)) if text.endswith("m") else (int(number), None)
-
-
-def profile_steps(values: flags.FlagValues) -> tuple[int, int] | None:
-    """First and last step to profile, if any are.
-
-    Raises:
-        UsageError: --profile_steps is not two whole numbers that rise.
-    """
-    if not values.profile_steps:
-        return None
-    steps = numbers("profile_steps", values.profile_steps, int, 1, _MOST)
-    if len(steps) != 2 or steps[0] > steps[1]:
-        given = ",".join(values.profile_steps)
-        raise UsageError(f"--profile_steps={given}: the first and the last step, as in 10,20")
-    return steps
-
-
 def check_batch(values: flags.FlagValues, replicas: int) -> None:
     """Refuses a batch that cannot be divided evenly.
 
@@ -240,7 +214,7 @@ def drop_epochs(values: flags.FlagValues) -> tuple[int, ...]:
     Raises:
         UsageError: one is no whole number, or they do not rise.
     """
-    epochs = numbers("drop_epochs", values.drop_epochs, int, 1, _MOST)
+    epochs = numbers("drop_epochs", values.drop_epochs, int, 1, MOST)
     if list(epochs) != sorted(set(epochs)):
         raise UsageError(f"--drop_epochs={','.join(values.drop_epochs)}: must rise")
     return epochs

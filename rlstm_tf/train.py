@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flags, run_flags, stopping
+from rlstm_tf import cli, flags, run_flags, step_flags, stopping
 from rlstm_tf.errors import DataError
 
 _GO_ON = "the same command with --resume goes on from there"
@@ -38,7 +38,12 @@ class _Job(NamedTuple):
 def main(values: absl_flags.FlagValues) -> None:
     """Trains, from the start or from the newest checkpoint."""
     flags.require(values, "data", "run_dir")
-    checks = (flags.input_arguments, flags.drop_epochs, flags.save_every, flags.profile_steps)
+    checks = (
+        flags.input_arguments,
+        flags.drop_epochs,
+        step_flags.save_every,
+        step_flags.profile_steps,
+    )
     for check in checks:
         check(values)
     with stopping.heeded() as wish:
@@ -172,6 +177,7 @@ def _stopping(job: _Job, wish: stopping.Wish) -> Callable[[int], bool]:
 def _build(values: absl_flags.FlagValues, job: _Job) -> tuple[Any, Any]:
     """The model with its optimizer, and the learning rate by step."""
     from rlstm_tf import optimization
+    from rlstm_tf.data.device_augmentation import frames_of
     from rlstm_tf.models import build_model
     from rlstm_tf.training import Trainer
 
@@ -190,6 +196,7 @@ def _build(values: absl_flags.FlagValues, job: _Job) -> tuple[Any, Any]:
         )
     names = ("weight_decay", "accumulate", "jit", "seed", "remat")
     options: list[Any] = [values[name].value for name in names]
+    options.append(frames_of(job.config))
     return Trainer(model, optimizer, job.strategy, *options), schedule
 
 
@@ -237,7 +244,7 @@ def _callbacks(
     if not devices.worker(job.strategy).is_chief:
         return [], position.settle
     checkpoints = Checkpoints(job.run.checkpoints, values.keep_checkpoints)
-    every = flags.save_every(values)
+    every = step_flags.save_every(values)
     hparams = {*values} - flags.CHANGEABLE - {"flagfile", "resume"} | {"epochs"}
     saving = callbacks.Saving(checkpoints, trainer.optimizer, position, best, *every)
     shown = assembly.callbacks(
@@ -250,7 +257,7 @@ def _callbacks(
         job.shards,
         validation,
         {name: flags.plain(values, name) for name in hparams},
-        flags.profile_steps(values),
+        step_flags.profile_steps(values),
         steps_left=job.epochs.end(values.epochs - 1) - position.step,
     )
     return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 import keras
@@ -42,6 +43,8 @@ class Trainer:
         seed: of what is dropped.
         remat: compute the trunk's activations again in the backward pass, to save memory; see
             `rlstm_tf.models.recomputation`.
+        frames_of: what makes the model's frames of a replica's rows, on the device; their `frames`
+            as they are, if not given.
 
     Attributes:
         step: optimizer steps taken; what is dropped depends on it.
@@ -60,6 +63,7 @@ class Trainer:
         jit: bool = False,
         seed: int = 0,
         remat: bool = False,
+        frames_of: Callable[[Batch], Any] = itemgetter("frames"),
     ) -> None:
         if jit and strategy.num_replicas_in_sync > 1:
             raise UsageError(f"--jit takes one device, not {strategy.num_replicas_in_sync}")
@@ -70,6 +74,7 @@ class Trainer:
         self.accumulate = accumulate
         self.seed = seed
         self.remat = remat
+        self.frames_of = frames_of
         self.step = 0
         if accumulate > 1:
             with strategy.scope():
@@ -93,12 +98,13 @@ class Trainer:
         """One optimizer step on a global batch.
 
         Args:
-            batch: `frames` uint8 `[B, T, S, S, C]` and `label` int32 `[B]`, distributed.
+            batch: `label` int32 `[B]` and what `frames_of` takes, distributed: `frames` uint8
+                `[B, T, S, S, C]`, if nothing else was said. `video` is not used.
 
         Returns:
             Mean cross-entropy and number of right answers, as tensors not yet waited for.
         """
-        inputs = {name: batch[name] for name in ("frames", "label")}
+        inputs = {name: value for name, value in batch.items() if name != "video"}
         step = tf.constant(self.step, tf.int64)
         self.step += 1
         if self.accumulate == 1:
@@ -113,18 +119,18 @@ class Trainer:
 
     def _replica_step(self, batch: Batch, step: Any) -> tuple[Any, Any]:
         with self._drawn(step, 0):
-            loss, correct, gradients = self._gradients(batch["frames"], batch["label"])
+            loss, correct, gradients = self._gradients(self.frames_of(batch), batch["label"])
         self._apply(gradients)
         return loss, correct
 
     def _replica_part(self, batch: Batch, step: Any, part: Any) -> tuple[Any, Any]:
-        frames, labels = (
-            tf.reshape(x, [self.accumulate, -1, *x.shape[1:]])[part]
-            for x in (batch["frames"], batch["label"])
-        )
+        rows = {
+            name: tf.reshape(x, [self.accumulate, -1, *x.shape[1:]])[part]
+            for name, x in batch.items()
+        }
         before = self._accumulator.begin()
         with self._drawn(step, part):
-            loss, correct, gradients = self._gradients(frames, labels)
+            loss, correct, gradients = self._gradients(self.frames_of(rows), rows["label"])
         self._accumulator.add(gradients, before)
         return loss, correct
 

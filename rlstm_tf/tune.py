@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flags, stopping
+from rlstm_tf import cli, flags, step_flags, stopping
 from rlstm_tf.errors import UsageError
 
 TUNERS = ("hyperband", "bayesian", "random")
@@ -67,7 +67,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> int | None:
     """Searches, from the start or from where the search is up to."""
     flags.require(values, "data", "output")
-    for check in (flags.input_arguments, flags.drop_epochs, flags.save_every, _check_flags):
+    for check in (flags.input_arguments, flags.drop_epochs, step_flags.save_every, _check_flags):
         check(values)
     with stopping.heeded():
         try:

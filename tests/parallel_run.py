@@ -1,6 +1,6 @@
 """Twenty steps and an evaluation on the devices of a strategy, for tests/test_workers.py.
 
-    python tests/parallel_run.py STRATEGY SHARDS [endless|strangers]
+    python tests/parallel_run.py STRATEGY SHARDS [endless|strangers|device]
 
 Run in processes of its own: devices are divided, and workers joined, before TensorFlow starts.
 Prints one line of JSON at the end, and the number of each step as it is done.
@@ -44,13 +44,19 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
 
     from rlstm_tf import agreement, devices, optimization
     from rlstm_tf.data import pipeline
+    from rlstm_tf.data.device_augmentation import frames_of
     from rlstm_tf.data.shards import Shards
     from rlstm_tf.position import Position
     from rlstm_tf.training import Trainer
 
     keras.utils.set_random_seed(1)
     shards = Shards.open(data, "train")
-    config = pipeline.InputConfig(batch_size=BATCH_SIZE, num_segments=2, image_size=32)
+    config = pipeline.InputConfig(
+        batch_size=BATCH_SIZE,
+        num_segments=2,
+        image_size=32,
+        augment_on="device" if mode == "device" else "host",
+    )
     devices.check_same(strategy, "number of samples", len(shards.samples))
     with strategy.scope():
         model = _small_model() if mode == "endless" else _model()
@@ -59,7 +65,8 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
         # As from a file that another machine has another version of.
         model.weights[-1].assign([float(devices.worker(strategy).index)] * CLASSES)
     agreement.check_start(strategy, model, optimizer, Position())
-    trainer = Trainer(model, optimizer, strategy, weight_decay=5e-4)
+    frames = frames_of(config)
+    trainer = Trainer(model, optimizer, strategy, weight_decay=5e-4, frames_of=frames)
     batches = devices.distribute(
         strategy, lambda division: pipeline.training_batches(shards, config, division=division)
     )

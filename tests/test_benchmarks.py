@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from benchmarks import input as input_benchmark
 from benchmarks import records, serving, startup
 from benchmarks.processes import Costs, cost
 from benchmarks.timing import Seconds
@@ -114,3 +115,49 @@ def test_the_least_of_each_clock():
     costs.add("a", Seconds(2.0, 1.0))
     costs.add("a", Seconds(1.0, 3.0))
     assert costs.of("a") == Seconds(1.0, 1.0)
+
+
+def test_input(capsys, monkeypatch):
+    # Not there, wherever the tests run.
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    monkeypatch.setitem(sys.modules, "decord", None)
+    small = ("--clips=2", "--frames=12", "--batch_size=2", "--batches=1", "--rounds=1")
+    printed = lines(input_benchmark, *small, capsys=capsys)
+    temporal = [line.startswith("temporal:") for line in printed].index(True)
+    streams = ratios(printed[:temporal]), ratios(printed[temporal:])
+    for found in streams:
+        for name in ("share of the OpenCV loop", "device, share of decoding alone"):
+            assert found[name][1]
+        assert not any("simplejpeg" in name or "decord" in name for name in found)
+    assert "times faster than PyAV" in streams[0]
+    assert "times faster than PyAV" not in streams[1]
+    assert [line for line in printed if "skipped" in line] == [
+        "simplejpeg is not installed: skipped",
+        "decord is not installed: skipped",
+        "simplejpeg is not installed: skipped",
+    ]
+
+
+@pytest.mark.parametrize("temporal", [False, True])
+def test_a_bare_loop_makes_the_pipelines_batch(temporal, tmp_path):
+    """But for the flips; otherwise the ratio would be one of two different things."""
+    import numpy as np
+    from small_shards import write_shards
+
+    from benchmarks import readers
+    from rlstm_tf.data import batches
+    from rlstm_tf.data.input_config import InputConfig
+    from rlstm_tf.data.shards import Shards
+
+    stream = "temporal" if temporal else "spatial"
+    write_shards(tmp_path / "shards", [40, 50], stream=stream)
+    shards = Shards.open(str(tmp_path / "shards"), "train")
+    length = 2 if temporal else 1
+    config = InputConfig(2, 3, 32, stream=stream, new_length=length, flip=False)
+    expected = batches.training_rows(shards, config, 0, 2)["frames"]
+    views = [batches.training_view(shards, config, 0, position) for position in range(2)]
+    jpegs = [shards.read_frames(view.video, sorted(view.frames.ravel().tolist())) for view in views]
+    for threads in (1, 2):
+        out = np.zeros_like(expected)
+        readers.bare_loop(readers.opencv(stream), jpegs, views, out, threads)
+        np.testing.assert_array_equal(out, expected)

@@ -10,7 +10,8 @@ from rlstm_tf.board import confusion, drawing
 from rlstm_tf.board.events import Events
 from rlstm_tf.board.pictures import AugmentedBatch, Errors, draw_errors, worst_videos
 from rlstm_tf.data import flow
-from rlstm_tf.data.batches import InputConfig, evaluation_example, training_rows
+from rlstm_tf.data.batches import evaluation_example, training_rows
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.epochs import Epochs
 from rlstm_tf.metrics import video_losses

@@ -16,7 +16,7 @@ from test_end_to_end import SMALL
 
 from rlstm_tf import cli, explain, flags, run_flags, train
 from rlstm_tf.checkpoints import Checkpoints
-from rlstm_tf.data.batches import InputConfig
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.video_views import Storing, video_views
 from rlstm_tf.relations import relations
 from rlstm_tf.run_directory import RunDirectory

@@ -21,7 +21,8 @@ from exports import (
 )
 from tensorflow_serving.apis import prediction_log_pb2
 
-from rlstm_tf.data.batches import InputConfig, evaluation_example
+from rlstm_tf.data.batches import evaluation_example
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.protocols import CENTER
 from rlstm_tf.data.sampling import snippet_frames
 from rlstm_tf.data.shards import Shards

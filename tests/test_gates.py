@@ -11,7 +11,8 @@ from test_relational_lstm import UNITS, flat, layer_and_input, operations_of
 
 from rlstm_tf.board.events import Events
 from rlstm_tf.board.gates import Gates, gate_activations
-from rlstm_tf.data.batches import InputConfig, evaluation_example
+from rlstm_tf.data.batches import evaluation_example
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.epochs import Epochs
 from rlstm_tf.layers import FoldTime, PixelScaling, RelationalLSTM, UnfoldTime

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from rlstm_tf import cli, evaluate, export, predict, prediction, scores, train
-from rlstm_tf.data.batches import InputConfig, evaluation_example
+from rlstm_tf.data.batches import evaluation_example
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
 from tfrecords_tools import build
 

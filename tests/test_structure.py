@@ -13,6 +13,7 @@ ALLOWED = {
     "rlstm_tf.cli": ("rlstm_tf.errors",),
     "rlstm_tf.flags": ("rlstm_tf.errors",),
     "rlstm_tf.run_flags": ("rlstm_tf.errors", "rlstm_tf.flags"),
+    "rlstm_tf.step_flags": ("rlstm_tf.errors", "rlstm_tf.flags"),
     "rlstm_tf.layers": ("rlstm_tf.compat", "rlstm_tf.layers"),
     "rlstm_tf.models": (
         "rlstm_tf.compat",
@@ -148,7 +149,10 @@ ALLOWED = {
         "tfrecords_tools",
     ),
 }
-SHARED_FLAGS = ("rlstm_tf.cli", "rlstm_tf.flags", "rlstm_tf.run_flags", "tfrecords_tools.flags")
+SHARED_FLAGS = (
+    *("rlstm_tf.cli", "rlstm_tf.flags", "rlstm_tf.run_flags", "rlstm_tf.step_flags"),
+    "tfrecords_tools.flags",
+)
 MODULES = sorted(
     path for folder in ("rlstm_tf", "tfrecords_tools") for path in (ROOT / folder).rglob("*.py")
 )

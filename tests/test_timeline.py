@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rlstm_tf.data import augmentation
-from rlstm_tf.data.batches import InputConfig
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.sampling import group_snippets
 from rlstm_tf.data.timeline import (
     Times,

@@ -7,7 +7,8 @@ import pytest
 from builds import arguments
 
 from rlstm_tf import cli
-from rlstm_tf.data.batches import InputConfig, evaluation_example
+from rlstm_tf.data.batches import evaluation_example
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards

@@ -95,6 +95,16 @@ def test_losses_are_those_of_one_device(results):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+def test_losses_are_the_same_where_the_devices_crop(data):
+    one = result_of(start("none", data, "device"))
+    two = result_of(start("mirrored", data, "device"))
+    with two_workers(data, "device") as workers:
+        others = [two, *[result_of(worker) for worker in workers]]
+    assert [result["replicas"] for result in others] == [2, 2, 2]
+    for other in others:
+        np.testing.assert_allclose(other["losses"], one["losses"], atol=1e-5)
+
+
 def test_rows_of_all_workers_are_the_epochs_in_order(results, data):
     one, two, first, second = results
     samples = Shards.open(str(data), "train").samples["video"]

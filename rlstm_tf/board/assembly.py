@@ -13,7 +13,7 @@ from rlstm_tf.board.gates import Gates
 from rlstm_tf.board.pictures import AugmentedBatch, Errors
 from rlstm_tf.board.profiling import Profile
 from rlstm_tf.board.scalars import Scalars
-from rlstm_tf.data.batches import InputConfig
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.epochs import Epochs
 from rlstm_tf.position import Position

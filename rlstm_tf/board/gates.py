@@ -8,7 +8,8 @@ import tensorflow as tf
 from tensorboard.plugins.histogram.metadata import create_summary_metadata
 
 from rlstm_tf.board.events import Events
-from rlstm_tf.data.batches import InputConfig, evaluation_example
+from rlstm_tf.data.batches import evaluation_example
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.layers import RelationalLSTM
 from rlstm_tf.layers.relational_lstm_cell import GATES

@@ -10,7 +10,9 @@ from scipy.special import softmax
 from rlstm_tf.board import confusion, drawing
 from rlstm_tf.board.drawing import BLACK, GREEN, RED, Line
 from rlstm_tf.board.events import Events
-from rlstm_tf.data.batches import InputConfig, evaluation_example, training_rows
+from rlstm_tf.data.batches import evaluation_example, training_rows
+from rlstm_tf.data.device_augmentation import frames_of
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.epochs import Epochs
 from rlstm_tf.metrics import video_losses
@@ -49,7 +51,7 @@ class AugmentedBatch(keras.callbacks.Callback):
         count = min(_ROWS, self.config.batch_size)
         rows = training_rows(self.shards, self.config, first, count)
         images = []
-        snippets = drawing.rgb(rows["frames"])
+        snippets = drawing.rgb(np.asarray(frames_of(self.config)(rows)))
         for video, label, segments in zip(rows["video"], rows["label"], snippets):
             side_by_side = drawing.enlarged(np.concatenate(segments, axis=1), _SMALLEST)
             text = f"{self.shards.classes[label]}: {self.shards.ids[video]}"

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,84 +21,15 @@ import numpy as np
 from rlstm_tf.data import augmentation, sampling
 from rlstm_tf.data.augmentation import Box
 from rlstm_tf.data.generators import positioned
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.shards import Shards
-from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.errors import DataError
 
 Batch = dict[str, Any]
 
 # TensorFlow takes over an array that begins at a multiple of this, and copies any other.
 _ALIGNMENT = 64
-
-
-@dataclass(frozen=True)
-class InputConfig:
-    """What a batch looks like.
-
-    Attributes:
-        batch_size: videos B of a batch, on all devices together.
-        num_segments: snippets T of a video.
-        image_size: height and width S of the frames, pixels.
-        crop_scales: sides of the training crops, as shares of a frame's shorter side.
-        flip: mirror half of the training videos.
-        seed: of the order of the samples and of all draws, 0 or more.
-        stream: `spatial` (a snippet is one RGB image) or `temporal` (consecutive flow fields).
-        new_length: fields of a snippet of the temporal stream; 1 for the spatial stream.
-
-    Raises:
-        UsageError: a number is out of range.
-    """
-
-    batch_size: int
-    num_segments: int = 8
-    image_size: int = 224
-    crop_scales: Sequence[float] = augmentation.SCALES
-    flip: bool = True
-    seed: int = 0
-    stream: str = "spatial"
-    new_length: int = 1
-
-    def __post_init__(self):
-        for name in ("batch_size", "num_segments", "image_size", "new_length"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.stream == "spatial" and self.new_length != 1:
-            raise UsageError(
-                f"new_length={self.new_length}: a snippet of the spatial stream is one image"
-            )
-        if self.seed < 0:
-            raise UsageError(f"seed={self.seed} must be at least 0")
-        if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
-            raise UsageError(f"crop_scales={self.crop_scales} must be numbers above 0 and up to 1")
-
-    @property
-    def channels(self) -> int:
-        """C of a snippet: R, G, B, or x and y of each field."""
-        return 3 if self.stream == "spatial" else 2 * self.new_length
-
-    @property
-    def video_shape(self) -> tuple[int, int, int, int]:
-        """(T, S, S, C) of one view of a video."""
-        return self.num_segments, self.image_size, self.image_size, self.channels
-
-
-def check_shards(shards: Shards, config: InputConfig) -> None:
-    """Refuses shards of the other stream, or of smaller images than are asked for.
-
-    Raises:
-        DataError: they are.
-    """
-    if shards.manifest.stream != config.stream:
-        raise DataError(
-            f"the shards are of the {shards.manifest.stream} stream, "
-            f"--stream={config.stream} was asked for"
-        )
-    short_side = int(min(shards.heights.min(), shards.widths.min()))
-    if short_side < config.image_size:
-        raise DataError(
-            f"--image_size={config.image_size} is more than the short side of the shards' images, "
-            f"{short_side} pixels: build them with a larger --short_side"
-        )
 
 
 def training_rows(shards: Shards, config: InputConfig, first: int, count: int) -> Batch:
@@ -112,20 +42,45 @@ def training_rows(shards: Shards, config: InputConfig, first: int, count: int) -
         count: rows R.
 
     Returns:
-        `frames` uint8 [R, T, S, S, C]: RGB 0..255, or levels of flow; `label` int32 [R]; `video`
-        int64 [R], positions in `shards`.
+        `frames` uint8 [R, *training_shape]: RGB 0..255, or levels of flow; `label` int32 [R];
+        `video` int64 [R], positions in `shards`. Where the device is to crop, the frames are whole,
+        anything may be to the right of them and below, and there are `box` int32 [R, 4], a
+        `Box` each, and `flip` bool [R].
 
     Raises:
         DataError: a frame is damaged; names it.
     """
-    frames = _aligned_empty((count, *config.video_shape))
-    labels, videos = np.empty(count, np.int32), np.empty(count, np.int64)
-    for row in range(count):
-        view = training_view(shards, config, *divmod(first + row, len(shards.samples)))
-        out = frames[row][:, None]
-        _write_stored(shards, config, view.video, view.frames, [view.box], view.flip, out)
-        labels[row], videos[row] = view.label, view.video
-    return {"frames": frames, "label": labels, "video": videos}
+    places = [divmod(first + row, len(shards.samples)) for row in range(count)]
+    views = [training_view(shards, config, *place) for place in places]
+    batch = {
+        "frames": _aligned_empty((count, *training_shape(shards, config))),
+        "label": np.array([view.label for view in views], np.int32),
+        "video": np.array([view.video for view in views], np.int64),
+    }
+    if config.augment_on == "device":
+        for view, out in zip(views, batch["frames"]):
+            _write_whole(shards, view, out)
+        batch["box"] = np.array([view.box for view in views], np.int32)
+        batch["flip"] = np.array([view.flip for view in views])
+        return batch
+    for view, out in zip(views, batch["frames"]):
+        _write_stored(shards, config, view.video, view.frames, [view.box], view.flip, out[:, None])
+    return batch
+
+
+def training_shape(shards: Shards, config: InputConfig) -> tuple[int, ...]:
+    """Of the frames of a training sample.
+
+    Returns:
+        (T, S, S, C). Where the device is to crop, (T, H, W, 3), or for flow (T, L, 2, H, W), x
+        before y, with the height and the width of the shards' largest frames.
+    """
+    if config.augment_on == "host":
+        return config.video_shape
+    size = int(shards.heights.max()), int(shards.widths.max())
+    if config.stream == "temporal":
+        return (config.num_segments, config.new_length, 2, *size)
+    return (config.num_segments, *size, 3)
 
 
 def evaluation_example(
@@ -219,6 +174,20 @@ def _write_stored(
     write_views(
         lambda number: _decoded(shards, video, number, jpegs), config, numbers, boxes, flip, out
     )
+
+
+def _write_whole(shards: Shards, view: View, out: np.ndarray) -> None:
+    """Writes the images of a training sample, each decoded once: `out` is of `training_shape`."""
+    height, width = int(shards.heights[view.video]), int(shards.widths[view.video])
+    temporal = shards.manifest.stream == "temporal"
+    targets = out[..., :height, :width] if temporal else out[:, None, :height, :width]
+    needed = sorted(set(view.frames.ravel().tolist()))
+    jpegs = dict(zip(needed, shards.read_frames(view.video, needed)))
+    for number in needed:
+        image = _decoded(shards, view.video, number, jpegs)
+        image = image.reshape(2, height, width) if temporal else image
+        for segment, place in np.argwhere(view.frames == number).tolist():
+            targets[segment, place] = image
 
 
 def write_views(

@@ -23,13 +23,8 @@ from typing import Any
 import cv2
 import tensorflow as tf
 
-from rlstm_tf.data.batches import (
-    Batch,
-    InputConfig,
-    check_shards,
-    evaluation_example,
-    training_rows,
-)
+from rlstm_tf.data.batches import Batch, evaluation_example, training_rows, training_shape
+from rlstm_tf.data.input_config import InputConfig, check_shards
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.division import WHOLE, Division
@@ -64,9 +59,8 @@ def training_batches(
         division: which rows of each batch; all, if not given.
 
     Returns:
-        Parts of R rows in the order of `division`: `frames` uint8 [R, T, S, S, C]: RGB 0..255, or
-        levels of flow; `label` int32 [R]; `video` int64 [R]: positions in `shards`. Iterate it
-        through `checked`.
+        Parts of R rows in the order of `division`, as `batches.training_rows` makes them. Iterate
+        it through `checked`.
 
     Raises:
         DataError: the shards do not have what is asked for: see `check_shards`.
@@ -79,16 +73,18 @@ def training_batches(
     parts = tf.data.Dataset.counter(first_step * division.own)
     if num_steps is not None:
         parts = parts.take(num_steps * division.own)
-    shape = (size, *config.video_shape)
+    signature = {
+        "frames": (tf.uint8, (size, *training_shape(shards, config))),
+        "label": (tf.int32, (size,)),
+        "video": (tf.int64, (size,)),
+    }
+    if config.augment_on == "device":
+        signature |= {"box": (tf.int32, (size, 4)), "flip": (tf.bool, (size,))}
     return _made(
         parts,
         lambda part: training_rows(shards, config, division.place(part, config.batch_size), size),
         shards,
-        {
-            "frames": (tf.uint8, shape),
-            "label": (tf.int32, shape[:1]),
-            "video": (tf.int64, shape[:1]),
-        },
+        signature,
         num_threads,
     ).prefetch(division.own)
 

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlstm_tf.data import augmentation, sampling
-from rlstm_tf.data.batches import InputConfig, in_time, write_crop
+from rlstm_tf.data.batches import in_time, write_crop
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.video import DamagedVideoError, VideoReader
 from rlstm_tf.data.video_views import Storing, stored_images
 from rlstm_tf.errors import DataError, UsageError

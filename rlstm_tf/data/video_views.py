@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from rlstm_tf.data import augmentation, sampling
-from rlstm_tf.data.batches import InputConfig, write_views
+from rlstm_tf.data.batches import write_views
 from rlstm_tf.data.flow import ZERO, quantise
+from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.json_values import typed
 from rlstm_tf.data.optical_flow import METHODS, calculator
 from rlstm_tf.data.protocols import CENTER, Protocol
