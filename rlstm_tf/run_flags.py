@@ -30,6 +30,11 @@ def read_run(path: Path) -> flags.FlagValues:
     if not path.is_file():
         raise DataError(f"{path.parent} holds no run: there is no {path.name}")
     try:
-        return of_files(str(path))
+        values = of_files(str(path))
     except (flags.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path} is damaged: {error}") from error
+    # Every run was given both; one is early in the file, one late.
+    for name in ("data", "run_dir"):
+        if not values[name].value:
+            raise DataError(f"{path} is damaged: it does not say --{name}")
+    return values

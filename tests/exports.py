@@ -59,7 +59,8 @@ def make_run(path, *arguments, classes=CLASSES, short_side=40, **changes):
         variable.assign(state[name])
     path.mkdir(parents=True)
     Checkpoints(path / "checkpoints").save(1, state, {}, best=True)
-    (path / "flags.cfg").write_text("".join(f"{argument}\n" for argument in arguments))
+    given = ("--data=records", f"--run_dir={path}", *arguments)
+    (path / "flags.cfg").write_text("".join(f"{argument}\n" for argument in given))
     made = {"short_side": short_side, "jpeg_quality": 95, "flow": "dis"}
     manifest = Manifest(
         **{

@@ -47,7 +47,9 @@ def test_every_configuration_parses_and_says_how_to_run_it(path, monkeypatch):
 
 
 def test_what_is_written_reads_back_the_same(tmp_path):
-    values = parse("--data=x y", "--noflip", "--crop_scales=1,0.5", "--epochs=3", "--resume")
+    values = parse(
+        "--data=x y", "--run_dir=z", "--noflip", "--crop_scales=1,0.5", "--epochs=3", "--resume"
+    )
     texts = flags.serialize(values, ("resume",))
     path = tmp_path / "flags.cfg"
     path.write_text("\n".join(texts.values()))
@@ -60,9 +62,10 @@ def test_what_is_written_reads_back_the_same(tmp_path):
 def test_no_run_and_a_damaged_run(tmp_path):
     with pytest.raises(DataError, match="holds no run"):
         run_flags.read_run(tmp_path / "flags.cfg")
-    (tmp_path / "flags.cfg").write_text("--epochs=many\n")
-    with pytest.raises(DataError, match="damaged"):
-        run_flags.read_run(tmp_path / "flags.cfg")
+    for text in ("--epochs=many\n", "--epochs=3\n", "--data=x\n--epochs=3\n"):
+        (tmp_path / "flags.cfg").write_text(text)
+        with pytest.raises(DataError, match="damaged"):
+            run_flags.read_run(tmp_path / "flags.cfg")
 
 
 @pytest.mark.parametrize(
