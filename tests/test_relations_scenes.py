@@ -6,7 +6,8 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 from rlstm_tf import cli
 from tfrecords_tools import demo
-from tfrecords_tools.relations import BLUE, CLASSES, GREEN, PAIRS, RED, scene
+from tfrecords_tools.plays import BLUE, GREEN, RED
+from tfrecords_tools.relations import CLASSES, PAIRS, scene
 
 FRAMES = 16
 names = pytest.mark.parametrize("pair", PAIRS, ids=[" or ".join(pair.classes) for pair in PAIRS])
