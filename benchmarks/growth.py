@@ -9,14 +9,14 @@ beside what the shapes of the tensors say.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 from absl import flags
 
 from benchmarks import layers
+from benchmarks.machine import print_heading
+from benchmarks.processes import printed
 from rlstm_tf import cli
-from rlstm_tf.errors import DataError
 
 # batch, T, side, C; the state has C / 2 channels, as in the paper.
 Size = tuple[int, int, int, int]
@@ -41,6 +41,7 @@ def main(values: flags.FlagValues) -> None:
     if values.only:
         print(_peak(tuple(int(n) for n in values.only)))
         return
+    print_heading("growth")
     cli.load_tensorflow()
     import tensorflow as tf
 
@@ -108,11 +109,7 @@ def shares(batch: int, T: int, side: int, C: int) -> dict[str, int]:
 def _peak_of_a_process(size: Size) -> float:
     """Megabytes."""
     command = [sys.executable, "-m", "benchmarks.growth", "--only=" + ",".join(map(str, size))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = [f"ended with status {done.returncode}", *done.stderr.strip().splitlines()][-1]
-        raise DataError(f"{size}: {last}")
-    return float(done.stdout.split()[-1]) / 1e6
+    return float(printed(command)[-1]) / 1e6
 
 
 def _peak(size: tuple[int, ...]) -> int:

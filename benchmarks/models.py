@@ -9,15 +9,15 @@ network, --jit, --precision=mixed_bfloat16, and several steps in one call instea
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from absl import flags as absl_flags
 
+from benchmarks.machine import print_heading
+from benchmarks.processes import printed
 from rlstm_tf import cli, flags
-from rlstm_tf.errors import DataError
 
 OF_MULTIPLY_ADDS = 0.9
 STEPS = 8
@@ -47,6 +47,7 @@ def main(values: absl_flags.FlagValues) -> None:
         step()
         print(peak_resident() - before)
         return
+    print_heading("models")
     _networks(values)
     _demo(values.rounds)
 
@@ -84,11 +85,7 @@ def _peak(values: absl_flags.FlagValues, name: str) -> float:
     command = [sys.executable, "-m", "benchmarks.models", f"--only={name}"]
     command += [f"--{option}={values[option].value}" for option in ("backbone", "image_size")]
     command.append(f"--batch_size={TIMES_THE_BATCH * values.batch_size}")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = [f"ended with status {done.returncode}", *done.stderr.strip().splitlines()][-1]
-        raise DataError(f"{name}: {last}")
-    return float(done.stdout.split()[-1]) / 1e9
+    return float(printed(command)[-1]) / 1e9
 
 
 def _large(values: absl_flags.FlagValues, model: str, remat: bool = False) -> tuple[Any, Any]:
@@ -96,8 +93,8 @@ def _large(values: absl_flags.FlagValues, model: str, remat: bool = False) -> tu
     settings: Any = flags.of_files("configs/base.cfg")
     settings.weights, settings.model = "none", model
     settings.backbone, settings.image_size = values.backbone, values.image_size
-    trainer = _trainer(settings, 101, remat=remat)
-    return _step(trainer, _batch(trainer, values.batch_size, 101)), trainer.model
+    trainer = trainer_of(settings, 101, remat=remat)
+    return _step(trainer, random_batch(trainer, values.batch_size, 101)), trainer.model
 
 
 def _demo(rounds: int) -> None:
@@ -107,13 +104,13 @@ def _demo(rounds: int) -> None:
     from benchmarks.timing import fastest, print_ratio
 
     settings: Any = flags.of_files("configs/demo.cfg")
-    trainer = _trainer(settings, 8)
-    batch = _batch(trainer, settings.batch_size, 8)
+    trainer = trainer_of(settings, 8)
+    batch = random_batch(trainer, settings.batch_size, 8)
     runs = {"single": _step(trainer, batch, STEPS), "several a call": _fused(trainer, batch)}
-    runs["jit"] = _step(_trainer(settings, 8, jit=True), batch, STEPS)
+    runs["jit"] = _step(trainer_of(settings, 8, jit=True), batch, STEPS)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        runs["bfloat16"] = _step(_trainer(settings, 8), batch, STEPS)
+        runs["bfloat16"] = _step(trainer_of(settings, 8), batch, STEPS)
     finally:
         keras.mixed_precision.set_global_policy("float32")
     times = fastest(runs, rounds)
@@ -124,7 +121,8 @@ def _demo(rounds: int) -> None:
     print_ratio("several a call, by time of cores", one.of_cores / times["several a call"].of_cores)
 
 
-def _trainer(settings: Any, num_classes: int, **options: Any) -> Any:
+def trainer_of(settings: Any, num_classes: int, **options: Any) -> Any:
+    """A trainer of the network that a run's flags say, with weights as drawn."""
     import keras
     import tensorflow as tf
 
@@ -134,12 +132,13 @@ def _trainer(settings: Any, num_classes: int, **options: Any) -> Any:
 
     keras.utils.set_random_seed(0)
     model = build_model(num_classes, **flags.model_arguments(settings))
-    optimizer = optimization.sgd(1e-3, 0.9, model.trainable_variables)
+    optimizer = optimization.sgd(settings.learning_rate, 0.9, model.trainable_variables)
     strategy = tf.distribute.get_strategy()
     return Trainer(model, optimizer, strategy, settings.weight_decay, **options)
 
 
-def _batch(trainer: Any, size: int, num_classes: int) -> dict[str, Any]:
+def random_batch(trainer: Any, size: int, num_classes: int) -> dict[str, Any]:
+    """Random frames that a trainer's network takes, and labels."""
     import tensorflow as tf
 
     shape = (size, *trainer.model.input_shape[1:])

@@ -26,12 +26,26 @@ def cost(command: Sequence[str], status: int = 0) -> Seconds:
         DataError: it ended with another status.
     """
     before, start = _used(), time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    _ended(command, status)
     elapsed = time.perf_counter() - start
+    return Seconds(elapsed, _used() - before)
+
+
+def printed(command: Sequence[str]) -> list[str]:
+    """The words of the last line that a command prints.
+
+    Raises:
+        DataError: it did not end well.
+    """
+    return _ended(command, 0).stdout.strip().splitlines()[-1].split()
+
+
+def _ended(command: Sequence[str], status: int) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != status:
         last = [f"status {done.returncode}", *done.stderr.strip().splitlines()][-1]
         raise DataError(f"{' '.join(map(os.path.basename, command))}: {last}")
-    return Seconds(elapsed, _used() - before)
+    return done
 
 
 def _used() -> float:

@@ -7,7 +7,7 @@ import os
 import queue
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,9 +85,15 @@ def train_all(work: Path, size: Size, runs: list[Run], workers: int | None) -> N
         finally:
             cores.put(core)
 
-    with bar(len(runs), "relations", "networks") as progress, ThreadPoolExecutor(64) as pool:
-        for _ in pool.map(train, runs):
-            progress.update()
+    with bar(len(runs), "relations", "networks") as progress:
+        pool = ThreadPoolExecutor(cores.qsize())
+        try:
+            for done in as_completed([pool.submit(train, run) for run in runs]):
+                done.result()
+                progress.update()
+        finally:
+            # Of a run that failed: the others end, none is begun.
+            pool.shutdown(cancel_futures=True)
 
 
 def _cores(workers: int | None) -> list[int | None]:

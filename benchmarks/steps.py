@@ -10,15 +10,14 @@ at random. Takes about a minute a run on two cores.
 from __future__ import annotations
 
 import csv
-import subprocess
 import sys
 import time
 from typing import Any
 
 from absl import flags as absl_flags
 
+from benchmarks.processes import printed
 from rlstm_tf import cli, flags
-from rlstm_tf.errors import DataError
 
 COLUMNS = ("run", "stream", "batch_size", "seconds_per_video", "gigabytes")
 
@@ -62,11 +61,7 @@ def _in_a_process(name: str, stream: str, batch_size: int, steps: int) -> tuple[
     """So that each has the machine's memory, and its own peak, to itself."""
     command = [sys.executable, "-m", "benchmarks.steps", f"--only={name}/{stream}"]
     command += [f"--batch_size={batch_size}", f"--steps={steps}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = [f"ended with status {done.returncode}", *done.stderr.strip().splitlines()][-1]
-        raise DataError(f"{name}, {stream}: {last}")
-    seconds, gigabytes = done.stdout.split()[-2:]
+    seconds, gigabytes = printed(command)
     return float(seconds), float(gigabytes)
 
 
@@ -83,15 +78,10 @@ def _measure(name: str, stream: str, batch_size: int, steps: int) -> tuple[float
     import tensorflow as tf
 
     from benchmarks.memory import peak_resident
-    from rlstm_tf import optimization
-    from rlstm_tf.models import build_model
-    from rlstm_tf.training import Trainer
+    from benchmarks.models import random_batch, trainer_of
 
-    model = build_model(101, **flags.model_arguments(settings))
-    optimizer = optimization.sgd(settings.learning_rate, 0.9, model.trainable_variables)
-    trainer = Trainer(model, optimizer, tf.distribute.get_strategy(), settings.weight_decay)
-    frames = tf.random.uniform((batch_size, *model.input_shape[1:]), 0, 255, tf.int32, seed=0)
-    batch = {"frames": tf.cast(frames, tf.uint8), "label": tf.range(batch_size) % 101}
+    trainer = trainer_of(settings, 101)
+    batch = random_batch(trainer, batch_size, 101)
     float(trainer.train_step(batch)[0])
     start = time.perf_counter()
     for _ in range(steps):
