@@ -195,9 +195,9 @@ def _build(values: absl_flags.FlagValues, job: _Job) -> tuple[Any, Any]:
             scale_loss=values.precision == "mixed_float16",
         )
     names = ("weight_decay", "accumulate", "jit", "seed", "remat")
-    options: list[Any] = [values[name].value for name in names]
-    options.append(frames_of(job.config))
-    return Trainer(model, optimizer, job.strategy, *options), schedule
+    options: dict[str, Any] = {name: values[name].value for name in names}
+    options["frames_of"] = frames_of(job.config)
+    return Trainer(model, optimizer, job.strategy, **options), schedule
 
 
 def _restore(values: absl_flags.FlagValues, job: _Job, trainer: Any) -> tuple[Any, float | None]:

@@ -251,7 +251,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         return [_of_all_gates(part, axis=1) for part in embedded]
 
     def _attention(self, theta: Any, phi: Any, w_f: Any) -> Any:
-        w_f = None if w_f is None else _of_all_gates(ops.cast(w_f, theta.dtype), axis=0)
+        w_f = None if w_f is None else _of_all_gates(w_f, axis=0)
         return attention(theta, phi, self.pairwise, self.attention_scale, w_f)
 
     def call(self, inputs: Any, states: Any) -> tuple[Any, list[Any]]:
