@@ -53,6 +53,14 @@ details > summary { cursor: pointer; margin: 0.75rem 0; }
 """
 
 # Of every page.
+# A `panels.Panel` as `page.figure` gives it.
+FIGURE = """<figure class="{{ figure.width }}">
+<img src="{{ figure.source }}" alt="{{ figure.alt }}">
+<figcaption><strong>{{ figure.title }}.</strong> {{ figure.caption }}
+<code>figures/{{ figure.name }}</code></figcaption>
+</figure>
+"""
+
 HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -171,12 +179,9 @@ result{{ "" if set.results == 1 else "s" }}</li>
 <p class="soft">{{ text }}</p>
 {% endfor %}
 {% for figure in set.figures %}
-<figure class="{{ figure.width }}">
-<img src="{{ figure.source }}" alt="{{ figure.alt }}">
-<figcaption><strong>{{ figure.title }}.</strong> {{ figure.caption }}
-<code>figures/{{ figure.name }}</code></figcaption>
-</figure>
-{% endfor %}
+"""
+    + FIGURE
+    + """{% endfor %}
 <details>
 <summary>{{ set.measure }} of each class, every result
 (<code>tables/{{ set.per_class.name }}</code>)</summary>

@@ -1,6 +1,6 @@
 """The page of the relational benchmark, for `page.fill`."""
 
-from rlstm_tf.reporting.template import HEAD
+from rlstm_tf.reporting.template import FIGURE, HEAD
 
 PAGE = (
     HEAD
@@ -55,12 +55,9 @@ classes of a pair apart:</p>
 </ul>
 {% endif %}
 {% for figure in table.figures %}
-<figure class="{{ figure.width }}">
-<img src="{{ figure.source }}" alt="{{ figure.alt }}">
-<figcaption><strong>{{ figure.title }}.</strong> {{ figure.caption }}
-<code>figures/{{ figure.name }}</code></figcaption>
-</figure>
-{% endfor %}
+"""
+    + FIGURE
+    + """{% endfor %}
 </section>
 {% endfor %}
 <section id="origin">
