@@ -10,7 +10,6 @@ buffer has to be filled or saved to go on with a run.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -22,17 +21,17 @@ from rlstm_tf.data import augmentation, sampling
 from rlstm_tf.data.augmentation import Box
 from rlstm_tf.data.generators import positioned
 from rlstm_tf.data.input_config import InputConfig
+from rlstm_tf.data.memory import aligned_empty
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 
 Batch = dict[str, Any]
 
-# TensorFlow takes over an array that begins at a multiple of this, and copies any other.
-_ALIGNMENT = 64
 
-
-def training_rows(shards: Shards, config: InputConfig, first: int, count: int) -> Batch:
+def training_rows(
+    shards: Shards, config: InputConfig, first: int, count: int, frames: np.ndarray | None = None
+) -> Batch:
     """The samples at consecutive places of a run: a batch, or a replica's part of one.
 
     Args:
@@ -40,6 +39,7 @@ def training_rows(shards: Shards, config: InputConfig, first: int, count: int) -
         config: see there.
         first: place of the first, counted from the start of the run.
         count: rows R.
+        frames: to write into, of the shape below; a new array if None.
 
     Returns:
         `frames` uint8 [R, *training_shape]: RGB 0..255, or levels of flow; `label` int32 [R];
@@ -52,18 +52,20 @@ def training_rows(shards: Shards, config: InputConfig, first: int, count: int) -
     """
     places = [divmod(first + row, len(shards.samples)) for row in range(count)]
     views = [training_view(shards, config, *place) for place in places]
+    if frames is None:
+        frames = aligned_empty((count, *training_shape(shards, config)))
     batch = {
-        "frames": _aligned_empty((count, *training_shape(shards, config))),
+        "frames": frames,
         "label": np.array([view.label for view in views], np.int32),
         "video": np.array([view.video for view in views], np.int64),
     }
     if config.augment_on == "device":
-        for view, out in zip(views, batch["frames"]):
+        for view, out in zip(views, frames):
             _write_whole(shards, view, out)
         batch["box"] = np.array([view.box for view in views], np.int32)
         batch["flip"] = np.array([view.flip for view in views])
         return batch
-    for view, out in zip(views, batch["frames"]):
+    for view, out in zip(views, frames):
         _write_stored(shards, config, view.video, view.frames, [view.box], view.flip, out[:, None])
     return batch
 
@@ -103,7 +105,7 @@ def evaluation_example(
     Raises:
         DataError: a frame is damaged; names it.
     """
-    frames = _aligned_empty((protocol.num_views, *config.video_shape))
+    frames = aligned_empty((protocol.num_views, *config.video_shape))
     if position >= len(shards):
         frames[...] = 0
         return {"frames": frames, "video": np.int64(-1)}
@@ -254,10 +256,3 @@ def _decoded(shards: Shards, video: int, frame: int, jpegs: dict[int, bytes]) ->
         found = "no image" if image is None else f"{image.shape[0]}x{image.shape[1]} pixels"
         raise DataError(f"{shards.name_of(video, frame)}: {found}, the index says {height}x{width}")
     return image
-
-
-def _aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    size = math.prod(shape)
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    skip = -memory.ctypes.data % _ALIGNMENT
-    return memory[skip : skip + size].reshape(shape)

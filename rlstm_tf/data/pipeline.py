@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from rlstm_tf.data.batches import Batch, evaluation_example, training_rows, training_shape
 from rlstm_tf.data.input_config import InputConfig, check_shards
+from rlstm_tf.data.memory import Recycled
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.division import WHOLE, Division
@@ -73,20 +74,21 @@ def training_batches(
     parts = tf.data.Dataset.counter(first_step * division.own)
     if num_steps is not None:
         parts = parts.take(num_steps * division.own)
+    shape = (size, *training_shape(shards, config))
     signature = {
-        "frames": (tf.uint8, (size, *training_shape(shards, config))),
+        "frames": (tf.uint8, shape),
         "label": (tf.int32, (size,)),
         "video": (tf.int64, (size,)),
     }
     if config.augment_on == "device":
         signature |= {"box": (tf.int32, (size, 4)), "flip": (tf.bool, (size,))}
-    return _made(
-        parts,
-        lambda part: training_rows(shards, config, division.place(part, config.batch_size), size),
-        shards,
-        signature,
-        num_threads,
-    ).prefetch(division.own)
+    memory = Recycled(shape)
+
+    def rows(part: int) -> Batch:
+        first = division.place(part, config.batch_size)
+        return training_rows(shards, config, first, size, memory.empty())
+
+    return _made(parts, rows, shards, signature, num_threads).prefetch(division.own)
 
 
 def evaluation_batches(
