@@ -1,0 +1,97 @@
+"""How many places a trained Relational LSTM looks at: w_ij of eq. 2, over videos of its test set.
+
+    python -m benchmarks.attention --runs=runs/relations/runs/two_branch_0,...
+
+For each relation, spatial r(X_t, X_t) and temporal r(X_t, H_{t-1}), and each gate: exp of the
+entropy of w_i, which is 1 where a place looks at one place alone and N where it looks at all N
+alike; and w_ii, how much of what a place sees is its own, which is 1/N where all count alike. Means
+over places, snippets from the second on, and videos.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from rlstm_tf import cli
+from rlstm_tf.flags import require
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Flags of this benchmark."""
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_list("runs", [], "Directories of runs with a Relational LSTM.", **own)
+    flags.DEFINE_integer("videos", 60, "Of the test set, spread over it.", 1, **own)
+
+
+def main(values: flags.FlagValues) -> None:
+    """Prints a line for each relation of each run."""
+    from benchmarks.machine import print_heading
+
+    require(values, "runs")
+    print_heading("attention")
+    gates = "".join(f"{gate:>7}" for gate in "ifog")
+    print(f"{'':32}{'places looked at':^28}{'own weight':^28}")
+    print(f"{'run':20}{'relation':12}{gates}{gates}")
+    for path in map(Path, values.runs):
+        found, positions = _of_run(path, values.videos)
+        for relation, (places, own) in found.items():
+            numbers = "".join(f"{value:7.1f}" for value in places)
+            numbers += "".join(f"{value:7.3f}" for value in own)
+            print(f"{path.name:20}{relation:12}{numbers}   of {positions} places", flush=True)
+
+
+def _of_run(path: Path, num_videos: int) -> tuple[dict[str, tuple[Any, Any]], int]:
+    """Relation -> places looked at and own weight, [gates] each; and N."""
+    import numpy as np
+
+    from rlstm_tf import flags as run_flags
+    from rlstm_tf.data.batches import evaluation_example
+    from rlstm_tf.data.pipeline import InputConfig
+    from rlstm_tf.data.shards import Shards
+    from rlstm_tf.errors import UsageError
+    from rlstm_tf.relations import relations
+    from rlstm_tf.run_flags import read_run
+    from rlstm_tf.trained import trained_model
+
+    settings = read_run(path / "flags.cfg")
+    shards = Shards.open(settings.data, "test")
+    model, _ = trained_model(path, "newest", settings, len(shards.classes))
+    config = InputConfig(**run_flags.input_arguments(settings))
+    positions = np.linspace(0, len(shards) - 1, min(num_videos, len(shards))).astype(int).tolist()
+    found: dict[str, list[tuple[Any, Any]]] = {"spatial": [], "temporal": []}
+    for position in positions:
+        seen = relations(model, evaluation_example(shards, config, position)["frames"][0])
+        if not seen.are_shares:
+            raise UsageError(f"{path}: the weights of this pairwise function are no shares")
+        for relation in found:
+            found[relation].append(spread(getattr(seen, relation)[1:]))
+    means = {
+        relation: tuple(np.mean(numbers, axis=0) for numbers in zip(*of_videos))
+        for relation, of_videos in found.items()
+    }
+    return means, seen.map_shape[0] * seen.map_shape[1]
+
+
+def spread(w: Any) -> tuple[Any, Any]:
+    """How many places are looked at, and the share of a place's own.
+
+    Args:
+        w: shares w_ij, float [T, gates, N, N].
+
+    Returns:
+        exp of the mean entropy, 1 ... N, and the mean of w_ii, 0 ... 1: float [gates] each.
+    """
+    import numpy as np
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -np.where(w > 0, w * np.log(w), 0).sum(axis=-1)
+    own = np.diagonal(w, axis1=-2, axis2=-1)
+    return np.exp(entropy.mean(axis=(0, 2))), own.mean(axis=(0, 2))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, define_flags))
