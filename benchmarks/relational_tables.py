@@ -107,13 +107,14 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    """Prints means and standard deviations over the seeds by setting and group."""
-    print(f"{'':20}" + "".join(f"{group:>16}" for group in GROUPS))
+    """Prints means and standard deviations over the seeds: groups, then the choice among all."""
+    columns = {**{group: group for group in GROUPS}, "accuracy": "all classes"}
+    print(f"{'':20}" + "".join(f"{title:>16}" for title in columns.values()))
     for name in dict.fromkeys(row["setting"] for row in rows):
         of_setting = [row for row in rows if row["setting"] == name]
         cells = []
-        for group in GROUPS:
-            values = [float(row[group]) for row in of_setting]
+        for column in columns:
+            values = [float(row[column]) for row in of_setting]
             spread = f" +- {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
             cells.append(f"{np.mean(values):.3f}{spread}".rjust(16))
         print(f"{name:20}" + "".join(cells))
