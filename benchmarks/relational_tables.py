@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.relational_runs import RECORD, Run
 from rlstm_tf import scores
+from rlstm_tf.errors import DataError
 from rlstm_tf.writing import write_whole, writing
 from tfrecords_tools.relations import PAIRS
 
@@ -86,24 +87,39 @@ def _rounded(numbers: dict[str, float]) -> dict[str, str]:
 
 
 def write(path: Path, rows: list[dict[str, Any]], curves: list[list[dict[str, Any]]]) -> None:
-    """Writes NAME.csv and NAME_curves.csv.
+    """Writes NAME.csv and NAME_curves.csv; networks that are there, and not among these, stay.
 
     Raises:
-        DataError: they cannot be written.
+        DataError: they cannot be written; there are other tables in their place.
     """
     beside = path.with_name(f"{path.stem}_curves.csv")
+    flat = [entry for of_run in curves for entry in of_run]
+    contents = {beside: _csv(beside, flat), path: _csv(path, rows)}
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(beside, _csv([entry for of_run in curves for entry in of_run]))
-        write_whole(path, _csv(rows))
+        for file, content in contents.items():
+            write_whole(file, content)
 
 
-def _csv(rows: list[dict[str, Any]]) -> bytes:
+def _csv(path: Path, rows: list[dict[str, Any]]) -> bytes:
+    """These rows, behind those that the file has of other networks."""
+    new = {(row["setting"], str(row["seed"])) for row in rows}
+    kept = [row for row in _there(path, list(rows[0])) if (row["setting"], row["seed"]) not in new]
     text = io.StringIO()
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     table.writeheader()
-    table.writerows(rows)
+    table.writerows([*kept, *rows])
     return text.getvalue().encode()
+
+
+def _there(path: Path, columns: list[str]) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        table = csv.DictReader(file)
+        if table.fieldnames != columns:
+            raise DataError(f"{path} holds another table: give another --output")
+        return list(table)
 
 
 def show(rows: list[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from benchmarks import relational_tables, relations
 from benchmarks.relational_runs import RECORD, Run
 from benchmarks.settings import ABLATIONS, MAIN, MODELS, UNITS
 from rlstm_tf import cli, flags, scores
+from rlstm_tf.errors import DataError
 from rlstm_tf.models import build_model
 from tfrecords_tools.relations import CLASSES, PAIRS
 
@@ -99,6 +100,32 @@ def test_results_are_written_and_shown(tmp_path, capsys):
     ]
     relational_tables.show(rows)
     assert capsys.readouterr().out.split("\n")[1].split()[:4] == ["tsn", "0.500", "+-", "0.707"]
+
+
+def test_results_of_other_networks_stay(tmp_path):
+    old, new = Run(MAIN[0], 0), Run(MAIN[1], 0)
+    make_run(tmp_path, old, True)
+    make_run(tmp_path, new, True)
+    path = tmp_path / "out.csv"
+
+    def write(*runs):
+        rows = [relational_tables.row(tmp_path, run) for run in runs]
+        curves = [relational_tables.curve(tmp_path, run) for run in runs]
+        relational_tables.write(path, rows, curves)
+
+    def read(file):
+        with file.open(newline="") as table:
+            return [(row["setting"], row["seed"]) for row in csv.DictReader(table)]
+
+    write(old)
+    write(new)
+    write(old)
+    assert read(path) == [("local", "0"), ("tsn", "0")]
+    assert read(tmp_path / "out_curves.csv") == [("local", "0")] * 2 + [("tsn", "0")] * 2
+    path.write_text("setting,seed\nlocal,0\n")
+    with pytest.raises(DataError, match="holds another table"):
+        write(new)
+    assert path.read_text() == "setting,seed\nlocal,0\n"
 
 
 def test_unknown_settings_are_refused(capsys):
