@@ -5,7 +5,7 @@
 For each relation, spatial r(X_t, X_t) and temporal r(X_t, H_{t-1}), and each gate: exp of the
 entropy of w_i, which is 1 where a place looks at one place alone and N where it looks at all N
 alike; and w_ii, how much of what a place sees is its own, which is 1/N where all count alike. Means
-over places, snippets from the second on, and videos.
+over places, snippets from the second on (the first has no past), and videos.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from absl import flags
+from absl import flags as absl_flags
 
-from rlstm_tf import cli
-from rlstm_tf.flags import require
+from rlstm_tf import cli, flags
 
 
-def define_flags(values: flags.FlagValues) -> None:
+def define_flags(values: absl_flags.FlagValues) -> None:
     """Flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_list("runs", [], "Directories of runs with a Relational LSTM.", **own)
-    flags.DEFINE_integer("videos", 60, "Of the test set, spread over it.", 1, **own)
+    absl_flags.DEFINE_list("runs", [], "Directories of runs with a Relational LSTM.", **own)
+    absl_flags.DEFINE_integer("videos", 60, "Of the test set, spread over it.", 1, **own)
 
 
-def main(values: flags.FlagValues) -> None:
+def main(values: absl_flags.FlagValues) -> None:
     """Prints a line for each relation of each run."""
     from benchmarks.machine import print_heading
 
-    require(values, "runs")
+    flags.require(values, "runs")
+    cli.load_tensorflow()
     print_heading("attention")
     gates = "".join(f"{gate:>7}" for gate in "ifog")
     print(f"{'':32}{'places looked at':^28}{'own weight':^28}")
@@ -48,7 +48,6 @@ def _of_run(path: Path, num_videos: int) -> tuple[dict[str, tuple[Any, Any]], in
     """Relation -> places looked at and own weight, [gates] each; and N."""
     import numpy as np
 
-    from rlstm_tf import flags as run_flags
     from rlstm_tf.data.batches import evaluation_example
     from rlstm_tf.data.pipeline import InputConfig
     from rlstm_tf.data.shards import Shards
@@ -60,7 +59,7 @@ def _of_run(path: Path, num_videos: int) -> tuple[dict[str, tuple[Any, Any]], in
     settings = read_run(path / "flags.cfg")
     shards = Shards.open(settings.data, "test")
     model, _ = trained_model(path, "newest", settings, len(shards.classes))
-    config = InputConfig(**run_flags.input_arguments(settings))
+    config = InputConfig(**flags.input_arguments(settings))
     positions = np.linspace(0, len(shards) - 1, min(num_videos, len(shards))).astype(int).tolist()
     found: dict[str, list[tuple[Any, Any]]] = {"spatial": [], "temporal": []}
     for position in positions:
@@ -68,7 +67,8 @@ def _of_run(path: Path, num_videos: int) -> tuple[dict[str, tuple[Any, Any]], in
         if not seen.are_shares:
             raise UsageError(f"{path}: the weights of this pairwise function are no shares")
         for relation in found:
-            found[relation].append(spread(getattr(seen, relation)[1:]))
+            w = getattr(seen, relation)
+            found[relation].append(spread(w[1:] if len(w) > 1 else w))
     means = {
         relation: tuple(np.mean(numbers, axis=0) for numbers in zip(*of_videos))
         for relation, of_videos in found.items()

@@ -71,7 +71,7 @@ def train_all(work: Path, size: Size, runs: list[Run], workers: int | None) -> N
         _videos(work, _of_objects(distractors), size.videos_per_class, 0, distractors)
     trunk = work / "runs" / "trunk"
     flags = ["--model=tsn", *_epochs(size.trunk_epochs), "--seed=0"]
-    _train(trunk, trunk_data, flags, None)
+    _train(work, trunk, trunk_data, flags, None)
     cores: queue.Queue[int | None] = queue.Queue()
     for core in _cores(workers):
         cores.put(core)
@@ -81,7 +81,7 @@ def train_all(work: Path, size: Size, runs: list[Run], workers: int | None) -> N
         try:
             data = work / "data" / _of_objects(run.setting.distractors) / "records"
             flags = [*run.setting.flags, *_epochs(size.epochs), f"--seed={run.seed}"]
-            _train(run.directory(work), data, [*flags, f"--init_from={trunk}"], core)
+            _train(work, run.directory(work), data, [*flags, f"--init_from={trunk}"], core)
         finally:
             cores.put(core)
 
@@ -126,19 +126,21 @@ def _videos(work: Path, name: str, videos_per_class: int, seed: int, distractors
     return records
 
 
-def _train(directory: Path, data: Path, flags: list[str], core: int | None) -> None:
+def _train(work: Path, directory: Path, data: Path, flags: list[str], core: int | None) -> None:
     """Trains and tests, unless that is done."""
     record = directory / RECORD
     command = ["rlstm_tf.train", "--flagfile=configs/relations.cfg", *flags]
+    # Where one machine has its --work says nothing to others.
+    recorded = " ".join(command).replace(f"{work}/", "")
     if record.exists():
         done = json.loads(record.read_text(encoding="utf-8"))["command"]
-        if done != " ".join(command):
+        if done != recorded:
             raise DataError(f"{directory} was made by {done}: delete it, or give another --work")
         return
     directory.parent.mkdir(parents=True, exist_ok=True)
     log = directory.with_suffix(".log")
     # Of the code that it begins with; what is committed meanwhile is another.
-    facts = {"command": " ".join(command), "commit": commit(), "machine": describe()}
+    facts = {"command": recorded, "commit": commit(), "machine": describe()}
     _command(log, *command, f"--data={data}", f"--run_dir={directory}", "--resume", core=core)
     _command(log, "rlstm_tf.evaluate", f"--run_dir={directory}", "--split=test", core=core)
     write_whole(record, json.dumps(facts).encode())

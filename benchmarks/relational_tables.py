@@ -94,8 +94,8 @@ def write(path: Path, rows: list[dict[str, Any]], curves: list[list[dict[str, An
     """
     beside = path.with_name(f"{path.stem}_curves.csv")
     flat = [entry for of_run in curves for entry in of_run]
-    contents = {beside: _csv(beside, flat), path: _csv(path, rows)}
     with writing(path):
+        contents = {beside: _csv(beside, flat), path: _csv(path, rows)}
         path.parent.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
             write_whole(file, content)

@@ -1,7 +1,7 @@
 """What each network makes of generated videos of which we know what tells them apart.
 
     python -m benchmarks.relations --quick            # the networks, in small: 9 minutes
-    python -m benchmarks.relations                    # three seeds of each: 80 minutes
+    python -m benchmarks.relations                    # three seeds of each: about 80 minutes
     python -m benchmarks.relations --ablations        # those of one network as well
     python -m rlstm_tf.report --benchmark=benchmarks/results/relations.csv --output=report
 

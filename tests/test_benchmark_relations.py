@@ -2,11 +2,13 @@
 
 import csv
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import relational_tables, relations
+from benchmarks import relational_runs, relational_tables, relations
 from benchmarks.relational_runs import RECORD, Run
 from benchmarks.settings import ABLATIONS, MAIN, MODELS, UNITS
 from rlstm_tf import cli, flags, scores
@@ -126,6 +128,27 @@ def test_results_of_other_networks_stay(tmp_path):
     with pytest.raises(DataError, match="holds another table"):
         write(new)
     assert path.read_text() == "setting,seed\nlocal,0\n"
+
+
+def test_a_command_is_recorded_without_the_place_of_its_directory(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(relational_runs, "_command", lambda *line, **_: ran.append(line))
+    directory = tmp_path / "runs/tsn_0"
+    directory.mkdir(parents=True)
+    flags = ["--seed=0", f"--init_from={tmp_path / 'runs/trunk'}"]
+    for _ in range(2):  # The second finds it done.
+        relational_runs._train(tmp_path, directory, tmp_path / "data", flags, None)
+    assert len(ran) == 2
+    assert flags[1] in ran[0]
+    command = json.loads((directory / RECORD).read_text())["command"]
+    assert command.endswith("--seed=0 --init_from=runs/trunk")
+
+
+def test_results_name_no_place_of_a_machine():
+    found = sorted(Path("benchmarks/results").glob("*.csv"))
+    assert found
+    for path in found:
+        assert not re.search(r"[=,\" ]/\w", path.read_text()), path
 
 
 def test_unknown_settings_are_refused(capsys):

@@ -12,7 +12,7 @@ _ALIGNMENT = 64
 
 
 def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 array that TensorFlow takes over without a copy, its contents undefined."""
+    """A uint8 array of this shape that TensorFlow takes over without a copy; contents undefined."""
     size = math.prod(shape)
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     skip = -memory.ctypes.data % _ALIGNMENT
