@@ -23,6 +23,7 @@ BATCH_NORM = ("population", "batch", "frozen")
 STREAMS = ("spatial", "temporal")
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
 AUGMENT_ON = ("host", "device")
+OPTIMIZERS = ("sgd", "sgdw", "adamw", "lamb")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Flow fields of a snippet, in the paper.
 FLOW_LENGTH = 10
@@ -162,8 +163,19 @@ def define_training(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("epochs", 50, "Epochs.", 1, MOST, **own)
     flags.DEFINE_float("learning_rate", 5e-4, "Of the first epoch.", 0.0, _LARGEST, **own)
     flags.DEFINE_list("drop_epochs", ["35", "45"], "Divide the rate by 10 after these.", **own)
-    flags.DEFINE_float("momentum", 0.9, "Of SGD.", 0.0, 1.0, **own)
-    flags.DEFINE_float("weight_decay", 5e-4, "L2 on the kernels.", 0.0, _LARGEST, **own)
+    flags.DEFINE_enum(
+        "optimizer", "sgd", OPTIMIZERS, "The paper's, or one of decoupled weight decay.", **own
+    )
+    flags.DEFINE_float("momentum", 0.9, "Of SGD (sgd, sgdw).", 0.0, 1.0, **own)
+    flags.DEFINE_float(
+        "weight_decay",
+        5e-4,
+        "Of the kernels: L2 with sgd; with the others the share, times the learning rate, that a "
+        "step takes away.",
+        0.0,
+        _LARGEST,
+        **own,
+    )
     flags.DEFINE_string("val_subset", "val", "Scored after each epoch: val, test or none.", **own)
     flags.DEFINE_integer(
         "accumulate",

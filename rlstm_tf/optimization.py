@@ -1,4 +1,7 @@
-"""The paper's optimizer: SGD with momentum, steps in the learning rate, L2 on the kernels."""
+"""The paper's optimizer: SGD with momentum, steps in the learning rate, L2 on the kernels.
+
+And others by name, whose weight decay is decoupled (Loshchilov and Hutter, arXiv 1711.05101).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ import keras
 import tensorflow as tf
 
 from rlstm_tf import compat
+from rlstm_tf.errors import UsageError
+
+OPTIMIZERS = ("sgd", "sgdw", "adamw", "lamb")
 
 
 class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -48,10 +54,57 @@ def sgd(
         scale_loss: for float16, whose small gradients would vanish; steps whose scaled gradients
             overflow are left out, and the scale halved.
     """
-    optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
+    return _ready(keras.optimizers.SGD(learning_rate, momentum=momentum), variables, scale_loss)
+
+
+def make_optimizer(
+    name: str,
+    learning_rate: StepSchedule,
+    momentum: float,
+    weight_decay: float,
+    variables: list[Any],
+    scale_loss: bool = False,
+) -> keras.optimizers.Optimizer:
+    """An optimizer by name, its slots made. Make it in the strategy's scope.
+
+    All but `sgd`, whose decay is the trainer's, themselves do kernel -= rate * weight_decay *
+    kernel, on what is `decayed`, before each step.
+
+    Args:
+        name: one of `OPTIMIZERS`.
+        learning_rate: of a step.
+        momentum: of `sgd` and `sgdw`.
+        weight_decay: of the others than `sgd`.
+        variables: what it will train.
+        scale_loss: as in `sgd`.
+
+    Raises:
+        UsageError: `lamb` where neither Keras nor tensorflow-addons has it.
+    """
+    if name == "sgd":
+        return sgd(learning_rate, momentum, variables, scale_loss)
+    kernels = [variable for variable in variables if decayed(variable)]
+    others = [variable for variable in variables if not decayed(variable)]
+    if name == "lamb":
+        try:
+            optimizer = compat.lamb(learning_rate, weight_decay, kernels, others)
+        except ImportError as error:
+            raise UsageError(f"--optimizer=lamb {error}") from None
+        return _ready(optimizer, variables, scale_loss)
+    if name == "sgdw":
+        optimizer = keras.optimizers.SGD(
+            learning_rate, momentum=momentum, weight_decay=weight_decay
+        )
+    else:
+        optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
+    optimizer.exclude_from_weight_decay(others)
+    return _ready(optimizer, variables, scale_loss)
+
+
+def _ready(optimizer: Any, variables: list[Any], scale_loss: bool) -> Any:
     if scale_loss:
         optimizer = compat.loss_scaling(optimizer)
-    optimizer.build(variables)
+    compat.make_slots(optimizer, variables)
     return optimizer
 
 

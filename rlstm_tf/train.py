@@ -188,14 +188,17 @@ def _build(values: absl_flags.FlagValues, job: _Job) -> tuple[Any, Any]:
     schedule = optimization.StepSchedule(values.learning_rate, drops)
     with job.strategy.scope():
         model = build_model(len(job.shards.classes), **arguments)
-        optimizer = optimization.sgd(
+        optimizer = optimization.make_optimizer(
+            values.optimizer,
             schedule,
             values.momentum,
+            values.weight_decay,
             model.trainable_variables,
             scale_loss=values.precision == "mixed_float16",
         )
-    names = ("weight_decay", "accumulate", "jit", "seed", "remat")
+    names = ("accumulate", "jit", "seed", "remat")
     options: dict[str, Any] = {name: values[name].value for name in names}
+    options["weight_decay"] = values.weight_decay if values.optimizer == "sgd" else 0.0
     options["frames_of"] = frames_of(job.config)
     return Trainer(model, optimizer, job.strategy, **options), schedule
 

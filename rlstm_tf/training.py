@@ -36,7 +36,8 @@ class Trainer:
         model: frames -> logits, made in the strategy's scope.
         optimizer: made there too, its slots built.
         strategy: of `rlstm_tf.devices.make_strategy`.
-        weight_decay: L2 on the kernels: adds weight_decay * kernel to a kernel's gradient.
+        weight_decay: L2 on the kernels: adds weight_decay * kernel to a kernel's gradient; 0 with
+            an optimizer that decays by itself.
         accumulate: micro-batches that a batch is divided into, one after the other, to save memory;
             see `rlstm_tf.accumulation`.
         jit: compile the step with XLA.
@@ -161,7 +162,7 @@ class Trainer:
         decay = self.weight_decay / self.strategy.num_replicas_in_sync
         gradients = [
             gradient + compat.scaled(self.optimizer, decay * tf.convert_to_tensor(variable))
-            if decayed(variable)
+            if decay and decayed(variable)
             else gradient
             for gradient, variable in zip(gradients, variables)
         ]

@@ -90,3 +90,30 @@ def relational_lstm(X, operations, units, state=None, mask=None, **kwargs):
 
 def batch_normalization(x, gamma, beta, mean, variance, epsilon):
     return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta
+
+
+def optimizer_steps(name, w, gradients, rates, weight_decay, decays, momentum=0.9):
+    """One weight after the steps of an optimizer, and its slots: velocity, or m and v.
+
+    SGD: Sutskever et al., 2013; Adam: Kingma and Ba, arXiv 1412.6980, algorithm 1; LAMB: You et
+    al., arXiv 1904.00962, algorithm 2; decay apart from the gradient: arXiv 1711.05101.
+    """
+    beta_1, beta_2, epsilon = 0.9, 0.999, 1e-7
+    velocity, m, v = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
+    for t, (g, rate) in enumerate(zip(gradients, rates), 1):
+        if decays and name == "sgd":
+            g = g + weight_decay * w
+        elif decays:
+            w = w - rate * weight_decay * w
+        if name in ("sgd", "sgdw"):
+            velocity = momentum * velocity - rate * g
+            w = w + velocity
+            continue
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g**2
+        step = (m / (1 - beta_1**t)) / (np.sqrt(v / (1 - beta_2**t)) + epsilon)
+        if name == "lamb":
+            norms = np.sqrt((w**2).sum()), np.sqrt((step**2).sum())
+            step = step * (norms[0] / norms[1] if min(norms) > 0 else 1.0)
+        w = w - rate * step
+    return w, [velocity] if name in ("sgd", "sgdw") else [m, v]

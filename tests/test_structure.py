@@ -30,7 +30,7 @@ ALLOWED = {
         "rlstm_tf.data",
     ),
     "rlstm_tf.accumulation": ("rlstm_tf.layers",),
-    "rlstm_tf.optimization": ("rlstm_tf.compat",),
+    "rlstm_tf.optimization": ("rlstm_tf.compat", "rlstm_tf.errors"),
     "rlstm_tf.metrics": (),
     "rlstm_tf.writing": ("rlstm_tf.errors",),
     "rlstm_tf.position": ("rlstm_tf.errors",),
