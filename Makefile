@@ -20,7 +20,7 @@ help:
 	@echo "make paper-demo   every run behind the paper's tables, in small, and the report (30 minutes)"
 	@echo "make paper-commands  prints those runs as they are for the data sets of the paper"
 	@echo "make test         install, then run the tests (TensorFlow 2.21, Keras 3)"
-	@echo "make test-addons  the same with TensorFlow 2.15, tensorflow-io, tensorflow-addons"
+	@echo "make test-addons  the same with TensorFlow 2.15, tensorflow-io, tensorflow-addons; installs both"
 	@echo "make test-faults  kills, full disks, damaged files: as often as docs/reliability.md says"
 	@echo "make lint         formatter, linter, type checker"
 	@echo "make benchmark    speed, as ratios"
@@ -81,7 +81,8 @@ paper-commands: .venv/installed
 test: .venv/installed-dev
 	$(RUN) -m pytest
 
-test-addons: .venv-addons/installed-dev
+# With the default stack beside it: tests/test_across_stacks.py hands the work of each to the other.
+test-addons: .venv-addons/installed-dev .venv/installed-dev
 	$(RUN_ADDONS) -m pytest
 
 test-faults: .venv/installed-dev
