@@ -8,7 +8,6 @@ Writes metrics.json and scores.npz (ids, labels, logits before softmax) into --o
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -105,4 +104,4 @@ def _facts(settings: Any, shards: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -148,4 +147,4 @@ def _write(path: str, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags, positional="video"))
+    cli.leave(cli.run(main, define_flags, positional="video"))

@@ -10,7 +10,6 @@ video. Writes scores.npz and metrics.json into --output.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,4 +130,4 @@ def _search(names: list[str], parts: Any, facts: Any) -> tuple[float, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -133,4 +133,4 @@ def _encoding() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags, positional="videos"))
+    cli.leave(cli.run(main, define_flags, positional="videos"))

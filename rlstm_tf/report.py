@@ -15,7 +15,6 @@ TSN and of its local branch; learning curves, if NAME_curves.csv stands beside N
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from absl import flags as absl_flags
@@ -69,4 +68,4 @@ def main(values: absl_flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -9,7 +9,6 @@ into --run_dir.
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -286,4 +285,4 @@ def _transfer(values: absl_flags.FlagValues, model: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import shlex
 import statistics
-import sys
 from typing import Any
 
 from absl import flags as absl_flags
@@ -176,4 +175,4 @@ def _channels(values: absl_flags.FlagValues) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))
