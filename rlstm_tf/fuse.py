@@ -48,6 +48,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> None:
     """Fuses, writes, prints."""
     flags.require(values, "scores", "output")
+    flags.check_local(values, "scores", "output")
     given = [name for name in _WAYS if values[name].value is not None]
     if len(given) != 1:
         raise UsageError(

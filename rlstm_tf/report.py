@@ -40,6 +40,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> None:
     """Reads, draws, writes."""
     flags.require(values, "output")
+    flags.check_local(values, "runs", "benchmark", "videos", "output")
     if bool(values.runs) == bool(values.benchmark):
         raise UsageError("either --runs or --benchmark must be given")
     if values.benchmark and values.videos:

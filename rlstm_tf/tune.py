@@ -66,6 +66,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> int | None:
     """Searches, from the start or from where the search is up to."""
     flags.require(values, "data", "output")
+    flags.check_local(values, "output", "init_from")
     for check in (flags.input_arguments, flags.drop_epochs, step_flags.save_every, _check_flags):
         check(values)
     with stopping.heeded():

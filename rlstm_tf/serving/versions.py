@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rlstm_tf.errors import DataError, UsageError
@@ -89,11 +89,12 @@ def _check(directory: Path) -> None:
         )
 
 
-def publish(partial: Path) -> Path:
+def publish(partial: Path, others: Sequence[int] = ()) -> Path:
     """Makes what was written the newest version.
 
     Args:
         partial: of `new_version`.
+        others: numbers of versions that are elsewhere, in the store that this one is for.
 
     Returns:
         Its directory: a number, one more than the highest.
@@ -101,7 +102,7 @@ def publish(partial: Path) -> Path:
     Raises:
         DataError: it cannot be written.
     """
-    number = max(versions(partial.parent), default=0) + 1
+    number = max((*versions(partial.parent), *others), default=0) + 1
     version = partial.parent / str(number)
     with writing(version):
         for path in (*partial.rglob("*"), partial):
