@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags as absl_flags
 
 from rlstm_tf import __version__, cli, flags, run_flags
-from rlstm_tf.errors import DataError
+from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.working_copy import ONLY_FOR_TRAINING, WorkingCopy, working_copy
 
 if TYPE_CHECKING:
@@ -57,10 +57,13 @@ def _export(
     """Writes a version; returns its signatures, the checkpoint and its place."""
     settings: Any = run_flags.read_run(run.path / "flags.cfg")
     cli.load_tensorflow()
+    from rlstm_tf.data.files import sizes
     from rlstm_tf.exported import GRAPH, stored_versions
     from rlstm_tf.serving import saving, versions
     from rlstm_tf.trained import trained_model
 
+    if sizes([f"{networks.directory}/{GRAPH}"]) != [None]:
+        raise UsageError(f"--output={networks.directory} is one version: give the one above it")
     description = _describe(run.path, settings)
     with versions.new_version(networks.path) as partial:
         num_classes = len(description.classes)

@@ -82,6 +82,9 @@ class WorkingCopy:
         changed = [name for name in now if now[name] != self._known.get(name)]
         if last in changed:
             self._remove(last)
+        for place in sorted({_join(self.directory, name).rpartition("/")[0] for name in changed}):
+            with writing(place):
+                files.make_directory(place)
         for name in sorted(changed, key=lambda name: (name.split("/")[0] == last, now[name][1])):
             target = _join(self.directory, name)
             with writing(target):

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.errors import DataError
 from rlstm_tf.exported import versions
 from rlstm_tf.writing import PARTIAL, synced, writing
 
@@ -35,12 +35,9 @@ def new_version(directory: Path) -> Iterator[Path]:
         The directory to write into. No other export has it.
 
     Raises:
-        UsageError: `directory` is a version itself.
         DataError: another export has it, it holds something else than versions, or it cannot be
             written.
     """
-    if (directory / "saved_model.pb").exists():
-        raise UsageError(f"--output={directory} is one version: give {directory.parent}")
     partial = directory / _NEW
     made = [path for path in (directory, *directory.parents) if not os.path.lexists(path)]
     with contextlib.ExitStack() as stack:
