@@ -227,6 +227,19 @@ def require(values: flags.FlagValues, *names: str) -> None:
             raise UsageError(f"--{name} must be given: {values[name].help}")
 
 
+def check_local(values: flags.FlagValues, *names: str) -> None:
+    """Refuses paths of stores (`s3://...`) where they cannot be.
+
+    Raises:
+        UsageError: one of these flags names one.
+    """
+    for name in names:
+        value = values[name].value
+        for path in value if isinstance(value, list) else [value or ""]:
+            if "://" in path:
+                raise UsageError(f"--{name}={path}: must be local")
+
+
 def serialize(values: flags.FlagValues, leave_out: tuple[str, ...]) -> dict[str, str]:
     """Each flag that has a value as the `--name=value` that sets it again."""
     names = sorted(name for name in values if name not in leave_out)
