@@ -31,8 +31,16 @@ help:
 	$(RUN) -m pip install --quiet --editable .
 	@touch $@
 
+# The S3 server of the tests, second: else pip would take another botocore than s3fs allows, or look
+# for minutes for releases of both that agree.
+define install_s3server
+	$(1) -m pip freeze | grep '^botocore==' > $(2)/botocore.txt || true
+	$(1) -m pip install --quiet --constraint $(2)/botocore.txt --editable '.[s3server]'
+endef
+
 .venv/installed-dev: .venv/installed
-	$(RUN) -m pip install --quiet --editable '.[dev,jax,beam]'
+	$(RUN) -m pip install --quiet --editable '.[dev,stores,jax,beam]'
+	$(call install_s3server,$(RUN),.venv)
 	@touch $@
 
 .venv-addons/installed-dev: setup.cfg pyproject.toml
@@ -40,6 +48,7 @@ help:
 	  { echo "error: no Python 3.9 - 3.11 found; make PYTHON_ADDONS=..." >&2; exit 2; }
 	$(PYTHON_ADDONS) -m venv .venv-addons
 	$(RUN_ADDONS) -m pip install --quiet --editable '.[dev,addons,beam]'
+	$(call install_s3server,$(RUN_ADDONS),.venv-addons)
 	@touch $@
 
 # A test video of the demo, and a genuine clip where there is one.
