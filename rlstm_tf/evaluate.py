@@ -48,6 +48,7 @@ def main(values: absl_flags.FlagValues) -> None:
         working_copy(values.run_dir, ONLY_FOR_TRAINING) as run,
         working_copy(output, fetch=False) as written,
     ):
+        written.check_writable()
         result = _evaluate(values, run, written.path)
         written.upload(last=METRICS)
     shown = ", ".join(
@@ -93,7 +94,7 @@ def _evaluate(values: absl_flags.FlagValues, run: WorkingCopy, output: Path) -> 
     except FloatingPointError as error:
         raise DataError(f"{path}: {error}") from None
     facts = {**_facts(settings, shards), "protocol": views.name, "views": views.num_views}
-    origin = {"run": values.run_dir, "checkpoint": run.named(path), "data": settings.data}
+    origin = {"run": run.named(run_dir), "checkpoint": run.named(path), "data": settings.data}
     found = scores.Scores(shards.ids, shards.labels, logits, shards.classes)
     scores.save(output, found, {**result, **facts, **origin})
     return result

@@ -44,6 +44,7 @@ def main(values: absl_flags.FlagValues) -> None:
         working_copy(values.run_dir, ONLY_FOR_TRAINING) as run,
         working_copy(values.output, fetch=False) as networks,
     ):
+        networks.check_writable()
         signatures, checkpoint, version = _export(values, run, networks)
     print(f"{checkpoint}: exported with signatures {', '.join(signatures)}")
     print(f"version: {version}")

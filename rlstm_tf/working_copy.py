@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import uuid
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,7 +40,22 @@ class WorkingCopy:
 
     def named(self, path: Path) -> str:
         """A path in the working copy as its owner calls it."""
+        if not files.is_remote(self.directory):
+            return str(path)
         return str(path).replace(str(self.path), self.directory)
+
+    def check_writable(self) -> None:
+        """Tries the store, before the work whose result it is to hold.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        if files.is_remote(self.directory):
+            probe = _join(self.directory, f".{uuid.uuid4().hex}{PARTIAL}")
+            with writing(self.directory):
+                files.make_directory(self.directory)
+                files.write_text(probe, "")
+                files.remove(probe)
 
     def fetch(self, leave: Collection[str]) -> None:
         """Copies all of it from the store, but for these names at its top.
@@ -65,8 +81,8 @@ class WorkingCopy:
         """Gives the store what has changed, in the order in which it was written.
 
         Args:
-            last: a directory in it that goes last, because it says that all else is there; what is
-                in there is this process's alone. Or a file; it is not there meanwhile.
+            last: a directory in it that goes last, by name, because it says that all else is there;
+                what is in there is this process's alone. Or a file; it is not there meanwhile.
 
         Raises:
             DataError: it cannot be written, or another process has written into `last`.
@@ -85,7 +101,12 @@ class WorkingCopy:
         for place in sorted({_join(self.directory, name).rpartition("/")[0] for name in changed}):
             with writing(place):
                 files.make_directory(place)
-        for name in sorted(changed, key=lambda name: (name.split("/")[0] == last, now[name][1])):
+
+        def order(name: str) -> tuple[bool, int, str]:
+            is_last = name.split("/")[0] == last or name == last
+            return is_last, 0 if is_last else now[name][1], name
+
+        for name in sorted(changed, key=order):
             target = _join(self.directory, name)
             with writing(target):
                 files.copy(str(self.path / name), target)

@@ -48,6 +48,12 @@ ALLOWED = {
         "rlstm_tf.errors",
         "rlstm_tf.writing",
     ),
+    "rlstm_tf.working_copy": (
+        "rlstm_tf.cli",
+        "rlstm_tf.data",
+        "rlstm_tf.errors",
+        "rlstm_tf.writing",
+    ),
     "rlstm_tf.exported": ("rlstm_tf.data", "rlstm_tf.errors"),
     "rlstm_tf.prediction": ("rlstm_tf.data", "rlstm_tf.errors", "rlstm_tf.exported"),
     "rlstm_tf.console": (),

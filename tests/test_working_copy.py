@@ -74,13 +74,15 @@ def test_order_of_an_upload(there, monkeypatch):
     monkeypatch.setattr(data_files, "make_directory", lambda path: None)
     monkeypatch.setattr(data_files, "remove", lambda path: order.append(f"-{Path(path).name}"))
     with working_copy(f"file://{there}", fetch=False) as copy:
-        for time, name in enumerate(("checkpoints/best.npz", "z.cfg", "a.csv")):
+        for time, name in enumerate(
+            ("checkpoints/step-2.npz", "checkpoints/best.npz", "z.cfg", "a.csv")
+        ):
             (copy.path / name).parent.mkdir(parents=True, exist_ok=True)
             (copy.path / name).write_text(name)
             os.utime(copy.path / name, (time, time))
         copy._known = {"checkpoints/step-1.npz": (0, 0)}
         copy.upload(last=CHECKPOINTS)
-        assert order == ["z.cfg", "a.csv", "best.npz", "-step-1.npz"]
+        assert order == ["z.cfg", "a.csv", "best.npz", "step-2.npz", "-step-1.npz"]
         order.clear()
         (copy.path / "z.cfg").write_text("again")
         (copy.path / "a.csv").write_text("again")
@@ -110,4 +112,10 @@ def test_what_cannot_be_written(there):
         copy.path.mkdir()
         (copy.path / "text").write_text("")
         with pytest.raises(DataError, match=f"cannot write file://{there.parent}/file/x: "):
+            copy.check_writable()
+        with pytest.raises(DataError, match=f"cannot write file://{there.parent}/file/x: "):
             copy.upload()
+    before = files(there)
+    with working_copy(f"file://{there}", fetch=False) as copy:
+        copy.check_writable()
+    assert files(there) == before
