@@ -54,7 +54,7 @@ class WorkingCopy:
             probe = _join(self.directory, f".{uuid.uuid4().hex}{PARTIAL}")
             with writing(self.directory):
                 files.make_directory(self.directory)
-                files.write_text(probe, "")
+                files.write_text(probe, "any")
                 files.remove(probe)
 
     def fetch(self, leave: Collection[str]) -> None:

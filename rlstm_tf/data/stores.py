@@ -14,6 +14,8 @@ from typing import NamedTuple, Protocol
 
 from rlstm_tf.errors import DataError
 
+_OF_TENSORFLOW_IO = ("az", "har", "hdfs", "http", "https", "oss", "s3", "viewfs")
+
 
 class File(Protocol):
     """A file that several threads read at once.
@@ -86,7 +88,7 @@ def _store(scheme: str) -> Store:
 
     from rlstm_tf.data.gfile_store import GfileStore
 
-    if scheme not in io.gfile.get_registered_schemes():
+    if scheme in _OF_TENSORFLOW_IO and scheme not in io.gfile.get_registered_schemes():
         # It registers its own. Beside a TensorFlow that is not its own, its library does not load.
         with warnings.catch_warnings(), contextlib.suppress(ImportError, NotImplementedError):
             warnings.simplefilter("ignore")
