@@ -20,7 +20,7 @@ help:
 	@echo "make paper-demo   every run behind the paper's tables, in small, and the report (30 minutes)"
 	@echo "make paper-commands  prints those runs as they are for the data sets of the paper"
 	@echo "make test         install, then run the tests (TensorFlow 2.21, Keras 3)"
-	@echo "make test-addons  the same with TensorFlow 2.15, tensorflow-io, tensorflow-addons"
+	@echo "make test-addons  the same with TensorFlow 2.15, tensorflow-io, tensorflow-addons; installs both"
 	@echo "make test-faults  kills, full disks, damaged files: as often as docs/reliability.md says"
 	@echo "make lint         formatter, linter, type checker"
 	@echo "make benchmark    speed, as ratios"
@@ -31,8 +31,16 @@ help:
 	$(RUN) -m pip install --quiet --editable .
 	@touch $@
 
+# The S3 server of the tests, second: else pip would take another botocore than s3fs allows, or look
+# for minutes for releases of both that agree.
+define install_s3server
+	$(1) -m pip freeze | grep '^botocore==' > $(2)/botocore.txt || true
+	$(1) -m pip install --quiet --constraint $(2)/botocore.txt --editable '.[s3server]'
+endef
+
 .venv/installed-dev: .venv/installed
-	$(RUN) -m pip install --quiet --editable '.[dev,jax,beam]'
+	$(RUN) -m pip install --quiet --editable '.[dev,stores,jax,beam]'
+	$(call install_s3server,$(RUN),.venv)
 	@touch $@
 
 .venv-addons/installed-dev: setup.cfg pyproject.toml
@@ -40,6 +48,7 @@ help:
 	  { echo "error: no Python 3.9 - 3.11 found; make PYTHON_ADDONS=..." >&2; exit 2; }
 	$(PYTHON_ADDONS) -m venv .venv-addons
 	$(RUN_ADDONS) -m pip install --quiet --editable '.[dev,addons,beam]'
+	$(call install_s3server,$(RUN_ADDONS),.venv-addons)
 	@touch $@
 
 # A test video of the demo, and a genuine clip where there is one.
@@ -81,7 +90,8 @@ paper-commands: .venv/installed
 test: .venv/installed-dev
 	$(RUN) -m pytest
 
-test-addons: .venv-addons/installed-dev
+# With the default stack beside it: tests/test_across_stacks.py hands the work of each to the other.
+test-addons: .venv-addons/installed-dev .venv/installed-dev
 	$(RUN_ADDONS) -m pytest
 
 test-faults: .venv/installed-dev

@@ -10,7 +10,6 @@ over places, snippets from the second on (the first has no past), and videos.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,4 +93,4 @@ def spread(w: Any) -> tuple[Any, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

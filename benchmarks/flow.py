@@ -11,7 +11,6 @@ used, not the truth.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from typing import TYPE_CHECKING, Any
@@ -131,4 +130,4 @@ def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

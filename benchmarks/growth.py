@@ -134,4 +134,4 @@ def _peak(size: tuple[int, ...]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

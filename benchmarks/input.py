@@ -204,4 +204,4 @@ def _print_ratios(of_cores: dict[str, float], elapsed: dict[str, float]) -> None
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -13,7 +13,6 @@ Targets: at least 5 times faster than ConvLSTM2D, at least 0.85 of peak.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -179,4 +178,4 @@ def _ready(run: Callable[[], Any]) -> Callable[[], Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -170,4 +170,4 @@ def _fused(trainer: Any, batch: dict[str, Any]) -> Callable[[], Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

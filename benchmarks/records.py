@@ -219,4 +219,4 @@ def _command(values: flags.FlagValues, videos: str, output: str, workers: int) -
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

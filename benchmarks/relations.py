@@ -16,7 +16,6 @@ command is given again. Each network has one core to itself.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,4 +68,4 @@ def main(values: flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -17,7 +17,6 @@ alone.
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -153,4 +152,4 @@ def _of_an_export(values: flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

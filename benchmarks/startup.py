@@ -69,4 +69,4 @@ def _entry_points() -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -95,4 +95,4 @@ def _measure(name: str, stream: str, batch_size: int, steps: int) -> tuple[float
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ class Saving(keras.callbacks.Callback):
         best: best validation score of the run so far, None if there is none.
         every_steps: a checkpoint after every so many steps too; None = not.
         every_seconds: a checkpoint when so many seconds have passed since the last; None = not.
+        saved: called after each checkpoint.
     """
 
     def __init__(
@@ -112,8 +114,10 @@ class Saving(keras.callbacks.Callback):
         best: float | None,
         every_steps: int | None = None,
         every_seconds: float | None = None,
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
+        self.saved = saved
         self.checkpoints = checkpoints
         self.optimizer = optimizer
         self.position = position
@@ -158,5 +162,6 @@ class Saving(keras.callbacks.Callback):
             raise FloatingPointError(f"{bad[0]} holds no numbers after step {self.position.step}")
         info = {**self.position.to_info(), "best": self.best}
         self.checkpoints.save(self.position.step, state, info, best)
+        self.saved()
         self._saved = time.monotonic()
         self.position.start_clock()

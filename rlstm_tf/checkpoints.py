@@ -53,12 +53,11 @@ def checkpoints_in(directory: Path) -> list[Path]:
 def named_weights(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every weight of a model under a name that both stacks give it: model/.../layer/weight."""
     for layer in model.layers:
-        path = f"{prefix}{layer.name}/"
         if isinstance(layer, keras.Model):
-            yield from named_weights(layer, path)
+            yield from named_weights(layer, f"{prefix}{layer.name}/")
         else:
             for weight in layer.weights:
-                yield path + weight.name.split("/")[-1].split(":")[0], weight
+                yield prefix + compat.weight_name(layer, weight), weight
 
 
 def variables_of(

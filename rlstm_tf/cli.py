@@ -6,13 +6,14 @@ run several entry points in one process, and so that importing an entry point de
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import math
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from absl import flags
 
@@ -99,6 +100,22 @@ def _run(
         return _report(error, error.status)
     except KeyboardInterrupt:
         return _report("interrupted", INTERRUPTED)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process: the last thing that an entry point does.
+
+    Args:
+        status: of `run`. Once tensorflow-io has opened something, its library ends the process with
+            another one as it is unloaded: so it is not.
+    """
+    if "tensorflow_io" in sys.modules:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 class _Output:

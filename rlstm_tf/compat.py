@@ -213,17 +213,35 @@ def apply_scaled(optimizer: Any, gradients: list[Any], variables: list[Any]) -> 
 
 
 def optimizer_state(optimizer: Any) -> list[Any]:
-    """Every variable of an optimizer, the loss scale and its counter included."""
+    """Every variable of an optimizer that tells; the loss scale and its counter come last."""
+    if KERAS_3:
+        if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            return list(optimizer.variables)
+        # It has an iteration and a learning rate too, which nothing reads, and its own come first.
+        inner = optimizer.inner_optimizer.variables
+        return [*inner, optimizer.dynamic_scale, optimizer.step_counter]
     variables = optimizer.variables
     if not isinstance(variables, list):
         # Of the older kind: all m, then all v. Others have m and v of one variable after the other.
         steps, *slots = variables()
         pairs = zip(slots[: len(slots) // 2], slots[len(slots) // 2 :])
         variables = [steps, *itertools.chain.from_iterable(pairs)]
-    if not KERAS_3 and hasattr(optimizer, "get_unscaled_gradients"):
+    if hasattr(optimizer, "get_unscaled_gradients"):
         scale = optimizer._loss_scale
-        return [*variables, scale.current_loss_scale, scale.counter]
+        variables = [*variables, scale.current_loss_scale, scale.counter]
     return list(variables)
+
+
+def weight_name(layer: Any, weight: Any) -> str:
+    """A weight's `layer/weight`, as Keras 3 has it, on both stacks.
+
+    In Keras 2.15 names of layers may have a slash, as DenseNet's have, and a depthwise kernel is
+    called that.
+    """
+    name = weight.name.split("/")[-1].split(":")[0]
+    if not KERAS_3 and isinstance(layer, keras.layers.DepthwiseConv2D):
+        name = name.replace("depthwise_kernel", "kernel")
+    return f"{layer.name.replace('/', '_')}/{name}"
 
 
 def tensorflow_variables(model: Any) -> list[Any]:

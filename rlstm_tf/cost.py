@@ -8,7 +8,6 @@ Nothing is fetched or trained: --weights is not read.
 from __future__ import annotations
 
 import gc
-import sys
 from typing import Any
 
 from absl import flags as absl_flags
@@ -55,4 +54,4 @@ def main(values: absl_flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -8,7 +8,6 @@ Writes metrics.json and scores.npz (ids, labels, logits before softmax) into --o
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ from absl import flags as absl_flags
 
 from rlstm_tf import cli, flags, run_flags
 from rlstm_tf.errors import DataError
+from rlstm_tf.working_copy import ONLY_FOR_TRAINING, WorkingCopy, working_copy
 
+METRICS = "metrics.json"
 PROTOCOLS = ("center", "paper")
 
 
@@ -42,7 +43,25 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> None:
     """Scores, writes, prints."""
     flags.require(values, "run_dir")
-    run_dir = Path(values.run_dir)
+    output = values.output or f"{values.run_dir.rstrip('/')}/evaluation/{values.split}"
+    with (
+        working_copy(values.run_dir, ONLY_FOR_TRAINING) as run,
+        working_copy(output, fetch=False) as written,
+    ):
+        written.check_writable()
+        result = _evaluate(values, run, written.path)
+        written.upload(last=METRICS)
+    shown = ", ".join(
+        f"{name.replace('_', ' ')} {value:.4f}"
+        for name, value in result.items()
+        if isinstance(value, float)
+    )
+    print(f"{shown}, {result['videos']} videos: {output}/{METRICS}")
+
+
+def _evaluate(values: absl_flags.FlagValues, run: WorkingCopy, output: Path) -> dict[str, Any]:
+    """Writes the scores and what they are worth; returns the latter."""
+    run_dir = run.path
     settings: Any = run_flags.read_run(run_dir / "flags.cfg")
     settings.data = values.data or settings.data
     arguments = flags.input_arguments(settings)
@@ -60,7 +79,6 @@ def main(values: absl_flags.FlagValues) -> None:
 
     shards = Shards.open(settings.data, values.split)
     RunDirectory(run_dir).check_classes(shards.classes, settings.data)
-    output = Path(values.output or run_dir / "evaluation" / values.split)
     scores.check_writable(output)
     views = protocol(values.protocol, shards.manifest.multi_label)
     config = pipeline.InputConfig(**arguments)
@@ -76,15 +94,10 @@ def main(values: absl_flags.FlagValues) -> None:
     except FloatingPointError as error:
         raise DataError(f"{path}: {error}") from None
     facts = {**_facts(settings, shards), "protocol": views.name, "views": views.num_views}
-    origin = {"run": str(run_dir), "checkpoint": str(path), "data": settings.data}
+    origin = {"run": run.named(run_dir), "checkpoint": run.named(path), "data": settings.data}
     found = scores.Scores(shards.ids, shards.labels, logits, shards.classes)
     scores.save(output, found, {**result, **facts, **origin})
-    shown = ", ".join(
-        f"{name.replace('_', ' ')} {value:.4f}"
-        for name, value in result.items()
-        if isinstance(value, float)
-    )
-    print(f"{shown}, {result['videos']} videos: {output / scores.METRICS}")
+    return result
 
 
 def _facts(settings: Any, shards: Any) -> dict[str, Any]:
@@ -105,4 +118,4 @@ def _facts(settings: Any, shards: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from absl import flags as absl_flags
 
 from rlstm_tf import cli, flags, run_flags
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.working_copy import ONLY_FOR_TRAINING, working_copy
 from rlstm_tf.writing import write_whole, writing
 
 
@@ -43,8 +43,13 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> None:
     """Decodes, runs the network, writes."""
     flags.require(values, "video", "run_dir")
+    flags.check_local(values, "output", "gif")
     _check_outputs(values)
-    run_dir = Path(values.run_dir)
+    with working_copy(values.run_dir, ONLY_FOR_TRAINING) as run:
+        _explain(values, run.path)
+
+
+def _explain(values: absl_flags.FlagValues, run_dir: Path) -> None:
     settings: Any = run_flags.read_run(run_dir / "flags.cfg")
     arguments = flags.input_arguments(settings)
     cli.load_tensorflow()
@@ -71,7 +76,7 @@ def main(values: absl_flags.FlagValues) -> None:
     if values.output:
         network = f"{settings.model}, {settings.stream} stream"
         title = os.path.basename(values.video)
-        source = page.Source(title, str(run_dir), checkpoint.name, network)
+        source = page.Source(title, values.run_dir, checkpoint.name, network)
         _write(values.output, page.render(clip, found, start, source))
     if values.gif:
         _write(values.gif, animation.animation(clip, found, start[1]))
@@ -148,4 +153,4 @@ def _write(path: str, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags, positional="video"))
+    cli.leave(cli.run(main, define_flags, positional="video"))

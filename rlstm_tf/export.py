@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from absl import flags as absl_flags
 
 from rlstm_tf import __version__, cli, flags, run_flags
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.working_copy import ONLY_FOR_TRAINING, WorkingCopy, working_copy
 
 if TYPE_CHECKING:
     from rlstm_tf.exported import Description
@@ -36,31 +36,49 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> None:
     """Loads, saves, compares, renames."""
     flags.require(values, "run_dir", "output")
-    if "://" in values.output:
-        raise UsageError(f"--output={values.output}: must be a local directory")
-    from rlstm_tf.serving import versions, warmup
+    from rlstm_tf.serving import warmup
 
     if values.warmup:
         warmup.require_serving_api()
-    run_dir, output = Path(values.run_dir), Path(values.output)
-    settings: Any = run_flags.read_run(run_dir / "flags.cfg")
-    cli.load_tensorflow()
-    from rlstm_tf.serving import saving
-    from rlstm_tf.trained import trained_model
-
-    description = _describe(run_dir, settings)
-    with versions.new_version(output) as partial:
-        num_classes = len(description.classes)
-        model, checkpoint = trained_model(run_dir, values.checkpoint, settings, num_classes)
-        description = dataclasses.replace(description, checkpoint=str(checkpoint))
-        name = Path(os.path.abspath(output)).name if values.warmup else None
-        with cli.quiet():
-            signatures = saving.save(partial, model, description, name)
-        version = versions.publish(partial)
+    with (
+        working_copy(values.run_dir, ONLY_FOR_TRAINING) as run,
+        working_copy(values.output, fetch=False) as networks,
+    ):
+        networks.check_writable()
+        signatures, checkpoint, version = _export(values, run, networks)
     print(f"{checkpoint}: exported with signatures {', '.join(signatures)}")
     print(f"version: {version}")
-    print(f"try it: python -m rlstm_tf.predict VIDEO --model={output}")
+    print(f"try it: python -m rlstm_tf.predict VIDEO --model={values.output}")
     print("serve it: serving/README.md")
+
+
+def _export(
+    values: absl_flags.FlagValues, run: WorkingCopy, networks: WorkingCopy
+) -> tuple[list[str], str, str]:
+    """Writes a version; returns its signatures, the checkpoint and its place."""
+    settings: Any = run_flags.read_run(run.path / "flags.cfg")
+    cli.load_tensorflow()
+    from rlstm_tf.data.files import sizes
+    from rlstm_tf.exported import GRAPH, stored_versions
+    from rlstm_tf.serving import saving, versions
+    from rlstm_tf.trained import trained_model
+
+    if sizes([f"{networks.directory}/{GRAPH}"]) != [None]:
+        raise UsageError(f"--output={networks.directory} is one version: give the one above it")
+    description = _describe(run.path, settings)
+    with versions.new_version(networks.path) as partial:
+        num_classes = len(description.classes)
+        model, checkpoint = trained_model(run.path, values.checkpoint, settings, num_classes)
+        description = dataclasses.replace(description, checkpoint=run.named(checkpoint))
+        name = Path(os.path.abspath(networks.path)).name if values.warmup else None
+        with cli.quiet():
+            signatures = saving.save(partial, model, description, name)
+        version = versions.publish(partial, stored_versions(networks.directory))
+    if int(version.name) in stored_versions(networks.directory):
+        raise DataError(f"{networks.directory} is in use by another export")
+    # A server takes a version that has its graph.
+    networks.upload(last=f"{version.name}/{GRAPH}")
+    return signatures, run.named(checkpoint), networks.named(version)
 
 
 def _describe(run_dir: Path, settings: Any) -> Description:
@@ -93,4 +111,4 @@ def _describe(run_dir: Path, settings: Any) -> Description:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rlstm_tf.data.files import is_directory, is_remote, list_directory
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.json_values import names, of_fields, parsed, sealed, typed, unsealed
 from rlstm_tf.data.video_views import Storing
@@ -123,6 +124,18 @@ def versions(directory: Path) -> dict[int, Path]:
         raise DataError(f"cannot read {directory}: {error.strerror}") from None
     # As TensorFlow Serving reads them: digits alone.
     return {int(path.name): path for path in found if path.name.isascii() and path.name.isdigit()}
+
+
+def stored_versions(directory: str) -> list[int]:
+    """Numbers of the versions of an exported network in a store; none of a local one.
+
+    Raises:
+        DataError: they cannot be listed.
+    """
+    if not is_remote(directory) or not is_directory(directory):
+        return []
+    names = list_directory(directory)
+    return [int(name) for name in names if name.isascii() and name.isdigit()]
 
 
 def newest_version(directory: Path) -> Path:

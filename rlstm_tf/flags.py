@@ -29,8 +29,8 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 FLOW_LENGTH = 10
 # What may change when a run is continued; the rest would make it another run.
 CHANGEABLE = {
-    *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "run_dir"),
-    *("profile_steps", "remat", "save_every", "strategy"),
+    *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "max_hours"),
+    *("profile_steps", "remat", "run_dir", "save_every", "strategy"),
 }
 # More than any run has, and less than what 64 bits and float32 hold.
 MOST, _LARGEST = 10**9, 3e38
@@ -201,6 +201,9 @@ def define_training(values: flags.FlagValues) -> None:
         "Profile from this to that step (10,20), counted from where the run starts or goes on.",
         **own,
     )
+    flags.DEFINE_float(
+        "max_hours", None, "Stop after so many, saved: --resume goes on.", 1e-9, 1e6, **own
+    )
     flags.DEFINE_integer("keep_checkpoints", 3, "Newest ones kept.", lower_bound=1, **own)
     flags.DEFINE_boolean(
         "deterministic", False, "The same numbers in every run, on GPUs too; slower there.", **own
@@ -237,6 +240,19 @@ def require(values: flags.FlagValues, *names: str) -> None:
     for name in names:
         if values[name].value in (None, "", []):
             raise UsageError(f"--{name} must be given: {values[name].help}")
+
+
+def check_local(values: flags.FlagValues, *names: str) -> None:
+    """Refuses paths of stores (`s3://...`) where they cannot be.
+
+    Raises:
+        UsageError: one of these flags names one.
+    """
+    for name in names:
+        value = values[name].value
+        for path in value if isinstance(value, list) else [value or ""]:
+            if "://" in path:
+                raise UsageError(f"--{name}={path}: must be local")
 
 
 def serialize(values: flags.FlagValues, leave_out: tuple[str, ...]) -> dict[str, str]:

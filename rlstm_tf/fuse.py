@@ -10,7 +10,6 @@ video. Writes scores.npz and metrics.json into --output.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +48,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> None:
     """Fuses, writes, prints."""
     flags.require(values, "scores", "output")
+    flags.check_local(values, "scores", "output")
     given = [name for name in _WAYS if values[name].value is not None]
     if len(given) != 1:
         raise UsageError(
@@ -131,4 +131,4 @@ def _search(names: list[str], parts: Any, facts: Any) -> tuple[float, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

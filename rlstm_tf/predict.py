@@ -14,13 +14,13 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from absl import flags as absl_flags
 
 from rlstm_tf import cli, flags
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.working_copy import working_copy
 
 WINDOW = 4.0
 
@@ -52,15 +52,35 @@ def main(values: absl_flags.FlagValues) -> int:
         raise UsageError(f"--{given[0]} goes with --timeline")
     window = WINDOW if values.window is None else values.window
     stride = window / 2 if values.stride is None else values.stride
-    from rlstm_tf.console import printable, readable
     from rlstm_tf.data.timeline import check_windows
     from rlstm_tf.exported import newest_version
     from rlstm_tf.prediction import Network
 
     check_windows(window, stride)
-    version = newest_version(Path(values.model))
-    cli.load_tensorflow()
-    network = Network.load(version)
+    with working_copy(_newest(values.model)) as model:
+        version = newest_version(model.path)
+        cli.load_tensorflow()
+        network = Network.load(version)
+        return _answer(network, values, window, stride)
+
+
+def _newest(model: str) -> str:
+    """The one version of a network in a store that is needed here; a local directory as it is."""
+    from rlstm_tf.data.files import is_remote
+    from rlstm_tf.exported import stored_versions
+
+    if is_remote(model):
+        cli.load_tensorflow()
+        numbers = stored_versions(model)
+        if numbers:
+            return f"{model.rstrip('/')}/{max(numbers)}"
+    return model
+
+
+def _answer(network: Any, values: absl_flags.FlagValues, window: float, stride: float) -> int:
+    """Answers for all videos; returns the exit status."""
+    from rlstm_tf.console import printable, readable
+
     status = 0
     for video in values.videos:
         try:
@@ -133,4 +153,4 @@ def _encoding() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags, positional="videos"))
+    cli.leave(cli.run(main, define_flags, positional="videos"))

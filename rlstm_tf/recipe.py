@@ -9,7 +9,6 @@ What takes how long is estimated from --steps, measured by `python -m benchmarks
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,4 +96,4 @@ def _measured(path: Path) -> dict[tuple[str, str], dict[str, float]]:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -15,7 +15,6 @@ TSN and of its local branch; learning curves, if NAME_curves.csv stands beside N
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from absl import flags as absl_flags
@@ -41,6 +40,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> None:
     """Reads, draws, writes."""
     flags.require(values, "output")
+    flags.check_local(values, "runs", "benchmark", "videos", "output")
     if bool(values.runs) == bool(values.benchmark):
         raise UsageError("either --runs or --benchmark must be given")
     if values.benchmark and values.videos:
@@ -69,4 +69,4 @@ def main(values: absl_flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

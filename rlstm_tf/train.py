@@ -3,13 +3,12 @@
     python -m rlstm_tf.train --flagfile=configs/demo.cfg
 
 Writes checkpoints, history.csv, TensorBoard files and flags.cfg, which runs the same thing again,
-into --run_dir.
+into --run_dir. That may be in a store (s3://...), which is given all of it after each checkpoint.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,9 @@ from typing import Any, NamedTuple
 from absl import flags as absl_flags
 
 from rlstm_tf import cli, flags, run_flags, step_flags, stopping
+from rlstm_tf.data.files import is_remote
 from rlstm_tf.errors import DataError
+from rlstm_tf.working_copy import WorkingCopy, working_copy
 
 _GO_ON = "the same command with --resume goes on from there"
 
@@ -27,6 +28,7 @@ define_flags = flags.define_training
 class _Job(NamedTuple):
     """What a training works with."""
 
+    copy: WorkingCopy
     run: Any
     config: Any
     strategy: Any
@@ -46,20 +48,21 @@ def main(values: absl_flags.FlagValues) -> None:
     )
     for check in checks:
         check(values)
-    with stopping.heeded() as wish:
+    with stopping.heeded(values.max_hours) as wish:
         try:
             cli.load_tensorflow()
             from rlstm_tf import devices
 
-            job = _open(values)
-            with devices.workers_watched(job.strategy):
-                _check_same(values, job)
-                _fit(values, job, wish)
+            with working_copy(values.run_dir, ("evaluation",)) as copy:
+                job = _open(values, copy)
+                with devices.workers_watched(job.strategy):
+                    _check_same(values, job)
+                    _fit(values, job, wish)
         except stopping.Stopped:
             print("stopped by SIGTERM before anything was done")
 
 
-def _open(values: absl_flags.FlagValues) -> _Job:
+def _open(values: absl_flags.FlagValues, copy: WorkingCopy) -> _Job:
     """Opens the shards and the devices; writes nothing."""
     from rlstm_tf import devices
     from rlstm_tf.data import pipeline
@@ -67,11 +70,9 @@ def _open(values: absl_flags.FlagValues) -> _Job:
     from rlstm_tf.epochs import Epochs
     from rlstm_tf.run_directory import RunDirectory
 
-    run, config = (
-        RunDirectory(values.run_dir),
-        pipeline.InputConfig(**flags.input_arguments(values)),
-    )
-    if values.init_from and not run.has_checkpoint():
+    run, config = RunDirectory(copy.path), pipeline.InputConfig(**flags.input_arguments(values))
+    # Of one in a store it is seen when it is copied.
+    if values.init_from and not is_remote(values.init_from) and not run.has_checkpoint():
         run_flags.read_run(Path(values.init_from) / "flags.cfg")
         if not RunDirectory(values.init_from).has_checkpoint():
             raise DataError(f"--init_from: {values.init_from} holds no checkpoint yet")
@@ -81,7 +82,8 @@ def _open(values: absl_flags.FlagValues) -> _Job:
     val = None if values.val_subset == "none" else Shards.open(values.data, values.val_subset)
     for subset in (shards, val) if val else (shards,):
         pipeline.check_shards(subset, config)
-    return _Job(run, config, strategy, shards, val, Epochs(len(shards.samples), config.batch_size))
+    epochs = Epochs(len(shards.samples), config.batch_size)
+    return _Job(copy, run, config, strategy, shards, val, epochs)
 
 
 def _check_same(values: absl_flags.FlagValues, job: _Job) -> None:
@@ -106,7 +108,14 @@ def _claim(values: absl_flags.FlagValues, job: _Job) -> None:
     job.run.claim(given, shards.classes, records, values.resume, flags.CHANGEABLE)
     counts = (len(shards), len(shards.samples), len(shards.classes), job.epochs.steps(0))
     print("{} videos, {} samples, {} classes, {} steps an epoch".format(*counts))
-    print(f"TensorBoard: tensorboard --logdir {job.run.tensorboard}", flush=True)
+    print(f"TensorBoard: tensorboard --logdir {job.copy.named(job.run.tensorboard)}", flush=True)
+    _upload(job)
+
+
+def _upload(job: _Job) -> None:
+    """Gives what is new to the store that the run is in, if it is."""
+    # A run goes on from its newest checkpoint, and takes all else to be there.
+    job.copy.upload(last=job.run.checkpoints.name)
 
 
 def _fit(values: absl_flags.FlagValues, job: _Job, wish: stopping.Wish) -> None:
@@ -141,13 +150,16 @@ def _fit(values: absl_flags.FlagValues, job: _Job, wish: stopping.Wish) -> None:
             stopping=_stopping(job, wish),
             on_stop=save,
         )
+    if devices.worker(job.strategy).is_chief:
+        _upload(job)
     # One that ended long before the others would look lost to them.
     devices.check_same(job.strategy, "steps taken", position.step)
     if not finished:
         where = f"after step {position.step}, which is saved"
-        if not wish.spoken:
+        if not (wish.over or wish.spoken):
             raise DataError(f"another worker was asked to stop: all did, {where}; {_GO_ON}")
-        print(f"stopped by SIGTERM {where}; {_GO_ON}")
+        why = f"after --max_hours={values.max_hours:g}" if wish.over else "by SIGTERM"
+        print(f"stopped {why} {where}; {_GO_ON}")
 
 
 def _batches(job: _Job, first_step: int) -> Any:
@@ -170,8 +182,17 @@ def _stopping(job: _Job, wish: stopping.Wish) -> Callable[[int], bool]:
     from rlstm_tf.position import READ_EVERY
 
     if devices.worker(job.strategy).count == 1:
-        return lambda step: wish.spoken
-    return lambda step: step % READ_EVERY == 0 and devices.any_worker(job.strategy, wish.spoken)
+        return lambda step: wish.over or wish.spoken
+
+    def asked(step: int) -> bool:
+        if step % READ_EVERY:
+            return False
+        # Whosever clock is ahead: all have the same flag.
+        if wish.max_hours is not None and devices.any_worker(job.strategy, wish.over):
+            wish.ends = 0.0
+        return wish.over or devices.any_worker(job.strategy, wish.spoken)
+
+    return asked
 
 
 def _build(values: absl_flags.FlagValues, job: _Job) -> tuple[Any, Any]:
@@ -212,6 +233,7 @@ def _restore(values: absl_flags.FlagValues, job: _Job, trainer: Any) -> tuple[An
     from rlstm_tf import agreement, devices
     from rlstm_tf.checkpoints import Checkpoints, restore, variables_of
     from rlstm_tf.position import Position
+    from rlstm_tf.transfer import transfer_run
 
     checkpoints = Checkpoints(job.run.checkpoints)
     newest = checkpoints.load_newest()
@@ -221,13 +243,13 @@ def _restore(values: absl_flags.FlagValues, job: _Job, trainer: Any) -> tuple[An
         position, best = Position.of(info, path), info["best"]
         restore(variables_of(trainer.model, trainer.optimizer), state, path)
     elif values.init_from:
-        _transfer(values, trainer.model)
+        print(transfer_run(values.init_from, trainer.model, values.model), flush=True)
     agreement.check_start(job.strategy, trainer.model, trainer.optimizer, position)
     if devices.worker(job.strategy).is_chief:
         checkpoints.clear()
         if newest is not None:
             checkpoints.set_aside_after(path)
-            print(f"resumed from {path}", flush=True)
+            print(f"resumed from {job.copy.named(path)}", flush=True)
     return position, best
 
 
@@ -249,10 +271,12 @@ def _callbacks(
     checkpoints = Checkpoints(job.run.checkpoints, values.keep_checkpoints)
     every = step_flags.save_every(values)
     hparams = {*values} - flags.CHANGEABLE - {"flagfile", "resume"} | {"epochs"}
-    saving = callbacks.Saving(checkpoints, trainer.optimizer, position, best, *every)
+    saving = callbacks.Saving(
+        checkpoints, trainer.optimizer, position, best, *every, saved=lambda: _upload(job)
+    )
     shown = assembly.callbacks(
         job.run.tensorboard,
-        str(job.run.path.resolve()),
+        job.copy.named(job.run.path.resolve()),
         trainer.model,
         job.epochs,
         position,
@@ -272,21 +296,5 @@ def _callbacks(
     ], saving.save
 
 
-def _transfer(values: absl_flags.FlagValues, model: Any) -> None:
-    """Takes over what fits of another run's weights, and says what does not."""
-    from rlstm_tf.checkpoints import Checkpoints
-    from rlstm_tf.transfer import transfer
-
-    source = Path(values.init_from)
-    before = run_flags.read_run(source / "flags.cfg")
-    state, _, path = Checkpoints(source / "checkpoints").require_newest()
-    done = transfer(model, state, path, same_model=before.model == values.model)
-    print(
-        f"started from {path}: {len(done.copied)} weights copied, {len(done.adapted)} adapted from "
-        f"RGB to flow, {len(done.new)} left as drawn ({', '.join(done.new_layers()) or 'none'})",
-        flush=True,
-    )
-
-
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

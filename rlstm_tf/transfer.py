@@ -13,9 +13,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from rlstm_tf.checkpoints import State, variables_of
+from rlstm_tf import run_flags
+from rlstm_tf.checkpoints import Checkpoints, State, variables_of
 from rlstm_tf.errors import DataError
 from rlstm_tf.models.flow_stem import cross_modality
+from rlstm_tf.working_copy import ONLY_FOR_TRAINING, working_copy
 
 # The two parts of a backbone. Where it is cut may differ between the two networks, so their weights
 # are found by the names that they have in the backbone.
@@ -40,6 +42,31 @@ class Transferred:
         """Names of the layers, with those they are in, that have a new weight."""
         layers = (name.split("/", 1)[1].rsplit("/", 1)[0] for name in self.new)
         return list(dict.fromkeys(layers))
+
+
+def transfer_run(directory: str, model: keras.Model, name: str) -> str:
+    """Starts a network from the newest checkpoint of a run.
+
+    Args:
+        directory: of the run; it may be in a store.
+        model: of `build_model`.
+        name: its `--model`.
+
+    Returns:
+        A line that says what came of it.
+
+    Raises:
+        DataError: there is no such run or checkpoint, or as `transfer`.
+    """
+    with working_copy(directory, ONLY_FOR_TRAINING) as source:
+        before = run_flags.read_run(source.path / "flags.cfg")
+        state, _, path = Checkpoints(source.path / "checkpoints").require_newest()
+        done = transfer(model, state, path, same_model=before.model == name)
+    return (
+        f"started from {source.named(path)}: {len(done.copied)} weights copied, "
+        f"{len(done.adapted)} adapted from RGB to flow, {len(done.new)} left as drawn "
+        f"({', '.join(done.new_layers()) or 'none'})"
+    )
 
 
 def transfer(model: keras.Model, state: State, path: Path, same_model: bool) -> Transferred:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import shlex
 import statistics
-import sys
 from typing import Any
 
 from absl import flags as absl_flags
@@ -67,6 +66,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> int | None:
     """Searches, from the start or from where the search is up to."""
     flags.require(values, "data", "output")
+    flags.check_local(values, "output", "init_from")
     for check in (flags.input_arguments, flags.drop_epochs, step_flags.save_every, _check_flags):
         check(values)
     with stopping.heeded():
@@ -176,4 +176,4 @@ def _channels(values: absl_flags.FlagValues) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -31,13 +31,7 @@ def started(plan, output):
 
 def run_job(plan, output, stored=()):
     """All that tfrecords_tools.beam does but Beam; returns the manifest."""
-    with claim.claimed(output, plan.identity) as taken:
-        if taken.manifest is None:
-            whole, lines = begin(plan, output, stored)
-            for line in lines:
-                job.make_shard(whole, line)
-            return job.finish(plan, output, taken.check)
-        return taken.manifest
+    return job.build(plan, output, 1, dict(stored), (), job.one_after_the_other)
 
 
 def remote_files(directory):

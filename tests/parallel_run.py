@@ -121,4 +121,4 @@ def _scores(trainer: Any, shards: Any, config: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, lambda values: None, sys.argv[:1]))
+    cli.leave(cli.run(main, lambda values: None, sys.argv[:1]))

@@ -98,10 +98,12 @@ def test_mixed_precision_follows_full_precision(policy, scale, parts):
 
 
 def test_the_loss_scale_is_part_of_a_checkpoint():
+    """Behind the rest, on both stacks: one goes on with a run of the other."""
     keras.mixed_precision.set_global_policy("mixed_float16")
-    trainer = trainer_of(scale_loss=True)
-    state = [np.asarray(v) for v in compat.optimizer_state(trainer.optimizer)]
-    assert any(value.shape == () and value == 2**15 for value in state)
+    states = [compat.optimizer_state(trainer_of(scale_loss=s).optimizer) for s in (False, True)]
+    plain, scaled = ([np.asarray(value) for value in state] for state in states)
+    assert [value.shape for value in scaled] == [*(value.shape for value in plain), (), ()]
+    assert [float(value) for value in scaled[-2:]] == [2**15, 0]
 
 
 def test_weight_decay_is_not_scaled_with_the_loss():

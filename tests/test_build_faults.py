@@ -241,10 +241,6 @@ def test_plan_is_on_record_while_the_build_runs(own, tmp_path, capfd, monkeypatc
             *(2, "--test_share does not go with --dataset=hmdb51"),
         ),
         (
-            ["--dataset=folder", "--videos=v", "--output=s3://b/o"],
-            *(2, "--output=s3://b/o: must be a local directory"),
-        ),
-        (
             ["--dataset=folder", "--videos=v", "--output=o", "--val_seed=1"],
             *(2, "--val_seed does nothing without --val_share"),
         ),

@@ -85,7 +85,7 @@ def main(values):
     print(CONTENT, flush=FLUSH)
     with open("/nowhere/file") if FAILS else open("/dev/null"):
         pass
-sys.exit(cli.run(main, lambda values: None, ["program"]))
+cli.leave(cli.run(main, lambda values: None, ["program"]))
 """
 
 
@@ -136,7 +136,7 @@ def test_closed_outputs():
         "        print('theirs', file=sys.stderr)\n"
         "    print('ours', file=sys.stderr)\n"
         "    print('answer')\n"
-        "sys.exit(cli.run(main, lambda values: None, ['program']))"
+        "cli.leave(cli.run(main, lambda values: None, ['program']))"
     )
     for shell in ("2>&-", "0<&- 2>&-"):
         result = start(sys.executable, "-c", script, shell=shell)
@@ -266,7 +266,7 @@ def test_start_up_lines_are_not_shown_to_whom_interrupts_them(tmp_path):
     script = (
         "import sys\n"
         "from rlstm_tf import cli\n"
-        "sys.exit(cli.run(lambda values: cli.load_tensorflow(), lambda values: None, ['program']))"
+        "cli.leave(cli.run(lambda values: cli.load_tensorflow(), lambda values: None, ['program']))"
     )
     result = subprocess.run(
         [sys.executable, "-c", script],
@@ -283,7 +283,7 @@ def test_no_room_for_temporary_files():
         "import resource, sys\n"
         "from rlstm_tf import cli\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
-        "sys.exit(cli.run(lambda values: cli.load_tensorflow(), lambda values: None, ['program']))"
+        "cli.leave(cli.run(lambda values: cli.load_tensorflow(), lambda values: None, ['program']))"
     )
     result = subprocess.run(
         [sys.executable, "-B", "-c", script],

@@ -202,7 +202,7 @@ def test_without_the_extra(spatial, video, tmp_path, module, package):
     script = (
         f"import sys; sys.modules[{module!r}] = None\n"
         "from rlstm_tf import cli, explain\n"
-        "sys.exit(cli.run(explain.main, explain.define_flags, positional='video'))"
+        "cli.leave(cli.run(explain.main, explain.define_flags, positional='video'))"
     )
     line = [str(video), f"--run_dir={spatial}", f"--output={tmp_path / 'page.html'}"]
     result = subprocess.run([sys.executable, "-c", script, *line], capture_output=True, text=True)

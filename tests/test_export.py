@@ -157,14 +157,15 @@ def test_what_goes_with_it(run, exported):
     assert sorted(path.name for path in exported.iterdir()) == [".lock", "1"]
 
 
-def test_the_next_version_has_the_next_number(run, exported, tmp_path, capsys):
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_the_next_version_has_the_next_number(run, exported, tmp_path, capsys, scheme):
     directory = tmp_path / "small"
     for number in (3, 10):
         (directory / str(number)).mkdir(parents=True)
     capsys.readouterr()
-    arguments = [f"--run_dir={run.path}", f"--output={directory}", "--checkpoint=best"]
+    arguments = [f"--run_dir={run.path}", f"--output={scheme}{directory}", "--checkpoint=best"]
     assert run_export(*arguments, "--nowarmup") == 0
-    assert f"version: {directory / '11'}" in capsys.readouterr().out
+    assert f"version: {scheme}{directory / '11'}" in capsys.readouterr().out
     assert sorted(versions(directory)) == [3, 10, 11]
     extra = (directory / "11" / "assets.extra").iterdir()
     assert [path.name for path in extra] == ["files.json"]
@@ -323,7 +324,7 @@ def test_what_a_user_gets_wrong(run, exported, tmp_path, capsys, monkeypatch):
     of_run, output = f"--run_dir={run.path}", f"--output={tmp_path / 'a'}"
     refused(2, "--run_dir must be given", output)
     refused(2, "--output must be given", of_run)
-    refused(2, "must be a local directory", of_run, "--output=gs://bucket/models")
+    refused(2, "is one version", of_run, f"--output=file://{exported / '1'}")
     refused(1, "holds no run", f"--run_dir={tmp_path / 'none'}", output)
     empty = make_run(tmp_path / "empty", *SMALL)
     for path in (empty.path / "checkpoints").iterdir():

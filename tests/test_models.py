@@ -1,11 +1,13 @@
 """Backbones cut in two, and the network built around them."""
 
 import inspect
+import zlib
 
 import keras
 import numpy as np
 import pytest
 
+from rlstm_tf.checkpoints import named_weights
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.flags import BACKBONES
 from rlstm_tf.layers import PixelScaling
@@ -34,6 +36,21 @@ PARAMETERS = {
     ("resnet101", 64): (38_186_368, 4_471_808, 91_618_789),
     ("resnet50v2", 64): (19_085_824, 4_478_976, 72_532_581),
     ("resnet101v2", 64): (38_147_584, 4_478_976, 91_594_341),
+}
+# CRC-32 of the names of the network's weights, in their order, as a checkpoint has them.
+NAMES = {
+    "tiny_resnetv2": 4111134940,
+    "densenet121": 3793730386,
+    "mobilenet": 1698999945,
+    "mobilenet_v2": 1017498500,
+    "efficientnet_b0": 4262991705,
+    "vgg16": 4004509703,
+    "vgg19": 3166476498,
+    "inception_v3": 815079857,
+    "resnet50": 2381004554,
+    "resnet101": 927157186,
+    "resnet50v2": 2982022692,
+    "resnet101v2": 3826764483,
 }
 SLOW_TO_BUILD = {"resnet152v2"}  # the same code as its two smaller sisters
 
@@ -68,6 +85,19 @@ def test_parts_joined_are_the_whole(name, size):
     network = two_branch(backbone, 101)
     counts = tuple(model.count_params() for model in (trunk, tail, network))
     assert counts == PARAMETERS[name, size]
+    check_names(network, name)
+
+
+def check_names(network, name):
+    """The same on both stacks, so that one goes on with a run of the other.
+
+    An optimizer's state has no names: it is in the order of what is trained.
+    """
+    named = {id(weight): label for label, weight in named_weights(network)}
+    assert zlib.crc32("\n".join(named.values()).encode()) == NAMES[name]
+    trained = {id(weight) for weight in network.trainable_weights}
+    expected = [named[key] for key in named if key in trained]
+    assert [named[id(weight)] for weight in network.trainable_weights] == expected
 
 
 def test_efficientnet_with_the_scaling_of_its_imagenet_weights_outside():

@@ -87,8 +87,7 @@ def test_stopped_and_resumed_is_never_stopped(name, scale_loss, tmp_path):
     first = trainer_of(name, scale_loss)
     assert losses(first, given[:3]) == expected[:3]
     state = {
-        key: np.asarray(value)
-        for key, value in variables_of(first.model, first.optimizer).items()
+        key: np.asarray(value) for key, value in variables_of(first.model, first.optimizer).items()
     }
     path = Checkpoints(tmp_path).save(3, state, {})
     second = trainer_of(name, scale_loss, model_of(seed=1))
@@ -139,11 +138,12 @@ dataset = tf.data.Dataset.from_tensor_slices(
     {k: tf.stack([b[k] for b in data]) for k in ("frames", "label")}
 )
 make_dataset = lambda division: dataset.unbatch().batch(division.rows(4), drop_remainder=True)
+# One of each: collective operations of two strategies in a process would take each other's keys.
+strategies = {kind: devices.make_strategy(kind) for kind in ("none", "mirrored")}
 result = {}
 for name in optimization.OPTIMIZERS:
     for scale_loss, parts in ((False, 1), (True, 2)):
-        for kind in ("none", "mirrored"):
-            strategy = devices.make_strategy(kind)
+        for kind, strategy in strategies.items():
             t.tf.distribute.get_strategy = lambda strategy=strategy: strategy
             with strategy.scope():
                 trainer = t.trainer_of(name, scale_loss, accumulate=parts)

@@ -97,7 +97,8 @@ def test_unknown_kind_of_store(tmp_path, capfd):
     status, _, errors = run(capfd, *arguments("nostore://videos", tmp_path / "new"))
     assert status == 1
     assert len(errors) == 1
-    assert "nostore://videos: File system scheme 'nostore' not implemented" in errors[0]
+    assert errors[0].startswith("error: nothing that is installed opens nostore:// (")
+    assert "rlstm-tf[stores]" in errors[0]
 
 
 @pytest.mark.parametrize("scheme", ["ram://build/videos", "file"])

@@ -270,7 +270,7 @@ def test_without_the_extra(tmp_path, name):
     script = (
         f"import sys; sys.modules[{name!r}] = None\n"
         "from rlstm_tf import cli, report\n"
-        "sys.exit(cli.run(report.main, report.define_flags))"
+        "cli.leave(cli.run(report.main, report.define_flags))"
     )
     arguments = ["--runs=.", f"--output={tmp_path / 'out'}"]
     result = subprocess.run(

@@ -41,10 +41,18 @@ ALLOWED = {
         "rlstm_tf.checkpoints",
         "rlstm_tf.errors",
         "rlstm_tf.models",
+        "rlstm_tf.run_flags",
+        "rlstm_tf.working_copy",
     ),
     "rlstm_tf.run_directory": (
         "rlstm_tf.checkpoints",
         "rlstm_tf.data.schema",
+        "rlstm_tf.errors",
+        "rlstm_tf.writing",
+    ),
+    "rlstm_tf.working_copy": (
+        "rlstm_tf.cli",
+        "rlstm_tf.data",
         "rlstm_tf.errors",
         "rlstm_tf.writing",
     ),

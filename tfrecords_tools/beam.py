@@ -16,7 +16,6 @@ go on with a job that was stopped: shards that are there are not made again.
 from __future__ import annotations
 
 import logging
-import sys
 
 from absl import flags
 
@@ -51,7 +50,6 @@ def main(values: flags.FlagValues) -> int:
     # Its warnings are for those who write pipelines, and what ends a job is raised here again.
     logging.getLogger().setLevel(logging.CRITICAL)
     from tfrecords_tools import job, pipeline
-    from tfrecords_tools.claim import claimed
     from tfrecords_tools.stored import places
 
     shards = pipeline.opened(values.pipeline_options)
@@ -61,22 +59,13 @@ def main(values: flags.FlagValues) -> int:
         logging.getLogger("apache_beam").setLevel(logging.INFO)
     plan = shared.planned(values)
     stored = places(values.reuse, plan)
-    with claimed(values.output, plan.identity) as claim:
-        manifest = claim.manifest
-        if manifest is None:
-            lines = job.write_list(plan, values.output, stored)
-            of_all = job.Job(
-                *(values.output, plan.dataset.classes, plan.settings, values.workers),
-                left_out=tuple(values.leave_out),
-            )
-            with job.progress(plan, values.output):
-                pipeline.run(shards, of_all, lines)
-            manifest = job.finish(plan, values.output, claim.check)
-        else:
-            print(f"{values.output} is complete already")
+    manifest = job.build(
+        *(plan, values.output, values.workers, stored, values.leave_out),
+        make=lambda of_all, lines: pipeline.run(shards, of_all, lines),
+    )
     shared.report(values, manifest)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags, rest="pipeline_options"))
+    cli.leave(cli.run(main, define_flags, rest="pipeline_options"))

@@ -13,14 +13,19 @@ does not decode is named, left out, and makes the exit status 1, unless --max_ba
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from rlstm_tf import cli
 from rlstm_tf.data.files import is_remote
-from rlstm_tf.errors import UsageError
 from tfrecords_tools import flags as shared
+
+if TYPE_CHECKING:
+    from rlstm_tf.data.schema import Manifest
+    from tfrecords_tools.plan import Plan
+    from tfrecords_tools.stored import Place
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -31,28 +36,39 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(values: flags.FlagValues) -> int:
     """Builds; the exit status is 1 if there are more damaged videos than allowed."""
-    if is_remote(values.output or ""):
-        raise UsageError(
-            f"--output={values.output}: must be a local directory; tfrecords_tools.beam writes "
-            "to others"
-        )
     shared.check(values)
     plan = shared.planned(values)
-    from tfrecords_tools.output import claimed
     from tfrecords_tools.stored import places
 
     stored = places(values.reuse, plan)
-    with claimed(values.output, plan.identity) as manifest:
-        if manifest is None:
-            cli.load_tensorflow()
-            from tfrecords_tools.assembly import build
-
-            manifest = build(plan, values.output, values.workers, stored, values.leave_out)
-        else:
-            print(f"{values.output} is complete already")
-    shared.report(values, manifest)
+    build = _into_store if is_remote(values.output) else _into_directory
+    shared.report(values, build(values, plan, stored))
     return 0
 
 
+def _into_directory(values: flags.FlagValues, plan: Plan, stored: Mapping[str, Place]) -> Manifest:
+    """Decodes videos of all shards at once; what is decoded waits beside the shards."""
+    from tfrecords_tools.output import claimed
+
+    with claimed(values.output, plan.identity) as manifest:
+        if manifest is not None:
+            print(f"{values.output} is complete already")
+            return manifest
+        cli.load_tensorflow()
+        from tfrecords_tools.assembly import build
+
+        return build(plan, values.output, values.workers, stored, values.leave_out)
+
+
+def _into_store(values: flags.FlagValues, plan: Plan, stored: Mapping[str, Place]) -> Manifest:
+    """Makes shard after shard on the local disk, and copies each to its place."""
+    cli.load_tensorflow()
+    from tfrecords_tools import job
+
+    return job.build(
+        plan, values.output, values.workers, stored, values.leave_out, job.one_after_the_other
+    )
+
+
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

@@ -29,7 +29,6 @@ import functools
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -188,4 +187,4 @@ def _remove(path: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags))
+    cli.leave(cli.run(main, define_flags))

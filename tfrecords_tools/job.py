@@ -1,4 +1,4 @@
-"""A build by many machines: what the one that starts it does, and what each shard's does.
+"""A build by many machines, or into a store: what the one that starts it does, and each shard's.
 
 Nothing here knows Beam. All that the machines tell each other stands in the output directory: which
 videos go into which shard (`.build/shards.jsonl`), and of each finished shard what is in it
@@ -13,7 +13,7 @@ import os
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.progress import bar
 from rlstm_tf.writing import PARTIAL, cannot_write, writing
 from tfrecords_tools.assembly import finished, make_manifest, note_path, note_text
+from tfrecords_tools.claim import claimed
 from tfrecords_tools.output import BUILD, PLAN
 from tfrecords_tools.plan import Plan
 from tfrecords_tools.shard_work import LEFT_OUT, Made, ShardWork, put_together
@@ -70,6 +71,44 @@ class Job:
     settings: dict[str, Any]
     workers: int
     left_out: tuple[str, ...] = ()
+
+
+def build(
+    plan: Plan,
+    output: str,
+    workers: int,
+    stored: Mapping[str, Place],
+    left_out: Sequence[str],
+    make: Callable[[Job, list[Line]], None],
+) -> schema.Manifest:
+    """Does what is left to do of a plan.
+
+    Args:
+        plan: see there.
+        output: directory, local or remote.
+        workers: processes that decode a shard.
+        stored: where finished shards hold images of a video, by its id.
+        left_out: ids of videos to take for damaged.
+        make: makes all shards, each by `make_shard`, wherever it likes.
+
+    Raises:
+        DataError: something cannot be read or written, or another has the directory.
+    """
+    with claimed(output, plan.identity) as claim:
+        if claim.manifest is not None:
+            print(f"{output} is complete already")
+            return claim.manifest
+        lines = write_list(plan, output, stored)
+        of_all = Job(output, plan.dataset.classes, plan.settings, workers, tuple(left_out))
+        with progress(plan, output):
+            make(of_all, lines)
+        return finish(plan, output, claim.check)
+
+
+def one_after_the_other(job: Job, lines: list[Line]) -> None:
+    """Makes all shards in this process."""
+    for line in lines:
+        make_shard(job, line)
 
 
 def write_list(plan: Plan, output: str, stored: Mapping[str, Place]) -> list[Line]:

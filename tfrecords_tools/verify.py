@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from rlstm_tf import cli
+from rlstm_tf.data.files import is_remote
 from rlstm_tf.errors import UsageError
 from tfrecords_tools import flags as shared
 
@@ -50,6 +51,8 @@ def main(values: flags.FlagValues) -> int:
     from rlstm_tf.data.schema import Manifest
     from tfrecords_tools.verification import problems
 
+    if is_remote(values.data):
+        cli.load_tensorflow()
     manifest = Manifest.load(values.data)
     if values.repair:
         left = _repair(values, manifest)
@@ -74,7 +77,7 @@ def _check(values: flags.FlagValues) -> None:
         raise UsageError("--data is required: the directory of the shards")
     if values.repair and not values.videos:
         raise UsageError("--repair needs --videos: what the shards were built from")
-    if values.repair and "://" in values.data:
+    if values.repair and is_remote(values.data):
         raise UsageError(f"--repair: {values.data} must be a local directory")
     for name in ("videos", "splits"):
         if values[name].value and not values.repair:
@@ -104,4 +107,4 @@ def _repair(values: flags.FlagValues, manifest: Manifest) -> dict[str, list[str]
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, define_flags, positional="data"))
+    cli.leave(cli.run(main, define_flags, positional="data"))

@@ -6,10 +6,10 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.errors import DataError
 from rlstm_tf.exported import versions
 from rlstm_tf.writing import PARTIAL, synced, writing
 
@@ -35,12 +35,9 @@ def new_version(directory: Path) -> Iterator[Path]:
         The directory to write into. No other export has it.
 
     Raises:
-        UsageError: `directory` is a version itself.
         DataError: another export has it, it holds something else than versions, or it cannot be
             written.
     """
-    if (directory / "saved_model.pb").exists():
-        raise UsageError(f"--output={directory} is one version: give {directory.parent}")
     partial = directory / _NEW
     made = [path for path in (directory, *directory.parents) if not os.path.lexists(path)]
     with contextlib.ExitStack() as stack:
@@ -89,11 +86,12 @@ def _check(directory: Path) -> None:
         )
 
 
-def publish(partial: Path) -> Path:
+def publish(partial: Path, others: Sequence[int] = ()) -> Path:
     """Makes what was written the newest version.
 
     Args:
         partial: of `new_version`.
+        others: numbers of versions that are elsewhere, in the store that this one is for.
 
     Returns:
         Its directory: a number, one more than the highest.
@@ -101,7 +99,7 @@ def publish(partial: Path) -> Path:
     Raises:
         DataError: it cannot be written.
     """
-    number = max(versions(partial.parent), default=0) + 1
+    number = max((*versions(partial.parent), *others), default=0) + 1
     version = partial.parent / str(number)
     with writing(version):
         for path in (*partial.rglob("*"), partial):

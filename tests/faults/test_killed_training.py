@@ -7,9 +7,12 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
-from trainings import assert_same_run, command, start
+from trainings import assert_same_run, command, start, train_here
+
+from rlstm_tf import stopping
 
 EPOCHS = "--epochs=5"
 
@@ -82,6 +85,21 @@ def test_killed_at_any_moment(shards, whole, tmp_path, times, survived):
         while kills < wanted:
             kills += sum(pool.map(next_chain, [wanted - kills, wanted - kills][: times(2, 1)]))
     survived(2, kills)
+
+
+def test_hours_that_are_over(shards, whole, tmp_path, capsys, monkeypatch):
+    """A clock on which each look takes 1,000 seconds; the run is the one never stopped."""
+    with monkeypatch.context() as clock:
+        seconds = itertools.count(0, 1000)
+        clock.setattr(stopping, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+        assert train_here(shards, tmp_path / "run", EPOCHS, "--max_hours=1") == 0
+    said = (
+        "stopped after --max_hours=1 after step 3, which is saved; the same command with --resume"
+    )
+    assert said in capsys.readouterr().out
+    assert train_here(shards, tmp_path / "run", EPOCHS, "--max_hours=1000") == 0
+    assert "stopped" not in capsys.readouterr().out
+    assert_same_run(tmp_path / "run", whole)
 
 
 @pytest.mark.timeout(1200)

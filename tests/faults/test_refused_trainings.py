@@ -127,7 +127,7 @@ from rlstm_tf import cli, train
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-sys.exit(cli.run(train.main, train.define_flags))
+cli.leave(cli.run(train.main, train.define_flags))
 """
 
 
