@@ -116,6 +116,22 @@ def tensorflow_addons() -> Any:
     return addons
 
 
+def addons_lstm_cell(kind: str, units: int, **kwargs: Any) -> keras.layers.Layer:
+    """A cell of tensorflow-addons for `keras.layers.RNN`.
+
+    Args:
+        kind: `layer_norm` or `peephole`.
+        units: channels of the state.
+        **kwargs: of the cell.
+
+    Raises:
+        ImportError: as `tensorflow_addons`.
+    """
+    cells = tensorflow_addons().rnn
+    kinds = {"layer_norm": cells.LayerNormLSTMCell, "peephole": cells.PeepholeLSTMCell}
+    return kinds[kind](units, **kwargs)
+
+
 def lamb(learning_rate: Any, weight_decay: float, kernels: list[Any], others: list[Any]) -> Any:
     """LAMB with decoupled weight decay; the same on both stacks, its slots not yet made.
 
@@ -241,6 +257,10 @@ def weight_name(layer: Any, weight: Any) -> str:
     name = weight.name.split("/")[-1].split(":")[0]
     if not KERAS_3 and isinstance(layer, keras.layers.DepthwiseConv2D):
         name = name.replace("depthwise_kernel", "kernel")
+    if not KERAS_3 and isinstance(layer, keras.layers.RNN):
+        # A cell may have layers of its own, whose weights are called alike.
+        inner = weight.name.split("/")[-2]
+        name = f"{inner}_{name}" if inner.endswith("_norm") else name
     return f"{layer.name.replace('/', '_')}/{name}"
 
 

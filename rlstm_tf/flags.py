@@ -19,6 +19,7 @@ BACKBONES = (
 MODELS = ("two_branch", "rlstm", "local", "tsn", "lstm", "convlstm")
 PAIRWISE = ("embedded_gaussian", "dot_product", "concatenation")
 EMBEDDINGS = ("separate", "shared")
+LSTM_CELLS = ("standard", "layer_norm", "peephole")
 BATCH_NORM = ("population", "batch", "frozen")
 STREAMS = ("spatial", "temporal")
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
@@ -47,10 +48,7 @@ def define_model(values: flags.FlagValues) -> None:
         "cut", None, "Layer that ends the trunk; the backbone's own if unset.", **own
     )
     flags.DEFINE_string(
-        "weights",
-        "imagenet",
-        "imagenet (fetched by Keras), none, or a file of Keras weights.",
-        **own,
+        "weights", "imagenet", "imagenet (fetched by Keras), none, or a file of weights.", **own
     )
     flags.DEFINE_integer("num_segments", 8, "T, snippets a video.", lower_bound=1, **own)
     flags.DEFINE_integer("image_size", 224, "Side of a frame, pixels.", lower_bound=32, **own)
@@ -70,14 +68,30 @@ def define_model(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean(
         "bidirectional", False, "Half of the state from the last snippet to the first.", **own
     )
+    flags.DEFINE_enum(
+        "lstm_cell", "standard", LSTM_CELLS, "Of --model=lstm; others: tensorflow-addons.", **own
+    )
     flags.DEFINE_enum("batch_norm", "population", BATCH_NORM, "Statistics while training.", **own)
     flags.DEFINE_float("batch_norm_momentum", 0.999, "Of the moving statistics.", 0.0, 1.0, **own)
 
 
 def model_arguments(values: flags.FlagValues) -> dict[str, Any]:
-    """Arguments of `rlstm_tf.models.build_model`, but for `num_classes`."""
+    """Arguments of `rlstm_tf.models.build_model`, but for `num_classes`.
+
+    Raises:
+        UsageError: a cell of an LSTM is chosen for another network.
+    """
+    if values.lstm_cell != "standard" and values.model != "lstm":
+        raise UsageError(f"--lstm_cell={values.lstm_cell} goes with --model=lstm")
     names = ("model", "backbone", "cut", "weights", "num_segments", "image_size", "dropout")
-    recurrence = ("units", "pairwise", "attention_scale", "embeddings", "bidirectional")
+    recurrence = (
+        "units",
+        "pairwise",
+        "attention_scale",
+        "embeddings",
+        "bidirectional",
+        "lstm_cell",
+    )
     arguments = {name: values[name].value for name in (*names, *recurrence)}
     arguments["statistics"] = values.batch_norm
     arguments["momentum"] = values.batch_norm_momentum

@@ -117,3 +117,31 @@ def optimizer_steps(name, w, gradients, rates, weight_decay, decays, momentum=0.
             step = step * (norms[0] / norms[1] if min(norms) > 0 else 1.0)
         w = w - rate * step
     return w, [velocity] if name in ("sgd", "sgdw") else [m, v]
+
+
+def lstm(x, kernel, recurrent_kernel, bias, peepholes=None, norms=None):
+    """Last hidden state of an LSTM over x [batch, T, C]; gates stand in the order i, f, c, o.
+
+    Peepholes w_i, w_f, w_o: Gers and Schmidhuber, 2000. Norms, (gamma, beta) of W x, of U h and of
+    the new c: Ba et al., arXiv 1607.06450, equations 20 - 22.
+    """
+
+    def sigmoid(z):
+        return 1 / (1 + np.exp(-z))
+
+    def normed(z, number):
+        if norms is None:
+            return z
+        gamma, beta = norms[number]
+        mean, variance = z.mean(-1, keepdims=True), z.var(-1, keepdims=True)
+        return gamma * (z - mean) / np.sqrt(variance + 1e-3) + beta
+
+    w_i, w_f, w_o = peepholes or (0.0, 0.0, 0.0)
+    h = c = np.zeros((len(x), len(recurrent_kernel)))
+    for x_t in np.moveaxis(x, 1, 0):
+        z = normed(x_t @ kernel, 0) + normed(h @ recurrent_kernel, 1) + bias
+        i, f, new, o = np.split(z, 4, axis=-1)
+        c = sigmoid(f + w_f * c) * c + sigmoid(i + w_i * c) * np.tanh(new)
+        c = normed(c, 2)
+        h = sigmoid(o + w_o * c) * np.tanh(c)
+    return h

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import keras
 
-from rlstm_tf.compat import unrolled_conv_lstm
+from rlstm_tf.compat import addons_lstm_cell, unrolled_conv_lstm
+from rlstm_tf.errors import UsageError
 from rlstm_tf.layers import UnfoldTime
 from rlstm_tf.models.backbone import Backbone
 from rlstm_tf.models.branches import (
@@ -81,13 +82,25 @@ def lstm(
 ) -> keras.Model:
     """An LSTM over the pooled features of trunk and tail; its last state is classified.
 
-    Its state has as many channels as the Relational LSTM's.
+    Its state has as many channels as the Relational LSTM's. Its cell may be one of
+    tensorflow-addons: with layer normalization (Ba et al., arXiv 1607.06450), or with peepholes
+    (Gers and Schmidhuber, 2000).
+
+    Raises:
+        UsageError: there is no tensorflow-addons for such a cell.
     """
     frames, maps = snippets(backbone, num_segments)
     features = local_features(maps, backbone.tail)
     features = UnfoldTime(num_segments, name="local_segments")(features)
     units = recurrence.state(maps.shape[-1])
-    recurrent = keras.layers.LSTM(units, recurrent_initializer=NEW, unroll=True, name="lstm")
+    if recurrence.lstm_cell == "standard":
+        recurrent = keras.layers.LSTM(units, recurrent_initializer=NEW, unroll=True, name="lstm")
+    else:
+        try:
+            cell = addons_lstm_cell(recurrence.lstm_cell, units, recurrent_initializer=NEW)
+        except ImportError as error:
+            raise UsageError(f"--lstm_cell={recurrence.lstm_cell} {error}") from None
+        recurrent = keras.layers.RNN(cell, unroll=True, name="lstm")
     state = recurrent(features)
     return keras.Model(frames, classify(state, num_classes, dropout), name="lstm")
 

@@ -29,6 +29,7 @@ class Recurrence:
         attention_scale: of the Relational LSTM.
         embeddings: of the Relational LSTM.
         bidirectional: a second Relational LSTM from X_T to X_1, with half of the channels each.
+        lstm_cell: of the LSTM: `standard`, or `layer_norm` or `peephole` of tensorflow-addons.
     """
 
     units: int | None = None
@@ -36,6 +37,7 @@ class Recurrence:
     attention_scale: float = 1.0
     embeddings: str = "separate"
     bidirectional: bool = False
+    lstm_cell: str = "standard"
 
     def state(self, channels: int) -> int:
         """Channels of the state over maps of so many channels."""
