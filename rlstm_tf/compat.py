@@ -8,7 +8,6 @@ backend, so the layers also run under JAX and torch.
 from __future__ import annotations
 
 import itertools
-import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -94,86 +93,6 @@ if not KERAS_3:
             for X in tf.unstack(inputs, axis=1):
                 _, states = self.cell.call(X, states, training=training)
             return states[0]
-
-
-def tensorflow_addons() -> Any:
-    """tensorflow-addons, without its warnings, at every import, that its development has ended.
-
-    Raises:
-        ImportError: it is not installed, or cannot be; the message says what to do about it.
-    """
-    todo = "pip install -e '.[addons]', on Python 3.9 - 3.11"
-    if KERAS_3:
-        raise ImportError(f"needs tensorflow-addons, which Keras 3 cannot load: {todo}")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"\s*Tensor[Ff]low Addons", UserWarning)
-        try:
-            import tensorflow_addons as addons
-        except ModuleNotFoundError as error:
-            if error.name != "tensorflow_addons":
-                raise
-            raise ImportError(f"needs tensorflow-addons, which is missing: {todo}") from None
-    return addons
-
-
-def addons_lstm_cell(kind: str, units: int, **kwargs: Any) -> keras.layers.Layer:
-    """A cell of tensorflow-addons for `keras.layers.RNN`.
-
-    Args:
-        kind: `layer_norm` or `peephole`.
-        units: channels of the state.
-        **kwargs: of the cell.
-
-    Raises:
-        ImportError: as `tensorflow_addons`.
-    """
-    cells = tensorflow_addons().rnn
-    kinds = {"layer_norm": cells.LayerNormLSTMCell, "peephole": cells.PeepholeLSTMCell}
-    return kinds[kind](units, **kwargs)
-
-
-def lamb(learning_rate: Any, weight_decay: float, kernels: list[Any], others: list[Any]) -> Any:
-    """LAMB with decoupled weight decay; the same on both stacks, its slots not yet made.
-
-    Args:
-        learning_rate: a schedule.
-        weight_decay: times the learning rate, the share of a kernel that a step takes away.
-        kernels: the variables that decay.
-        others: those that do not.
-
-    Raises:
-        ImportError: as `tensorflow_addons`.
-    """
-    if KERAS_3:
-        optimizer = keras.optimizers.Lamb(learning_rate, weight_decay=weight_decay)
-        optimizer.exclude_from_weight_decay(others)
-        return optimizer
-    addons = tensorflow_addons().optimizers
-    decayed = {_mirrored(variable)._unique_id for variable in kernels}
-
-    class Lamb(addons.extend_with_decoupled_weight_decay(addons.LAMB)):  # type: ignore[misc]
-        """Both bases keep their decay under one name; here only that of the extension is meant."""
-
-        def _prepare_local(self, var_device: Any, var_dtype: Any, apply_state: Any) -> None:
-            super()._prepare_local(var_device, var_dtype, apply_state)
-            apply_state[var_device, var_dtype]["weight_decay"] = tf.zeros((), var_dtype)
-
-        def _do_use_weight_decay(self, var: Any) -> bool:
-            # The extension's own `decay_var_list` does not know the copies of a replica.
-            return _mirrored(var)._unique_id in decayed
-
-    optimizer = Lamb(
-        weight_decay=lambda: weight_decay * learning_rate(optimizer.iterations),
-        learning_rate=learning_rate,
-        epsilon=1e-7,
-    )
-    return optimizer
-
-
-def _mirrored(variable: Any) -> Any:
-    """The variable of which this one is a replica's copy; itself if it is none."""
-    container = getattr(variable, "_distributed_container", None)
-    return variable if container is None else container()
 
 
 # For `add_weight`: the variable stays float32 inside a layer of mixed precision.

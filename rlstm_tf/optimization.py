@@ -11,8 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rlstm_tf import compat
-from rlstm_tf.errors import UsageError
+from rlstm_tf import addons, compat
 
 OPTIMIZERS = ("sgd", "sgdw", "adamw", "lamb")
 
@@ -79,24 +78,23 @@ def make_optimizer(
         scale_loss: as in `sgd`.
 
     Raises:
-        UsageError: `lamb` where neither Keras nor tensorflow-addons has it.
+        UsageError: `lamb` without tensorflow-addons, where Keras has none.
     """
     if name == "sgd":
         return sgd(learning_rate, momentum, variables, scale_loss)
     kernels = [variable for variable in variables if decayed(variable)]
-    others = [variable for variable in variables if not decayed(variable)]
-    if name == "lamb":
-        try:
-            optimizer = compat.lamb(learning_rate, weight_decay, kernels, others)
-        except ImportError as error:
-            raise UsageError(f"--optimizer=lamb {error}") from None
-        return _ready(optimizer, variables, scale_loss)
+    if name == "lamb" and not compat.KERAS_3:
+        return _ready(addons.lamb(learning_rate, weight_decay, kernels), variables, scale_loss)
     if name == "sgdw":
         optimizer = keras.optimizers.SGD(
             learning_rate, momentum=momentum, weight_decay=weight_decay
         )
-    else:
+    elif name == "adamw":
         optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
+    else:
+        optimizer = keras.optimizers.Lamb(learning_rate, weight_decay=weight_decay)
+    # Variables, not names: Keras would look for these anywhere in a name.
+    others = [variable for variable in variables if not decayed(variable)]
     optimizer.exclude_from_weight_decay(others)
     return _ready(optimizer, variables, scale_loss)
 

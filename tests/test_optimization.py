@@ -13,7 +13,7 @@ import reference
 import tensorflow as tf
 from test_training import batches
 
-from rlstm_tf import compat, flags, optimization, training
+from rlstm_tf import addons, compat, flags, optimization, training
 from rlstm_tf.checkpoints import Checkpoints, restore, variables_of
 from rlstm_tf.errors import UsageError
 from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
@@ -36,12 +36,13 @@ def model_of(seed=0):
     return model
 
 
-def trainer_of(name, scale_loss=False, model=None, schedule=SCHEDULE, **options):
-    strategy = tf.distribute.get_strategy()
-    model = model or model_of()
-    optimizer = optimization.make_optimizer(
-        name, schedule, 0.9, DECAY, model.trainable_variables, scale_loss
-    )
+def trainer_of(name, scale_loss=False, model=None, strategy=None, **options):
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        model = model or model_of()
+        optimizer = optimization.make_optimizer(
+            name, SCHEDULE, 0.9, DECAY, model.trainable_variables, scale_loss
+        )
     decay = DECAY if name == "sgd" else 0.0
     return training.Trainer(model, optimizer, strategy, weight_decay=decay, **options)
 
@@ -144,12 +145,14 @@ result = {}
 for name in optimization.OPTIMIZERS:
     for scale_loss, parts in ((False, 1), (True, 2)):
         for kind, strategy in strategies.items():
-            t.tf.distribute.get_strategy = lambda strategy=strategy: strategy
-            with strategy.scope():
-                trainer = t.trainer_of(name, scale_loss, accumulate=parts)
+            trainer = t.trainer_of(name, scale_loss, strategy=strategy, accumulate=parts)
             t.losses(trainer, devices.distribute(strategy, make_dataset))
-            arrays = [*trainer.model.weights, *compat.optimizer_state(trainer.optimizer)]
-            result[f"{name} {scale_loss} {kind}"] = [np.asarray(w.numpy()).tolist() for w in arrays]
+            arrays = [*compat.tensorflow_variables(trainer.model)]
+            arrays += compat.optimizer_state(trainer.optimizer)
+            result[f"{name} {scale_loss} {kind}"] = [
+                [np.asarray(copy).tolist() for copy in strategy.experimental_local_results(w)]
+                for w in arrays
+            ]
 print(json.dumps(result))
 """
 
@@ -168,9 +171,11 @@ def test_two_replicas_are_one():
     for name in optimization.OPTIMIZERS:
         for scale_loss in (False, True):
             one, two = (result[f"{name} {scale_loss} {kind}"] for kind in ("none", "mirrored"))
-            assert np.abs(np.array(one[0]) - start[0]).max() > 1e-3
-            for a, b in zip(one, two):
-                np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-6, err_msg=name)
+            assert np.abs(np.array(one[0][0]) - start[0]).max() > 1e-3
+            assert [len(copies) for copies in two[:6]] == [2] * 6
+            for (a,), copies in zip(one, two):
+                for b in copies:
+                    np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-6, err_msg=name)
 
 
 def test_the_names_of_the_flags_are_those_of_the_module():
@@ -188,20 +193,20 @@ def test_without_tensorflow_addons(monkeypatch):
 ADDONS = """
 import sys
 import warnings
-from rlstm_tf import compat, optimization, training, models
+from rlstm_tf import addons, optimization, training, models
 assert "tensorflow_addons" not in sys.modules
-compat.tensorflow_addons()
-assert not any("TensorFlow Addons" in str(f[1]) for f in warnings.filters)
+addons.tensorflow_addons("--x")
+assert not any("Addons" in str(message) for _, message, *_ in warnings.filters)
 """
 
 
 def test_tensorflow_addons_is_imported_when_asked_for_and_says_nothing():
     if compat.KERAS_3:
-        with pytest.raises(ImportError, match=r"Keras 3 cannot load: .*\[addons\]"):
-            compat.tensorflow_addons()
+        with pytest.raises(UsageError, match=r"--x needs .* Keras 3 cannot load: .*\[addons\]"):
+            addons.tensorflow_addons("--x")
         return
     done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", "-c", ADDONS],
+        [sys.executable, "-c", ADDONS],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         cwd=ROOT,
         capture_output=True,

@@ -10,12 +10,14 @@ ROOT = Path(__file__).parent.parent
 ALLOWED = {
     "rlstm_tf.errors": (),
     "rlstm_tf.compat": (),
+    "rlstm_tf.addons": ("rlstm_tf.compat", "rlstm_tf.errors"),
     "rlstm_tf.cli": ("rlstm_tf.errors",),
     "rlstm_tf.flags": ("rlstm_tf.errors",),
     "rlstm_tf.run_flags": ("rlstm_tf.errors", "rlstm_tf.flags"),
     "rlstm_tf.step_flags": ("rlstm_tf.errors", "rlstm_tf.flags"),
     "rlstm_tf.layers": ("rlstm_tf.compat", "rlstm_tf.layers"),
     "rlstm_tf.models": (
+        "rlstm_tf.addons",
         "rlstm_tf.compat",
         "rlstm_tf.errors",
         "rlstm_tf.layers",
@@ -30,7 +32,7 @@ ALLOWED = {
         "rlstm_tf.data",
     ),
     "rlstm_tf.accumulation": ("rlstm_tf.layers",),
-    "rlstm_tf.optimization": ("rlstm_tf.compat", "rlstm_tf.errors"),
+    "rlstm_tf.optimization": ("rlstm_tf.addons", "rlstm_tf.compat"),
     "rlstm_tf.metrics": (),
     "rlstm_tf.writing": ("rlstm_tf.errors",),
     "rlstm_tf.position": ("rlstm_tf.errors",),

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import keras
 
-from rlstm_tf.compat import addons_lstm_cell, unrolled_conv_lstm
-from rlstm_tf.errors import UsageError
+from rlstm_tf import addons
+from rlstm_tf.compat import unrolled_conv_lstm
 from rlstm_tf.layers import UnfoldTime
 from rlstm_tf.models.backbone import Backbone
 from rlstm_tf.models.branches import (
@@ -96,10 +96,7 @@ def lstm(
     if recurrence.lstm_cell == "standard":
         recurrent = keras.layers.LSTM(units, recurrent_initializer=NEW, unroll=True, name="lstm")
     else:
-        try:
-            cell = addons_lstm_cell(recurrence.lstm_cell, units, recurrent_initializer=NEW)
-        except ImportError as error:
-            raise UsageError(f"--lstm_cell={recurrence.lstm_cell} {error}") from None
+        cell = addons.lstm_cell(recurrence.lstm_cell, units, recurrent_initializer=NEW)
         recurrent = keras.layers.RNN(cell, unroll=True, name="lstm")
     state = recurrent(features)
     return keras.Model(frames, classify(state, num_classes, dropout), name="lstm")
