@@ -2,7 +2,7 @@
 
     python -m benchmarks.relations --quick            # the networks, in small: 9 minutes
     python -m benchmarks.relations                    # three seeds of each: about 80 minutes
-    python -m benchmarks.relations --ablations        # those of one network as well
+    python -m benchmarks.relations --ablations        # 16 changes to one: 10 minutes of a core each
     python -m rlstm_tf.report --benchmark=benchmarks/results/relations.csv --output=report
 
 The classes come in pairs (`tfrecords_tools.relations`); accuracy is that of the choice between the
