@@ -23,7 +23,7 @@ from absl import flags
 
 from rlstm_tf import cli
 from rlstm_tf.errors import UsageError
-from rlstm_tf.flags import numbers
+from rlstm_tf.flag_values import numbers
 
 RESULTS = "benchmarks/results/relations.csv"
 

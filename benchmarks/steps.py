@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from benchmarks.processes import printed
-from rlstm_tf import cli, flags
+from rlstm_tf import cli, flag_values, flags
 
 COLUMNS = ("run", "stream", "batch_size", "seconds_per_video", "gigabytes")
 
@@ -40,7 +40,7 @@ def main(values: absl_flags.FlagValues) -> None:
         name, _, stream = values.only.partition("/")
         print(*_measure(name, stream, values.batch_size, values.steps))
         return
-    flags.require(values, "output")
+    flag_values.require(values, "output")
     from rlstm_tf import reproduction as paper
 
     kinds = dict.fromkeys((run.name, run.stream) for run in paper.runs())

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flags
+from rlstm_tf import cli, flag_values, flags
 from rlstm_tf.errors import UsageError
 
 
@@ -27,7 +27,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Builds one network after the other and prints a Markdown table."""
-    channels = flags.numbers("channels", values.channels, int, 1, None)
+    channels = flag_values.numbers("channels", values.channels, int, 1, None)
     if not set(values.models) <= set(flags.MODELS):
         raise UsageError(f"--models={','.join(values.models)}: of {', '.join(flags.MODELS)}")
     arguments = {**flags.model_arguments(values), "weights": "none"}

@@ -13,7 +13,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flags, run_flags
+from rlstm_tf import cli, flag_values, flags, run_flags
 from rlstm_tf.errors import DataError
 from rlstm_tf.working_copy import ONLY_FOR_TRAINING, WorkingCopy, working_copy
 
@@ -42,7 +42,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Scores, writes, prints."""
-    flags.require(values, "run_dir")
+    flag_values.require(values, "run_dir")
     output = values.output or f"{values.run_dir.rstrip('/')}/evaluation/{values.split}"
     with (
         working_copy(values.run_dir, ONLY_FOR_TRAINING) as run,

@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flags, run_flags
+from rlstm_tf import cli, flag_values, flags, run_flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.working_copy import ONLY_FOR_TRAINING, working_copy
 from rlstm_tf.writing import write_whole, writing
@@ -42,8 +42,8 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Decodes, runs the network, writes."""
-    flags.require(values, "video", "run_dir")
-    flags.check_local(values, "output", "gif")
+    flag_values.require(values, "video", "run_dir")
+    flag_values.check_local(values, "output", "gif")
     _check_outputs(values)
     with working_copy(values.run_dir, ONLY_FOR_TRAINING) as run:
         _explain(values, run.path)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import __version__, cli, flags, run_flags
+from rlstm_tf import __version__, cli, flag_values, flags, run_flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.working_copy import ONLY_FOR_TRAINING, WorkingCopy, working_copy
 
@@ -35,7 +35,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Loads, saves, compares, renames."""
-    flags.require(values, "run_dir", "output")
+    flag_values.require(values, "run_dir", "output")
     from rlstm_tf.serving import warmup
 
     if values.warmup:

@@ -13,9 +13,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from absl import flags as absl_flags
+from absl import flags
 
-from rlstm_tf import cli, flags
+from rlstm_tf import cli, flag_values
 from rlstm_tf.errors import UsageError
 
 # Spatial and temporal weight (arXiv 1811.07059, section 4).
@@ -28,27 +28,27 @@ PRESETS = {
 _WAYS = ("weights", "preset", "search")
 
 
-def define_flags(values: absl_flags.FlagValues) -> None:
+def define_flags(values: flags.FlagValues) -> None:
     """Flags of this entry point."""
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_list("scores", None, "Directories of evaluate or fuse, with commas.", **own)
-    absl_flags.DEFINE_list("weights", None, "One a score; they sum to 1.", **own)
-    absl_flags.DEFINE_enum(
+    flags.DEFINE_list("scores", None, "Directories of evaluate or fuse, with commas.", **own)
+    flags.DEFINE_list("weights", None, "One a score; they sum to 1.", **own)
+    flags.DEFINE_enum(
         "preset", None, tuple(PRESETS), "The paper's weights: spatial scores, then temporal.", **own
     )
-    absl_flags.DEFINE_list(
+    flags.DEFINE_list(
         "search",
         None,
         "The same runs' scores of a validation set: takes what is best there.",
         **own,
     )
-    absl_flags.DEFINE_string("output", None, "Directory to write.", **own)
+    flags.DEFINE_string("output", None, "Directory to write.", **own)
 
 
-def main(values: absl_flags.FlagValues) -> None:
+def main(values: flags.FlagValues) -> None:
     """Fuses, writes, prints."""
-    flags.require(values, "scores", "output")
-    flags.check_local(values, "scores", "output")
+    flag_values.require(values, "scores", "output")
+    flag_values.check_local(values, "scores", "output")
     given = [name for name in _WAYS if values[name].value is not None]
     if len(given) != 1:
         raise UsageError(
@@ -57,7 +57,7 @@ def main(values: absl_flags.FlagValues) -> None:
         )
     weights: tuple[float, ...] = ()
     if values.weights:
-        weights = flags.numbers("weights", values.weights, float, 0.0, 1.0)
+        weights = flag_values.numbers("weights", values.weights, float, 0.0, 1.0)
 
     from rlstm_tf import fusion, metrics, scores
 

@@ -16,37 +16,37 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from absl import flags as absl_flags
+from absl import flags
 
-from rlstm_tf import cli, flags
+from rlstm_tf import cli, flag_values
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.working_copy import working_copy
 
 WINDOW = 4.0
 
 
-def define_flags(values: absl_flags.FlagValues) -> None:
+def define_flags(values: flags.FlagValues) -> None:
     """Flags of this entry point."""
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_multi_string(
+    flags.DEFINE_multi_string(
         "videos", [], "Video files; what stands without -- is one too.", **own
     )
-    absl_flags.DEFINE_string("model", None, "Directory that rlstm_tf.export wrote.", **own)
-    absl_flags.DEFINE_boolean("json", False, "Print a JSON object a line for each video.", **own)
-    absl_flags.DEFINE_boolean("timeline", False, "Which class when, in a long video.", **own)
-    absl_flags.DEFINE_float(
+    flags.DEFINE_string("model", None, "Directory that rlstm_tf.export wrote.", **own)
+    flags.DEFINE_boolean("json", False, "Print a JSON object a line for each video.", **own)
+    flags.DEFINE_boolean("timeline", False, "Which class when, in a long video.", **own)
+    flags.DEFINE_float(
         "window", None, f"Seconds that --timeline looks at at once; {WINDOW:g} if unset.", **own
     )
-    absl_flags.DEFINE_float(
+    flags.DEFINE_float(
         "stride", None, "Seconds from a window to the next; half of --window if unset.", **own
     )
 
 
-def main(values: absl_flags.FlagValues) -> int:
+def main(values: flags.FlagValues) -> int:
     """Answers video after video."""
     if not values.videos:
         raise UsageError("no video was given: name one file or more")
-    flags.require(values, "model")
+    flag_values.require(values, "model")
     given = [name for name in ("window", "stride") if values[name].value is not None]
     if given and not values.timeline:
         raise UsageError(f"--{given[0]} goes with --timeline")
@@ -77,7 +77,7 @@ def _newest(model: str) -> str:
     return model
 
 
-def _answer(network: Any, values: absl_flags.FlagValues, window: float, stride: float) -> int:
+def _answer(network: Any, values: flags.FlagValues, window: float, stride: float) -> int:
     """Answers for all videos; returns the exit status."""
     from rlstm_tf.console import printable, readable
 

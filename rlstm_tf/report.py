@@ -17,30 +17,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from absl import flags as absl_flags
+from absl import flags
 
-from rlstm_tf import cli, flags
+from rlstm_tf import cli, flag_values
 from rlstm_tf.errors import UsageError
 
 
-def define_flags(values: absl_flags.FlagValues) -> None:
+def define_flags(values: flags.FlagValues) -> None:
     """Flags of this entry point."""
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_list("runs", None, "Directories with evaluations, at any depth.", **own)
-    absl_flags.DEFINE_string(
+    flags.DEFINE_list("runs", None, "Directories with evaluations, at any depth.", **own)
+    flags.DEFINE_string(
         "benchmark", None, "CSV file of benchmarks.relations, in the place of --runs.", **own
     )
-    absl_flags.DEFINE_string("output", None, "Directory; new, empty, or a report.", **own)
-    absl_flags.DEFINE_string("title", "Relational LSTM: tables and figures", "Of the page.", **own)
-    absl_flags.DEFINE_list(
+    flags.DEFINE_string("output", None, "Directory; new, empty, or a report.", **own)
+    flags.DEFINE_string("title", "Relational LSTM: tables and figures", "Of the page.", **own)
+    flags.DEFINE_list(
         "videos", None, "Ids of the test videos in figure 4; up to 6 are chosen if unset.", **own
     )
 
 
-def main(values: absl_flags.FlagValues) -> None:
+def main(values: flags.FlagValues) -> None:
     """Reads, draws, writes."""
-    flags.require(values, "output")
-    flags.check_local(values, "runs", "benchmark", "videos", "output")
+    flag_values.require(values, "output")
+    flag_values.check_local(values, "runs", "benchmark", "videos", "output")
     if bool(values.runs) == bool(values.benchmark):
         raise UsageError("either --runs or --benchmark must be given")
     if values.benchmark and values.videos:

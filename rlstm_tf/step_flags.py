@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from absl import flags as absl_flags
 
-from rlstm_tf import flags
+from rlstm_tf import flag_values, flags
 from rlstm_tf.errors import UsageError
 
 
@@ -35,7 +35,7 @@ def profile_steps(values: absl_flags.FlagValues) -> tuple[int, int] | None:
     """
     if not values.profile_steps:
         return None
-    steps = flags.numbers("profile_steps", values.profile_steps, int, 1, flags.MOST)
+    steps = flag_values.numbers("profile_steps", values.profile_steps, int, 1, flags.MOST)
     if len(steps) != 2 or steps[0] > steps[1]:
         given = ",".join(values.profile_steps)
         raise UsageError(f"--profile_steps={given}: the first and the last step, as in 10,20")

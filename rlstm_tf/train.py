@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flags, run_flags, step_flags, stopping
+from rlstm_tf import cli, flag_values, flags, run_flags, step_flags, stopping
 from rlstm_tf.data.files import is_remote
 from rlstm_tf.errors import DataError
 from rlstm_tf.working_copy import WorkingCopy, working_copy
@@ -39,7 +39,7 @@ class _Job(NamedTuple):
 
 def main(values: absl_flags.FlagValues) -> None:
     """Trains, from the start or from the newest checkpoint."""
-    flags.require(values, "data", "run_dir")
+    flag_values.require(values, "data", "run_dir")
     checks = (
         flags.input_arguments,
         flags.drop_epochs,
@@ -90,7 +90,7 @@ def _check_same(values: absl_flags.FlagValues, job: _Job) -> None:
     """Refuses workers with other flags or shards; these may lie elsewhere on each machine."""
     from rlstm_tf import agreement
 
-    given = flags.serialize(values, ("flagfile", "data", "run_dir"))
+    given = flag_values.serialize(values, ("flagfile", "data", "run_dir"))
     texts = {f"--{name}": given.get(name, "") for name in sorted(values)}
     texts["shards' manifest"] = job.shards.manifest.to_json()
     agreement.check_texts(job.strategy, texts)
@@ -103,7 +103,7 @@ def _claim(values: absl_flags.FlagValues, job: _Job) -> None:
     shards = job.shards
     if not devices.worker(job.strategy).is_chief:
         return
-    given = flags.serialize(values, ("flagfile", "resume"))
+    given = flag_values.serialize(values, ("flagfile", "resume"))
     records = shards.manifest.to_json()
     job.run.claim(given, shards.classes, records, values.resume, flags.CHANGEABLE)
     counts = (len(shards), len(shards.samples), len(shards.classes), job.epochs.steps(0))
@@ -283,7 +283,7 @@ def _callbacks(
         job.config,
         job.shards,
         validation,
-        {name: flags.plain(values, name) for name in hparams},
+        {name: flag_values.plain(values, name) for name in hparams},
         step_flags.profile_steps(values),
         steps_left=job.epochs.end(values.epochs - 1) - position.step,
     )

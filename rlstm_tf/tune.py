@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flags, step_flags, stopping
+from rlstm_tf import cli, flag_values, flags, step_flags, stopping
 from rlstm_tf.errors import UsageError
 
 TUNERS = ("hyperband", "bayesian", "random")
@@ -65,8 +65,8 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> int | None:
     """Searches, from the start or from where the search is up to."""
-    flags.require(values, "data", "output")
-    flags.check_local(values, "output", "init_from")
+    flag_values.require(values, "data", "output")
+    flag_values.check_local(values, "output", "init_from")
     for check in (flags.input_arguments, flags.drop_epochs, step_flags.save_every, _check_flags):
         check(values)
     with stopping.heeded():
@@ -141,7 +141,7 @@ def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
     epochs = values.max_epochs or values.epochs
     training = absl_flags.FlagValues()
     flags.define_training(training)
-    given = flags.serialize(values, ("flagfile", "resume", "run_dir"))
+    given = flag_values.serialize(values, ("flagfile", "resume", "run_dir"))
     plan = Plan(
         tuner=values.tuner,
         space=space,

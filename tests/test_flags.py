@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from absl import flags as absl_flags
 
-from rlstm_tf import flags, run_flags
+from rlstm_tf import flag_values, flags, run_flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers import relational_lstm_cell
 from rlstm_tf.layers.batch_normalization import STATISTICS
@@ -50,13 +50,13 @@ def test_what_is_written_reads_back_the_same(tmp_path):
     values = parse(
         "--data=x y", "--run_dir=z", "--noflip", "--crop_scales=1,0.5", "--epochs=3", "--resume"
     )
-    texts = flags.serialize(values, ("resume",))
+    texts = flag_values.serialize(values, ("resume",))
     path = tmp_path / "flags.cfg"
     path.write_text("\n".join(texts.values()))
     again = run_flags.read_run(path)
     assert not again.resume
     assert (again.data, again.flip, again.epochs) == ("x y", False, 3)
-    assert flags.serialize(again, ("resume",)) == texts
+    assert flag_values.serialize(again, ("resume",)) == texts
 
 
 def test_no_run_and_a_damaged_run(tmp_path):

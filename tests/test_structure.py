@@ -12,9 +12,10 @@ ALLOWED = {
     "rlstm_tf.compat": (),
     "rlstm_tf.addons": ("rlstm_tf.compat", "rlstm_tf.errors"),
     "rlstm_tf.cli": ("rlstm_tf.errors",),
-    "rlstm_tf.flags": ("rlstm_tf.errors",),
+    "rlstm_tf.flag_values": ("rlstm_tf.errors",),
+    "rlstm_tf.flags": ("rlstm_tf.errors", "rlstm_tf.flag_values"),
     "rlstm_tf.run_flags": ("rlstm_tf.errors", "rlstm_tf.flags"),
-    "rlstm_tf.step_flags": ("rlstm_tf.errors", "rlstm_tf.flags"),
+    "rlstm_tf.step_flags": ("rlstm_tf.errors", "rlstm_tf.flag_values", "rlstm_tf.flags"),
     "rlstm_tf.layers": ("rlstm_tf.compat", "rlstm_tf.layers"),
     "rlstm_tf.models": (
         "rlstm_tf.addons",
@@ -160,7 +161,8 @@ ALLOWED = {
     ),
 }
 SHARED_FLAGS = (
-    *("rlstm_tf.cli", "rlstm_tf.flags", "rlstm_tf.run_flags", "rlstm_tf.step_flags"),
+    *("rlstm_tf.cli", "rlstm_tf.flag_values", "rlstm_tf.flags"),
+    *("rlstm_tf.run_flags", "rlstm_tf.step_flags"),
     "tfrecords_tools.flags",
 )
 MODULES = sorted(

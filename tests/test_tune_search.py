@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from searches import plan, rows, searched, space
 
-from rlstm_tf import flags
+from rlstm_tf import flag_values, flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.tuning import oracles, process
 from rlstm_tf.tuning.directory import SearchDirectory
@@ -131,7 +131,7 @@ def test_best_of_equal_scores_the_smaller_loss_then_the_first():
 
 def test_the_best_as_flags_of_a_training(tmp_path):
     values = flags.of_files()
-    base = flags.serialize(values, ("flagfile", "resume", "run_dir"))
+    base = flag_values.serialize(values, ("flagfile", "resume", "run_dir"))
     settings = {"learning_rate": 1e-05, "dropout": 0.25, "units": 12, "num_segments": 4}
     best = Trial(3, settings, 6, status=ENDED, score=0.75, loss=1.0)
     text = best_flags(
