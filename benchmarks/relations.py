@@ -2,7 +2,8 @@
 
     python -m benchmarks.relations --quick            # the networks, in small: 9 minutes
     python -m benchmarks.relations                    # three seeds of each: about 80 minutes
-    python -m benchmarks.relations --ablations        # 16 changes to one: 10 minutes of a core each
+    python -m benchmarks.relations --ablations        # 16 changes to one, 10 minutes each;
+                                                      # on the addons stack 3 cells of the LSTM, too
     python -m rlstm_tf.report --benchmark=benchmarks/results/relations.csv --output=report
 
 The classes come in pairs (`tfrecords_tools.relations`); accuracy is that of the choice between the
@@ -21,6 +22,7 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks.settings import ABLATIONS, CELLS, MAIN, Setting
 from rlstm_tf import cli
 from rlstm_tf.errors import UsageError
 from rlstm_tf.flag_values import numbers
@@ -32,7 +34,9 @@ def define_flags(values: flags.FlagValues) -> None:
     """Flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_boolean("quick", False, "The networks alone, one seed, few videos.", **own)
-    flags.DEFINE_boolean("ablations", False, "What is changed about two_branch, too.", **own)
+    flags.DEFINE_boolean(
+        "ablations", False, "What is changed about two_branch and lstm, too.", **own
+    )
     flags.DEFINE_list("only", [], "Names of settings; all if empty.", **own)
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Of the trainings.", **own)
     flags.DEFINE_string("work", "runs/relations", "Directory of videos, shards and runs.", **own)
@@ -44,17 +48,10 @@ def main(values: flags.FlagValues) -> None:
     """Makes the videos, trains what is not there, writes and prints the results."""
     from benchmarks import relational_runs, relational_tables
     from benchmarks.machine import print_heading
-    from benchmarks.settings import ABLATIONS, MAIN
 
     print_heading("relations")
     seeds = (0,) if values.quick else numbers("seeds", values.seeds, int, 0, 2**32 - 1)
-    settings = MAIN + (ABLATIONS if values.ablations else ())
-    if values.only:
-        names = [setting.name for setting in settings]
-        unknown = sorted(set(values.only) - set(names))
-        if unknown:
-            raise UsageError(f"--only={unknown[0]}: is none of {', '.join(names)}")
-        settings = tuple(setting for setting in settings if setting.name in values.only)
+    settings = _settings(values.ablations, values.only)
     work = Path(values.work + "_quick" if values.quick else values.work)
     size = relational_runs.QUICK if values.quick else relational_runs.WHOLE
     runs = [relational_runs.Run(setting, seed) for seed in seeds for setting in settings]
@@ -65,6 +62,32 @@ def main(values: flags.FlagValues) -> None:
         Path(output), rows, [relational_tables.curve(work, run) for run in runs]
     )
     relational_tables.show(rows)
+
+
+def _settings(ablations: bool, only: list[str]) -> tuple[Setting, ...]:
+    """What to train: all, or what `only` names.
+
+    Raises:
+        UsageError: a name is unknown, or is of a cell that this stack does not have.
+    """
+    settings = MAIN + (ABLATIONS + CELLS if ablations else ())
+    names = [setting.name for setting in settings]
+    for name in only:
+        if name not in names:
+            raise UsageError(f"--only={name}: is none of {', '.join(names)}")
+    chosen = tuple(setting for setting in settings if setting.name in only or not only)
+    cells = [setting.name for setting in chosen if setting in CELLS]
+    if cells:
+        from rlstm_tf.addons import tensorflow_addons
+
+        try:
+            tensorflow_addons(f"--only={cells[0]}")
+        except UsageError as error:
+            if only:
+                raise
+            print(f"left out: {error}", flush=True)
+            return MAIN + ABLATIONS
+    return chosen
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""What the relational benchmark trains: the networks, and what is changed about the paper's."""
+"""What the relational benchmark trains: the networks, and what is changed about them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from rlstm_tf.flags import LSTM_CELLS
 
 MODELS = ("tsn", "local", "lstm", "convlstm", "rlstm", "two_branch")
 DISTRACTORS = 2
@@ -51,4 +53,9 @@ ABLATIONS = (
     *(_changed("state", f"units={units}", f"--units={units}") for units in (UNITS // 2, UNITS * 2)),
     _changed("direction", "bidirectional", "--bidirectional"),
     *(_changed("objects", f"distractors={number}", distractors=number) for number in (0, 5)),
+)
+# Stronger cells of tensorflow-addons, and Keras's own beside them on the same stack.
+CELLS = tuple(
+    Setting(f"lstm_cell={cell}", "cells", ("--model=lstm", f"--lstm_cell={cell}"))
+    for cell in LSTM_CELLS
 )

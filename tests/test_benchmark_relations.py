@@ -10,18 +10,23 @@ import pytest
 
 from benchmarks import relational_runs, relational_tables, relations
 from benchmarks.relational_runs import RECORD, Run
-from benchmarks.settings import ABLATIONS, MAIN, MODELS, UNITS
+from benchmarks.settings import ABLATIONS, CELLS, MAIN, MODELS, UNITS
 from rlstm_tf import cli, flags, scores
-from rlstm_tf.errors import DataError
+from rlstm_tf.compat import KERAS_3
+from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.models import build_model
 from tfrecords_tools.relations import CLASSES, PAIRS
 
-ALL = (*MAIN, *ABLATIONS)
+ALL = (*MAIN, *ABLATIONS, *CELLS)
 
 
 @pytest.mark.parametrize("setting", ALL, ids=[setting.name for setting in ALL])
 def test_every_setting_is_a_network(setting):
     values = _flags_of(setting)
+    if KERAS_3 and values.lstm_cell != "standard":
+        with pytest.raises(UsageError, match="needs tensorflow-addons"):
+            build_model(len(CLASSES), **flags.model_arguments(values))
+        return
     model = build_model(len(CLASSES), **flags.model_arguments(values))
     assert model.output_shape == (None, len(CLASSES))
     assert model.input_shape[1] == values.num_segments
@@ -36,6 +41,7 @@ def _flags_of(setting):
 def test_settings_are_what_they_are_called():
     assert [setting.name for setting in MAIN] == list(MODELS)
     assert len({setting.name for setting in ALL}) == len(ALL)
+    assert [_flags_of(setting).lstm_cell for setting in CELLS] == list(flags.LSTM_CELLS)
     reference = next(setting for setting in MAIN if setting.name == "two_branch")
     model = build_model(len(CLASSES), **flags.model_arguments(_flags_of(reference)))
     assert model.get_layer("relational_lstm").cell.units == UNITS
@@ -155,3 +161,18 @@ def test_unknown_settings_are_refused(capsys):
     arguments = ["relations", "--only=two_branch,three_branch"]
     assert cli.run(relations.main, relations.define_flags, arguments) == 2
     assert "--only=three_branch: is none of tsn, local" in capsys.readouterr().err
+
+
+def test_cells_are_left_to_the_stack_that_has_them(capsys):
+    """Before a video is made: named, they are refused; among all, they are left out, aloud."""
+    names = ["two_branch", *(setting.name for setting in CELLS)]
+    if not KERAS_3:
+        assert relations._settings(True, []) == ALL
+        assert [setting.name for setting in relations._settings(True, names)] == names
+        return
+    assert relations._settings(True, []) == MAIN + ABLATIONS
+    assert "left out: --only=lstm_cell=standard needs tensorflow-addons" in capsys.readouterr().out
+    arguments = ["relations", "--ablations", "--only=lstm_cell=peephole"]
+    assert cli.run(relations.main, relations.define_flags, arguments) == 2
+    assert "--only=lstm_cell=peephole needs tensorflow-addons" in capsys.readouterr().err
+    assert [setting.name for setting in relations._settings(True, names[:1])] == names[:1]

@@ -22,6 +22,7 @@ _TITLES = {
     "state": "Size of the state",
     "direction": "One direction or both",
     "objects": "Number of objects",
+    "cells": "Cells of the LSTM",
 }
 _CAPTION = (
     "Right answers in percent. The groups: which of the two classes of a pair, 50 by chance. "
