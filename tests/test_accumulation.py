@@ -1,5 +1,6 @@
 """A batch in parts, in other precisions, compiled: the step that they should be."""
 
+import functools
 import json
 import os
 import subprocess
@@ -24,10 +25,11 @@ def full_precision_afterwards():
     keras.mixed_precision.set_global_policy("float32")
 
 
-def trainer_of(statistics="population", momentum=0.9, scale_loss=False, **options):
+def trainer_of(statistics="population", momentum=0.9, scale_loss=False, model="tsn", **options):
     keras.utils.set_random_seed(1)
     model = build_model(
         5,
+        model=model,
         backbone="tiny_resnetv2",
         cut=None,
         weights="none",
@@ -55,10 +57,13 @@ def run(trainer, steps=4):
     return [[float(value) for value in trainer.train_step(batch)] for batch in batches(steps)]
 
 
-@pytest.mark.parametrize(("parts", "momentum"), [(2, 0.9), (6, 0.999)])
-def test_a_batch_in_parts_is_the_batch(parts, momentum):
+@pytest.mark.parametrize(
+    ("model", "parts", "momentum"), [("two_branch", 2, 0.9), ("tsn", 6, 0.999)]
+)
+def test_a_batch_in_parts_is_the_batch(model, parts, momentum):
     """Losses, weights and moving statistics, with population statistics."""
-    whole, divided = trainer_of(momentum=momentum), trainer_of(momentum=momentum, accumulate=parts)
+    whole = trainer_of(model=model, momentum=momentum)
+    divided = trainer_of(model=model, momentum=momentum, accumulate=parts)
     start = [w.copy() for w in whole.model.get_weights()]
     np.testing.assert_allclose(run(divided), run(whole), rtol=2e-5)
     for before, a, b in zip(start, whole.model.get_weights(), divided.model.get_weights()):
@@ -85,10 +90,15 @@ def test_batch_statistics_run_in_parts_too():
     assert np.isfinite(run(trainer)).all()
 
 
+@functools.cache
+def full_precision():
+    return run(trainer_of())
+
+
 @pytest.mark.parametrize(("policy", "scale"), [("mixed_bfloat16", False), ("mixed_float16", True)])
 @pytest.mark.parametrize("parts", [1, 2])
 def test_mixed_precision_follows_full_precision(policy, scale, parts):
-    reference = run(trainer_of())
+    reference = full_precision()
     keras.mixed_precision.set_global_policy(policy)
     trainer = trainer_of(scale_loss=scale, accumulate=parts)
     assert all("float32" in str(w.dtype) for w in trainer.model.weights)
@@ -120,9 +130,10 @@ def test_weight_decay_is_not_scaled_with_the_loss():
     np.testing.assert_allclose(model.get_weights()[0], kernel * (1 - 0.1 * 0.5), rtol=1e-5)
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_compiled_it_is_the_same_step(parts):
-    plain, compiled = trainer_of(accumulate=parts), trainer_of(accumulate=parts, jit=True)
+@pytest.mark.parametrize(("model", "parts"), [("two_branch", 1), ("tsn", 2)])
+def test_compiled_it_is_the_same_step(model, parts):
+    plain = trainer_of(model=model, accumulate=parts)
+    compiled = trainer_of(model=model, accumulate=parts, jit=True)
     np.testing.assert_allclose(run(compiled, 2), run(plain, 2), rtol=1e-4)
 
 
