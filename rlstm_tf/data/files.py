@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TextIO
 
-from rlstm_tf.data.stores import File, Status, store_of
+from rlstm_tf.data.store import File, Status
+from rlstm_tf.data.stores import store_of
 from rlstm_tf.errors import DataError
 
 # A remote store takes its time to answer, and answers many at once.

@@ -1,6 +1,6 @@
 """Files of a store that fsspec opens: `s3://` by s3fs, `http(s)://`, and whatever else it knows."""
 
-# ruff: noqa: D102  (the methods are described in stores.Store)
+# ruff: noqa: D102  (the methods are described in store.Store)
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from rlstm_tf.data.stores import File, Status
+from rlstm_tf.data.store import File, Status
 
 
 class FsspecStore:
-    """A `rlstm_tf.data.stores.Store` of one scheme.
+    """A `rlstm_tf.data.store.Store` of one scheme.
 
     Args:
         file_system: of `fsspec.filesystem`, which lists anew every time.

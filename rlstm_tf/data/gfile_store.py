@@ -1,6 +1,6 @@
 """Files that `tf.io.gfile` opens, local ones among them."""
 
-# ruff: noqa: D102  (the methods are described in stores.Store)
+# ruff: noqa: D102  (the methods are described in store.Store)
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from tensorflow import errors
 from tensorflow import io as tf_io
 
-from rlstm_tf.data.stores import File, Status
+from rlstm_tf.data.store import File, Status
 
 
 class GfileStore:
-    """A `rlstm_tf.data.stores.Store` of all schemes that TensorFlow knows."""
+    """A `rlstm_tf.data.store.Store` of all schemes that TensorFlow knows."""
 
     def status(self, path: str) -> Status:
         with _errors(path):
