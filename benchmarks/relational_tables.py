@@ -18,6 +18,10 @@ from rlstm_tf.writing import write_whole, writing
 from tfrecords_tools.relations import PAIRS
 
 GROUPS = tuple(dict.fromkeys(pair.group for pair in PAIRS))
+_SHARES = (*GROUPS, *("/".join(pair.classes) for pair in PAIRS), "accuracy")
+_COLUMNS = ["setting", "table", "seed", *_SHARES, "videos_per_second"]
+_COLUMNS += ["command", "commit", "machine"]
+_CURVES = ["setting", "seed", "epoch", "loss", "accuracy", "val_accuracy"]
 
 
 def of_pairs(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
@@ -86,27 +90,41 @@ def _rounded(numbers: dict[str, float]) -> dict[str, str]:
     return {name: f"{number:.4f}" for name, number in numbers.items()}
 
 
+def check(path: Path) -> None:
+    """Refuses files that `write` would: before the work whose results they are to hold.
+
+    Raises:
+        DataError: there are other tables in their place.
+    """
+    _there(path, _COLUMNS)
+    _there(_beside(path), _CURVES)
+
+
 def write(path: Path, rows: list[dict[str, Any]], curves: list[list[dict[str, Any]]]) -> None:
     """Writes NAME.csv and NAME_curves.csv; networks that are there, and not among these, stay.
 
     Raises:
         DataError: they cannot be written; there are other tables in their place.
     """
-    beside = path.with_name(f"{path.stem}_curves.csv")
+    beside = _beside(path)
     flat = [entry for of_run in curves for entry in of_run]
     with writing(path):
-        contents = {beside: _csv(beside, flat), path: _csv(path, rows)}
+        contents = {beside: _csv(beside, _CURVES, flat), path: _csv(path, _COLUMNS, rows)}
         path.parent.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
             write_whole(file, content)
 
 
-def _csv(path: Path, rows: list[dict[str, Any]]) -> bytes:
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_curves.csv")
+
+
+def _csv(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> bytes:
     """These rows, behind those that the file has of other networks."""
     new = {(row["setting"], str(row["seed"])) for row in rows}
-    kept = [row for row in _there(path, list(rows[0])) if (row["setting"], row["seed"]) not in new]
+    kept = [row for row in _there(path, columns) if (row["setting"], row["seed"]) not in new]
     text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
     table.writerows([*kept, *rows])
     return text.getvalue().encode()

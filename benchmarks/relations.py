@@ -55,12 +55,11 @@ def main(values: flags.FlagValues) -> None:
     work = Path(values.work + "_quick" if values.quick else values.work)
     size = relational_runs.QUICK if values.quick else relational_runs.WHOLE
     runs = [relational_runs.Run(setting, seed) for seed in seeds for setting in settings]
+    output = Path(values.output or (work / "relations.csv" if values.quick else RESULTS))
+    relational_tables.check(output)
     relational_runs.train_all(work, size, runs, values.workers)
-    output = values.output or (work / "relations.csv" if values.quick else RESULTS)
     rows = [relational_tables.row(work, run) for run in runs]
-    relational_tables.write(
-        Path(output), rows, [relational_tables.curve(work, run) for run in runs]
-    )
+    relational_tables.write(output, rows, [relational_tables.curve(work, run) for run in runs])
     relational_tables.show(rows)
 
 

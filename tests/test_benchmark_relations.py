@@ -130,7 +130,10 @@ def test_results_of_other_networks_stay(tmp_path):
     write(old)
     assert read(path) == [("local", "0"), ("tsn", "0")]
     assert read(tmp_path / "out_curves.csv") == [("local", "0")] * 2 + [("tsn", "0")] * 2
+    relational_tables.check(path)
     path.write_text("setting,seed\nlocal,0\n")
+    with pytest.raises(DataError, match="holds another table"):
+        relational_tables.check(path)
     with pytest.raises(DataError, match="holds another table"):
         write(new)
     assert path.read_text() == "setting,seed\nlocal,0\n"
