@@ -77,6 +77,7 @@ def _settings(ablations: bool, only: list[str]) -> tuple[Setting, ...]:
     chosen = tuple(setting for setting in settings if setting.name in only or not only)
     cells = [setting.name for setting in chosen if setting in CELLS]
     if cells:
+        cli.load_tensorflow()
         from rlstm_tf.addons import tensorflow_addons
 
         try:
