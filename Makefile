@@ -87,11 +87,8 @@ paper-demo: .venv/installed-report
 paper-commands: .venv/installed
 	@$(RUN) -m rlstm_tf.recipe --steps=$(STEPS)
 
-# FAULTS=all: those of tests/faults as often as `make test-faults` causes them.
-FAULTS = few
-
 test: .venv/installed-dev
-	$(RUN) -m pytest --faults=$(FAULTS)
+	$(RUN) -m pytest
 
 # With the default stack beside it: tests/test_across_stacks.py hands the work of each to the other.
 test-addons: .venv-addons/installed-dev .venv/installed-dev
