@@ -59,7 +59,7 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
     )
     devices.check_same(strategy, "number of samples", len(shards.samples))
     with strategy.scope():
-        model = _small_model() if mode == "endless" else _model()
+        model = _small_model() if mode == "endless" else _model(mode)
         optimizer = optimization.sgd(0.01, 0.9, model.trainable_variables)
     if mode == "strangers":
         # As from a file that another machine has another version of.
@@ -90,12 +90,22 @@ def _rows(strategy: Any, value: Any) -> list[list[int]]:
     return [part.numpy().tolist() for part in strategy.experimental_local_results(value)]
 
 
-def _model() -> Any:
+def _model(mode: str) -> Any:
     from rlstm_tf.models import build_model
 
-    # Statistics that move slowly: normalised by those of a few steps, rounding soon grows large.
     return build_model(
-        CLASSES, "tiny_resnetv2", None, "none", 32, "population", 0.99, num_segments=2, dropout=0.0
+        CLASSES,
+        "tiny_resnetv2",
+        None,
+        "none",
+        32,
+        "population",
+        # They move slowly: normalised by those of a few steps, rounding soon grows large.
+        0.99,
+        num_segments=2,
+        dropout=0.0,
+        # Where the devices crop, the frames are what is looked at.
+        model="tsn" if mode == "device" else "two_branch",
     )
 
 
