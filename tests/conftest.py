@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -24,16 +22,6 @@ def pytest_addoption(parser):
         default="few",
         help="how often tests/faults cause each fault: a few times, or as often as they say",
     )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def forget_networks():
-    """After each file: else gigabytes of graphs gather, searched for garbage ever longer."""
-    yield
-    if "keras" in sys.modules:
-        sys.modules["keras"].backend.clear_session()
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture
