@@ -85,4 +85,9 @@ def lstm_cell(name: str, units: int, **kwargs: Any) -> keras.layers.Layer:
     """
     rnn = tensorflow_addons(f"--lstm_cell={name}").rnn
     cells = {"layer_norm": rnn.LayerNormLSTMCell, "peephole": rnn.PeepholeLSTMCell}
-    return cells[name](units, **kwargs)
+    return cells[name](units, kernel_initializer=_glorot_uniform, **kwargs)
+
+
+def _glorot_uniform(shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """Draws anew at every call; one initializer would give all peepholes the same weights."""
+    return keras.initializers.GlorotUniform()(shape, dtype, **kwargs)

@@ -54,6 +54,19 @@ def test_last_state(cell):
     np.testing.assert_allclose(traced.predict(x, verbose=0), expected, atol=1e-5)
 
 
+@addons
+def test_peepholes_begin_with_weights_of_their_own(recwarn):
+    """The same ones for the same seed."""
+    drawn = []
+    for _ in range(2):
+        keras.utils.set_random_seed(3)
+        weights = network("peephole").get_layer("lstm").weights
+        drawn.append([w.numpy() for w in weights if "gate_peephole" in w.name])
+    assert len({peephole.tobytes() for peephole in drawn[0]}) == 3
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not [warning for warning in recwarn if "unseeded" in str(warning.message)]
+
+
 @pytest.mark.skipif(not compat.KERAS_3, reason="needs a stack without tensorflow-addons")
 def test_keras_3_has_none():
     with pytest.raises(UsageError, match=r"--lstm_cell=peephole needs .*\[addons\].*3\.9 - 3\.11"):
