@@ -162,6 +162,7 @@ def define_training(values: flags.FlagValues) -> None:
     """The run."""
     define_model(values)
     define_input(values)
+    _define_steps(values)
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("run_dir", None, "Directory of the run.", **own)
     flags.DEFINE_string(
@@ -173,22 +174,6 @@ def define_training(values: flags.FlagValues) -> None:
         "auto",
         STRATEGIES,
         "Devices: one, all GPUs of this machine, or of all machines in TF_CONFIG; auto = all GPUs.",
-        **own,
-    )
-    flags.DEFINE_integer("epochs", 50, "Epochs.", 1, MOST, **own)
-    flags.DEFINE_float("learning_rate", 5e-4, "Of the first epoch.", 0.0, _LARGEST, **own)
-    flags.DEFINE_list("drop_epochs", ["35", "45"], "Divide the rate by 10 after these.", **own)
-    flags.DEFINE_enum(
-        "optimizer", "sgd", OPTIMIZERS, "The paper's, or one of decoupled weight decay.", **own
-    )
-    flags.DEFINE_float("momentum", 0.9, "Of SGD (sgd, sgdw).", 0.0, 1.0, **own)
-    flags.DEFINE_float(
-        "weight_decay",
-        5e-4,
-        "Of the kernels: L2 with sgd; with the others the share, times the learning rate, that a "
-        "step takes away.",
-        0.0,
-        _LARGEST,
         **own,
     )
     flags.DEFINE_string("val_subset", "val", "Scored after each epoch: val, test or none.", **own)
@@ -222,6 +207,27 @@ def define_training(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("keep_checkpoints", 3, "Newest ones kept.", lower_bound=1, **own)
     flags.DEFINE_boolean(
         "deterministic", False, "The same numbers in every run, on GPUs too; slower there.", **own
+    )
+
+
+def _define_steps(values: flags.FlagValues) -> None:
+    """How the weights are changed, and for how long."""
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_integer("epochs", 50, "Epochs.", 1, MOST, **own)
+    flags.DEFINE_float("learning_rate", 5e-4, "Of the first epoch.", 0.0, _LARGEST, **own)
+    flags.DEFINE_list("drop_epochs", ["35", "45"], "Divide the rate by 10 after these.", **own)
+    flags.DEFINE_enum(
+        "optimizer", "sgd", OPTIMIZERS, "The paper's, or one of decoupled weight decay.", **own
+    )
+    flags.DEFINE_float("momentum", 0.9, "Of SGD (sgd, sgdw).", 0.0, 1.0, **own)
+    flags.DEFINE_float(
+        "weight_decay",
+        5e-4,
+        "Of the kernels: L2 with sgd; with the others the share, times the learning rate, that a "
+        "step takes away.",
+        0.0,
+        _LARGEST,
+        **own,
     )
 
 

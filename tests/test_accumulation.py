@@ -91,16 +91,16 @@ def test_batch_statistics_run_in_parts_too():
 
 
 @functools.cache
-def full_precision():
-    return run(trainer_of())
+def full_precision(model):
+    return run(trainer_of(model=model))
 
 
 @pytest.mark.parametrize(("policy", "scale"), [("mixed_bfloat16", False), ("mixed_float16", True)])
-@pytest.mark.parametrize("parts", [1, 2])
-def test_mixed_precision_follows_full_precision(policy, scale, parts):
-    reference = full_precision()
+@pytest.mark.parametrize(("model", "parts"), [("two_branch", 1), ("tsn", 2)])
+def test_mixed_precision_follows_full_precision(policy, scale, model, parts):
+    reference = full_precision(model)
     keras.mixed_precision.set_global_policy(policy)
-    trainer = trainer_of(scale_loss=scale, accumulate=parts)
+    trainer = trainer_of(scale_loss=scale, model=model, accumulate=parts)
     assert all("float32" in str(w.dtype) for w in trainer.model.weights)
     got = run(trainer)
     np.testing.assert_allclose(np.array(got)[:, 0], np.array(reference)[:, 0], rtol=0.05)

@@ -32,10 +32,13 @@ def weights_after(steps=2, **options):
     return trainer.model.get_weights()
 
 
-@pytest.mark.parametrize(("statistics", "accumulate"), [("population", 2), ("batch", 1)])
-def test_the_weights_and_statistics_are_the_same(statistics, accumulate):
+@pytest.mark.parametrize(
+    ("model", "statistics", "accumulate"), [("two_branch", "population", 2), ("tsn", "batch", 1)]
+)
+def test_the_weights_and_statistics_are_the_same(model, statistics, accumulate):
     """Of a momentum that is far from 1: statistics that moved twice would be far off."""
     options = {"statistics": statistics, "momentum": 0.5, "accumulate": accumulate}
+    options["model"] = model
     plain, again = weights_after(**options), weights_after(remat=True, **options)
     for a, b in zip(plain, again):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-6)

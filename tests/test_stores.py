@@ -98,7 +98,7 @@ def test_nothing_opens_it(monkeypatch):
     stores._store.cache_clear()
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.setitem(sys.modules, "tensorflow_io", None)
-    with pytest.raises(DataError, match=r"nothing that is installed opens s3:// \(.*s3fs.*\)"):
+    with pytest.raises(DataError, match=r"opens s3:// \(.*tensorflow_io.*; .*s3fs.*\)"):
         stores.store_of("s3://bucket/key")
     with pytest.raises(DataError, match=r"pip install 'rlstm-tf\[stores\]'.*rlstm-tf\[addons\]"):
         stores.store_of("nostore://bucket/key")

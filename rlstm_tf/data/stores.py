@@ -7,7 +7,6 @@ stores without TensorFlow. None of them is imported before there is such a path.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import warnings
 
@@ -37,11 +36,16 @@ def _store(scheme: str) -> Store:
 
     from rlstm_tf.data.gfile_store import GfileStore
 
+    reasons = []
     if scheme in _OF_TENSORFLOW_IO and scheme not in io.gfile.get_registered_schemes():
-        # It registers its own. Beside a TensorFlow that is not its own, its library does not load.
-        with warnings.catch_warnings(), contextlib.suppress(ImportError, NotImplementedError):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import tensorflow_io  # noqa: F401
+            try:
+                # It registers its own.
+                import tensorflow_io  # noqa: F401
+            except (ImportError, NotImplementedError) as error:
+                # Beside a TensorFlow that is not its own, its library does not load.
+                reasons.append(str(error).partition("\n")[0])
     if scheme in io.gfile.get_registered_schemes():
         return GfileStore()
     try:
@@ -49,9 +53,10 @@ def _store(scheme: str) -> Store:
 
         file_system = fsspec.filesystem(scheme, use_listings_cache=False)
     except (ImportError, ValueError) as error:
+        reasons.append(str(error))
         raise DataError(
-            f"nothing that is installed opens {scheme}:// ({error}). s3:// takes pip install "
-            "'rlstm-tf[stores]', or, on Python 3.9 - 3.11, 'rlstm-tf[addons]', which opens az://, "
-            "hdfs:// and http:// too"
+            f"nothing that is installed opens {scheme}:// ({'; '.join(reasons)}). s3:// takes "
+            "pip install 'rlstm-tf[stores]', or, on Python 3.9 - 3.11, 'rlstm-tf[addons]', which "
+            "opens az://, hdfs:// and http:// too"
         ) from None
     return FsspecStore(file_system)

@@ -163,7 +163,7 @@ def test_disturbed_at_any_moment(shards, whole, tmp_path, times, survived):
     sent = 0
     for seed in range(times(2, 1)):
         draws, output = random.Random(seed), tmp_path / f"search{seed}"
-        for trial, kind in enumerate(kinds[: times(5, 2)], 1):
+        for trial, kind in enumerate(kinds[: times(5, 4)], 1):
             sent += disturb(shards, output, trial, kind, draws)
         said = finish(shards, output)
         assert "best: trial" in said
