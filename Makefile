@@ -90,7 +90,7 @@ paper-commands: .venv/installed
 test: .venv/installed-dev
 	$(RUN) -m pytest
 
-# With the default stack beside it: tests/test_across_stacks.py hands the work of each to the other.
+# With the default stack beside it: tests/stacks/test_across_stacks.py hands the work of each to the other.
 test-addons: .venv-addons/installed-dev .venv/installed-dev
 	$(RUN_ADDONS) -m pytest
 

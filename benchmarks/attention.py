@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flag_values, flags
+from rlstm_tf.cli import app, flag_values, flags
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
@@ -30,7 +30,7 @@ def main(values: absl_flags.FlagValues) -> None:
     from benchmarks.machine import print_heading
 
     flag_values.require(values, "runs")
-    cli.load_tensorflow()
+    app.load_tensorflow()
     print_heading("attention")
     gates = "".join(f"{gate:>7}" for gate in "ifog")
     print(f"{'':32}{'places looked at':^28}{'own weight':^28}")
@@ -47,13 +47,13 @@ def _of_run(path: Path, num_videos: int) -> tuple[dict[str, tuple[Any, Any]], in
     """Relation -> places looked at and own weight, [gates] each; and N."""
     import numpy as np
 
+    from rlstm_tf.attention.maps import relations
     from rlstm_tf.data.batches import evaluation_example
     from rlstm_tf.data.pipeline import InputConfig
     from rlstm_tf.data.shards import Shards
     from rlstm_tf.errors import UsageError
-    from rlstm_tf.relations import relations
-    from rlstm_tf.run_flags import read_run
-    from rlstm_tf.trained import trained_model
+    from rlstm_tf.runs.flags import read_run
+    from rlstm_tf.runs.weights import trained_model
 
     settings = read_run(path / "flags.cfg")
     shards = Shards.open(settings.data, "test")
@@ -93,4 +93,4 @@ def spread(w: Any) -> tuple[Any, Any]:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

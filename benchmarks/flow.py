@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from rlstm_tf import cli
+from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def main(values: flags.FlagValues) -> None:
 
 def _paths(videos: str | None, directory: str) -> list[str]:
     from benchmarks.clips import write_clips
-    from rlstm_tf.data.folder import folder
+    from tfrecords_tools.datasets.folder import folder
 
     if videos is None:
         write_clips(directory, num_clips=5, num_frames=50)
@@ -130,4 +130,4 @@ def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -16,7 +16,7 @@ from absl import flags
 from benchmarks import layers
 from benchmarks.machine import print_heading
 from benchmarks.processes import printed
-from rlstm_tf import cli
+from rlstm_tf.cli import app
 
 # batch, T, side, C; the state has C / 2 channels, as in the paper.
 Size = tuple[int, int, int, int]
@@ -42,7 +42,7 @@ def main(values: flags.FlagValues) -> None:
         print(_peak(tuple(int(n) for n in values.only)))
         return
     print_heading("growth")
-    cli.load_tensorflow()
+    app.load_tensorflow()
     import tensorflow as tf
 
     # Each size is a graph of its own, which TensorFlow takes for a mistake.
@@ -114,7 +114,7 @@ def _peak_of_a_process(size: Size) -> float:
 
 def _peak(size: tuple[int, ...]) -> int:
     """Bytes at the peak of two calls, less those before."""
-    cli.load_tensorflow()
+    app.load_tensorflow()
     import tensorflow as tf
 
     from benchmarks.memory import peak_resident, resident
@@ -134,4 +134,4 @@ def _peak(size: tuple[int, ...]) -> int:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -29,7 +29,7 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf import cli
+from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError
 
 OF_LOOPS = 0.9
@@ -204,4 +204,4 @@ def _print_ratios(of_cores: dict[str, float], elapsed: dict[str, float]) -> None
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf import cli
+from rlstm_tf.cli import app
 
 FASTER_THAN_CONV_LSTM = 5.0
 OF_PEAK = 0.85
@@ -48,7 +48,7 @@ def multiply_adds(batch: int, T: int, N: int, C: int, units: int) -> int:
 
 def main(values: flags.FlagValues) -> None:
     """Measures and prints."""
-    cli.load_tensorflow()
+    app.load_tensorflow()
 
     import keras
     import tensorflow as tf
@@ -178,4 +178,4 @@ def _ready(run: Callable[[], Any]) -> Callable[[], Any]:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import psutil
 
-from rlstm_tf.exported import Description
+from rlstm_tf.serving.artifact import Description
 
 # Of logits: threads share the work of a batch otherwise when they are many.
 _CLOSE = 1e-4

@@ -17,7 +17,7 @@ from absl import flags as absl_flags
 
 from benchmarks.machine import print_heading
 from benchmarks.processes import printed
-from rlstm_tf import cli, flags
+from rlstm_tf.cli import app, flags
 
 OF_MULTIPLY_ADDS = 0.9
 STEPS = 8
@@ -38,7 +38,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Measures and prints."""
-    cli.load_tensorflow()
+    app.load_tensorflow()
     if values.only:
         from benchmarks.memory import peak_resident, resident
 
@@ -126,13 +126,13 @@ def trainer_of(settings: Any, num_classes: int, **options: Any) -> Any:
     import keras
     import tensorflow as tf
 
-    from rlstm_tf import optimization
     from rlstm_tf.models import build_model
-    from rlstm_tf.training import Trainer
+    from rlstm_tf.training import optimizers
+    from rlstm_tf.training.trainer import Trainer
 
     keras.utils.set_random_seed(0)
     model = build_model(num_classes, **flags.model_arguments(settings))
-    optimizer = optimization.sgd(settings.learning_rate, 0.9, model.trainable_variables)
+    optimizer = optimizers.sgd(settings.learning_rate, 0.9, model.trainable_variables)
     strategy = tf.distribute.get_strategy()
     return Trainer(model, optimizer, strategy, settings.weight_decay, **options)
 
@@ -170,4 +170,4 @@ def _fused(trainer: Any, batch: dict[str, Any]) -> Callable[[], Any]:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from rlstm_tf import cli
+from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def main(values: flags.FlagValues) -> None:
     from benchmarks.machine import print_heading
 
     print_heading("records")
-    cli.load_tensorflow()
+    app.load_tensorflow()
     with tempfile.TemporaryDirectory() as directory:
         if not values.videos:
             write_clips(os.path.join(directory, "made"), values.clips, values.frames)
@@ -68,7 +68,7 @@ def main(values: flags.FlagValues) -> None:
 
 
 def _paths(videos: str) -> list[str]:
-    from rlstm_tf.data.folder import folder
+    from tfrecords_tools.datasets.folder import folder
 
     return [video.path for video in folder(videos).videos]
 
@@ -104,9 +104,9 @@ def _shard(
     values: flags.FlagValues, paths: list[str], directory: str, flow: str | None, write: bool
 ) -> None:
     """What a build makes of some videos, in this process."""
-    from rlstm_tf.data.datasets import Action, Video
-    from tfrecords_tools import pieces
-    from tfrecords_tools.shard_work import ShardWork
+    from tfrecords_tools.builder import decoded_video as pieces
+    from tfrecords_tools.builder.shard_builder import ShardWork
+    from tfrecords_tools.datasets.datasets import Action, Video
 
     videos = [Video(path, path, (Action(0),), "train", path) for path in paths]
     settings = {name: values[name].value for name in ("short_side", "jpeg_quality")}
@@ -219,4 +219,4 @@ def _command(values: flags.FlagValues, videos: str, output: str, workers: int) -
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from benchmarks.machine import commit, describe
 from benchmarks.settings import DISTRACTORS, Setting
+from rlstm_tf.cli.progress import bar
 from rlstm_tf.errors import DataError
-from rlstm_tf.progress import bar
-from rlstm_tf.writing import write_whole
+from rlstm_tf.storage.atomic import write_whole
 
 # Beside the scores of a run: how it was made.
 RECORD = "benchmark.json"

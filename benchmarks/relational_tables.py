@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.relational_runs import RECORD, Run
-from rlstm_tf import scores
 from rlstm_tf.errors import DataError
-from rlstm_tf.writing import write_whole, writing
-from tfrecords_tools.relations import PAIRS
+from rlstm_tf.evaluation import score_files
+from rlstm_tf.storage.atomic import write_whole, writing
+from tfrecords_tools.synthetic.relations import PAIRS
 
 GROUPS = tuple(dict.fromkeys(pair.group for pair in PAIRS))
 _SHARES = (*GROUPS, *("/".join(pair.classes) for pair in PAIRS), "accuracy")
@@ -53,7 +53,7 @@ def of_pairs(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> 
 def row(work: Path, run: Run) -> dict[str, Any]:
     """A network's results, and how it was made."""
     directory = run.directory(work)
-    found, _ = scores.load(directory / "evaluation" / "test")
+    found, _ = score_files.load(directory / "evaluation" / "test")
     history = _history(directory)
     rates = [float(epoch["videos_per_second"]) for epoch in history]
     return {

@@ -6,10 +6,10 @@
                                                       # on the addons stack 3 cells of the LSTM, too
     python -m rlstm_tf.report --benchmark=benchmarks/results/relations.csv --output=report
 
-The classes come in pairs (`tfrecords_tools.relations`); accuracy is that of the choice between the
-two of a pair, so chance is 0.5, and a group's is the mean over its pairs. All networks have the
-same videos, epochs and trunk: that of a TSN trained on other videos of the same kind, as the
-paper's comes from ImageNet. TSN itself goes on from all weights of that one.
+The classes come in pairs (`tfrecords_tools.synthetic.relations`); accuracy is that of the
+choice between the two of a pair, so chance is 0.5, and a group's is the mean over its pairs. All
+networks have the same videos, epochs and trunk: that of a TSN trained on other videos of the same
+kind, as the paper's comes from ImageNet. TSN itself goes on from all weights of that one.
 
 A trained network is kept in --work and not trained again: what was stopped goes on when the same
 command is given again. Each network has one core to itself.
@@ -23,9 +23,9 @@ from typing import Any
 from absl import flags
 
 from benchmarks.settings import ABLATIONS, CELLS, MAIN, Setting
-from rlstm_tf import cli
+from rlstm_tf.cli import app
+from rlstm_tf.cli.flag_values import numbers
 from rlstm_tf.errors import UsageError
-from rlstm_tf.flag_values import numbers
 
 RESULTS = "benchmarks/results/relations.csv"
 
@@ -77,7 +77,7 @@ def _settings(ablations: bool, only: list[str]) -> tuple[Setting, ...]:
     chosen = tuple(setting for setting in settings if setting.name in only or not only)
     cells = [setting.name for setting in chosen if setting in CELLS]
     if cells:
-        cli.load_tensorflow()
+        app.load_tensorflow()
         from rlstm_tf.addons import tensorflow_addons
 
         try:
@@ -91,4 +91,4 @@ def _settings(ablations: bool, only: list[str]) -> tuple[Setting, ...]:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

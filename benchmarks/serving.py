@@ -23,7 +23,7 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf import cli
+from rlstm_tf.cli import app
 from rlstm_tf.errors import UsageError
 
 OF_KERAS = 0.9
@@ -44,7 +44,7 @@ def main(values: flags.FlagValues) -> None:
 
     if not values.model:
         print_heading("serving")
-    cli.load_tensorflow()
+    app.load_tensorflow()
     if values.model:
         _of_an_export(values)
     else:
@@ -59,9 +59,8 @@ def _beside_keras(turns: int) -> None:
 
     from benchmarks import load
     from benchmarks.timing import fastest, print_ratio
-    from rlstm_tf import exported
     from rlstm_tf.models import build_model
-    from rlstm_tf.serving import saving
+    from rlstm_tf.serving import artifact, exporter
 
     keras.utils.set_random_seed(0)
     description = _description()
@@ -76,9 +75,9 @@ def _beside_keras(turns: int) -> None:
         model=description.model,
         num_segments=description.num_segments,
     )
-    with tempfile.TemporaryDirectory() as directory, cli.quiet():
-        saving.save(Path(directory), model, description, name=None)
-        signatures = exported.load_signatures(Path(directory))
+    with tempfile.TemporaryDirectory() as directory, app.quiet():
+        exporter.save(Path(directory), model, description, name=None)
+        signatures = artifact.load_signatures(Path(directory))
     traced = tf.function(lambda frames: model(frames, training=False))
     for size in (1, 8):
         frames = load.frames_of(description, size, seed=0)
@@ -105,7 +104,7 @@ def _beside_keras(turns: int) -> None:
 
 def _description() -> Any:
     """A two-branch network as the demo's."""
-    from rlstm_tf.exported import Description
+    from rlstm_tf.serving.artifact import Description
 
     return Description(
         model="two_branch",
@@ -127,7 +126,7 @@ def _description() -> Any:
 def _of_an_export(values: flags.FlagValues) -> None:
     """Latencies, and what becomes of requests under load, as JSON."""
     from benchmarks import load
-    from rlstm_tf.exported import Description, load_signatures, newest_version
+    from rlstm_tf.serving.artifact import Description, load_signatures, newest_version
 
     version = newest_version(Path(values.model))
     description, signatures = Description.read(version), load_signatures(version)
@@ -152,4 +151,4 @@ def _of_an_export(values: flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rlstm_tf.flags import LSTM_CELLS
+from rlstm_tf.cli.flags import LSTM_CELLS
 
 MODELS = ("tsn", "local", "lstm", "convlstm", "rlstm", "two_branch")
 DISTRACTORS = 2

@@ -16,10 +16,10 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf import cli
+from rlstm_tf.cli import app
 
 _ROOT = Path(__file__).parent.parent
-_MODULES = ("keras", "numpy", "rlstm_tf", "rlstm_tf.cli", "rlstm_tf.layers", "rlstm_tf.models")
+_MODULES = ("keras", "numpy", "rlstm_tf", "rlstm_tf.cli.app", "rlstm_tf.layers", "rlstm_tf.models")
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -49,7 +49,7 @@ def main(values: flags.FlagValues) -> None:
     # The first turn fills the file cache, and is slower.
     for _ in range(values.rounds + 1):
         for name, arguments in (*commands.items(), *refused.items()):
-            status = cli.USAGE if name in refused else 0
+            status = app.USAGE if name in refused else 0
             least.add(name, cost([sys.executable, *arguments], status))
     print(f"{'':36} seconds  times Python  of TensorFlow")
     for name in sorted([*commands, *refused], key=lambda name: least.of(name).of_cores):
@@ -69,4 +69,4 @@ def _entry_points() -> list[str]:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

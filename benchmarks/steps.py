@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from benchmarks.processes import printed
-from rlstm_tf import cli, flag_values, flags
+from rlstm_tf.cli import app, flag_values, flags
 
 COLUMNS = ("run", "stream", "batch_size", "seconds_per_video", "gigabytes")
 
@@ -41,7 +41,7 @@ def main(values: absl_flags.FlagValues) -> None:
         print(*_measure(name, stream, values.batch_size, values.steps))
         return
     flag_values.require(values, "output")
-    from rlstm_tf import reproduction as paper
+    from rlstm_tf.reporting import paper_runs as paper
 
     kinds = dict.fromkeys((run.name, run.stream) for run in paper.runs())
     with open(values.output, "w", newline="", encoding="utf-8") as file:
@@ -73,7 +73,7 @@ def _measure(name: str, stream: str, batch_size: int, steps: int) -> tuple[float
     )
     settings.weights = "none"
     settings.batch_size = batch_size
-    cli.load_tensorflow()
+    app.load_tensorflow()
 
     import tensorflow as tf
 
@@ -95,4 +95,4 @@ def _measure(name: str, stream: str, batch_size: int, steps: int) -> tuple[float
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

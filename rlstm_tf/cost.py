@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flag_values, flags
+from rlstm_tf.cli import app, flag_values, flags
 from rlstm_tf.errors import UsageError
 
 
@@ -31,7 +31,7 @@ def main(values: absl_flags.FlagValues) -> None:
     if not set(values.models) <= set(flags.MODELS):
         raise UsageError(f"--models={','.join(values.models)}: of {', '.join(flags.MODELS)}")
     arguments = {**flags.model_arguments(values), "weights": "none"}
-    cli.load_tensorflow()
+    app.load_tensorflow()
 
     import keras
 
@@ -54,4 +54,4 @@ def main(values: absl_flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -13,9 +13,10 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flag_values, flags, run_flags
+from rlstm_tf.cli import app, flag_values, flags
 from rlstm_tf.errors import DataError
-from rlstm_tf.working_copy import ONLY_FOR_TRAINING, WorkingCopy, working_copy
+from rlstm_tf.runs import flags as run_flags
+from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, WorkingCopy, working_copy
 
 METRICS = "metrics.json"
 PROTOCOLS = ("center", "paper")
@@ -65,21 +66,21 @@ def _evaluate(values: absl_flags.FlagValues, run: WorkingCopy, output: Path) -> 
     settings: Any = run_flags.read_run(run_dir / "flags.cfg")
     settings.data = values.data or settings.data
     arguments = flags.input_arguments(settings)
-    cli.load_tensorflow()
+    app.load_tensorflow()
     import tensorflow as tf
 
-    from rlstm_tf import metrics, scores
+    from rlstm_tf.cli.progress import bar
     from rlstm_tf.data import pipeline
     from rlstm_tf.data.protocols import protocol
     from rlstm_tf.data.shards import Shards
-    from rlstm_tf.progress import bar
-    from rlstm_tf.run_directory import RunDirectory
-    from rlstm_tf.scoring import Scorer
-    from rlstm_tf.trained import trained_model
+    from rlstm_tf.evaluation import metrics, score_files
+    from rlstm_tf.evaluation.scorer import Scorer
+    from rlstm_tf.runs.directory import RunDirectory
+    from rlstm_tf.runs.weights import trained_model
 
     shards = Shards.open(settings.data, values.split)
     RunDirectory(run_dir).check_classes(shards.classes, settings.data)
-    scores.check_writable(output)
+    score_files.check_writable(output)
     views = protocol(values.protocol, shards.manifest.multi_label)
     config = pipeline.InputConfig(**arguments)
     batch_size = values.batch_size or views.videos_at_once(config.batch_size, config.video_shape)
@@ -95,13 +96,13 @@ def _evaluate(values: absl_flags.FlagValues, run: WorkingCopy, output: Path) -> 
         raise DataError(f"{path}: {error}") from None
     facts = {**_facts(settings, shards), "protocol": views.name, "views": views.num_views}
     origin = {"run": run.named(run_dir), "checkpoint": run.named(path), "data": settings.data}
-    found = scores.Scores(shards.ids, shards.labels, logits, shards.classes)
-    scores.save(output, found, {**result, **facts, **origin})
+    found = score_files.Scores(shards.ids, shards.labels, logits, shards.classes)
+    score_files.save(output, found, {**result, **facts, **origin})
     return result
 
 
 def _facts(settings: Any, shards: Any) -> dict[str, Any]:
-    """What the scores are of: `rlstm_tf.scores.FACTS`."""
+    """What the scores are of: `rlstm_tf.evaluation.score_files.FACTS`."""
     from rlstm_tf.models.backbone import APPLICATIONS
 
     manifest = shards.manifest
@@ -118,4 +119,4 @@ def _facts(settings: Any, shards: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

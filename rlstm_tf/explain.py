@@ -18,10 +18,11 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flag_values, flags, run_flags
+from rlstm_tf.cli import app, flag_values, flags
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.working_copy import ONLY_FOR_TRAINING, working_copy
-from rlstm_tf.writing import write_whole, writing
+from rlstm_tf.runs import flags as run_flags
+from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, working_copy
+from rlstm_tf.storage.atomic import write_whole, writing
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
@@ -52,12 +53,12 @@ def main(values: absl_flags.FlagValues) -> None:
 def _explain(values: absl_flags.FlagValues, run_dir: Path) -> None:
     settings: Any = run_flags.read_run(run_dir / "flags.cfg")
     arguments = flags.input_arguments(settings)
-    cli.load_tensorflow()
+    app.load_tensorflow()
     animation, page = _of_the_extra()
-    from rlstm_tf.explaining.clip import clip_of
-    from rlstm_tf.relations import relational_lstm, relations
-    from rlstm_tf.run_directory import RunDirectory
-    from rlstm_tf.trained import trained_model
+    from rlstm_tf.attention.clip import clip_of
+    from rlstm_tf.attention.maps import relational_lstm, relations
+    from rlstm_tf.runs.directory import RunDirectory
+    from rlstm_tf.runs.weights import trained_model
 
     run = RunDirectory(run_dir)
     classes, manifest = run.classes(), run.manifest()
@@ -109,7 +110,7 @@ def _of_the_extra() -> tuple[Any, Any]:
         UsageError: what they need is not installed.
     """
     try:
-        from rlstm_tf.explaining import animation, page
+        from rlstm_tf.attention import animation, page
     except ModuleNotFoundError as error:
         if error.name not in ("jinja2", "PIL"):
             raise
@@ -138,7 +139,7 @@ def _position(values: absl_flags.FlagValues, map_shape: tuple[int, int]) -> int 
 def _views(video: str, manifest: Any, arguments: dict[str, Any]) -> Any:
     from rlstm_tf.data.input_config import InputConfig
     from rlstm_tf.data.video_views import Storing, video_views
-    from rlstm_tf.prediction import of_file
+    from rlstm_tf.serving.predictor import of_file
 
     storing, config = Storing.of(manifest), InputConfig(**arguments)
     return of_file(video, lambda: video_views(video, storing, config))
@@ -153,4 +154,4 @@ def _write(path: str, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags, positional="video"))
+    app.leave(app.run(main, define_flags, positional="video"))

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import __version__, cli, flag_values, flags, run_flags
+from rlstm_tf import __version__
+from rlstm_tf.cli import app, flag_values, flags
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.working_copy import ONLY_FOR_TRAINING, WorkingCopy, working_copy
+from rlstm_tf.runs import flags as run_flags
+from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, WorkingCopy, working_copy
 
 if TYPE_CHECKING:
-    from rlstm_tf.exported import Description
+    from rlstm_tf.serving.artifact import Description
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
@@ -49,7 +51,7 @@ def main(values: absl_flags.FlagValues) -> None:
     print(f"{checkpoint}: exported with signatures {', '.join(signatures)}")
     print(f"version: {version}")
     print(f"try it: python -m rlstm_tf.predict VIDEO --model={values.output}")
-    print("serve it: serving/README.md")
+    print("serve it: examples/serving/README.md")
 
 
 def _export(
@@ -57,11 +59,11 @@ def _export(
 ) -> tuple[list[str], str, str]:
     """Writes a version; returns its signatures, the checkpoint and its place."""
     settings: Any = run_flags.read_run(run.path / "flags.cfg")
-    cli.load_tensorflow()
-    from rlstm_tf.data.files import sizes
-    from rlstm_tf.exported import GRAPH, stored_versions
-    from rlstm_tf.serving import saving, versions
-    from rlstm_tf.trained import trained_model
+    app.load_tensorflow()
+    from rlstm_tf.runs.weights import trained_model
+    from rlstm_tf.serving import exporter, versions
+    from rlstm_tf.serving.artifact import GRAPH, stored_versions
+    from rlstm_tf.storage.files import sizes
 
     if sizes([f"{networks.directory}/{GRAPH}"]) != [None]:
         raise UsageError(f"--output={networks.directory} is one version: give the one above it")
@@ -71,8 +73,8 @@ def _export(
         model, checkpoint = trained_model(run.path, values.checkpoint, settings, num_classes)
         description = dataclasses.replace(description, checkpoint=run.named(checkpoint))
         name = Path(os.path.abspath(networks.path)).name if values.warmup else None
-        with cli.quiet():
-            signatures = saving.save(partial, model, description, name)
+        with app.quiet():
+            signatures = exporter.save(partial, model, description, name)
         version = versions.publish(partial, stored_versions(networks.directory))
     if int(version.name) in stored_versions(networks.directory):
         raise DataError(f"{networks.directory} is in use by another export")
@@ -88,8 +90,8 @@ def _describe(run_dir: Path, settings: Any) -> Description:
         DataError: the run has none, or is damaged.
     """
     from rlstm_tf.data.video_views import Storing
-    from rlstm_tf.exported import Description
-    from rlstm_tf.run_directory import RunDirectory
+    from rlstm_tf.runs.directory import RunDirectory
+    from rlstm_tf.serving.artifact import Description
 
     run = RunDirectory(run_dir)
     if not run.has_checkpoint():
@@ -111,4 +113,4 @@ def _describe(run_dir: Path, settings: Any) -> Description:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf import cli, flag_values
+from rlstm_tf.cli import app, flag_values
 from rlstm_tf.errors import UsageError
 
 # Spatial and temporal weight (arXiv 1811.07059, section 4).
@@ -59,12 +59,14 @@ def main(values: flags.FlagValues) -> None:
     if values.weights:
         weights = flag_values.numbers("weights", values.weights, float, 0.0, 1.0)
 
-    from rlstm_tf import fusion, metrics, scores
+    from rlstm_tf.evaluation import fusion, metrics, score_files
 
     output = Path(values.output)
-    parts, facts = zip(*(scores.load(Path(name)) for name in values.scores))
+    parts, facts = zip(*(score_files.load(Path(name)) for name in values.scores))
     # Not replaced, even where a score is given as the file in its directory.
-    if output.resolve() in [scores.directory_of(Path(name)).resolve() for name in values.scores]:
+    if output.resolve() in [
+        score_files.directory_of(Path(name)).resolve() for name in values.scores
+    ]:
         raise UsageError(f"--output={output} is one of the --scores")
     if values.preset:
         weights = _preset(values.preset, facts)
@@ -80,7 +82,7 @@ def main(values: flags.FlagValues) -> None:
             for name, weight, part in zip(values.scores, weights, facts)
         ],
     }
-    scores.save(output, fused, {**result, **about})
+    score_files.save(output, fused, {**result, **about})
     name, value = next(iter(result.items()))
     shares = ", ".join(f"{weight:g}" for weight in weights)
     print(f"{name} {value:.4f}, {result['videos']} videos, weights {shares}: {output}")
@@ -102,13 +104,13 @@ def _preset(name: str, facts: Any) -> tuple[float, ...]:
 
 
 def _search(names: list[str], parts: Any, facts: Any) -> tuple[float, ...]:
-    from rlstm_tf import fusion, metrics, scores
+    from rlstm_tf.evaluation import fusion, metrics, score_files
 
     if len(names) != len(parts):
         raise UsageError(f"--search: {len(names)} validation scores for {len(parts)} scores")
-    validation, about = zip(*(scores.load(Path(name)) for name in names))
+    validation, about = zip(*(score_files.load(Path(name)) for name in names))
     for name, found, tested in zip(names, about, facts):
-        for fact in set(scores.FACTS) - {"subset"}:
+        for fact in set(score_files.FACTS) - {"subset"}:
             if found[fact] != tested[fact]:
                 raise UsageError(
                     f"--search: {name} is of {fact} {found[fact]}, "
@@ -131,4 +133,4 @@ def _search(names: list[str], parts: Any, facts: Any) -> tuple[float, ...]:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -18,9 +18,9 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf import cli, flag_values
+from rlstm_tf.cli import app, flag_values
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.working_copy import working_copy
+from rlstm_tf.runs.remote import working_copy
 
 WINDOW = 4.0
 
@@ -53,24 +53,24 @@ def main(values: flags.FlagValues) -> int:
     window = WINDOW if values.window is None else values.window
     stride = window / 2 if values.stride is None else values.stride
     from rlstm_tf.data.timeline import check_windows
-    from rlstm_tf.exported import newest_version
-    from rlstm_tf.prediction import Network
+    from rlstm_tf.serving.artifact import newest_version
+    from rlstm_tf.serving.predictor import Network
 
     check_windows(window, stride)
     with working_copy(_newest(values.model)) as model:
         version = newest_version(model.path)
-        cli.load_tensorflow()
+        app.load_tensorflow()
         network = Network.load(version)
         return _answer(network, values, window, stride)
 
 
 def _newest(model: str) -> str:
     """The one version of a network in a store that is needed here; a local directory as it is."""
-    from rlstm_tf.data.files import is_remote
-    from rlstm_tf.exported import stored_versions
+    from rlstm_tf.serving.artifact import stored_versions
+    from rlstm_tf.storage.files import is_remote
 
     if is_remote(model):
-        cli.load_tensorflow()
+        app.load_tensorflow()
         numbers = stored_versions(model)
         if numbers:
             return f"{model.rstrip('/')}/{max(numbers)}"
@@ -79,7 +79,7 @@ def _newest(model: str) -> str:
 
 def _answer(network: Any, values: flags.FlagValues, window: float, stride: float) -> int:
     """Answers for all videos; returns the exit status."""
-    from rlstm_tf.console import printable, readable
+    from rlstm_tf.cli.terminal import printable, readable
 
     status = 0
     for video in values.videos:
@@ -103,8 +103,8 @@ def _answer(network: Any, values: flags.FlagValues, window: float, stride: float
 
 def _top(network: Any, video: str) -> tuple[dict[str, Any], list[str]]:
     """What is said of a video, for programs and for people."""
-    from rlstm_tf.console import ranking
-    from rlstm_tf.prediction import top
+    from rlstm_tf.cli.terminal import ranking
+    from rlstm_tf.serving.predictor import top
 
     found = network.predict(video)
     best = top(found.probabilities, found.logits, network.description.classes)
@@ -121,9 +121,9 @@ def _timeline(
     network: Any, video: str, window: float, stride: float
 ) -> tuple[dict[str, Any], list[str]]:
     """The same of a long video, part by part."""
-    from rlstm_tf.console import fitted, printable, schedule
-    from rlstm_tf.prediction import top
-    from rlstm_tf.progress import bar
+    from rlstm_tf.cli.progress import bar
+    from rlstm_tf.cli.terminal import fitted, printable, schedule
+    from rlstm_tf.serving.predictor import top
 
     name = fitted(printable(os.path.basename(video)), 24).strip()
 
@@ -153,4 +153,4 @@ def _encoding() -> str:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags, positional="videos"))
+    app.leave(app.run(main, define_flags, positional="videos"))

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli
+from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError
 
 
@@ -29,7 +29,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Prints the script."""
-    from rlstm_tf import reproduction as paper
+    from rlstm_tf.reporting import paper_runs as paper
 
     measured = _measured(Path(values.steps)) if values.steps else {}
     places = paper.DEMO if values.demo else paper.PAPER
@@ -96,4 +96,4 @@ def _measured(path: Path) -> dict[tuple[str, str], dict[str, float]]:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -19,7 +19,7 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf import cli, flag_values
+from rlstm_tf.cli import app, flag_values
 from rlstm_tf.errors import UsageError
 
 
@@ -69,4 +69,4 @@ def main(values: flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

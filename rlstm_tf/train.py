@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flag_values, flags, run_flags, step_flags, stopping
-from rlstm_tf.data.files import is_remote
+from rlstm_tf.cli import app, flag_values, flags, step_flags
 from rlstm_tf.errors import DataError
-from rlstm_tf.working_copy import WorkingCopy, working_copy
+from rlstm_tf.runs import flags as run_flags
+from rlstm_tf.runs.remote import WorkingCopy, working_copy
+from rlstm_tf.storage.files import is_remote
+from rlstm_tf.training import preemption
 
 _GO_ON = "the same command with --resume goes on from there"
 
@@ -48,27 +50,27 @@ def main(values: absl_flags.FlagValues) -> None:
     )
     for check in checks:
         check(values)
-    with stopping.heeded(values.max_hours) as wish:
+    with preemption.heeded(values.max_hours) as wish:
         try:
-            cli.load_tensorflow()
-            from rlstm_tf import devices
+            app.load_tensorflow()
+            from rlstm_tf.distributed import strategy as devices
 
             with working_copy(values.run_dir, ("evaluation",)) as copy:
                 job = _open(values, copy)
                 with devices.workers_watched(job.strategy):
                     _check_same(values, job)
                     _fit(values, job, wish)
-        except stopping.Stopped:
+        except preemption.Stopped:
             print("stopped by SIGTERM before anything was done")
 
 
 def _open(values: absl_flags.FlagValues, copy: WorkingCopy) -> _Job:
     """Opens the shards and the devices; writes nothing."""
-    from rlstm_tf import devices
     from rlstm_tf.data import pipeline
+    from rlstm_tf.data.batch_schedule import Epochs
     from rlstm_tf.data.shards import Shards
-    from rlstm_tf.epochs import Epochs
-    from rlstm_tf.run_directory import RunDirectory
+    from rlstm_tf.distributed import strategy as devices
+    from rlstm_tf.runs.directory import RunDirectory
 
     run, config = RunDirectory(copy.path), pipeline.InputConfig(**flags.input_arguments(values))
     # Of one in a store it is seen when it is copied.
@@ -88,17 +90,17 @@ def _open(values: absl_flags.FlagValues, copy: WorkingCopy) -> _Job:
 
 def _check_same(values: absl_flags.FlagValues, job: _Job) -> None:
     """Refuses workers with other flags or shards; these may lie elsewhere on each machine."""
-    from rlstm_tf import agreement
+    from rlstm_tf.distributed import consistency
 
     given = flag_values.serialize(values, ("flagfile", "data", "run_dir"))
     texts = {f"--{name}": given.get(name, "") for name in sorted(values)}
     texts["shards' manifest"] = job.shards.manifest.to_json()
-    agreement.check_texts(job.strategy, texts)
+    consistency.check_texts(job.strategy, texts)
 
 
 def _claim(values: absl_flags.FlagValues, job: _Job) -> None:
     """Takes the run's directory, once for all workers."""
-    from rlstm_tf import devices
+    from rlstm_tf.distributed import strategy as devices
 
     shards = job.shards
     if not devices.worker(job.strategy).is_chief:
@@ -118,13 +120,13 @@ def _upload(job: _Job) -> None:
     job.copy.upload(last=job.run.checkpoints.name)
 
 
-def _fit(values: absl_flags.FlagValues, job: _Job, wish: stopping.Wish) -> None:
+def _fit(values: absl_flags.FlagValues, job: _Job, wish: preemption.Wish) -> None:
     """Trains to the end, or until it is asked to stop."""
     import keras
     import tensorflow as tf
 
-    from rlstm_tf import devices
-    from rlstm_tf.validation import Validation
+    from rlstm_tf.distributed import strategy as devices
+    from rlstm_tf.training.validation import Validation
 
     keras.utils.set_random_seed(values.seed)
     if values.deterministic:
@@ -164,8 +166,8 @@ def _fit(values: absl_flags.FlagValues, job: _Job, wish: stopping.Wish) -> None:
 
 def _batches(job: _Job, first_step: int) -> Any:
     """The batches of this process's replicas, from a step on."""
-    from rlstm_tf import devices
     from rlstm_tf.data import pipeline
+    from rlstm_tf.distributed import strategy as devices
 
     batches = devices.distribute(
         job.strategy,
@@ -176,10 +178,10 @@ def _batches(job: _Job, first_step: int) -> Any:
     return pipeline.checked(batches, job.shards)
 
 
-def _stopping(job: _Job, wish: stopping.Wish) -> Callable[[int], bool]:
+def _stopping(job: _Job, wish: preemption.Wish) -> Callable[[int], bool]:
     """Whether to stop after so many steps: all workers after the same."""
-    from rlstm_tf import devices
-    from rlstm_tf.position import READ_EVERY
+    from rlstm_tf.distributed import strategy as devices
+    from rlstm_tf.training.state import READ_EVERY
 
     if devices.worker(job.strategy).count == 1:
         return lambda step: wish.over or wish.spoken
@@ -197,19 +199,19 @@ def _stopping(job: _Job, wish: stopping.Wish) -> Callable[[int], bool]:
 
 def _build(values: absl_flags.FlagValues, job: _Job) -> tuple[Any, Any]:
     """The model with its optimizer, and the learning rate by step."""
-    from rlstm_tf import optimization
     from rlstm_tf.data.device_augmentation import frames_of
     from rlstm_tf.models import build_model
-    from rlstm_tf.training import Trainer
+    from rlstm_tf.training import optimizers
+    from rlstm_tf.training.trainer import Trainer
 
     arguments = flags.model_arguments(values)
     if values.init_from or job.run.has_checkpoint():
         arguments["weights"] = "none"  # others replace them, and need not be fetched
     drops = [job.epochs.end(epoch - 1) for epoch in flags.drop_epochs(values)]
-    schedule = optimization.StepSchedule(values.learning_rate, drops)
+    schedule = optimizers.StepSchedule(values.learning_rate, drops)
     with job.strategy.scope():
         model = build_model(len(job.shards.classes), **arguments)
-        optimizer = optimization.make_optimizer(
+        optimizer = optimizers.make_optimizer(
             values.optimizer,
             schedule,
             values.momentum,
@@ -230,10 +232,11 @@ def _restore(values: absl_flags.FlagValues, job: _Job, trainer: Any) -> tuple[An
     Returns:
         The position of the run, and its best validation score.
     """
-    from rlstm_tf import agreement, devices
-    from rlstm_tf.checkpoints import Checkpoints, restore, variables_of
-    from rlstm_tf.position import Position
-    from rlstm_tf.transfer import transfer_run
+    from rlstm_tf.distributed import consistency
+    from rlstm_tf.distributed import strategy as devices
+    from rlstm_tf.runs.checkpoints import Checkpoints, restore, variables_of
+    from rlstm_tf.runs.transfer import transfer_run
+    from rlstm_tf.training.state import Position
 
     checkpoints = Checkpoints(job.run.checkpoints)
     newest = checkpoints.load_newest()
@@ -244,7 +247,7 @@ def _restore(values: absl_flags.FlagValues, job: _Job, trainer: Any) -> tuple[An
         restore(variables_of(trainer.model, trainer.optimizer), state, path)
     elif values.init_from:
         print(transfer_run(values.init_from, trainer.model, values.model), flush=True)
-    agreement.check_start(job.strategy, trainer.model, trainer.optimizer, position)
+    consistency.check_start(job.strategy, trainer.model, trainer.optimizer, position.to_info())
     if devices.worker(job.strategy).is_chief:
         checkpoints.clear()
         if newest is not None:
@@ -262,9 +265,10 @@ def _callbacks(
     best: float | None,
 ) -> tuple[list[Any], Callable[[], None]]:
     """The callbacks of this process, and what saves the run: only the chief writes."""
-    from rlstm_tf import callbacks, devices
-    from rlstm_tf.board import assembly
-    from rlstm_tf.checkpoints import Checkpoints
+    from rlstm_tf.distributed import strategy as devices
+    from rlstm_tf.runs.checkpoints import Checkpoints
+    from rlstm_tf.summaries import assembly
+    from rlstm_tf.training import callbacks
 
     if not devices.worker(job.strategy).is_chief:
         return [], position.settle
@@ -297,4 +301,4 @@ def _callbacks(
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

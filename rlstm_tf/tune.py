@@ -17,8 +17,9 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf import cli, flag_values, flags, step_flags, stopping
+from rlstm_tf.cli import app, flag_values, flags, step_flags
 from rlstm_tf.errors import UsageError
+from rlstm_tf.training import preemption
 
 TUNERS = ("hyperband", "bayesian", "random")
 _TRIALS = 20
@@ -69,9 +70,9 @@ def main(values: absl_flags.FlagValues) -> int | None:
     flag_values.check_local(values, "output", "init_from")
     for check in (flags.input_arguments, flags.drop_epochs, step_flags.save_every, _check_flags):
         check(values)
-    with stopping.heeded():
+    with preemption.heeded():
         try:
-            cli.load_tensorflow()
+            app.load_tensorflow()
             oracles = _oracles()
             from rlstm_tf.tuning.directory import SearchDirectory
 
@@ -81,10 +82,10 @@ def main(values: absl_flags.FlagValues) -> int | None:
                 best = oracles.search(plan, directory)
             print(f"best: trial {best.number}, {plan.objective} {best.score:.4f}, see")
             print(f"  python -m rlstm_tf.train --flagfile={shlex.quote(str(directory.best))}")
-        except (stopping.Stopped, KeyboardInterrupt) as error:
+        except (preemption.Stopped, KeyboardInterrupt) as error:
             by = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "SIGTERM"
             print(f"stopped by {by}: the same command goes on from there", flush=True)
-            return cli.INTERRUPTED if isinstance(error, KeyboardInterrupt) else None
+            return app.INTERRUPTED if isinstance(error, KeyboardInterrupt) else None
     return None
 
 
@@ -176,4 +177,4 @@ def _channels(values: absl_flags.FlagValues) -> int:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

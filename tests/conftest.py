@@ -98,9 +98,9 @@ def built(own, tmp_path_factory):
     """What an undisturbed build of `own` gives."""
     from builds import arguments
 
-    from rlstm_tf import cli
+    from rlstm_tf.cli import app
     from tfrecords_tools import build
 
     directory = tmp_path_factory.mktemp("built") / "shards"
-    assert cli.run(build.main, build.define_flags, ["build", *arguments(own, directory)]) == 0
+    assert app.run(build.main, build.define_flags, ["build", *arguments(own, directory)]) == 0
     return directory

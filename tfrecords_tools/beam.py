@@ -19,9 +19,9 @@ import logging
 
 from absl import flags
 
-from rlstm_tf import cli
+from rlstm_tf.cli import app
 from rlstm_tf.errors import UsageError
-from tfrecords_tools import flags as shared
+from tfrecords_tools.builder import flags as shared
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -41,31 +41,31 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(values: flags.FlagValues) -> int:
     """Builds; the exit status is 1 if there are more damaged videos than allowed."""
     shared.check(values)
-    cli.load_tensorflow()
+    app.load_tensorflow()
     try:
-        with cli.quiet():
+        with app.quiet():
             import apache_beam  # noqa: F401
     except ImportError as error:
         raise UsageError(f"Apache Beam is needed: pip install 'rlstm-tf[beam]' ({error})") from None
     # Its warnings are for those who write pipelines, and what ends a job is raised here again.
     logging.getLogger().setLevel(logging.CRITICAL)
-    from tfrecords_tools import job, pipeline
-    from tfrecords_tools.stored import places
+    from tfrecords_tools.builder import beam_pipeline, distributed_build
+    from tfrecords_tools.builder.reuse import places
 
-    shards = pipeline.opened(values.pipeline_options)
-    if not pipeline.is_direct(shards):
+    shards = beam_pipeline.opened(values.pipeline_options)
+    if not beam_pipeline.is_direct(shards):
         # Where the job is, which has to be known to cancel it.
         logging.basicConfig()
         logging.getLogger("apache_beam").setLevel(logging.INFO)
     plan = shared.planned(values)
     stored = places(values.reuse, plan)
-    manifest = job.build(
+    manifest = distributed_build.build(
         *(plan, values.output, values.workers, stored, values.leave_out),
-        make=lambda of_all, lines: pipeline.run(shards, of_all, lines),
+        make=lambda of_all, lines: beam_pipeline.run(shards, of_all, lines),
     )
     shared.report(values, manifest)
     return 0
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags, rest="pipeline_options"))
+    app.leave(app.run(main, define_flags, rest="pipeline_options"))

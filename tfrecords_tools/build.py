@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from rlstm_tf import cli
-from rlstm_tf.data.files import is_remote
-from tfrecords_tools import flags as shared
+from rlstm_tf.cli import app
+from rlstm_tf.storage.files import is_remote
+from tfrecords_tools.builder import flags as shared
 
 if TYPE_CHECKING:
     from rlstm_tf.data.schema import Manifest
-    from tfrecords_tools.plan import Plan
-    from tfrecords_tools.stored import Place
+    from tfrecords_tools.builder.plan import Plan
+    from tfrecords_tools.builder.reuse import Place
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -38,7 +38,7 @@ def main(values: flags.FlagValues) -> int:
     """Builds; the exit status is 1 if there are more damaged videos than allowed."""
     shared.check(values)
     plan = shared.planned(values)
-    from tfrecords_tools.stored import places
+    from tfrecords_tools.builder.reuse import places
 
     stored = places(values.reuse, plan)
     build = _into_store if is_remote(values.output) else _into_directory
@@ -48,27 +48,32 @@ def main(values: flags.FlagValues) -> int:
 
 def _into_directory(values: flags.FlagValues, plan: Plan, stored: Mapping[str, Place]) -> Manifest:
     """Decodes videos of all shards at once; what is decoded waits beside the shards."""
-    from tfrecords_tools.output import claimed
+    from tfrecords_tools.builder.output_directory import claimed
 
     with claimed(values.output, plan.identity) as manifest:
         if manifest is not None:
             print(f"{values.output} is complete already")
             return manifest
-        cli.load_tensorflow()
-        from tfrecords_tools.assembly import build
+        app.load_tensorflow()
+        from tfrecords_tools.builder.local_build import build
 
         return build(plan, values.output, values.workers, stored, values.leave_out)
 
 
 def _into_store(values: flags.FlagValues, plan: Plan, stored: Mapping[str, Place]) -> Manifest:
     """Makes shard after shard on the local disk, and copies each to its place."""
-    cli.load_tensorflow()
-    from tfrecords_tools import job
+    app.load_tensorflow()
+    from tfrecords_tools.builder import distributed_build
 
-    return job.build(
-        plan, values.output, values.workers, stored, values.leave_out, job.one_after_the_other
+    return distributed_build.build(
+        plan,
+        values.output,
+        values.workers,
+        stored,
+        values.leave_out,
+        distributed_build.one_after_the_other,
     )
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -4,7 +4,7 @@
     python -m tfrecords_tools.demo --output=data/relations --scenes=relations
 
 `shapes` are 8 classes of two moving shapes, `relations` 20 classes in pairs of which we know what
-tells them apart (`tfrecords_tools.relations`).
+tells them apart (`tfrecords_tools.synthetic.relations`).
 
 Writes video files and split files, as UCF-101, HMDB-51 or Charades has them:
 
@@ -34,7 +34,7 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf import cli
+from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError, UsageError
 
 # Written last: a directory with this file is complete, and made with these settings.
@@ -81,10 +81,9 @@ def main(values: flags.FlagValues) -> None:
     if _is_complete(output, settings):
         print(f"{values.output} is complete already")
         return
-    from rlstm_tf.writing import writing
-    from tfrecords_tools import clips, relations
-    from tfrecords_tools import scenes as shapes
-    from tfrecords_tools.layouts import LAYOUTS
+    from rlstm_tf.storage.atomic import writing
+    from tfrecords_tools.synthetic import clips, relations, shapes
+    from tfrecords_tools.synthetic.layouts import LAYOUTS
 
     scenes: Any = relations if values.scenes == "relations" else shapes
     draw = functools.partial(
@@ -187,4 +186,4 @@ def _remove(path: str) -> None:
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags))
+    app.leave(app.run(main, define_flags))

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from rlstm_tf import cli
-from rlstm_tf.data.files import is_remote
+from rlstm_tf.cli import app
 from rlstm_tf.errors import UsageError
-from tfrecords_tools import flags as shared
+from rlstm_tf.storage.files import is_remote
+from tfrecords_tools.builder import flags as shared
 
 if TYPE_CHECKING:
     from rlstm_tf.data.schema import Manifest
@@ -49,10 +49,10 @@ def main(values: flags.FlagValues) -> int:
     """Verifies, and repairs if asked; the exit status is 1 if anything is wrong in the end."""
     _check(values)
     from rlstm_tf.data.schema import Manifest
-    from tfrecords_tools.verification import problems
+    from tfrecords_tools.checker.checks import problems
 
     if is_remote(values.data):
-        cli.load_tensorflow()
+        app.load_tensorflow()
     manifest = Manifest.load(values.data)
     if values.repair:
         left = _repair(values, manifest)
@@ -86,9 +86,9 @@ def _check(values: flags.FlagValues) -> None:
 
 def _repair(values: flags.FlagValues, manifest: Manifest) -> dict[str, list[str]]:
     """Repairs; returns what is wrong in the end, by shard."""
-    cli.load_tensorflow()
-    from tfrecords_tools.repair import claimed, plan_again, repair
-    from tfrecords_tools.verification import problems
+    app.load_tensorflow()
+    from tfrecords_tools.checker.checks import problems
+    from tfrecords_tools.checker.repair import claimed, plan_again, repair
 
     with claimed(values.data) as work:
         found = problems(values.data, manifest, values.decode)
@@ -107,4 +107,4 @@ def _repair(values: flags.FlagValues, manifest: Manifest) -> dict[str, list[str]
 
 
 if __name__ == "__main__":
-    cli.leave(cli.run(main, define_flags, positional="data"))
+    app.leave(app.run(main, define_flags, positional="data"))

@@ -2,7 +2,8 @@
 
 A run goes through the samples, a video or an interval of one each, epoch by epoch: the sample at
 its place p is at position p % N of epoch p // N, and a batch is B places in a row (see
-`rlstm_tf.epochs`). An epoch is a permutation of all N samples that depends on (seed, epoch) alone;
+`rlstm_tf.data.batch_schedule`). An epoch is a permutation of all N samples that depends on (seed,
+epoch) alone;
 the crop, the flip and the snippets at a position of it depend on (seed, epoch, position) alone. So
 any part of any batch of any run can be made again by itself, in any order, on any machine, and no
 buffer has to be filled or saved to go on with a run.

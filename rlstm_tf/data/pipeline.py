@@ -23,13 +23,12 @@ from typing import Any
 import cv2
 import tensorflow as tf
 
+from rlstm_tf.data.batch_schedule import WHOLE, Division, Epochs
 from rlstm_tf.data.batches import Batch, evaluation_example, training_rows, training_shape
 from rlstm_tf.data.input_config import InputConfig, check_shards
 from rlstm_tf.data.memory import Recycled
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.shards import Shards
-from rlstm_tf.division import WHOLE, Division
-from rlstm_tf.epochs import Epochs
 
 __all__ = [
     "InputConfig",

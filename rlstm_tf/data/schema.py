@@ -24,9 +24,17 @@ from typing import Any
 
 import numpy as np
 
-from rlstm_tf.data.files import read_text, write_text
-from rlstm_tf.data.json_values import is_sealed, names, of_fields, parsed, sealed, typed, unsealed
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.files import read_text, write_text
+from rlstm_tf.storage.json_values import (
+    is_sealed,
+    names,
+    of_fields,
+    parsed,
+    sealed,
+    typed,
+    unsealed,
+)
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"

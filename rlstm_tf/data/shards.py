@@ -18,9 +18,9 @@ import numpy as np
 
 from rlstm_tf.data import schema
 from rlstm_tf.data.descriptors import allow_shards, reason
-from rlstm_tf.data.files import File, is_remote, open_file
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.files import File, is_remote, open_file
 
 
 @dataclass(frozen=True)

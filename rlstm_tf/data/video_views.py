@@ -13,12 +13,12 @@ from rlstm_tf.data import augmentation, sampling
 from rlstm_tf.data.batches import write_views
 from rlstm_tf.data.flow import ZERO, quantise
 from rlstm_tf.data.input_config import InputConfig
-from rlstm_tf.data.json_values import typed
 from rlstm_tf.data.optical_flow import METHODS, calculator
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.video import LONGEST_SIDE, DamagedVideoError, VideoReader, encode_jpeg
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.json_values import typed
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.metrics import confusion_matrix
 
-from rlstm_tf.metrics import average_precisions
+from rlstm_tf.evaluation.metrics import average_precisions
 from rlstm_tf.reporting.results import MAP, Result
 
 

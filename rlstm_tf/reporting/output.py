@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.writing import cannot_write
+from rlstm_tf.storage.atomic import cannot_write
 
 INDEX = "index.html"
 # Stands in the head of every page of ours, so that a directory of another's is never replaced.

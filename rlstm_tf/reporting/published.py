@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rlstm_tf.reproduction import SIZES
+from rlstm_tf.reporting.paper_runs import SIZES
 
 SPATIAL, TEMPORAL, TWO_STREAM = STREAMS = ("spatial", "temporal", "two_stream")
 NUM_SEGMENTS = 8

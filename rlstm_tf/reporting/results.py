@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlstm_tf import metrics, scores
 from rlstm_tf.errors import DataError
-from rlstm_tf.scores import METRICS, SCORES, Scores
+from rlstm_tf.evaluation import metrics
+from rlstm_tf.evaluation import score_files as scores
+from rlstm_tf.evaluation.score_files import METRICS, SCORES, Scores
 
 ACCURACY = "accuracy"
 MAP = "map"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from rlstm_tf import fusion
 from rlstm_tf.errors import DataError
+from rlstm_tf.evaluation import fusion
 from rlstm_tf.reporting import published
 from rlstm_tf.reporting.published import PROTOCOL, SPATIAL, STREAMS, TEMPORAL, TWO_STREAM, Row
 from rlstm_tf.reporting.results import MAP, Result

@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 
 from rlstm_tf.compat import tensorflow_variables
-from rlstm_tf.exported import CLASSES, DESCRIPTION, Description
-from rlstm_tf.serving.preparing import check_size, checked, decoded, each, fitted, require
+from rlstm_tf.serving.artifact import CLASSES, DESCRIPTION, Description
+from rlstm_tf.serving.preprocessing import check_size, checked, decoded, each, fitted, require
 
 # Classes that a request is answered with by name.
 TOP = 5

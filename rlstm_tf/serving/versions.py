@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.exported import versions
-from rlstm_tf.writing import PARTIAL, synced, writing
+from rlstm_tf.serving.artifact import versions
+from rlstm_tf.storage.atomic import PARTIAL, synced, writing
 
 # Digits alone are a version to a server, anything else is not.
 _NEW = f"new{PARTIAL}"

@@ -16,8 +16,8 @@ import numpy as np
 
 from rlstm_tf.data.video import encode_jpeg
 from rlstm_tf.errors import UsageError
-from rlstm_tf.exported import Description
-from rlstm_tf.writing import writing
+from rlstm_tf.serving.artifact import Description
+from rlstm_tf.storage.atomic import writing
 
 PLACE = Path("assets.extra") / "tf_serving_warmup_requests"
 

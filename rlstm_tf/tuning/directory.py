@@ -1,7 +1,7 @@
 """The directory of one search: who may write into it, what it was started with, what it has found.
 
 output/search.json    what the search was started with, and its trials: all that it goes on from
-output/trials/NNNN/   the run of a trial (`rlstm_tf.run_directory`), and train.log
+output/trials/NNNN/   the run of a trial (`rlstm_tf.runs.directory`), and train.log
 output/trials.csv     the trials as a table
 output/best.cfg       flags of the best one
 output/best/          the run of whoever trains with them
@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from rlstm_tf.data.json_values import parsed, sealed, unsealed
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.storage.atomic import PARTIAL, write_whole, writing
+from rlstm_tf.storage.json_values import parsed, sealed, unsealed
 from rlstm_tf.tuning.trial import RUNNING, Trial
-from rlstm_tf.writing import PARTIAL, write_whole, writing
 
 
 class SearchDirectory:

@@ -38,7 +38,7 @@ def search(plan: Plan, directory: SearchDirectory) -> Trial:
 
     Raises:
         DataError, UsageError: a training ended with an error that is not the settings' fault.
-        KeyboardInterrupt, rlstm_tf.stopping.Stopped: and the training under way has saved.
+        KeyboardInterrupt, rlstm_tf.training.preemption.Stopped: the training under way has saved.
     """
     lengths = planned(plan)
     print(

@@ -11,18 +11,18 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rlstm_tf.checkpoints import checkpoints_in
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.run_directory import RunDirectory
+from rlstm_tf.runs.checkpoints import checkpoints_in
+from rlstm_tf.runs.directory import RunDirectory
+from rlstm_tf.storage.atomic import writing
 from rlstm_tf.tuning import child
-from rlstm_tf.writing import writing
 
 LOG = "train.log"
 # Between two looks at how far it is.
 _SECONDS = 1.0
 # A training that was killed goes on; one that gets no further in so many starts is given up.
 _STARTS = 3
-# What a training says where it has diverged (`rlstm_tf.training`).
+# What a training says where it has diverged (`rlstm_tf.training.trainer`).
 _DIVERGED = re.compile(r"error: (.*, learning rate \S+): checkpoints of before are kept")
 # The first line of what was raised; what follows it may be advice, or where in a graph.
 _RAISED = re.compile(r"^\S*(?:Error|Exception)\b.*", re.MULTILINE)
@@ -54,7 +54,7 @@ def train(
     Raises:
         FailedError: it diverged, or wants more memory than there is.
         UsageError, DataError: whatever else the training ended with: another would end so too.
-        KeyboardInterrupt, rlstm_tf.stopping.Stopped: and the training has saved and ended.
+        KeyboardInterrupt, rlstm_tf.training.preemption.Stopped: the training has saved and ended.
     """
     run, log = RunDirectory(run_dir), run_dir / LOG
     left = _STARTS

@@ -14,7 +14,7 @@ Value = Union[int, float]
 # two machines changes nothing.
 _DIGITS = 3
 _RECURRENT = ("two_branch", "rlstm", "lstm", "convlstm")
-# As in `rlstm_tf.relations`, which takes Keras to import; a test compares them.
+# As in `rlstm_tf.attention.maps`, which takes Keras to import; a test compares them.
 _RELATIONAL = ("two_branch", "rlstm")
 # Searched over orders of magnitude.
 _LOGARITHMIC = ("learning_rate", "weight_decay", "attention_scale")

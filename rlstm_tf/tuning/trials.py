@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rlstm_tf.cli.progress import bar
 from rlstm_tf.errors import DataError
-from rlstm_tf.progress import bar
 from rlstm_tf.tuning import process
 from rlstm_tf.tuning.directory import SearchDirectory
 from rlstm_tf.tuning.results import best_flags, best_of, table, trial_flags

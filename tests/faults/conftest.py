@@ -18,7 +18,7 @@ def videos(make_video, tmp_path_factory):
 @pytest.fixture(scope="session")
 def shards(tmp_path_factory, make_video):
     """Shards of two classes: ten videos to train on, four for validation."""
-    from rlstm_tf import cli
+    from rlstm_tf.cli import app
     from tfrecords_tools import build
 
     root = tmp_path_factory.mktemp("videos")
@@ -29,7 +29,7 @@ def shards(tmp_path_factory, make_video):
     (root / "list.csv").write_text("\n".join(rows) + "\n")
     arguments = ["--dataset=folder", f"--videos={root / 'list.csv'}", f"--output={root / 'shards'}"]
     arguments += ["--short_side=40", "--shards=2", "--workers=1"]
-    assert cli.run(build.main, build.define_flags, ["build", *arguments]) == 0
+    assert app.run(build.main, build.define_flags, ["build", *arguments]) == 0
     return root / "shards"
 
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 from exports import CLASSES, SMALL, make_run, run_export
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.exported import FILES, newest_version
-from rlstm_tf.prediction import Network
+from rlstm_tf.serving.artifact import FILES, newest_version
+from rlstm_tf.serving.predictor import Network
 
 CONSTANT = np.float32(127.5).tobytes()
 

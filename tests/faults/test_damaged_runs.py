@@ -9,7 +9,7 @@ import pytest
 from small_shards import flip_byte
 from trainings import SHORT, assert_same_run, contents, error_of, evaluate_here, train_here
 
-from rlstm_tf.checkpoints import Checkpoints
+from rlstm_tf.runs.checkpoints import Checkpoints
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from rlstm_tf.data.pipeline import InputConfig
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
-from tfrecords_tools.verification import problems
+from tfrecords_tools.checker.checks import problems
 
 LENGTHS = [9, 3, 5, 4]
 # Two shards, dealt in turn.

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from trainings import arrays, contents, error_of, evaluate_here, train_here
 
-from rlstm_tf.callbacks import Saving
-from rlstm_tf.checkpoints import Checkpoints
+from rlstm_tf.runs.checkpoints import Checkpoints
+from rlstm_tf.training.callbacks import Saving
 
 
 def assert_all_numbers(run_dir):

@@ -20,7 +20,7 @@ from trainings import (
     train_here,
 )
 
-from rlstm_tf.checkpoints import Checkpoints
+from rlstm_tf.runs.checkpoints import Checkpoints
 
 
 @pytest.fixture

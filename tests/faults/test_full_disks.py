@@ -13,7 +13,7 @@ from jobs import plan_of, started
 from small_disks import mounted
 
 from rlstm_tf.errors import DataError
-from tfrecords_tools import job
+from tfrecords_tools.builder import distributed_build
 
 KINDS = {
     "plan": r"\.build/plan\.json$",
@@ -140,6 +140,6 @@ def test_full_disk_under_the_output_of_a_job(own, tmp_path, survived):
         whole, lines = started(plan, output)
         fill(tmp_path / "small/filler")
         with pytest.raises(DataError, match=FULL):
-            job.make_shard(whole, lines[0])
+            distributed_build.make_shard(whole, lines[0])
         assert not list((tmp_path / "small").rglob("*.partial"))
     survived(7, 1)

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 from functools import cache
-from pathlib import Path
 
 import pytest
 from build_processes import Build, check_is_part_of
 from builds import files
+from repository import ROOT
 
 STREAMS = {"spatial": [], "temporal": ["--stream=temporal", "--flow=dis"]}
 
@@ -101,7 +101,7 @@ def test_killed_at_any_time(videos, whole, tmp_path, times, survived):
     def start(directory):
         return subprocess.Popen(
             [*command, *arguments(videos, directory, "spatial")],
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -109,7 +109,7 @@ def test_killed_at_any_time(videos, whole, tmp_path, times, survived):
 
     count = times(6, 0)
     if not count:
-        pytest.skip("with --faults=all; tests/test_build_faults.py kills the command once")
+        pytest.skip("with --faults=all; tests/faults/test_build_faults.py kills the command once")
     expected, _ = whole("spatial")
     began = time.monotonic()
     assert start(tmp_path / "first").wait() == 0

@@ -17,7 +17,7 @@ from small_disks import mounted
 from trainings import begin
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.exported import Description, load_signatures, versions
+from rlstm_tf.serving.artifact import Description, load_signatures, versions
 from rlstm_tf.serving.versions import new_version, publish
 
 

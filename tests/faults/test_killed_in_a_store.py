@@ -23,7 +23,7 @@ EPOCHS = "--epochs=3"
 FETCH = """
 import shutil, sys
 from rlstm_tf import cli
-from rlstm_tf.working_copy import working_copy
+from rlstm_tf.runs.remote import working_copy
 with working_copy(sys.argv[1]) as copy:
     shutil.copytree(copy.path, sys.argv[2])
 cli.leave(0)

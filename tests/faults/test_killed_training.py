@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from trainings import assert_same_run, command, start, train_here
 
-from rlstm_tf import stopping
+from rlstm_tf.training import preemption
 
 EPOCHS = "--epochs=5"
 
@@ -91,7 +91,7 @@ def test_hours_that_are_over(shards, whole, tmp_path, capsys, monkeypatch):
     """A clock on which each look takes 1,000 seconds; the run is the one never stopped."""
     with monkeypatch.context() as clock:
         seconds = itertools.count(0, 1000)
-        clock.setattr(stopping, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+        clock.setattr(preemption, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
         assert train_here(shards, tmp_path / "run", EPOCHS, "--max_hours=1") == 0
     said = (
         "stopped after --max_hours=1 after step 3, which is saved; the same command with --resume"

@@ -6,7 +6,7 @@ import signal
 import pytest
 from trainings import assert_same_run, train_here
 
-from rlstm_tf.callbacks import Saving
+from rlstm_tf.training.callbacks import Saving
 
 MORE = ("--accumulate=2", "--precision=mixed_float16", "--epochs=3")
 

@@ -10,7 +10,7 @@ from exports import SMALL, jpegs, make_run, promising, run_export, videos
 from small_server import Session
 
 from benchmarks import load
-from rlstm_tf.exported import Description, load_signatures, newest_version
+from rlstm_tf.serving.artifact import Description, load_signatures, newest_version
 
 FRAMES, FILES = videos(1), jpegs(videos(1))
 

@@ -11,13 +11,13 @@ import pytest
 from small_shards import CLASSES, write_shards
 
 from rlstm_tf.data import schema
-from rlstm_tf.data.datasets import Action, Dataset, Video
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
-from tfrecords_tools import record
-from tfrecords_tools.plan import make_plan
-from tfrecords_tools.verification import problems
+from tfrecords_tools.builder import shard_writer
+from tfrecords_tools.builder.plan import make_plan
+from tfrecords_tools.checker.checks import problems
+from tfrecords_tools.datasets.datasets import Action, Dataset, Video
 
 SHARD = "train-00000-of-00001"
 
@@ -50,7 +50,7 @@ def test_refused_when_written(tmp_path, times, survived):
             make_plan(dataset, "spatial", {}, 1)
     for label in (-1, -7):
         with pytest.raises(DataError, match=f"video 'a' has label {label}, the first class is 0"):
-            record.Context("a", (record.Sample(label, "x", 0, 1),), 25.0, 8, 8, 1)
+            shard_writer.Context("a", (shard_writer.Sample(label, "x", 0, 1),), 25.0, 8, 8, 1)
     survived(10, len(labels) + 2)
 
 

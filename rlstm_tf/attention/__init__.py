@@ -1,0 +1,1 @@
+"""Attention maps of the Relational LSTM, and the page that shows them."""

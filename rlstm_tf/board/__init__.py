@@ -1,1 +1,0 @@
-"""What TensorBoard shows of a run, beside checkpoints and `history.csv`: docs/tensorboard.md."""

@@ -1,0 +1,164 @@
+"""Scores of a set of videos on disk: what `evaluate` and `fuse` write, `fuse` and `report` read.
+
+A directory holds `scores.npz` (ids, labels, logits before softmax, class names) and `metrics.json`
+(what the scores are worth, and what they are of).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlstm_tf.errors import DataError
+from rlstm_tf.storage.atomic import cannot_write, writing
+
+SCORES = "scores.npz"
+METRICS = "metrics.json"
+# What scores are of, as metrics.json says it; None where the parts of a fused score differ.
+FACTS = {
+    **dict.fromkeys(("dataset", "subset", "stream", "model", "cut", "backbone"), str),
+    **dict.fromkeys(("split", "num_segments"), int),
+}
+# Never None, in a fused score either.
+_ALWAYS = ("dataset", "subset", "stream", "model")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of V videos.
+
+    Attributes:
+        ids: of the videos, each once.
+        labels: int32 `[V]`; or bool `[V, classes]` where a video may have several.
+        logits: float32 `[V, classes]`, before softmax.
+        classes: class names.
+    """
+
+    ids: list[str]
+    labels: np.ndarray
+    logits: np.ndarray
+    classes: list[str]
+
+
+def save(directory: Path, scores: Scores, facts: dict[str, Any]) -> None:
+    """Writes both files beside their places and renames them, the metrics last.
+
+    Args:
+        directory: made if it is not there.
+        scores: see there.
+        facts: for `metrics.json`.
+
+    Raises:
+        DataError: they cannot be written.
+    """
+    archive = io.BytesIO()
+    np.savez(
+        archive,
+        ids=np.array(scores.ids, np.str_),
+        labels=scores.labels,
+        logits=scores.logits,
+        classes=np.array(scores.classes, np.str_),
+    )
+    text = json.dumps(facts, indent=1) + "\n"
+    contents = {SCORES: archive.getvalue(), METRICS: text.encode()}
+    partial = {name: directory / (name + ".partial") for name in contents}
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            with partial[name].open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        # Metrics of other scores never stand beside these, however this ends.
+        (directory / METRICS).unlink(missing_ok=True)
+        for name in contents:
+            partial[name].replace(directory / name)
+    except OSError as error:
+        for path in partial.values():
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise cannot_write(directory, error) from error
+
+
+def check_writable(directory: Path) -> None:
+    """Makes the directory and tries it, before the work whose result it is to hold.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    probe = directory / (METRICS + ".partial")
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+
+
+def load(path: Path) -> tuple[Scores, dict[str, Any]]:
+    """Reads scores and what they are of.
+
+    Args:
+        path: of the directory, or of the `scores.npz` in it.
+
+    Raises:
+        DataError: a file is missing, damaged, or does not agree with itself.
+    """
+    directory = directory_of(path)
+    return _scores(directory / SCORES), _facts(directory / METRICS)
+
+
+def directory_of(path: Path) -> Path:
+    """The directory of scores that are named by it, or by the `scores.npz` in it."""
+    return path.parent if path.name == SCORES else path
+
+
+def _scores(path: Path) -> Scores:
+    try:
+        # Opened here: np.load gives something else than an archive for a single array.
+        with path.open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
+            ids, labels, logits, classes = (
+                file[name] for name in ("ids", "labels", "logits", "classes")
+            )
+    except FileNotFoundError:
+        raise DataError(f"there are no scores: {path} is missing") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is damaged or holds no scores: {error}") from None
+    kinds = ids.dtype.kind, classes.dtype.kind, logits.dtype.kind, labels.dtype.kind
+    shape = len(ids), len(classes)
+    fits = kinds in (("U", "U", "f", "i"), ("U", "U", "f", "b")) and logits.shape == shape
+    fits = fits and labels.shape == (shape if labels.dtype.kind == "b" else shape[:1])
+    if not fits or not len(ids):
+        raise DataError(f"{path} does not hold scores of videos: build it again with evaluate")
+    if not np.isfinite(logits).all():
+        raise DataError(f"{path} holds scores that are no numbers")
+    if labels.ndim == 1 and not (labels.min() >= 0 and labels.max() < len(classes)):
+        raise DataError(f"{path} holds labels that are none of its {len(classes)} classes")
+    names = ids.tolist()
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path} holds video {twice!r} twice")
+    return Scores(names, labels, logits, classes.tolist())
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is missing or damaged: {error}") from None
+    missing = [name for name in FACTS if not isinstance(facts, dict) or name not in facts]
+    if missing:
+        raise DataError(f"{path} does not say {', '.join(missing)}: write it again with evaluate")
+    for name, kind in FACTS.items():
+        value = facts[name]
+        fits = isinstance(value, kind) and not isinstance(value, bool)
+        if not fits and (value is not None or name in _ALWAYS):
+            raise DataError(f"{path}: {name} must be {kind.__name__}, found {value!r}")
+    return facts

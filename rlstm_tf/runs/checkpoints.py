@@ -1,0 +1,274 @@
+"""Checkpoints: one file each, whole or absent, refused where a byte has changed.
+
+A checkpoint is an `.npz` of arrays by name, alike on both stacks, with a JSON text of what else a
+run has to know. Keras's own formats cannot be used: see docs/design.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from rlstm_tf import compat
+from rlstm_tf.errors import DataError
+from rlstm_tf.storage.atomic import PARTIAL, synced, writing
+
+State = dict[str, np.ndarray]
+_INFO = "info"
+_BEST = "best.npz"
+_NUMBERED = re.compile(r"step-\d+\.npz$")
+
+
+class UnreadableError(DataError):
+    """A file that may well be whole cannot be read now."""
+
+
+def checkpoints_in(directory: Path) -> list[Path]:
+    """The checkpoints of a run: the best, if there is one, then the numbered ones, oldest first.
+
+    Raises:
+        UnreadableError: the directory is there, and cannot be listed.
+    """
+    try:
+        names = os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        # Path.glob would find nothing in it, which is what a new run has.
+        raise UnreadableError(f"cannot read {directory}: {error.strerror}") from None
+    return [directory / name for name in sorted(names) if name == _BEST or _NUMBERED.match(name)]
+
+
+def named_weights(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every weight of a model under a name that both stacks give it: model/.../layer/weight."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from named_weights(layer, f"{prefix}{layer.name}/")
+        else:
+            for weight in layer.weights:
+                yield prefix + compat.weight_name(layer, weight), weight
+
+
+def variables_of(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None
+) -> dict[str, Any]:
+    """What a checkpoint holds: the model's weights and, if given, the optimizer's state."""
+    named = list(named_weights(model))
+    variables = {f"model/{name}": weight for name, weight in named}
+    if len(variables) != len(named):
+        raise ValueError("two weights of the model have the same name")
+    if optimizer is not None:
+        for number, variable in enumerate(compat.optimizer_state(optimizer)):
+            variables[f"optimizer/{number:04d}"] = variable
+    return variables
+
+
+def restore(variables: dict[str, Any], state: State, path: Path) -> None:
+    """Assigns a checkpoint's arrays.
+
+    Args:
+        variables: of `variables_of`.
+        state: of `Checkpoints.load`; may hold more than is asked for.
+        path: named in errors.
+
+    Raises:
+        DataError: an array is missing or has another shape; nothing is assigned then.
+    """
+    for name, variable in variables.items():
+        found = state[name].shape if name in state else None
+        if found != tuple(variable.shape):
+            raise DataError(
+                f"{path} is of another model: {name} is {found or 'missing'}, "
+                f"expected {tuple(variable.shape)}"
+            )
+    for name, variable in variables.items():
+        variable.assign(state[name])
+
+
+class Checkpoints:
+    """The checkpoints of one run: the newest few, and the best.
+
+    Args:
+        directory: where they are.
+        keep: how many of the newest stay.
+    """
+
+    def __init__(self, directory: Path, keep: int = 3) -> None:
+        self.directory = directory
+        self.keep = keep
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best validation score; may not be there."""
+        return self.directory / _BEST
+
+    def all(self) -> list[Path]:
+        """The numbered ones, oldest first.
+
+        Raises:
+            UnreadableError: the directory is there, and cannot be listed.
+        """
+        return [path for path in checkpoints_in(self.directory) if path != self.best]
+
+    def save(self, step: int, state: State, info: dict[str, Any], best: bool = False) -> Path:
+        """Writes a checkpoint beside its place, renames it, and deletes those past `keep`.
+
+        Args:
+            step: optimizer steps taken.
+            state: arrays by name.
+            info: anything JSON can hold.
+            best: this one is the best so far.
+
+        Raises:
+            DataError: it cannot be written; the older ones stay.
+        """
+        path = self.directory / f"step-{step:09d}.npz"
+        info = {**info, "step": step}
+        info["sha256"] = digest(state, info)
+        text = np.frombuffer(json.dumps(info).encode(), np.uint8)
+        partial = path.with_suffix(PARTIAL)
+        with writing(path):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            try:
+                _write(partial, {**state, _INFO: text})
+                if best:
+                    # First: a run that goes on from the checkpoint takes this one to be there.
+                    copy = self.best.with_suffix(PARTIAL)
+                    shutil.copyfile(partial, copy)
+                    synced(copy)
+                    copy.replace(self.best)
+                partial.replace(path)
+            except OSError:
+                self.clear()
+                raise
+            for old in self.all()[: -self.keep]:
+                old.unlink(missing_ok=True)
+        return path
+
+    def clear(self) -> None:
+        """Deletes what a process that was stopped has left half-written."""
+        for partial in self.directory.glob("*" + PARTIAL):
+            partial.unlink(missing_ok=True)
+
+    def set_aside_after(self, path: Path) -> None:
+        """Renames the damaged checkpoints that are newer than `path`: as `.damaged` they stay.
+
+        Else they would count among the newest, and whole ones be deleted in their favour.
+        """
+        for newer in self.all():
+            if newer > path:
+                with writing(newer):
+                    newer.replace(newer.with_suffix(".damaged"))
+
+    def load(self, path: Path) -> tuple[State, dict[str, Any]]:
+        """Reads a checkpoint.
+
+        Returns:
+            arrays by name, and the `info` it was saved with, `step` included.
+
+        Raises:
+            UnreadableError: the file system refuses it.
+            DataError: it is missing, cut short or changed.
+        """
+        try:
+            # Opened here: np.load gives something else than an archive for a single array.
+            with path.open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
+                state = {name: file[name] for name in file.files}
+            info = json.loads(state.pop(_INFO).tobytes())
+            intact = info.pop("sha256") == digest(state, info)
+        except FileNotFoundError:
+            raise DataError(f"there is no checkpoint {path}") from None
+        except Exception as error:
+            # No room, no right, no connection say nothing of what the file holds. EINVAL is a
+            # damaged archive's: it makes zipfile seek to before the start.
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise UnreadableError(f"cannot read {path}: {error.strerror}") from None
+            if isinstance(error, MemoryError) and _is_archive(path):
+                reason = str(error) or "out of memory"
+                raise UnreadableError(f"cannot read {path}: {reason}") from None
+            # A changed byte brings almost any error out of NumPy and zipfile.
+            raise DataError(f"checkpoint {path} is damaged: {error}") from error
+        if not intact:
+            raise DataError(f"checkpoint {path} is damaged: its sha256 is another")
+        return state, info
+
+    def require_newest(self) -> tuple[State, dict[str, Any], Path]:
+        """The newest checkpoint that is whole.
+
+        Raises:
+            DataError: there is none.
+        """
+        newest = self.load_newest()
+        if newest is None:
+            raise DataError(f"{self.directory.parent} holds no checkpoint yet")
+        return newest
+
+    def load_newest(self) -> tuple[State, dict[str, Any], Path] | None:
+        """The newest checkpoint that is whole; None if there is none at all.
+
+        The best is tried last: it is older than the others, or the first one of a process that was
+        killed before it gave it its number. Prints a warning for each damaged one passed over.
+
+        Raises:
+            DataError: there are some, all damaged; or one cannot be read, or not be looked for.
+        """
+        paths = checkpoints_in(self.directory)
+        for path in reversed(paths):
+            try:
+                return (*self.load(path), path)
+            except UnreadableError:
+                raise
+            except DataError as error:
+                if not path.exists():  # a training has deleted it meanwhile
+                    return self.load_newest()
+                print(f"warning: {error}; trying the one before", flush=True)
+        if paths:
+            raise DataError(f"every checkpoint in {self.directory} is damaged")
+        return None
+
+
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    with path.open("wb") as file:
+        # What np.savez writes; but that leaves its archive open where the disk is full, and a
+        # traceback on standard error when the collector comes by.
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether the checksums of a zip archive are right: found out in little memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except Exception:
+        return False
+
+
+def digest(state: State, info: dict[str, Any]) -> str:
+    """The sha256 of all that a checkpoint holds.
+
+    Args:
+        state: arrays by name.
+        info: anything JSON can hold.
+    """
+    found = hashlib.sha256(json.dumps(info, sort_keys=True).encode())
+    for name in sorted(state):
+        array = np.ascontiguousarray(state[name])
+        found.update(f"{name} {array.dtype} {array.shape} ".encode())
+        found.update(array.data if array.size else b"")
+    return found.hexdigest()

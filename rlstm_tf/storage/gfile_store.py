@@ -1,0 +1,101 @@
+"""Files that `tf.io.gfile` opens, local ones among them."""
+
+# ruff: noqa: D102  (the methods are described in store.Store)
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+
+from tensorflow import errors
+from tensorflow import io as tf_io
+
+from rlstm_tf.storage.store import File, Status
+
+
+class GfileStore:
+    """A `rlstm_tf.storage.store.Store` of all schemes that TensorFlow knows."""
+
+    def status(self, path: str) -> Status:
+        with _errors(path):
+            found = tf_io.gfile.stat(path)
+        return Status(found.is_directory, found.length)
+
+    def open(self, path: str) -> File:
+        return _File(path, self.status(path).size)
+
+    def names(self, path: str) -> list[str]:
+        with _errors(path):
+            # Some stores end the names of directories in a slash.
+            return [name.rstrip("/") for name in tf_io.gfile.listdir(path)]
+
+    def write(self, path: str, content: bytes) -> None:
+        # A name of its own: two that write the same file do not rename each other's.
+        partial = f"{path}.{uuid.uuid4().hex}.partial"
+        try:
+            with _errors(path):
+                with tf_io.gfile.GFile(partial, "wb") as file:
+                    file.write(content)
+                tf_io.gfile.rename(partial, path, overwrite=True)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.remove(partial)
+            raise
+
+    def copy(self, source: str, target: str) -> None:
+        with _errors(source):
+            tf_io.gfile.copy(source, target, overwrite=True)
+
+    def move(self, source: str, target: str) -> None:
+        with _errors(source):
+            tf_io.gfile.rename(source, target, overwrite=True)
+
+    def make_directory(self, path: str) -> None:
+        with _errors(path):
+            tf_io.gfile.makedirs(path)
+
+    def remove(self, path: str) -> None:
+        with _errors(path):
+            if tf_io.gfile.isdir(path):
+                tf_io.gfile.rmtree(path)
+            else:
+                tf_io.gfile.remove(path)
+
+
+class _File:
+    """One open file a thread, because it keeps a position."""
+
+    def __init__(self, path: str, size: int) -> None:
+        self.size = size
+        self._path = path
+        self._of_thread = threading.local()
+
+    def read(self, offset: int, size: int) -> bytes:
+        with _errors(self._path):
+            if not hasattr(self._of_thread, "file"):
+                self._of_thread.file = tf_io.gfile.GFile(self._path, "rb")
+            try:
+                self._of_thread.file.seek(offset)
+                return self._of_thread.file.read(size)
+            except errors.OutOfRangeError:
+                return b""
+
+
+@contextlib.contextmanager
+def _errors(path: str) -> Iterator[None]:
+    """Turns errors of `tf.io.gfile` into an OSError with the path; nothing there, no file."""
+    try:
+        yield
+    except errors.NotFoundError as error:
+        reason = error.message or os.strerror(errno.ENOENT)
+        raise FileNotFoundError(errno.ENOENT, reason, path) from None
+    except errors.OpError as error:
+        # Not by its class, which is that of a store with too many requests, too.
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if os.strerror(number) in error.message:
+                raise OSError(number, os.strerror(number), path) from None
+        raise OSError(errno.EIO, error.message, path) from None

@@ -1,0 +1,68 @@
+"""A profile of some steps, for TensorBoard's plugin of that name."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from rlstm_tf.summaries.event_files import events_written
+
+Logs = dict[str, float]
+
+
+class Profile(keras.callbacks.Callback):
+    """Profiles steps of this process.
+
+    Args:
+        directory: of the event files; the profile goes into a directory of its own in it.
+        first: step to begin with, counted from 1, wherever the run goes on.
+        last: step to end with.
+        steps_left: of the run. Where they end before `last`, that is said.
+    """
+
+    def __init__(self, directory: Path, first: int, last: int, steps_left: int) -> None:
+        super().__init__()
+        self.directory = directory
+        self.first, self.last, self.steps_left = first, last, steps_left
+        self._step = 0
+        self._profile = contextlib.ExitStack()
+        self._step_mark = contextlib.ExitStack()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Says what cannot be profiled."""
+        if self.last > self.steps_left:
+            what = "nothing is profiled" if self.first > self.steps_left else "the profile is short"
+            print(
+                f"warning: --profile_steps={self.first},{self.last}: the run ends after "
+                f"{self.steps_left} more steps: {what}",
+                flush=True,
+            )
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Begins the profile, or a step of it."""
+        self._step += 1
+        if self._step == self.first:
+            with events_written(self.directory):
+                tf.profiler.experimental.start(str(self.directory))
+            self._profile.callback(tf.profiler.experimental.stop)
+        if self.first <= self._step <= self.last:
+            trace = tf.profiler.experimental.Trace("train", step_num=self._step, _r=1)
+            self._step_mark.enter_context(trace)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Ends a step of the profile, or all of it."""
+        self._step_mark.close()
+        if self._step == self.last:
+            self._write()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Ends a profile that the run, or an error, has cut short."""
+        self._step_mark.close()
+        self._write()
+
+    def _write(self) -> None:
+        with events_written(self.directory):
+            self._profile.close()

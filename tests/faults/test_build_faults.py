@@ -1,0 +1,273 @@
+"""Builds that something goes wrong with: nothing is lost, nothing is passed over in silence."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import failing_pieces
+import pytest
+from builds import arguments, files, run
+from repository import ROOT
+
+from rlstm_tf.cli import app
+from rlstm_tf.data.schema import Manifest
+from tfrecords_tools import build, verify
+from tfrecords_tools.builder import decoded_video, shard_builder
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--short_side=48"], "holds a build with short_side 32, not 48: give another --output"),
+        (["--test_share=0.5"], "test_share None, not 0.5"),
+        (["--shards=3"], "shards 2, not 3"),
+    ],
+)
+def test_other_settings_do_not_mix(own, built, capfd, more, message):
+    before = files(built)
+    status, _, errors = run(capfd, *arguments(own, built, *more))
+    assert status == 1
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert files(built) == before
+
+
+def test_other_videos_do_not_mix(own, built, tmp_path, capfd):
+    shutil.copytree(own, tmp_path / "videos")
+    (tmp_path / "videos/walk/0.mp4").rename(tmp_path / "videos/walk/other.mp4")
+    status, _, errors = run(capfd, *arguments(tmp_path / "videos", built))
+    assert status == 1
+    assert "holds a build with another list of videos" in errors[0]
+
+
+def test_directory_of_something_else_is_refused(own, tmp_path, capfd):
+    (tmp_path / "thesis.txt").write_text("")
+    status, _, errors = run(capfd, *arguments(own, tmp_path))
+    assert status == 1
+    assert f"{tmp_path} is not empty and holds no shards" in errors[0]
+    assert os.listdir(tmp_path) == ["thesis.txt"]
+
+
+def test_file_in_place_of_the_directory(own, tmp_path, capfd):
+    (tmp_path / "file").write_text("text")
+    status, _, errors = run(capfd, *arguments(own, tmp_path / "file"))
+    assert (status, errors) == (
+        1,
+        [f"error: {tmp_path}/file is a file; --output must be a directory"],
+    )
+    status, _, errors = run(capfd, *arguments(own, tmp_path / "file/new"))
+    assert (status, errors) == (1, [f"error: cannot write {tmp_path}/file/new: Not a directory"])
+
+
+def test_second_build_into_one_directory_is_refused(own, tmp_path, capfd):
+    (tmp_path / ".build").mkdir()
+    with open(tmp_path / ".build/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, _, errors = run(capfd, *arguments(own, tmp_path))
+    assert (status, errors) == (1, [f"error: {tmp_path} is in use by another build"])
+
+
+def test_killed_build_continues_to_the_same_bytes(make_video, tmp_path, capfd):
+    # Long enough that it is killed before the last is done.
+    for seed in range(12):
+        make_video(tmp_path / "videos" / f"c{seed % 2}" / f"{seed}.mp4", frames=150, seed=seed)
+    more = ("--shards=4", "--workers=2", "--short_side=256", "--test_share=0")
+    command = [sys.executable, "-m", "tfrecords_tools.build"]
+    command += arguments(tmp_path / "videos", tmp_path / "killed", *more)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    work = tmp_path / "killed/.build"
+    while not (made := list(work.glob("0*.json"))) and process.poll() is None:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert made
+    assert not (tmp_path / "killed/manifest.json").exists()
+
+    status, _, errors = run(capfd, *arguments(tmp_path / "videos", tmp_path / "killed", *more))
+    assert (status, errors) == (0, [])
+    run(capfd, *arguments(tmp_path / "videos", tmp_path / "whole", *more))
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+    assert not work.exists()
+
+
+def test_full_disk_while_decoding(own, built, tmp_path, capfd, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(decoded_video, "make", failing_pieces.full)
+        status, _, errors = run(capfd, *arguments(own, tmp_path))
+    assert status == 1
+    assert len(errors) == 1
+    assert f"cannot write {tmp_path}/.build/0000003: No space left on device (" in errors[0]
+    assert errors[0].endswith(" MB free)")
+    done = {path.name for path in (tmp_path / ".build").iterdir()}
+    assert not [name for name in done if name.endswith(".partial")]
+    assert run(capfd, *arguments(own, tmp_path))[0] == 0
+    assert files(tmp_path) == files(built)
+
+
+def test_full_disk_while_putting_together(own, built, tmp_path, capfd, monkeypatch):
+    write_shard = shard_builder.write_shard
+
+    def full(directory, name, *rest, **keywords):
+        if name == "train-00001-of-00002":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write_shard(directory, name, *rest, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_builder, "write_shard", full)
+        status, _, errors = run(capfd, *arguments(own, tmp_path))
+    assert status == 1
+    assert len(errors) == 1
+    assert "cannot write " in errors[0]
+    assert "train-00001-of-00002.tfrecord: No space left on device (" in errors[0]
+    assert not (tmp_path / "manifest.json").exists()
+    first = (tmp_path / "train-00000-of-00002.tfrecord").stat()
+    assert run(capfd, *arguments(own, tmp_path))[0] == 0
+    assert (tmp_path / "train-00000-of-00002.tfrecord").stat().st_mtime_ns == first.st_mtime_ns
+    assert files(tmp_path) == files(built)
+
+
+def test_piece_that_lost_bytes_is_refused(own, tmp_path, capfd, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(decoded_video, "make", failing_pieces.full)
+        run(capfd, *arguments(own, tmp_path))
+    piece = sorted((tmp_path / ".build").glob("*.jpegs"))[-1]
+    piece.write_bytes(piece.read_bytes()[:-1])
+    status, _, errors = run(capfd, *arguments(own, tmp_path))
+    assert status == 1
+    assert errors == [
+        f"error: {piece} is damaged: delete {piece.with_suffix('.json')} and build again"
+    ]
+
+
+def test_worker_that_dies(own, built, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(decoded_video, "make", failing_pieces.dying)
+    status, _, errors = run(capfd, *arguments(own, tmp_path, "--workers=2", "--max_bad_videos=1"))
+    reason = "the process that decoded it died twice, signal 11"
+    assert (status, errors) == (0, [f"damaged: run <b>é/3.mp4: {reason}"])
+    manifest = Manifest.load(str(tmp_path))
+    assert manifest.damaged == (
+        {"id": "run <b>é/3.mp4", "path": str(own / "run <b>é/3.mp4"), "reason": reason},
+    )
+    assert sum(subset.videos for subset in manifest.subsets.values()) == 6
+    # The other shards are what they would have been.
+    same = [name for name, content in files(tmp_path).items() if files(built)[name] == content]
+    assert len(same) == 8
+    assert run(capfd, str(tmp_path), program=verify)[0] == 0
+
+
+def test_worker_with_a_bug_is_no_damaged_video(own, tmp_path, monkeypatch):
+    monkeypatch.setattr(decoded_video, "make", failing_pieces.buggy)
+    with pytest.raises(RuntimeError, match=r"(?s)in a worker:.*KeyError: 'bug'"):
+        app.run(build.main, build.define_flags, ["build", *arguments(own, tmp_path)])
+
+
+def test_genuine_broken_files_are_named(real, tmp_path, capfd):
+    good = {"decord_video_90.mov", "torchcodec_var_fps_video.mp4", "mp4parse_minimal.mp4"}
+    for number, path in enumerate(sorted((real / "broken").iterdir())):
+        directory = tmp_path / "videos" / ("even", "odd")[number % 2]
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / path.name).symlink_to(path)
+    given = arguments(tmp_path / "videos", tmp_path / "shards", "--test_share=0")
+    status, _, errors = run(capfd, *given)
+    assert status == 1
+    assert errors[-1] == (
+        f"error: 10 damaged videos were left out of {tmp_path}/shards; --max_bad_videos allows 0"
+    )
+    names = {line.split(": ")[1].split("/")[1] for line in errors[:-1]}
+    assert names == {path.name for path in (real / "broken").iterdir()} - good
+    manifest = Manifest.load(str(tmp_path / "shards"))
+    assert {entry["id"].split("/")[1] for entry in manifest.damaged} == names
+    assert manifest.subsets["train"].videos == 3
+    assert manifest.subsets["train"].frames == 3 + 300 + 1
+    assert run(capfd, str(tmp_path / "shards"), "--decode", program=verify)[0] == 0
+    # The second time, and with leave for them: the same list.
+    assert run(capfd, *given)[0] == 1
+    status, _, errors = run(capfd, *given, "--max_bad_videos=10")
+    assert status == 0
+    assert len(errors) == 10
+
+
+def test_nothing_decodes(tmp_path, capfd):
+    for name in ("a/1.avi", "b/2.avi"):
+        (tmp_path / "videos" / name).parent.mkdir(parents=True)
+        (tmp_path / "videos" / name).write_bytes(b"text")
+    status, _, errors = run(capfd, *arguments(tmp_path / "videos", tmp_path / "shards"))
+    assert status == 1
+    assert len(errors) == 1
+    assert "none of the 2 videos decodes; the first, " in errors[0]
+
+
+def test_plan_is_on_record_while_the_build_runs(own, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(decoded_video, "make", failing_pieces.full)
+    run(capfd, *arguments(own, tmp_path))
+    plan = json.loads((tmp_path / ".build/plan.json").read_text())
+    assert plan["short_side"] == 32
+    status, _, errors = run(capfd, *arguments(own, tmp_path, "--short_side=48"))
+    assert status == 1
+    assert "short_side 32, not 48" in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "message"),
+    [
+        ([], 2, "--dataset is required"),
+        (["--dataset=folder"], 2, "--videos is required"),
+        (["--dataset=folder", "--videos=v"], 2, "--output is required"),
+        (["--dataset=ucf101", "--videos=v", "--output=o"], 2, "--splits is required"),
+        (
+            ["--dataset=ucf101", "--videos=v", "--output=o", "--splits=s"],
+            *(2, "--split is required"),
+        ),
+        (
+            ["--dataset=folder", "--videos=v", "--output=o", "--splits=s"],
+            *(2, "--splits does not go with --dataset=folder"),
+        ),
+        (
+            [*("--dataset=hmdb51", "--videos=v", "--output=o", "--splits=s", "--split=1")]
+            + ["--test_share=0.1"],
+            *(2, "--test_share does not go with --dataset=hmdb51"),
+        ),
+        (
+            ["--dataset=folder", "--videos=v", "--output=o", "--val_seed=1"],
+            *(2, "--val_seed does nothing without --val_share"),
+        ),
+        (["--dataset=kinetics"], 2, "kinetics"),
+        (["--colour=red"], 2, "colour"),
+        (["--workers=0"], 2, "workers"),
+        (["--jpeg_quality=101"], 2, "jpeg_quality"),
+        (["folder"], 2, "unexpected argument 'folder'"),
+        (["--dataset=folder", "--videos=v", "--output=o"], 1, "no such directory or CSV file: v"),
+    ],
+)
+def test_bad_usage(capfd, tmp_path, monkeypatch, given, status, message):
+    monkeypatch.chdir(tmp_path)
+    found = app.run(build.main, build.define_flags, ["build", *given])
+    errors = capfd.readouterr().err.splitlines()
+    assert found == status
+    assert len(errors) == 1
+    assert errors[0].startswith("error: ")
+    assert message in errors[0]
+    assert os.listdir(tmp_path) == []
+
+
+def test_csv_names_videos_that_are_not_there(own, tmp_path, capfd):
+    (tmp_path / "list.csv").write_text(f"path,label\n{own}/walk/0.mp4,walk\nnone.mp4,run\n")
+    given = arguments(tmp_path / "list.csv", tmp_path / "shards")
+    status, _, errors = run(capfd, *given)
+    assert status == 1
+    assert "1 of 2 listed videos are not there: none.mp4" in errors[0]
+    assert not (tmp_path / "shards").exists()

@@ -1,0 +1,159 @@
+"""Videos that cannot be read now, and decoders that are ended: sound videos are not given up."""
+
+from __future__ import annotations
+
+import multiprocessing.spawn
+import os
+import resource
+import shutil
+from dataclasses import replace
+
+import failing_pieces
+import pytest
+from builds import arguments, files, run
+from jobs import begin, plan_of, remote_files, run_job
+
+from rlstm_tf.data.schema import Manifest
+from rlstm_tf.errors import DataError
+from tfrecords_tools.builder import decoded_video, distributed_build, lease, worker_pool
+from tfrecords_tools.builder.decoded_video import Task
+
+VIDEO = "run <b>é/3.mp4"
+
+
+def marked(directory):
+    return list(directory.rglob("*.damaged"))
+
+
+@pytest.mark.parametrize(
+    ("failing", "reason"),
+    [
+        ("no_files", "Too many open files"),
+        ("no_right", "Permission denied"),
+        ("unmounted", "No such file or directory"),
+    ],
+)
+def test_what_the_system_refuses_is_no_damage(
+    own, built, tmp_path, capfd, monkeypatch, failing, reason
+):
+    videos = shutil.copytree(own, tmp_path / "videos")
+    given = arguments(videos, tmp_path / "new", "--max_bad_videos=9")
+    with monkeypatch.context() as patch:
+        patch.setattr(decoded_video, "make", getattr(failing_pieces, failing))
+        status, _, errors = run(capfd, *given)
+    assert (status, errors) == (1, [f"error: cannot read {videos}/{VIDEO}: {reason}"])
+    assert not marked(tmp_path)
+    assert run(capfd, *given)[::2] == (0, [])
+    assert files(tmp_path / "new") == files(built)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that gives EIO")
+def test_disk_that_does_not_give_a_file(own, built, tmp_path, capfd):
+    videos = shutil.copytree(own, tmp_path / "videos")
+    os.remove(videos / VIDEO)
+    # Its first page is not there.
+    (videos / VIDEO).symlink_to("/proc/self/mem")
+    given = arguments(videos, tmp_path / "new")
+    status, _, errors = run(capfd, *given)
+    assert (status, errors) == (1, [f"error: cannot read {videos}/{VIDEO}: Input/output error"])
+    assert not marked(tmp_path)
+    # A sector that is lost for good.
+    status, _, errors = run(capfd, *given, f"--leave_out={VIDEO}", "--max_bad_videos=1")
+    assert (status, errors) == (0, [f"damaged: {VIDEO}: left out by --leave_out"])
+
+
+def test_no_memory_is_no_damage(own, built, tmp_path, capfd, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(decoded_video, "make", failing_pieces.no_memory)
+        status, _, errors = run(capfd, *arguments(own, tmp_path, "--max_bad_videos=9"))
+    assert (status, errors) == (1, [f"error: no memory to decode {own}/{VIDEO}"])
+    assert not marked(tmp_path)
+    assert run(capfd, *arguments(own, tmp_path, "--max_bad_videos=9"))[::2] == (0, [])
+    assert files(tmp_path) == files(built)
+
+
+def test_verdict_is_reached_twice(own, built, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(decoded_video, "make", failing_pieces.hiccup)
+    assert run(capfd, *arguments(own, tmp_path / "new"))[::2] == (0, [])
+    assert files(tmp_path / "new") == files(built)
+
+
+def test_mark_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    (tmp_path / "0.damaged").mkdir()
+    with pytest.raises(DataError, match=rf"^cannot read {tmp_path}/0.damaged: Is a directory$"):
+        decoded_video.damage(str(tmp_path / "0"))
+
+
+def killed_line(videos):
+    return (
+        f"the process that decoded {videos}/{VIDEO} was ended twice, signal 9 (is there memory for "
+        f"it?): run the same command again; a build goes on without it with --leave_out={VIDEO}"
+    )
+
+
+def test_killed_worker_is_no_damage(own, built, tmp_path, capfd, monkeypatch):
+    given = arguments(own, tmp_path, "--workers=2")
+    monkeypatch.setattr(decoded_video, "make", failing_pieces.killed)
+    status, _, errors = run(capfd, *given, "--max_bad_videos=9")
+    assert (status, errors) == (1, [f"error: {killed_line(own)}"])
+    assert not marked(tmp_path)
+    monkeypatch.undo()
+    assert run(capfd, *given)[::2] == (0, [])
+    assert files(tmp_path) == files(built)
+
+
+def test_video_that_is_left_out(own, tmp_path, capfd, monkeypatch):
+    """Alike by a build and by a job; it is named, and counts as damaged."""
+    monkeypatch.setattr(decoded_video, "make", failing_pieces.killed)
+    given = arguments(own, tmp_path / "new", f"--leave_out={VIDEO}")
+    status, _, errors = run(capfd, *given)
+    assert status == 1
+    assert errors == [
+        f"damaged: {VIDEO}: left out by --leave_out",
+        f"error: 1 damaged videos were left out of {tmp_path}/new; --max_bad_videos allows 0",
+    ]
+    assert run(capfd, *given, "--max_bad_videos=1")[0] == 0
+    manifest = Manifest.load(str(tmp_path / "new"))
+    assert [video["id"] for video in manifest.damaged] == [VIDEO]
+    assert sum(subset.videos for subset in manifest.subsets.values()) == 6
+
+    plan, output = plan_of(own), str(tmp_path / "job")
+    with pytest.raises(DataError) as caught:
+        run_job(plan, output)
+    assert str(caught.value) == killed_line(own)
+    with lease.claimed(output, plan.identity) as taken:
+        whole, lines = begin(plan, output)
+        for line in lines:
+            distributed_build.make_shard(replace(whole, left_out=(VIDEO,)), line)
+        distributed_build.finish(plan, output, taken.check)
+    assert remote_files(output) == files(tmp_path / "new")
+
+
+def test_unknown_video_to_leave_out(own, tmp_path, capfd):
+    status, _, errors = run(capfd, *arguments(own, tmp_path / "new", "--leave_out=3.mp4"))
+    assert (status, errors) == (2, [f"error: --leave_out=3.mp4: no video of {own} has this id"])
+    assert not (tmp_path / "new").exists()
+
+
+def test_worker_that_cannot_begin_is_no_damage(own, built, tmp_path, capfd, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(multiprocessing.spawn, "_python_exe", b"/nowhere/python")
+        status, _, errors = run(capfd, *arguments(own, tmp_path))
+    assert status == 1
+    assert errors == ["error: a process that decodes ended before it began: exit status 255"]
+    assert not marked(tmp_path)
+    assert run(capfd, *arguments(own, tmp_path))[::2] == (0, [])
+    assert files(tmp_path) == files(built)
+
+
+def test_worker_that_cannot_be_started(tmp_path):
+    task = Task(str(tmp_path / "0"), "none.mp4", 32, 95)
+    free = os.dup(0)
+    os.close(free)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        with pytest.raises(DataError, match=r"^cannot start a process .*: Too many open files$"):
+            next(worker_pool.results(decoded_video.make, [task], 1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

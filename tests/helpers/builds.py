@@ -1,0 +1,29 @@
+"""Runs of the entry points that build and verify, for their tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rlstm_tf.cli import app
+from tfrecords_tools import build, verify
+
+
+def run(capfd, *arguments, program=build):
+    """Exit status, standard output, and the lines of standard error that are no progress bar."""
+    name = "data" if program is verify else None
+    status = app.run(program.main, program.define_flags, ["prog", *arguments], positional=name)
+    captured = capfd.readouterr()
+    assert "Traceback" not in captured.err
+    lines = [line.split("\r")[-1] for line in captured.err.splitlines()]
+    return status, captured.out, [line for line in lines if line.startswith(("error", "damaged"))]
+
+
+def files(directory):
+    return {path.name: path.read_bytes() for path in Path(directory).iterdir() if path.is_file()}
+
+
+def arguments(videos, directory, *more):
+    return [
+        *("--dataset=folder", f"--videos={videos}", f"--output={directory}"),
+        *("--short_side=32", "--shards=2", "--workers=1", *more),
+    ]

@@ -1,0 +1,111 @@
+"""Stand-ins for `pieces.make` that fail, for tests/unit/builder/test_build.py.
+
+In a module of their own, so that the worker processes that import it load no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+from pathlib import Path
+
+from rlstm_tf.data.video import DamagedVideoError
+from rlstm_tf.storage.atomic import writing
+from tfrecords_tools.builder import decoded_video
+
+
+def full(task):
+    """The disk is full before the fourth piece."""
+    if task.piece.endswith("3"):
+        with writing(task.piece):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return decoded_video.make(task)
+
+
+def dying(task):
+    """One decoder crashes every time, another one the first time."""
+    if task.video.endswith("3.mp4"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    mark = task.piece + ".died"
+    if task.video.endswith("4.mp4") and not os.path.exists(mark):
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decoded_video.make(task)
+
+
+def buggy(task):
+    """An error that no input should cause."""
+    raise KeyError("bug")
+
+
+def killed(task):
+    """As the kernel ends a process, short of memory, every time."""
+    if task.video.endswith("3.mp4"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decoded_video.make(task)
+
+
+def no_files(task):
+    """No other file can be opened while the fourth video is decoded."""
+    if not task.video.endswith("3.mp4"):
+        return decoded_video.make(task)
+    free = os.dup(0)
+    os.close(free)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        return decoded_video.make(task)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def no_memory(task):
+    """For a frame of the fourth video."""
+
+    def refused(*_):
+        raise MemoryError
+
+    if task.video.endswith("3.mp4"):
+        decoded_video.encode_jpeg = refused
+    return decoded_video.make(task)
+
+
+def no_right(task):
+    """Another user's files; root, too, may not read them then."""
+    if not task.video.endswith("3.mp4"):
+        return decoded_video.make(task)
+    os.chmod(task.video, 0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        return decoded_video.make(task)
+    finally:
+        os.seteuid(user)
+        os.chmod(task.video, 0o644)
+
+
+def unmounted(task):
+    """The videos go away while they are decoded."""
+    directory = os.path.dirname(task.video)
+    if not task.video.endswith("3.mp4"):
+        return decoded_video.make(task)
+    os.rename(directory, directory + " away")
+    try:
+        return decoded_video.make(task)
+    finally:
+        os.rename(directory + " away", directory)
+
+
+def hiccup(task):
+    """A file system loses its server for a moment: FFmpeg takes what it lacks for damage."""
+    reader = decoded_video.VideoReader
+
+    def lost(path, short_side):
+        decoded_video.VideoReader = reader
+        raise DamagedVideoError("3 frames decode, header says 8")
+
+    decoded_video.VideoReader = lost
+    return decoded_video.make(task)

@@ -1,0 +1,136 @@
+"""Twenty steps and an evaluation on the devices of a strategy, for test_workers.py.
+
+    python tests/helpers/parallel_run.py STRATEGY SHARDS [endless|strangers|device]
+
+Run in processes of its own: devices are divided, and workers joined, before TensorFlow starts.
+Prints one line of JSON at the end, and the number of each step as it is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from typing import Any
+
+from rlstm_tf.cli import app
+
+BATCH_SIZE, STEPS, CLASSES = 4, 20, 3
+
+
+def main(values: Any) -> None:
+    """Trains, evaluates, prints."""
+    strategy_name, data, mode = (*sys.argv[1:], "plain")[:3]
+    app.load_tensorflow()
+
+    import tensorflow as tf
+
+    from rlstm_tf.distributed import strategy as devices
+
+    if strategy_name == "mirrored":
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
+    strategy = devices.make_strategy(strategy_name)
+    # Around all that follows: variables are made together too.
+    with devices.workers_watched(strategy):
+        result = _run(strategy, data, mode)
+    worker = devices.worker(strategy)
+    print(json.dumps({**result, "worker": [worker.index, worker.count]}), flush=True)
+
+
+def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
+    import keras
+
+    from rlstm_tf.data import pipeline
+    from rlstm_tf.data.device_augmentation import frames_of
+    from rlstm_tf.data.shards import Shards
+    from rlstm_tf.distributed import consistency
+    from rlstm_tf.distributed import strategy as devices
+    from rlstm_tf.training import optimizers
+    from rlstm_tf.training.state import Position
+    from rlstm_tf.training.trainer import Trainer
+
+    keras.utils.set_random_seed(1)
+    shards = Shards.open(data, "train")
+    config = pipeline.InputConfig(
+        batch_size=BATCH_SIZE,
+        num_segments=2,
+        image_size=32,
+        augment_on="device" if mode == "device" else "host",
+    )
+    devices.check_same(strategy, "number of samples", len(shards.samples))
+    with strategy.scope():
+        model = _small_model() if mode == "endless" else _model(mode)
+        optimizer = optimizers.sgd(0.01, 0.9, model.trainable_variables)
+    if mode == "strangers":
+        # As from a file that another machine has another version of.
+        model.weights[-1].assign([float(devices.worker(strategy).index)] * CLASSES)
+    consistency.check_start(strategy, model, optimizer, Position().to_info())
+    frames = frames_of(config)
+    trainer = Trainer(model, optimizer, strategy, weight_decay=5e-4, frames_of=frames)
+    batches = devices.distribute(
+        strategy, lambda division: pipeline.training_batches(shards, config, division=division)
+    )
+    losses, rows = [], []
+    with contextlib.closing(pipeline.checked(batches, shards)) as iterator:
+        for step in range(10**6 if mode == "endless" else STEPS):
+            batch = next(iterator)
+            losses.append(float(trainer.train_step(batch)[0]))
+            rows.append(_rows(strategy, batch["video"]))
+            print("step", step, flush=True)
+    return {
+        "replicas": strategy.num_replicas_in_sync,
+        "losses": losses,
+        "rows": rows,
+        "logits": _scores(trainer, shards, config).tolist(),
+        "statistics": [w.numpy().tolist() for w in model.weights if "moving" in w.name],
+    }
+
+
+def _rows(strategy: Any, value: Any) -> list[list[int]]:
+    return [part.numpy().tolist() for part in strategy.experimental_local_results(value)]
+
+
+def _model(mode: str) -> Any:
+    from rlstm_tf.models import build_model
+
+    return build_model(
+        CLASSES,
+        "tiny_resnetv2",
+        None,
+        "none",
+        32,
+        "population",
+        # They move slowly: normalised by those of a few steps, rounding soon grows large.
+        0.99,
+        num_segments=2,
+        dropout=0.0,
+        # Where the devices crop, the frames are what is looked at.
+        model="tsn" if mode == "device" else "two_branch",
+    )
+
+
+def _small_model() -> Any:
+    import keras
+
+    inputs = keras.Input((2, 32, 32, 3), dtype="uint8")
+    pixels = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(CLASSES, name="logits")(pixels))
+
+
+def _scores(trainer: Any, shards: Any, config: Any) -> Any:
+    from rlstm_tf.data import pipeline
+    from rlstm_tf.distributed import strategy as devices
+    from rlstm_tf.evaluation.scorer import Scorer
+
+    batches = devices.distribute(
+        trainer.strategy,
+        lambda division: pipeline.evaluation_batches(shards, config, division=division),
+    )
+    scorer = Scorer(trainer.model, trainer.strategy)
+    return scorer.score(pipeline.checked(batches, shards), len(shards))
+
+
+if __name__ == "__main__":
+    app.leave(app.run(main, lambda values: None, sys.argv[:1]))

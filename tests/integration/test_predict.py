@@ -1,0 +1,247 @@
+"""The entry point on networks that were trained and exported, against what an evaluation gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from repository import ROOT
+
+from rlstm_tf import evaluate, export, predict, train
+from rlstm_tf.cli import app
+from rlstm_tf.data.batches import evaluation_example
+from rlstm_tf.data.input_config import InputConfig
+from rlstm_tf.data.shards import Shards
+from rlstm_tf.evaluation import score_files
+from rlstm_tf.serving import predictor
+from tfrecords_tools import build
+
+SMALL = (
+    *("--backbone=tiny_resnetv2", "--weights=none", "--num_segments=3", "--image_size=32"),
+    *("--batch_norm=batch", "--batch_norm_momentum=0.5", "--batch_size=4", "--epochs=3"),
+    *("--learning_rate=0.05", "--drop_epochs=9", "--val_subset=none"),
+)
+STREAMS = {"spatial": (), "temporal": ("--stream=temporal", "--new_length=3", "--flip=false")}
+
+
+class Served(NamedTuple):
+    """An exported network, its run's evaluation, and what both have seen."""
+
+    model: Path
+    videos: Path
+    data: Path
+    evaluation: Path
+    config: InputConfig
+
+
+def run(module, *arguments, positional=None):
+    return app.run(module.main, module.define_flags, ["program", *map(str, arguments)], positional)
+
+
+def run_predict(capsys, *arguments):
+    """Status, standard output, and lines of standard error."""
+    capsys.readouterr()
+    status = run(predict, *arguments, positional="videos")
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err.splitlines()
+
+
+@pytest.fixture(scope="module")
+def videos(make_video, tmp_path_factory):
+    """Two classes, each with 2 videos for training and 3 for testing; list.csv names them."""
+    root = tmp_path_factory.mktemp("videos")
+    rows = ["path,label,subset"]
+    for label in ("left", "right <i>"):
+        for number in range(5):
+            path = root / f"{label[0]}{number}.mp4"
+            seed = number + 10 * (label == "left")
+            make_video(
+                path, frames=(7, 12, 1, 9, 30)[number], seed=seed, size=(64 + 8 * number, 48)
+            )
+            rows.append(f"{path.name},{label},{'train' if number < 2 else 'test'}")
+    (root / "list.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module", params=["spatial", "temporal"])
+def served(request, videos, tmp_path_factory):
+    root = tmp_path_factory.mktemp(request.param)
+    given = [f"--videos={videos / 'list.csv'}", f"--output={root / 'data'}", "--workers=1"]
+    given += ["--dataset=folder", "--short_side=40", "--shards=2"]
+    temporal = request.param == "temporal"
+    given += ["--stream=temporal", "--flow=dis"] if temporal else []
+    assert run(build, *given) == 0
+    run_dir = root / "run"
+    given = [f"--data={root / 'data'}", f"--run_dir={run_dir}", *SMALL, *STREAMS[request.param]]
+    assert run(train, *given) == 0
+    assert run(evaluate, f"--run_dir={run_dir}", "--split=test") == 0
+    model = root / "saved_models" / "small"
+    assert run(export, f"--run_dir={run_dir}", f"--output={model}", "--nowarmup") == 0
+    config = InputConfig(1, 3, 32, stream=request.param, new_length=3 if temporal else 1)
+    return Served(model, videos, root / "data", run_dir / "evaluation" / "test", config)
+
+
+@pytest.fixture(scope="module")
+def spatial(served):
+    if served.config.stream != "spatial":
+        pytest.skip("one stream is enough")
+    return served
+
+
+def test_frames_and_numbers_are_those_of_an_evaluation(served, capsys, monkeypatch):
+    found, _ = score_files.load(served.evaluation)
+    assert len(found.ids) == 6
+    seen = []
+
+    def load_signatures(version):
+        [serve] = [real(version)["serving_default"]]
+
+        def noting(frames):
+            seen.append(frames.numpy())
+            return serve(frames=frames)
+
+        return {"serving_default": noting}
+
+    real = predictor.load_signatures
+    monkeypatch.setattr(predictor, "load_signatures", load_signatures)
+    paths = [served.videos / video for video in found.ids]
+    status, out, errors = run_predict(capsys, *paths, f"--model={served.model}", "--json")
+    assert (status, errors) == (0, [])
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["video"] for answer in answers] == list(map(str, paths))
+    logits = np.array([answer["logits"] for answer in answers])
+    # They would hide any difference if they hardly depended on the video.
+    assert np.abs(logits - logits.mean(axis=0)).max() > 0.05
+    np.testing.assert_allclose(logits, found.logits, atol=1e-5)
+    shards = Shards.open(str(served.data), "test")
+    for position, frames in enumerate(seen):
+        expected = evaluation_example(shards, served.config, position)["frames"]
+        np.testing.assert_array_equal(frames, expected)
+    for answer, row in zip(answers, found.logits):
+        probabilities = np.exp(row) / np.exp(row).sum()
+        order = np.argsort(-row)
+        assert [one["label"] for one in answer["top"]] == [found.classes[k] for k in order]
+        shown = [one["probability"] for one in answer["top"]]
+        np.testing.assert_allclose(shown, probabilities[order], atol=1e-5)
+        assert len(answer["frames"]) == 3
+
+
+def test_a_timeline_of_a_short_video_is_its_prediction(served, capsys):
+    paths = [served.videos / name for name in ("l4.mp4", "r2.mp4")]
+    given = [*paths, f"--model={served.model}", "--json"]
+    whole = [json.loads(line) for line in run_predict(capsys, *given)[1].splitlines()]
+    status, out, errors = run_predict(capsys, *given, "--timeline")
+    assert (status, errors) == (0, [])
+    for answer, line, end in zip(whole, out.splitlines(), (30 / 25, 1 / 25)):
+        (segment,) = json.loads(line)["segments"]
+        assert segment["start"] == 0
+        assert segment["end"] == pytest.approx(end)
+        assert segment["top"][0]["label"] == answer["top"][0]["label"]
+        difference = segment["top"][0]["probability"] - answer["top"][0]["probability"]
+        assert abs(difference) < 1e-5
+
+
+def test_what_people_see(spatial, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    path = spatial.videos / "l4.mp4"
+    status, out, errors = run_predict(capsys, path, path, "--model", spatial.model)
+    assert (status, errors) == (0, [])
+    head, first, second, *again = out.splitlines()
+    assert [head, first, second] == again
+    assert head == str(path)
+    assert {first.split("  ")[1].strip(), second.split("  ")[1].strip()} == {"left", "right <i>"}
+    assert all(len(line) == 60 and line.endswith(" %") for line in (first, second))
+    assert "█" in first
+    given = ["--timeline", "--window=0.4", "--stride=0.2", "--model", spatial.model]
+    status, out, errors = run_predict(capsys, path, *given)
+    assert (status, errors) == (0, [])
+    head, *lines = out.splitlines()
+    assert head == str(path)
+    assert lines[0].startswith("  0.00 - ")
+    assert " - 1.20 s  " in lines[-1]
+
+
+@pytest.mark.parametrize("timeline", [(), ("--timeline",)], ids=("whole", "timeline"))
+def test_damaged_videos_are_a_line_each_and_the_others_are_answered(
+    spatial, capfd, real, tmp_path, timeline
+):
+    broken = sorted((real / "broken").iterdir())
+    name = tmp_path / os.fsdecode(b"evil\n\x1b[2J\xff.avi")
+    name.write_text("no video")
+    absent = tmp_path / "absent.mp4"
+    paths = [*broken, name, tmp_path, absent, spatial.videos / "l4.mp4"]
+    status, out, errors = run_predict(
+        capfd, *paths, f"--model={spatial.model}", "--json", *timeline
+    )
+    assert status == 1
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert len(answers) == len(paths)
+    good = {Path(answer["video"]).name for answer in answers if "error" not in answer}
+    assert good == {
+        *("decord_video_90.mov", "mp4parse_minimal.mp4", "torchcodec_var_fps_video.mp4"),
+        "l4.mp4",
+    }
+    refused = [answer for answer in answers if "error" in answer]
+    assert len(errors) == len(refused) == len(paths) - 4
+    for answer, line in zip(refused, errors):
+        assert set(answer) == {"video", "error"}
+        assert line.startswith("error: ")
+        assert line.isprintable()
+    assert errors[-3].startswith(rf"error: {tmp_path}/evil\n\x1b[2J\xff.avi: cannot be opened: ")
+    assert errors[-2:] == [
+        f"error: {tmp_path}: is a directory; give video files",
+        f"error: {absent}: No such file or directory",
+    ]
+    assert run_predict(capfd, *paths, f"--model={spatial.model}", *timeline)[::2] == (1, errors)
+
+
+def test_what_a_user_gets_wrong(spatial, tmp_path, capsys):
+    video, model = spatial.videos / "l4.mp4", f"--model={spatial.model}"
+
+    def refused(status, message, *arguments):
+        found, out, errors = run_predict(capsys, *arguments)
+        assert (found, out, len(errors)) == (status, "", 1)
+        assert errors[0].startswith("error: ")
+        assert message in errors[0]
+
+    refused(2, "no video was given", model)
+    refused(2, "--model must be given", video)
+    refused(2, "--stride goes with --timeline", video, model, "--stride=1")
+    refused(2, "--window=0 must be", video, model, "--timeline", "--window=0")
+    refused(2, "--stride=9 must be at most --window=4", video, model, "--timeline", "--stride=9")
+    refused(1, "holds no exported network", video, f"--model={tmp_path}")
+    damaged = shutil.copytree(spatial.model, tmp_path / "damaged")
+    (damaged / "1" / "saved_model.pb").write_bytes(b"\x08")
+    refused(1, "is damaged", video, f"--model={damaged}")
+
+
+def test_names_that_begin_with_a_dash_and_an_output_of_few_letters(spatial, tmp_path):
+    shutil.copy(spatial.videos / "l4.mp4", tmp_path / "--é.mp4")
+    result = subprocess.run(
+        [sys.executable, "-m", "rlstm_tf.predict", f"--model={spatial.model}", "--", "--é.mp4"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+    )
+    assert result.stderr == b""
+    assert result.returncode == 0
+    head, first, _ = result.stdout.decode("ascii").splitlines()
+    assert head == r"--\xe9.mp4"
+    assert "#" in first
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_where_nothing_can_be_printed(spatial):
+    command = [sys.executable, "-m", "rlstm_tf.predict", f"--model={spatial.model}"]
+    command.append(str(spatial.videos / "l4.mp4"))
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1
+    assert result.stderr == "error: cannot write to standard output: No space left on device\n"

@@ -1,0 +1,163 @@
+"""Benchmarks of commands, in small: what they print, never how fast it was."""
+
+import re
+import sys
+
+import pytest
+
+from benchmarks import input as input_benchmark
+from benchmarks import records, serving, startup
+from benchmarks.processes import Costs, cost
+from benchmarks.timing import Seconds
+from rlstm_tf.cli import app
+from rlstm_tf.errors import DataError
+
+
+def lines(benchmark, *arguments, capsys):
+    """What a benchmark prints."""
+    assert app.run(benchmark.main, benchmark.define_flags, ["benchmark", *arguments]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"[a-z-]+: TensorFlow \S+, \d+ cores, commit \S+", printed[0])
+    return printed[1:]
+
+
+def ratios(printed):
+    """Name and value of the printed ratios, and whether they have a target."""
+    pattern = r"  (\S.*?)\s+(\d+\.\d\d)(  \(target [\d.]+: (?:met|missed)\))?"
+    found = [re.fullmatch(pattern, line) for line in printed]
+    return {match[1]: (float(match[2]), bool(match[3])) for match in found if match}
+
+
+@pytest.mark.parametrize(("stream", "images"), [("spatial", 12), ("temporal", 10)])
+def test_records(stream, images, capsys):
+    small = ("--clips=2", "--frames=6", "--repeats=1", "--rounds=1", "--short_side=32")
+    printed = lines(records, f"--stream={stream}", *small, capsys=capsys)
+    assert printed[0].startswith(f"2 videos, {images} ")
+    assert [line.split()[:2] for line in printed if line.startswith("workers:")] == [
+        ["workers:", "1"],
+        ["workers:", "2"],
+    ]
+    found = ratios(printed)
+    for name in ("worker, share of the bare loop", "... and its shard"):
+        assert found[name][1]
+
+
+def test_two_workers_are_compared_without_their_start(capsys):
+    costs = Costs()
+    for name, seconds in (("work", (9.0, 6.0)), ("start", (5.0, 4.0))):
+        for workers, elapsed in zip((1, 2), seconds):
+            costs.add(f"{name} {workers}", Seconds(elapsed, elapsed))
+    records._print_workers(costs)
+    found = ratios(capsys.readouterr().out.splitlines())
+    assert found["times faster with 2 workers"] == (2.0, True)
+    assert found["... at most, by seconds of cores"] == (4.0, False)
+    costs.add("work 2", Seconds(3.9, 3.9))
+    records._print_workers(costs)
+    assert "too little work" in capsys.readouterr().out
+
+
+def test_the_bare_loop_makes_the_images_of_a_build(tmp_path, monkeypatch):
+    """Otherwise the ratio would be one of two different things."""
+    import cv2
+
+    from benchmarks.clips import write_clips
+    from tfrecords_tools.builder import decoded_video
+
+    write_clips(str(tmp_path / "videos"), 1, 5)
+    (path,) = map(str, (tmp_path / "videos").rglob("*.mp4"))
+    for flow in (None, "dis"):
+        piece = str(tmp_path / f"piece_{flow}")
+        assert decoded_video.make(decoded_video.Task(piece, path, 32, 90, flow=flow)) is None
+        ours, encode = [], cv2.imencode
+
+        def noted(*arguments, ours=ours, encode=encode):
+            done, jpeg = encode(*arguments)
+            ours.append(jpeg.tobytes())
+            return done, jpeg
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cv2, "imencode", noted)
+            assert records._bare([path], 32, 90, flow) == len(ours)
+        assert ours == list(decoded_video.load(piece).jpegs())
+
+
+def test_serving(capsys):
+    found = ratios(lines(serving, "--latencies=1", capsys=capsys))
+    assert {name for name, (_, target) in found.items() if target} == {
+        "frames, speed of traced Keras"
+    }
+    assert len(found) == 3
+
+
+def test_start_up(capsys):
+    printed = lines(startup, "--only=rlstm_tf.recipe", "--rounds=1", capsys=capsys)
+    commands = {re.split("  +", line)[0] for line in printed[1:]}
+    assert commands == {
+        "python -c pass",
+        "import tensorflow",
+        "rlstm_tf.recipe --help",
+        "rlstm_tf.recipe --wrong",
+    }
+
+
+def test_start_up_knows_every_command():
+    assert {"rlstm_tf.train", "tfrecords_tools.build"} <= set(startup._entry_points())
+
+
+def test_cost_of_a_command():
+    assert cost([sys.executable, "-c", "raise SystemExit(3)"], status=3).elapsed > 0
+    with pytest.raises(DataError, match="no such thing"):
+        cost([sys.executable, "-c", "raise SystemExit('no such thing')"], status=3)
+
+
+def test_the_least_of_each_clock():
+    costs = Costs()
+    costs.add("a", Seconds(2.0, 1.0))
+    costs.add("a", Seconds(1.0, 3.0))
+    assert costs.of("a") == Seconds(1.0, 1.0)
+
+
+def test_input(capsys, monkeypatch):
+    # Not there, wherever the tests run.
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    monkeypatch.setitem(sys.modules, "decord", None)
+    small = ("--clips=2", "--frames=12", "--batch_size=2", "--batches=1", "--rounds=1")
+    printed = lines(input_benchmark, *small, capsys=capsys)
+    temporal = [line.startswith("temporal:") for line in printed].index(True)
+    streams = ratios(printed[:temporal]), ratios(printed[temporal:])
+    for found in streams:
+        for name in ("share of the OpenCV loop", "device, share of decoding alone"):
+            assert found[name][1]
+        assert not any("simplejpeg" in name or "decord" in name for name in found)
+    assert "times faster than PyAV" in streams[0]
+    assert "times faster than PyAV" not in streams[1]
+    assert [line for line in printed if "skipped" in line] == [
+        "simplejpeg is not installed: skipped",
+        "decord is not installed: skipped",
+        "simplejpeg is not installed: skipped",
+    ]
+
+
+@pytest.mark.parametrize("temporal", [False, True])
+def test_a_bare_loop_makes_the_pipelines_batch(temporal, tmp_path):
+    """But for the flips; otherwise the ratio would be one of two different things."""
+    import numpy as np
+    from small_shards import write_shards
+
+    from benchmarks import readers
+    from rlstm_tf.data import batches
+    from rlstm_tf.data.input_config import InputConfig
+    from rlstm_tf.data.shards import Shards
+
+    stream = "temporal" if temporal else "spatial"
+    write_shards(tmp_path / "shards", [40, 50], stream=stream)
+    shards = Shards.open(str(tmp_path / "shards"), "train")
+    length = 2 if temporal else 1
+    config = InputConfig(2, 3, 32, stream=stream, new_length=length, flip=False)
+    expected = batches.training_rows(shards, config, 0, 2)["frames"]
+    views = [batches.training_view(shards, config, 0, position) for position in range(2)]
+    jpegs = [shards.read_frames(view.video, sorted(view.frames.ravel().tolist())) for view in views]
+    for threads in (1, 2):
+        out = np.zeros_like(expected)
+        readers.bare_loop(readers.opencv(stream), jpegs, views, out, threads)
+        np.testing.assert_array_equal(out, expected)

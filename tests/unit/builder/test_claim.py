@@ -1,0 +1,240 @@
+"""Two jobs into one directory where no file can be locked: at most one goes on."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import threading
+import time
+
+import pytest
+from jobs import plan_of, remote_files, run_job
+from tensorflow import io as tf_io
+
+from rlstm_tf.errors import DataError
+from rlstm_tf.storage import files as data_files
+from tfrecords_tools.builder import distributed_build, lease
+
+PLAN = {"dataset": "folder", "short_side": 32, "plan": "0" * 64}
+OTHER = {"id": "other", "host": "elsewhere", "process": 7, "beat": 3}
+
+
+@pytest.fixture
+def waited(monkeypatch):
+    """Seconds that were slept, and what happens meanwhile."""
+    seconds: list[float] = []
+    happens: list = []
+
+    def sleep(time):
+        seconds.append(time)
+        if happens:
+            happens.pop(0)()
+
+    monkeypatch.setattr(lease, "sleep", sleep)
+    sleep.seconds, sleep.happens = seconds, happens
+    return sleep
+
+
+def path_of(output):
+    return f"{output}/.build/claim.json"
+
+
+def put_claim(output, **changes):
+    data_files.make_directory(f"{output}/.build")
+    data_files.write_text(path_of(output), json.dumps({**OTHER, **changes}))
+
+
+def test_free_directory(waited):
+    with lease.claimed("ram://claim/free", PLAN) as taken:
+        assert taken.manifest is None
+        assert data_files.sizes([path_of("ram://claim/free")]) != [None]
+        taken.check()
+    assert sum(waited.seconds) < lease.BEAT
+    # Whoever comes next need not wait to see whether this one is alive.
+    assert data_files.sizes([path_of("ram://claim/free")]) == [None]
+
+
+def test_job_that_lives_is_left_alone(waited):
+    put_claim("ram://claim/alive")
+    waited.happens.append(lambda: put_claim("ram://claim/alive", beat=4))
+    with (
+        pytest.raises(
+            DataError, match=r"ram://claim/alive is in use by another job, process 7 on elsewhere"
+        ),
+        lease.claimed("ram://claim/alive", PLAN),
+    ):
+        raise AssertionError("two jobs in one directory")
+    assert json.loads(data_files.read_text(path_of("ram://claim/alive"))) == {**OTHER, "beat": 4}
+    assert waited.seconds[0] > 2 * lease.BEAT
+
+
+def test_of_two_that_follow_a_killed_job_one_goes_on(waited):
+    put_claim("ram://claim/three")
+    waited.happens.append(lambda: put_claim("ram://claim/three", id="third", process=8))
+    with (
+        pytest.raises(DataError, match="in use by another job, process 8 on"),
+        lease.claimed("ram://claim/three", PLAN),
+    ):
+        raise AssertionError("two jobs in one directory")
+
+
+def test_job_that_ends_meanwhile(own, waited, tmp_path):
+    plan, output = plan_of(own), f"file://{tmp_path}/new"
+    put_claim(output)
+    (tmp_path / "new/.build/plan.json").write_text(json.dumps(plan.identity))
+
+    def end():
+        shutil.rmtree(tmp_path / "new")
+        run_job(plan, f"{tmp_path}/new")
+
+    waited.happens.append(end)
+    with lease.claimed(output, plan.identity) as taken:
+        assert taken.manifest is not None
+    assert not (tmp_path / "new/.build").exists()
+
+
+def test_job_that_was_killed_is_followed(waited):
+    put_claim("ram://claim/dead")
+    with lease.claimed("ram://claim/dead", PLAN) as taken:
+        taken.check()
+    assert len(waited.seconds) == 2
+
+
+def test_of_two_that_begin_in_the_same_moment_one_goes_on(waited):
+    waited.happens.append(lambda: put_claim("ram://claim/both"))
+    with (
+        pytest.raises(DataError, match="is in use by another job"),
+        lease.claimed("ram://claim/both", PLAN),
+    ):
+        raise AssertionError("two jobs in one directory")
+    assert json.loads(data_files.read_text(path_of("ram://claim/both"))) == OTHER
+
+
+def test_job_that_lost_its_claim_writes_no_manifest(own, waited, monkeypatch):
+    make_shard = distributed_build.make_shard
+    output = "ram://claim/lost"
+
+    def overtaken(*given):
+        put_claim(output)
+        make_shard(*given)
+
+    monkeypatch.setattr(distributed_build, "make_shard", overtaken)
+    with pytest.raises(DataError, match="is in use by another job, process 7 on elsewhere"):
+        run_job(plan_of(own), output)
+    assert "manifest.json" not in remote_files(output)
+    # The claim of the other stays.
+    assert json.loads(data_files.read_text(path_of(output))) == OTHER
+
+
+def wait_while(condition):
+    deadline = time.monotonic() + 60
+    while condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_signs_of_life(waited, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    output = "ram://claim/beats"
+    with lease.claimed(output, PLAN) as taken:
+        first = json.loads(data_files.read_text(path_of(output)))
+        wait_while(lambda: json.loads(data_files.read_text(path_of(output))) == first)
+
+        def beats():
+            # Again and again: a sign of life may be between its look and its write.
+            put_claim(output)
+            return any("beat" in thread.name for thread in threading.enumerate())
+
+        wait_while(beats)
+        # It is noticed, and the other's claim is not written over.
+        with pytest.raises(DataError, match="is in use by another job"):
+            taken.check()
+        assert json.loads(data_files.read_text(path_of(output))) == OTHER
+
+
+def test_other_plan_is_refused(waited):
+    output = "ram://claim/plan"
+    with lease.claimed(output, PLAN):
+        pass
+    with (
+        pytest.raises(DataError, match="holds a build with short_side 32, not 48"),
+        lease.claimed(output, {**PLAN, "short_side": 48}),
+    ):
+        raise AssertionError("two plans in one directory")
+
+
+@pytest.mark.parametrize("name", ["plan", "claim"])
+def test_damaged_file_of_a_job_is_named(waited, name):
+    output = f"ram://claim/damaged_{name}"
+    data_files.make_directory(f"{output}/.build")
+    with tf_io.gfile.GFile(f"{output}/.build/{name}.json", "wb") as file:
+        file.write(b'{"id": "\xff"}')
+    with (
+        pytest.raises(DataError, match=f"{name}.json is not JSON"),
+        lease.claimed(output, PLAN),
+    ):
+        raise AssertionError("a damaged file")
+
+
+def test_two_that_write_one_file_do_not_share_its_partial(monkeypatch):
+    """The other renames its own between this one's write and rename."""
+    path, rename = "ram://claim/one/text", tf_io.gfile.rename
+
+    def other_first(source, target, overwrite):
+        monkeypatch.setattr(tf_io.gfile, "rename", rename)
+        data_files.write_text(path, "other")
+        rename(source, target, overwrite)
+
+    data_files.make_directory("ram://claim/one")
+    monkeypatch.setattr(tf_io.gfile, "rename", other_first)
+    data_files.write_text(path, "own")
+    assert data_files.read_text(path) == "own"
+    assert data_files.list_directory("ram://claim/one") == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("number", "message"), [(errno.EAGAIN, "in use by another"), (errno.ENOLCK, "cannot write .*")]
+)
+def test_file_system_without_locks_is_not_in_use(tmp_path, monkeypatch, number, message):
+    def refused(*given):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(DataError, match=message), lease.claimed(str(tmp_path), PLAN):
+        raise AssertionError("no lock")
+
+
+def test_directory_of_something_else_is_refused(waited):
+    data_files.make_directory("ram://claim/full")
+    data_files.write_text("ram://claim/full/thesis.txt", "text")
+    with (
+        pytest.raises(DataError, match="is not empty and holds no shards"),
+        lease.claimed("ram://claim/full", PLAN),
+    ):
+        raise AssertionError("not a directory of shards")
+    assert data_files.list_directory("ram://claim/full") == ["thesis.txt"]
+
+
+def test_complete_directory(own, waited):
+    plan, output = plan_of(own), "ram://claim/complete"
+    manifest = run_job(plan, output)
+    before = remote_files(output)
+    with lease.claimed(output, plan.identity) as taken:
+        assert taken.manifest == manifest
+    with pytest.raises(DataError, match="holds a build with"), lease.claimed(output, PLAN):
+        raise AssertionError("another plan")
+    assert remote_files(output) == before
+
+
+def test_local_directory_is_locked_as_a_build_locks_it(tmp_path):
+    (tmp_path / ".build").mkdir()
+    with open(tmp_path / ".build/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with (
+            pytest.raises(DataError, match="is in use by another build"),
+            lease.claimed(str(tmp_path), PLAN),
+        ):
+            raise AssertionError("two jobs in one directory")

@@ -1,0 +1,333 @@
+"""Repair: the damaged shards come back byte for byte, and nothing else is touched."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import failing_pieces
+import pytest
+from builds import arguments, files, run
+from repository import ROOT
+from small_shards import flip_byte, write_shards
+
+from rlstm_tf.data.schema import Manifest
+from tfrecords_tools import verify
+from tfrecords_tools.builder import decoded_video
+from tfrecords_tools.checker.repair import claimed
+
+SHARD = "train-00000-of-00002"
+
+
+@pytest.fixture
+def shards(built, tmp_path):
+    """A copy of the undisturbed build."""
+    return Path(shutil.copytree(built, tmp_path / "shards"))
+
+
+def repair(capfd, shards, videos, *more):
+    given = (str(shards), "--repair", f"--videos={videos}", "--workers=1", *more)
+    return run(capfd, *given, program=verify)
+
+
+def cut_at_a_record_edge(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: 16 + int.from_bytes(content[:8], "little")])
+
+
+DAMAGE = {
+    "flipped": lambda path: flip_byte(path, path.stat().st_size // 2),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-7]),
+    "edge": cut_at_a_record_edge,
+    "empty": lambda path: path.write_bytes(b""),
+    "deleted": Path.unlink,
+}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "how"),
+    [(".tfrecord", how) for how in DAMAGE]
+    + [
+        (f".{kind}.npy", how)
+        for kind in ("records", "frames", "samples")
+        for how in ("flipped", "cut", "deleted")
+    ],
+)
+def test_each_file_of_a_shard(own, built, shards, capfd, suffix, how):
+    others = {path: path.stat().st_mtime_ns for path in shards.iterdir() if SHARD not in path.name}
+    DAMAGE[how](shards / (SHARD + suffix))
+    status, out, errors = repair(capfd, shards, own)
+    assert (status, errors) == (0, [])
+    assert f"found: {shards}/{SHARD}{suffix}" in out
+    assert f"repaired: {SHARD}\n" in out
+    assert "3 shards, 7 videos, 56 frames are as the manifest says" in out
+    assert files(shards) == files(built)
+    assert set(os.listdir(shards)) == set(files(built))
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+
+
+def test_only_the_manifest_is_left(own, built, shards, capfd):
+    for path in shards.iterdir():
+        if path.name != "manifest.json":
+            path.unlink()
+    status, out, errors = repair(capfd, shards, own)
+    assert (status, errors) == (0, [])
+    assert out.count("repaired: ") == 3
+    assert files(shards) == files(built)
+
+
+def test_sound_shards_are_left_alone(shards, capfd, tmp_path):
+    """The videos are not even looked at."""
+    before = {path: path.stat().st_mtime_ns for path in shards.iterdir()}
+    status, out, errors = repair(capfd, shards, tmp_path / "nowhere")
+    assert (status, errors) == (0, [])
+    assert "repaired" not in out
+    assert {path: path.stat().st_mtime_ns for path in shards.iterdir()} == before
+
+
+def test_videos_that_moved_are_the_same(own, built, shards, capfd, tmp_path):
+    shutil.copytree(own, tmp_path / "elsewhere")
+    (shards / f"{SHARD}.tfrecord").unlink()
+    assert repair(capfd, shards, tmp_path / "elsewhere")[0] == 0
+    assert files(shards) == files(built)
+
+
+def added(videos, make_video):
+    make_video(videos / "walk/new.mp4")
+
+
+def renamed(videos, make_video):
+    (videos / "walk/2.mp4").rename(videos / "walk/9.mp4")
+
+
+def another_size(videos, make_video):
+    with open(videos / "walk/2.mp4", "ab") as file:
+        file.write(b"\0")
+
+
+def another_class(videos, make_video):
+    make_video(videos / "stand/1.mp4")
+
+
+def no_class(videos, make_video):
+    shutil.rmtree(videos)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (added, "8 videos, 7 when it was built"),
+        (renamed, "1 videos are not there any more, the first walk/2.mp4"),
+        (another_size, "a video has another name, size, label or subset"),
+        (another_class, "3 classes, 2 when it was built: 'stand'"),
+        (no_class, "no such directory"),
+    ],
+)
+def test_other_videos_are_refused(own, shards, capfd, tmp_path, make_video, change, message):
+    videos = shutil.copytree(own, tmp_path / "videos")
+    change(videos, make_video)
+    flip_byte(shards / f"{SHARD}.tfrecord", 5000)
+    before = files(shards)
+    status, _, errors = repair(capfd, shards, videos)
+    assert status == 1
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert files(shards) == before
+    assert not (shards / ".repair").exists()
+
+
+def swapped(path, make_video):
+    """Another video of the same size: what is missing to it is a box without content."""
+    size = path.stat().st_size
+    content = make_video(path, frames=4, seed=99).read_bytes()
+    free = size - len(content)
+    path.write_bytes(content + free.to_bytes(4, "big") + b"free" + bytes(free - 8))
+
+
+def destroyed(path, make_video):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [(swapped, ""), (destroyed, "; run <b>é/5.mp4: cannot be opened: ")]
+)
+def test_a_shard_of_other_bytes_is_refused_and_the_old_one_kept(
+    own, built, shards, capfd, tmp_path, make_video, change, message
+):
+    """The plan is the same, and only the bytes tell. The other shard is repaired all the same."""
+    videos = shutil.copytree(own, tmp_path / "videos")
+    change(videos / "run <b>é/5.mp4", make_video)
+    manifest = Manifest.load(str(built))
+    names = [shard.name for subset in manifest.subsets.values() for shard in subset.shards]
+    for name in names:
+        flip_byte(shards / f"{name}.tfrecord", 3000)
+    before = files(shards)
+    status, out, errors = repair(capfd, shards, videos)
+    assert status == 1
+    assert len(errors) == 1
+    assert (
+        "is left as it was: these videos, or this version of the decoder, give other" in errors[0]
+    )
+    assert message in errors[0]
+    refused = errors[0].split()[1]
+    after = files(shards)
+    assert after[f"{refused}.tfrecord"] == before[f"{refused}.tfrecord"]
+    assert sorted(names) == sorted([refused, *(n for n in names if f"repaired: {n}\n" in out)])
+    assert sum(after[name] != content for name, content in files(built).items()) == 1
+    # Of the video that did not do nothing is left behind.
+    assert repair(capfd, shards, own)[0] == 0
+    assert files(shards) == files(built)
+
+
+def test_what_the_build_left_out_stays_out(own, tmp_path, capfd, make_video):
+    """Even if it would decode: the manifest says what the shard holds."""
+    videos = shutil.copytree(own, tmp_path / "videos")
+    sound = (videos / "walk/2.mp4").read_bytes()
+    (videos / "walk/2.mp4").write_bytes(b"\0" * len(sound))
+    shards = tmp_path / "shards"
+    assert run(capfd, *arguments(videos, shards, "--max_bad_videos=1"))[0] == 0
+    whole = files(shards)
+    (videos / "walk/2.mp4").write_bytes(sound)
+    for path in shards.glob("*.tfrecord"):
+        path.unlink()
+    status, _, errors = repair(capfd, shards, videos)
+    assert (status, errors) == (0, [])
+    assert files(shards) == whole
+
+
+def test_split_files_and_missing_videos(real, tmp_path, capfd):
+    given = [
+        *("--dataset=hmdb51", f"--videos={real}/hmdb51/videos", "--split=1", "--allow_missing"),
+        *(f"--splits={real}/splits/testTrainMulti_7030_splits", f"--output={tmp_path}/new"),
+        *("--shards=2", "--workers=1", "--short_side=32", "--stream=temporal", "--flow=dis"),
+    ]
+    assert run(capfd, *given)[0] == 0
+    whole = files(tmp_path / "new")
+    flip_byte(tmp_path / "new/test-00000-of-00001.tfrecord", 5000)
+    status, _, errors = repair(capfd, tmp_path / "new", real / "hmdb51/videos")
+    assert (status, len(errors)) == (2, 1)
+    assert "--splits is required" in errors[0]
+    splits = f"--splits={real}/splits/testTrainMulti_7030_splits"
+    assert repair(capfd, tmp_path / "new", real / "hmdb51/videos", splits)[0] == 0
+    assert files(tmp_path / "new") == whole
+
+
+def test_killed_repair_continues_to_the_same_bytes(make_video, tmp_path, capfd):
+    # Long enough that it is killed before the last is done.
+    for seed in range(8):
+        make_video(tmp_path / "videos" / f"c{seed % 2}" / f"{seed}.mp4", frames=150, seed=seed)
+    more = ("--shards=4", "--workers=2", "--short_side=256", "--test_share=0")
+    shards = tmp_path / "shards"
+    assert run(capfd, *arguments(tmp_path / "videos", shards, *more))[0] == 0
+    whole = files(shards)
+    for path in shards.glob("*.tfrecord"):
+        path.unlink()
+    command = [sys.executable, "-m", "tfrecords_tools.verify", str(shards), "--repair"]
+    process = subprocess.Popen(
+        [*command, f"--videos={tmp_path}/videos", "--workers=2"],
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not (done := list(shards.glob("*.tfrecord"))) and process.poll() is None:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert done
+    # What stands in its place is whole.
+    assert all(whole[path.name] == path.read_bytes() for path in shards.glob("*.tfrecord"))
+    finished = {path: path.stat().st_mtime_ns for path in shards.glob("*.tfrecord")}
+    assert len(finished) < 4
+    status, out, errors = repair(capfd, shards, tmp_path / "videos")
+    assert (status, errors) == (0, [])
+    assert out.count("repaired: ") == 4 - len(finished)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert files(shards) == whole
+    assert not (shards / ".repair").exists()
+
+
+def test_second_repair_is_refused(own, shards, capfd):
+    (shards / ".repair").mkdir()
+    with open(shards / ".repair/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, _, errors = repair(capfd, shards, own)
+    assert (status, errors) == (1, [f"error: {shards} is in use by another repair"])
+    assert repair(capfd, shards, own)[0] == 0
+
+
+def test_the_lock_is_deleted_last(tmp_path, monkeypatch):
+    """Whoever finds none begins a repair of its own in the same directory."""
+    rmtree, seen = shutil.rmtree, []
+
+    def looking(path, **options):
+        seen.append((os.path.basename(path), sorted(os.listdir(tmp_path / ".repair"))))
+        rmtree(path, **options)
+
+    with claimed(str(tmp_path)):
+        monkeypatch.setattr(shutil, "rmtree", looking)
+    assert seen == [("work", ["lock", "work"]), (".repair", ["lock"])]
+
+
+def test_full_disk(own, built, shards, capfd, monkeypatch):
+    (shards / f"{SHARD}.tfrecord").unlink()
+    (shards / "train-00001-of-00002.tfrecord").unlink()
+    before = files(shards)
+    with monkeypatch.context() as patch:
+        patch.setattr(decoded_video, "make", failing_pieces.full)
+        status, _, errors = repair(capfd, shards, own)
+    assert status == 1
+    assert len(errors) == 1
+    assert "No space left on device" in errors[0]
+    left = files(shards)
+    assert {name: left[name] for name in before} == before
+    assert not (shards / ".repair").exists()
+    assert repair(capfd, shards, own)[0] == 0
+    assert files(shards) == files(built)
+
+
+def test_progress_is_shown(own, shards):
+    (shards / f"{SHARD}.tfrecord").unlink()
+    command = [sys.executable, "-m", "tfrecords_tools.verify", str(shards), "--repair"]
+    root = ROOT
+    result = subprocess.run([*command, f"--videos={own}"], cwd=root, capture_output=True, text=True)
+    assert result.returncode == 0
+    assert "repair: 100%" in result.stderr
+    assert "videos/s" in result.stderr
+
+
+def test_shards_of_another_program(tmp_path, own, capfd):
+    write_shards(tmp_path, (3, 4))
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    flip_byte(tmp_path / f"{SHARD}.tfrecord", 20)
+    status, _, errors = repair(capfd, tmp_path, own)
+    assert status == 1
+    assert len(errors) == 1
+    assert (manifest["dataset"] in errors[0]) or "lacks the settings" in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--repair"], "--repair needs --videos"),
+        (["--videos=x"], "--videos does nothing without --repair"),
+        (["--splits=x"], "--splits does nothing without --repair"),
+    ],
+)
+def test_bad_usage(shards, capfd, given, message):
+    status, _, errors = run(capfd, str(shards), *given, program=verify)
+    assert (status, len(errors)) == (2, 1)
+    assert message in errors[0]
+
+
+def test_remote_directory_is_refused(shards, own, capfd):
+    status, _, errors = repair(capfd, f"file://{shards}", own)
+    assert (status, len(errors)) == (2, 1)
+    assert "must be a local directory" in errors[0]

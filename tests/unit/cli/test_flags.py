@@ -1,0 +1,92 @@
+"""Flags: what the configurations say, and what a user gets wrong."""
+
+import pytest
+from absl import flags as absl_flags
+from repository import ROOT
+
+from rlstm_tf.cli import flag_values, flags
+from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.layers import relational_lstm_cell
+from rlstm_tf.layers.batch_normalization import STATISTICS
+from rlstm_tf.runs import flags as run_flags
+
+
+def parse(*arguments):
+    values = absl_flags.FlagValues()
+    flags.define_training(values)
+    values(["train", *arguments])
+    return values
+
+
+@pytest.mark.parametrize("name", ["ucf101_spatial", "hmdb51_spatial"])
+def test_configurations_have_the_papers_numbers(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    values = parse(f"--flagfile=configs/{name}.cfg")
+    assert (values.backbone, values.cut, values.weights) == (
+        "resnet101v2",
+        "conv5_block2_out",
+        "imagenet",
+    )
+    assert (values.num_segments, values.image_size, values.batch_size) == (8, 224, 24)
+    assert (values.dropout, values.epochs, flags.drop_epochs(values)) == (0.8, 50, (35, 45))
+    assert (values.learning_rate, values.momentum, values.weight_decay) == (5e-4, 0.9, 5e-4)
+    assert (values.batch_norm, values.batch_norm_momentum) == ("population", 0.999)
+    assert (values.pairwise, values.attention_scale) == ("embedded_gaussian", 1.0)
+    assert flags.input_arguments(values)["crop_scales"] == (1, 0.875, 0.75, 0.66)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda p: p.name)
+def test_every_configuration_parses_and_says_how_to_run_it(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    values = parse(f"--flagfile=configs/{path.name}")
+    flags.input_arguments(values)
+    flags.drop_epochs(values)
+    assert f"--flagfile=configs/{path.name}" in path.read_text()
+
+
+def test_what_is_written_reads_back_the_same(tmp_path):
+    values = parse(
+        "--data=x y", "--run_dir=z", "--noflip", "--crop_scales=1,0.5", "--epochs=3", "--resume"
+    )
+    texts = flag_values.serialize(values, ("resume",))
+    path = tmp_path / "flags.cfg"
+    path.write_text("\n".join(texts.values()))
+    again = run_flags.read_run(path)
+    assert not again.resume
+    assert (again.data, again.flip, again.epochs) == ("x y", False, 3)
+    assert flag_values.serialize(again, ("resume",)) == texts
+
+
+def test_no_run_and_a_damaged_run(tmp_path):
+    with pytest.raises(DataError, match="holds no run"):
+        run_flags.read_run(tmp_path / "flags.cfg")
+    for text in ("--epochs=many\n", "--epochs=3\n", "--data=x\n--epochs=3\n"):
+        (tmp_path / "flags.cfg").write_text(text)
+        with pytest.raises(DataError, match="damaged"):
+            run_flags.read_run(tmp_path / "flags.cfg")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--crop_scales=1,two", "--crop_scales=1,two: floats, from 1e-06 to 1"),
+        ("--crop_scales=1.5", "--crop_scales=1.5"),
+        ("--crop_scales=0", "--crop_scales=0"),
+        ("--drop_epochs=3,2", "--drop_epochs=3,2: must rise"),
+        ("--drop_epochs=0", "--drop_epochs=0: ints, from 1 to 1e+09"),
+    ],
+)
+def test_lists_of_numbers(argument, message):
+    values = parse(argument)
+    with pytest.raises(UsageError, match=message.replace("+", r"\+")):
+        (flags.input_arguments if "crop" in argument else flags.drop_epochs)(values)
+
+
+def test_no_drop_at_all():
+    assert flags.drop_epochs(parse("--drop_epochs=")) == ()
+
+
+def test_choices_are_those_of_the_layers():
+    """The flags repeat them, because importing the layers would load TensorFlow."""
+    assert flags.PAIRWISE == relational_lstm_cell.PAIRWISE
+    assert flags.BATCH_NORM == STATISTICS

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from repository import ROOT
+
+from rlstm_tf.data import optical_flow as flow
+from rlstm_tf.data.flow import ZERO, dequantise, quantise
+from tfrecords_tools import build
+from tfrecords_tools.builder import flags as building
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(threads)
+
+
+def frames(count, size=(48, 64), step=(2, 1), seed=0):
+    """BGR frames of (height, width): smooth texture that moves (right, down) pixels a frame."""
+    right, down = step
+    margin = count * max(abs(right), abs(down))
+    height, width = size
+    noise = np.random.default_rng(seed).normal(size=(height + 2 * margin, width + 2 * margin))
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
+    texture = cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    for number in range(count):
+        top, left = margin - down * number, margin - right * number
+        yield cv2.cvtColor(texture[top:][:height, left:][:, :width], cv2.COLOR_GRAY2BGR)
+
+
+@pytest.mark.parametrize("method", flow.METHODS)
+@pytest.mark.parametrize("step", [(2, 1), (-3, 0), (0, -2)])
+def test_a_shift_is_recovered(method, step):
+    found = list(flow.fields(frames(3, step=step), method))
+    assert len(found) == 2
+    for levels in found:
+        assert (levels.dtype, levels.shape) == (np.uint8, (96, 64))
+        inside = dequantise(levels)[8:-8, 8:-8]
+        # Half a level of rounding, 0.08 pixels, included.
+        assert np.abs(inside - step).max() < 0.2
+
+
+@pytest.mark.parametrize("method", flow.METHODS)
+def test_a_field_depends_on_its_two_frames_alone(method):
+    """A build that continues, and a benchmark that takes single pairs, rely on it."""
+    three = list(frames(3, size=(32, 48)))
+    whole = list(flow.fields(three, method))
+    np.testing.assert_array_equal(whole[1], next(iter(flow.fields(three[1:], method))))
+    np.testing.assert_array_equal(list(flow.fields(three, method)), whole)
+
+
+@pytest.mark.parametrize("method", flow.METHODS)
+def test_one_frame_is_one_field_without_motion(method):
+    (levels,) = flow.fields(frames(1, size=(16, 20)), method)
+    assert (levels.dtype, levels.shape) == (np.uint8, (32, 20))
+    assert (levels == ZERO).all()
+
+
+@pytest.mark.parametrize("method", flow.METHODS)
+def test_two_equal_frames_do_not_move(method):
+    (frame,) = frames(1)
+    (levels,) = flow.fields([frame, frame], method)
+    assert (levels == ZERO).all()
+
+
+def test_methods_are_opencvs():
+    before, after = frames(2)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in (before, after)]
+    for method, calculator in (
+        ("tvl1", cv2.optflow.DualTVL1OpticalFlow_create()),
+        ("dis", cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)),
+    ):
+        (levels,) = flow.fields([before, after], method)
+        np.testing.assert_array_equal(levels, quantise(calculator.calc(*grey, None)))
+
+
+@pytest.mark.parametrize("method", flow.METHODS)
+@pytest.mark.parametrize("size", [(15, 64), (64, 15), (8, 8)])
+def test_a_side_that_is_too_short_is_refused(method, size):
+    with pytest.raises(ValueError, match=f"at least 16 pixels. Received: {size[1]}x{size[0]}"):
+        list(flow.fields(frames(2, size=size), method))
+
+
+@pytest.mark.parametrize("method", flow.METHODS)
+def test_the_shortest_side_is_sound_however_long_the_other(method):
+    """In a process of its own: below, DIS does not raise, it dies."""
+    script = f"""
+import cv2, numpy as np
+from rlstm_tf.data.optical_flow import SHORTEST_SIDE, fields
+cv2.setNumThreads(1)
+texture = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+for long in (SHORTEST_SIDE, 21, 28, 42, 64, 160, 900):
+    for height, width in ((SHORTEST_SIDE, long), (long, SHORTEST_SIDE)):
+        pair = texture[:height, :width], texture[1:][:height, 2:][:, :width]
+        (levels,) = fields(pair, {method!r})
+        assert levels.shape == (2 * height, width)
+"""
+    command = [sys.executable, "-c", script]
+    assert subprocess.run(command, cwd=ROOT).returncode == 0
+
+
+def test_flags_name_the_methods_and_the_side():
+    from absl import flags
+
+    from rlstm_tf.data.schema import STREAMS
+
+    values = flags.FlagValues()
+    build.define_flags(values)
+    assert tuple(values["flow"].parser.enum_values) == flow.METHODS
+    assert tuple(values["stream"].parser.enum_values) == STREAMS
+    assert building._SHORTEST_SIDE == flow.SHORTEST_SIDE

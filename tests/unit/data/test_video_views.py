@@ -1,0 +1,107 @@
+"""A video file shows a network what the record of the video would."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from builds import arguments
+
+from rlstm_tf.cli import app
+from rlstm_tf.data.batches import evaluation_example
+from rlstm_tf.data.input_config import InputConfig
+from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER
+from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.shards import Shards
+from rlstm_tf.data.video import DamagedVideoError, VideoReader
+from rlstm_tf.data.video_views import Storing, stored_images, video_views
+from rlstm_tf.errors import DataError
+from tfrecords_tools import build
+
+SPATIAL = InputConfig(2, num_segments=5, image_size=32)
+TEMPORAL = dataclasses.replace(SPATIAL, stream="temporal", new_length=3)
+
+
+@pytest.fixture(scope="module")
+def flow_shards(own, make_video, tmp_path_factory):
+    """Flow of `own` and of a video of one frame."""
+    make_video(own / "walk" / "still.mp4", frames=1)
+    directory = tmp_path_factory.mktemp("flow") / "shards"
+    line = ["build", *arguments(own, directory), "--stream=temporal", "--flow=dis"]
+    assert app.run(build.main, build.define_flags, line) == 0
+    (own / "walk" / "still.mp4").rename(own.parent / "still.mp4")
+    return directory
+
+
+def compared(shards_directory, own, config, protocol):
+    """Asserts that every video of the shards gives the same from its file; returns how many."""
+    storing = Storing.of(Manifest.load(str(shards_directory)))
+    count = 0
+    for subset in ("train", "test"):
+        shards = Shards.open(str(shards_directory), subset)
+        for position, video in enumerate(shards.ids):
+            path = own / video
+            path = path if path.exists() else own.parent / path.name
+            views = video_views(str(path), storing, config, protocol)
+            expected = evaluation_example(shards, config, position, protocol)["frames"]
+            np.testing.assert_array_equal(views.frames, expected, err_msg=video)
+            assert views.fps == 25
+            assert views.numbers.shape[1] == config.num_segments
+            count += 1
+    return count
+
+
+@pytest.mark.parametrize("protocol", [CENTER, PAPER, CHARADES], ids=("center", "paper", "charades"))
+def test_frames_of_a_file_are_those_of_its_record(built, own, protocol):
+    assert compared(built, own, SPATIAL, protocol) == 7
+
+
+@pytest.mark.parametrize("protocol", [CENTER, PAPER], ids=("center", "paper"))
+def test_flow_of_a_file_is_that_of_its_record(flow_shards, own, protocol):
+    assert compared(flow_shards, own, TEMPORAL, protocol) == 8
+
+
+def test_genuine_clips(real):
+    for path in sorted((real / "hmdb51" / "videos").rglob("*.avi"))[:2]:
+        with VideoReader(str(path), 40) as reader:
+            images = list(reader)
+        views = video_views(str(path), Storing(40, 95), SPATIAL)
+        assert views.numbers.max() < len(images)
+        assert views.frames.shape == (1, 5, 32, 32, 3)
+        shown = views.frames[0, 2].astype(int)
+        top, left = ((size - 32) // 2 for size in images[0].shape[:2])
+        crops = [image[top : top + 32, left : left + 32, ::-1] for image in images]
+        # But for JPEG it is that frame, and no other.
+        assert np.argmin([abs(shown - crop).mean() for crop in crops]) == views.numbers[0, 2]
+
+
+def test_count_is_the_number_of_frames(make_video, tmp_path):
+    with VideoReader(str(make_video(tmp_path / "a.mp4", frames=9)), 32) as reader:
+        assert reader.count() == 9
+
+
+def test_what_cannot_be_shown(make_video, tmp_path, real):
+    path = str(make_video(tmp_path / "a.mp4"))
+    with pytest.raises(DataError, match="less than 64 pixels"):
+        video_views(path, Storing(32, 95), dataclasses.replace(SPATIAL, image_size=64))
+    with pytest.raises(DamagedVideoError, match="header says"):
+        video_views(str(real / "broken" / "derived_truncated_half.avi"), Storing(32, 95), SPATIAL)
+    with VideoReader(path, 32) as reader, pytest.raises(DamagedVideoError, match="frame 10"):
+        stored_images(reader, Storing(32, 95))(10)
+
+
+def test_a_manifest_that_does_not_say_how_is_refused(built):
+    manifest = Manifest.load(str(built))
+    assert Storing.of(manifest) == Storing(32, 95)
+
+    def with_settings(**changes):
+        settings = {name: value for name, value in manifest.settings.items() if name not in changes}
+        given = {name: value for name, value in changes.items() if value is not None}
+        return dataclasses.replace(manifest, settings={**settings, **given})
+
+    for changes in ({"short_side": None}, {"short_side": "32"}, {"jpeg_quality": 101}):
+        with pytest.raises(DataError, match=next(iter(changes))):
+            Storing.of(with_settings(**changes))
+    for flow in (None, "farneback"):
+        temporal = dataclasses.replace(with_settings(flow=flow), stream="temporal")
+        with pytest.raises(DataError, match="flow"):
+            Storing.of(temporal)

@@ -1,0 +1,306 @@
+"""Fusion of scores: exact averages, what is refused, and the entry point."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rlstm_tf import fuse
+from rlstm_tf.cli import app
+from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.evaluation import fusion, score_files
+from rlstm_tf.evaluation.score_files import Scores
+
+FACTS = {
+    "dataset": "ucf101",
+    "split": 1,
+    "subset": "test",
+    "stream": "spatial",
+    "model": "two_branch",
+    "num_segments": 8,
+    "cut": "conv5_block2_out",
+    "backbone": "resnet101v2",
+    "protocol": "paper",
+}
+
+
+def part(logits, ids="abc", labels=(0, 1, 1), classes=("left", "right")):
+    return Scores(
+        list(ids), np.array(labels, np.int32), np.array(logits, np.float32), list(classes)
+    )
+
+
+FIRST = part([[2, 0], [1, 0], [0, 3]])
+SECOND = part([[0, 4], [0, 2], [-1, 0]], ids="cab", labels=(1, 0, 1))
+
+
+def test_logits_are_averaged_by_video():
+    fused = fusion.fuse([FIRST, SECOND], (0.25, 0.75), "xy")
+    assert fused.ids == ["a", "b", "c"]
+    assert fused.labels.tolist() == [0, 1, 1]
+    # Video b: 1/4 of (1, 0) and 3/4 of (-1, 0).
+    np.testing.assert_array_equal(fused.logits, [[0.5, 1.5], [-0.5, 0], [0, 3.75]])
+    assert fused.logits.dtype == np.float32
+
+
+def test_equal_weights_of_one_part_change_nothing():
+    fused = fusion.fuse([FIRST] * 3, (1 / 3,) * 3, "xyz")
+    np.testing.assert_allclose(fused.logits, FIRST.logits, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (part(np.zeros((3, 2)), ids="abd"), "different videos: 'c', 'd' in one alone"),
+        (part(np.zeros((2, 2)), "ab", (0, 1)), "different videos: 'c' in one alone"),
+        (part(np.zeros((3, 2)), labels=(0, 0, 1)), "x and y have different labels of 'b'"),
+        (part(np.zeros((3, 2)), classes=("left", "up")), "different classes: 'right', 'up'"),
+        (part(np.zeros((3, 3)), classes=("left", "right", "up")), "classes: 2 and 3 of them"),
+        (
+            Scores(["a", "b", "c"], np.ones((3, 2), bool), np.zeros((3, 2)), ["left", "right"]),
+            "one has one label a video",
+        ),
+    ],
+)
+def test_scores_that_do_not_go_together_are_refused(other, message):
+    with pytest.raises(DataError, match=message):
+        fusion.fuse([FIRST, other], (0.5, 0.5), "xy")
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ((0.5, 0.6), "0.5,0.6: must be at least 0 and sum to 1, they sum to 1.1"),
+        ((1.5, -0.5), "1.5,-0.5: must be at least 0"),
+        ((1.0,), "1 weights for 2 score files"),
+        ((float("nan"), 1.0), "must be at least 0"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(weights, message):
+    with pytest.raises(UsageError, match=message):
+        fusion.fuse([FIRST, SECOND], weights, "xy")
+
+
+def test_search_finds_the_weights_that_score_best():
+    """The second part is right where its margin of 1 outweighs the first's of 3: from 0.75 on."""
+    labels = (0, 1)
+    wrong = part([[0, 3], [3, 0]], "ab", labels)
+    right = part([[1, 0], [0, 1]], "ab", labels)
+    assert fusion.search([wrong, right], "xy") == (0.2, 0.8)
+    # Alike everywhere: the equal ones.
+    assert fusion.search([right, right], "xy") == (0.5, 0.5)
+    assert fusion.search([right] * 4, "wxyz", steps=8) == (0.25,) * 4
+
+
+def test_facts_of_what_is_fused():
+    spatial = {**FACTS, "stream": "spatial"}
+    temporal = {**FACTS, "stream": "temporal", "num_segments": 6}
+    fused = fusion.combined_facts([spatial, temporal])
+    assert fused["stream"] == "two_stream"
+    assert fused["model"] == "two_branch"
+    assert fused["num_segments"] is None
+    assert fused["cut"] == "conv5_block2_out"
+    models = fusion.combined_facts([{**FACTS, "model": "tsn"}, {**FACTS, "model": "rlstm"}])
+    assert (models["model"], models["stream"]) == ("tsn+rlstm", "spatial")
+    with pytest.raises(DataError, match="different data: split is 1, 2"):
+        fusion.combined_facts([FACTS, {**FACTS, "split": 2}])
+
+
+# On disk.
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    score_files.save(tmp_path, FIRST, {**FACTS, "accuracy": 1.0})
+    for path in (tmp_path, tmp_path / "scores.npz"):
+        found, facts = score_files.load(path)
+        assert (found.ids, found.classes) == (FIRST.ids, FIRST.classes)
+        np.testing.assert_array_equal(found.logits, FIRST.logits)
+        assert found.labels.dtype == np.int32
+        assert facts["accuracy"] == 1.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.json", "scores.npz"]
+
+
+def arrays(**changes):
+    whole = {
+        "ids": np.array(["a", "b"]),
+        "labels": np.array([0, 1]),
+        "logits": np.zeros((2, 2), np.float32),
+        "classes": np.array(["x", "y"]),
+    }
+    return {**whole, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ids": np.array(["a", "a"])}, "video 'a' twice"),
+        ({"ids": np.array([object(), object()])}, "damaged or holds no scores"),
+        ({"labels": np.array([0, 2])}, "none of its 2 classes"),
+        ({"labels": np.array([-1, 0])}, "none of its 2 classes"),
+        ({"labels": np.array([0.0, 1])}, "does not hold scores of videos"),
+        ({"logits": np.zeros((2, 3), np.float32)}, "does not hold scores of videos"),
+        ({"logits": np.full((2, 2), np.inf)}, "no numbers"),
+        ({"ids": np.array([], "U1"), "labels": np.array([], int)}, "does not hold scores"),
+    ],
+)
+def test_damaged_scores_are_refused(tmp_path, changes, message):
+    score_files.save(tmp_path, FIRST, FACTS)
+    np.savez(tmp_path / "scores.npz", **arrays(**changes))
+    with pytest.raises(DataError, match=message):
+        score_files.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": None}, "model must be str, found None"),
+        ({"num_segments": "8"}, "num_segments must be int, found '8'"),
+        ({"split": True}, "split must be int, found True"),
+    ],
+)
+def test_facts_of_another_type_are_refused(tmp_path, changes, message):
+    score_files.save(tmp_path, FIRST, {**FACTS, **changes})
+    with pytest.raises(DataError, match=message):
+        score_files.load(tmp_path)
+
+
+def test_a_single_array_is_no_archive(tmp_path):
+    score_files.save(tmp_path, FIRST, FACTS)
+    with (tmp_path / "scores.npz").open("wb") as file:
+        np.save(file, FIRST.logits)
+    with pytest.raises(DataError, match="damaged or holds no scores"):
+        score_files.load(tmp_path)
+
+
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
+    score_files.save(tmp_path, FIRST, FACTS)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(DataError, match=r"cannot write .*: No space left on device .*MB free"):
+        score_files.save(tmp_path, SECOND, FACTS)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    with pytest.raises(DataError, match=r"cannot write .*scores\.npz"):
+        score_files.check_writable(tmp_path / "scores.npz")
+    score_files.check_writable(tmp_path / "new")
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_missing_and_cut_files_are_refused(tmp_path):
+    with pytest.raises(DataError, match="there are no scores"):
+        score_files.load(tmp_path)
+    score_files.save(tmp_path, FIRST, FACTS)
+    (tmp_path / "metrics.json").write_text('{"dataset": "ucf101"}')
+    with pytest.raises(DataError, match="does not say subset, stream, model, cut"):
+        score_files.load(tmp_path)
+    (tmp_path / "metrics.json").unlink()
+    with pytest.raises(DataError, match=r"metrics.json is missing or damaged"):
+        score_files.load(tmp_path)
+    content = (tmp_path / "scores.npz").read_bytes()
+    (tmp_path / "scores.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match="damaged or holds no scores"):
+        score_files.load(tmp_path)
+
+
+# The entry point.
+
+
+@pytest.fixture
+def streams(tmp_path):
+    """Test and validation scores of a stream that is wrong, and of one that is right."""
+    rng = np.random.default_rng(0)
+    paths = {}
+    for subset in ("test", "val"):
+        labels = rng.integers(0, 2, 40).astype(np.int32)
+        ids = [f"{subset}{number}" for number in range(40)]
+        for stream, strength in (("spatial", -3), ("temporal", 1)):
+            logits = rng.normal(0, 0.1, (40, 2)) + strength * np.eye(2)[labels]
+            found = Scores(ids, labels, logits.astype(np.float32), ["left", "right"])
+            paths[stream, subset] = tmp_path / subset / stream
+            score_files.save(
+                paths[stream, subset], found, {**FACTS, "stream": stream, "subset": subset}
+            )
+    return paths
+
+
+def run(capsys, *arguments):
+    status = app.run(fuse.main, fuse.define_flags, ["fuse", *arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_fuse(streams, tmp_path, capsys):
+    given = ",".join(str(streams[stream, "test"]) for stream in ("spatial", "temporal"))
+    output = tmp_path / "fused"
+    status, out, _ = run(capsys, f"--scores={given}", "--preset=ucf101", f"--output={output}")
+    assert status == 0
+    assert "weights 0.45, 0.55" in out
+    fused, facts = score_files.load(output)
+    parts = [score_files.load(streams[stream, "test"])[0] for stream in ("spatial", "temporal")]
+    np.testing.assert_allclose(
+        fused.logits, 0.45 * parts[0].logits + 0.55 * parts[1].logits, rtol=1e-5, atol=1e-6
+    )
+    assert facts["stream"] == "two_stream"
+    assert [part["weight"] for part in facts["fused"]] == [0.45, 0.55]
+    assert [part["stream"] for part in facts["fused"]] == ["spatial", "temporal"]
+    assert facts["accuracy"] == (fused.logits.argmax(1) == fused.labels).mean()
+    # What was fused can be fused again.
+    again = tmp_path / "again"
+    arguments = [f"--scores={output},{output}", "--weights=0.5,0.5", f"--output={again}"]
+    assert run(capsys, *arguments)[0] == 0
+    assert score_files.load(again)[1]["stream"] == "two_stream"
+
+
+def test_search_says_where_it_searched(streams, tmp_path, capsys):
+    test, val = (
+        ",".join(str(streams[stream, subset]) for stream in ("spatial", "temporal"))
+        for subset in ("test", "val")
+    )
+    output = tmp_path / "fused"
+    status, out, _ = run(capsys, f"--scores={test}", f"--search={val}", f"--output={output}")
+    assert status == 0
+    assert "on 40 validation videos, accuracy 1.0000 there" in out
+    facts = json.loads((output / "metrics.json").read_text())
+    assert facts["weights_from"] == "search"
+    assert facts["fused"][1]["weight"] >= 0.75
+    status, _, error = run(capsys, f"--scores={test}", f"--search={test}", f"--output={output}")
+    assert status == 2
+    assert "weights are not chosen on what they are tested on" in error
+
+
+def test_what_a_user_gets_wrong(streams, tmp_path, capsys):
+    spatial, temporal = (str(streams[stream, "test"]) for stream in ("spatial", "temporal"))
+    output = f"--output={tmp_path / 'new'}"
+
+    def refused(status, message, *arguments):
+        found, _, error = run(capsys, output, *arguments)
+        assert found == status
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        assert message in error
+        assert not (tmp_path / "new").exists()
+
+    both = f"--scores={spatial},{temporal}"
+    refused(2, "--scores must be given", "--weights=1")
+    refused(2, "give one of --weights, --preset and --search, not none", both)
+    refused(2, "not --weights and --preset", both, "--weights=0.5,0.5", "--preset=tsn")
+    refused(2, "sum to 1.1", both, "--weights=0.5,0.6")
+    refused(2, "--weights=a,b: floats", both, "--weights=a,b")
+    refused(2, "temporal, then spatial", f"--scores={temporal},{spatial}", "--preset=ucf101")
+    refused(2, "--scores must be given", "--scores=", "--weights=1")
+    refused(2, "these scores are of dataset ucf101", both, "--preset=hmdb51")
+    refused(2, "these scores are of model two_branch", both, "--preset=tsn")
+    vals = [str(streams[stream, "val"]) for stream in ("spatial", "temporal")]
+    refused(2, "is of stream temporal", both, f"--search={vals[1]},{vals[0]}")
+    refused(2, "takes 2 to 4 scores, not 1", f"--scores={spatial}", f"--search={vals[0]}")
+    refused(1, "there are no scores", f"--scores={spatial},{tmp_path}", "--weights=0.5,0.5")
+    own = f"--output={streams['spatial', 'test']}"
+    for given in (both, f"--scores={spatial}/scores.npz,{temporal}"):
+        status, _, error = run(capsys, given, "--weights=0.5,0.5", own)
+        assert status == 2
+        assert "is one of the --scores" in error
+    val = streams["temporal", "val"]
+    refused(1, "different videos", f"--scores={spatial},{val}", "--weights=0.5,0.5")

@@ -1,0 +1,206 @@
+"""Every network by name: its size, what it sees of the order, mixed precision, refusals."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rlstm_tf.cli import flags
+from rlstm_tf.compat import unrolled_conv_lstm
+from rlstm_tf.errors import UsageError
+from rlstm_tf.models import MODELS, build_model
+from rlstm_tf.models.backbone import build_backbone
+from rlstm_tf.models.branches import PAPER
+from rlstm_tf.runs.checkpoints import named_weights
+
+# Parameters for 101 classes on the backbone's own cut: tiny_resnetv2, resnet101v2.
+PARAMETERS = {
+    "two_branch": (92_761, 91_594_341),
+    "rlstm": (81_241, 86_908_517),
+    "local": (37_145, 42_833_509),
+    "tsn": (37_145, 42_833_509),
+    "lstm": (46_329, 55_317_093),
+    "convlstm": (161_753, 162_877_029),
+}
+# A network keeps what it does not have to recognise in time: the order of the snippets.
+ORDER = {"two_branch", "rlstm", "lstm", "convlstm"}
+
+
+def build(model, num_classes=5, **options):
+    options = {
+        "backbone": "tiny_resnetv2",
+        "cut": None,
+        "weights": "none",
+        "image_size": 32,
+        "statistics": "population",
+        "momentum": 0.9,
+        "num_segments": 3,
+        "dropout": 0.0,
+        **options,
+    }
+    keras.utils.set_random_seed(0)
+    return build_model(num_classes, model=model, **options)
+
+
+def snippets(batch=2, channels=3, size=32, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(1, 256, (batch, 3, size, size, channels), dtype="uint8")
+
+
+def test_every_model_is_pinned():
+    assert set(PARAMETERS) == set(MODELS)
+    assert tuple(MODELS) == flags.MODELS
+
+
+@pytest.fixture(scope="module")
+def resnet101v2():
+    return build_backbone("resnet101v2", weights="none", image_size=32)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_parameters(model, resnet101v2):
+    """Those of the flow stem are more by 17 channels of the first kernel."""
+    tiny, large = PARAMETERS[model]
+    assert build(model, 101).count_params() == tiny
+    assert build(model, 101, channels=20).count_params() == tiny + 7 * 7 * 17 * 16
+    assert MODELS[model](resnet101v2, 101, 3, 0.0, PAPER).count_params() == large
+
+
+def test_parameters_by_hand():
+    """C = 64, state 32, tail 64 -> 64: what stands on trunk and tail, from the equations."""
+    trunk, tail, C, S = 25_524, 5_056, 64, 32
+    dense = C * 101 + 101
+    relational = 24 * S  # biases
+    relational += 4 * (3 * C + C) * S + 4 * 2 * S * S  # theta, phi, g of X and theta_h; phi, g of H
+    restored = 4 * C + relational + (S * C + C) + tail
+    assert PARAMETERS["rlstm"][0] == trunk + restored + dense
+    assert PARAMETERS["two_branch"][0] == trunk + tail + restored + 2 * C * 101 + 101
+    assert PARAMETERS["tsn"][0] == PARAMETERS["local"][0] == trunk + tail + dense
+    lstm = 4 * (S * (C + S) + S)
+    assert PARAMETERS["lstm"][0] == trunk + tail + lstm + S * 101 + 101
+    conv_lstm = 4 * (9 * S * (C + S) + S)
+    two_branch = PARAMETERS["two_branch"][0]
+    assert PARAMETERS["convlstm"][0] == two_branch - relational + conv_lstm
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_a_model_sees_of_the_order(model):
+    network = build(model)
+    logits, reverse = (np.asarray(network(x)) for x in (snippets(), snippets()[:, ::-1]))
+    assert logits.shape == (2, 5)
+    assert logits.dtype == np.float32
+    differ = np.abs(logits - reverse).max()
+    assert differ > 1e-4 if model in ORDER else differ < 1e-5
+
+
+def test_tsn_averages_the_scores_of_snippets():
+    """Without dropout that is the dense layer on the average, so `local` of the same weights."""
+    tsn, local = build("tsn"), build("local")
+    local.set_weights(tsn.get_weights())
+    np.testing.assert_allclose(tsn(snippets()), local(snippets()), atol=1e-5)
+    scores = keras.Model(tsn.input, tsn.get_layer("logits").output)(snippets())
+    means = np.asarray(scores).reshape(2, 3, 5).mean(axis=1)
+    np.testing.assert_allclose(tsn(snippets()), means, atol=1e-6)
+    # With dropout each snippet's features are dropped for themselves.
+    assert tuple(tsn.get_layer("dropout").output.shape) == (None, 64)
+
+
+def test_lstm_is_over_pooled_features():
+    network = build("lstm")
+    layer = network.get_layer("lstm")
+    assert tuple(network.get_layer("local_segments").output.shape) == (None, 3, 64)
+    assert tuple(layer.output.shape) == (None, 32)
+    assert tuple(build("lstm", units=7).get_layer("lstm").output.shape) == (None, 7)
+
+
+def test_convlstm_stands_where_the_relational_lstm_does():
+    relational, convolutional = build("two_branch"), build("convlstm")
+    names = [[layer.name for layer in model.layers] for model in (relational, convolutional)]
+    assert sorted(names[0]) == sorted(
+        "relational_lstm" if name == "conv_lstm" else name for name in names[1]
+    )
+    shapes = [
+        tuple(model.get_layer(name).output.shape)
+        for model, name in ((relational, "relational_lstm"), (convolutional, "conv_lstm"))
+    ]
+    assert shapes[0] == shapes[1] == (None, 4, 4, 32)
+    assert build("convlstm").get_layer("conv_lstm").kernel_size == (3, 3)
+
+
+def test_unrolled_convlstm_is_that_of_keras():
+    X = np.random.default_rng(0).normal(size=(2, 3, 4, 5, 6)).astype("float32")
+    ours = unrolled_conv_lstm(7, kernel_size=3, padding="same")
+    theirs = keras.layers.ConvLSTM2D(7, 3, padding="same")
+    expected = theirs(X)
+    assert ours(X).shape == (2, 4, 5, 7)
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(ours(X), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["lstm", "convlstm"])
+def test_is_saved_and_loaded(model, tmp_path):
+    network = build(model)
+    network.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(snippets()), network(snippets()), atol=1e-6)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_weights_have_names_of_their_own(model):
+    """Pinned: a checkpoint of one stack has to load in the other."""
+    names = [name for name, _ in named_weights(build(model))]
+    assert len(names) == len(set(names))
+    layer = {"lstm": "lstm", "convlstm": "conv_lstm"}.get(model)
+    if layer:
+        own = {name for name in names if name.startswith(layer)}
+        assert own == {f"{layer}/{weight}" for weight in ("kernel", "recurrent_kernel", "bias")}
+
+
+@pytest.mark.parametrize(
+    ("model", "policy"),
+    [*((model, "mixed_bfloat16") for model in MODELS), ("two_branch", "mixed_float16")],
+)
+def test_mixed_precision(model, policy):
+    """Weights and logits stay float32; every trained weight gets a finite gradient."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        network = build(model)
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    with tf.GradientTape() as tape:
+        logits = network(snippets(), training=True)
+        loss = tf.reduce_mean(tf.square(logits))
+    gradients = tape.gradient(loss, network.trainable_variables)
+    assert logits.dtype == tf.float32
+    assert {str(np.asarray(weight).dtype) for weight in network.get_weights()} == {"float32"}
+    assert all(np.isfinite(np.asarray(gradient)).all() for gradient in gradients)
+    single = build(model)
+    single.set_weights(network.get_weights())
+    np.testing.assert_allclose(network(snippets()), single(snippets()), atol=0.1)
+
+
+@pytest.mark.parametrize("cut", ["conv5_block1_out", "conv5_block2_out", "conv5_block3_out"])
+@pytest.mark.parametrize("model", MODELS)
+def test_every_cut_of_the_ablation(model, cut):
+    assert build(model, cut=cut)(snippets()).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "cut"),
+    [
+        ("tiny_resnetv2", "post_relu"),  # nothing is left above it
+        ("vgg16", "block5_pool"),
+        ("mobilenet_v2", "block_16_project_BN"),
+    ],
+)
+@pytest.mark.parametrize("model", ["lstm", "two_branch"])  # one branch, and both
+def test_other_cuts(model, backbone, cut):
+    size = 64
+    network = build(model, backbone=backbone, cut=cut, image_size=size, units=8)
+    assert network(snippets(size=size)).shape == (2, 5)
+
+
+def test_unknown_model():
+    with pytest.raises(UsageError, match=r"model 'trn' is none of two_branch, rlstm, local"):
+        build("trn")

@@ -1,0 +1,251 @@
+"""Backbones cut in two, and the network built around them."""
+
+import inspect
+import zlib
+
+import keras
+import numpy as np
+import pytest
+
+from rlstm_tf.cli.flags import BACKBONES
+from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.layers import PixelScaling
+from rlstm_tf.models.backbone import (
+    APPLICATIONS,
+    Backbone,
+    adapt,
+    build_backbone,
+    cut_model,
+)
+from rlstm_tf.models.branches import _drawn_anew
+from rlstm_tf.models.dropout import drawn
+from rlstm_tf.models.two_branch import two_branch
+from rlstm_tf.runs.checkpoints import named_weights
+
+# (backbone, image size) -> parameters of trunk, tail and the two-branch network for 101 classes.
+PARAMETERS = {
+    ("tiny_resnetv2", 64): (25_524, 5_056, 92_761),
+    ("densenet121", 64): (4_847_168, 2_190_336, 12_196_005),
+    ("mobilenet", 96): (2_162_880, 1_065_984, 15_529_253),
+    ("mobilenet_v2", 96): (1_364_864, 893_120, 3_681_285),
+    ("efficientnet_b0", 64): (2_912_364, 1_137_200, 5_835_761),
+    ("vgg16", 64): (7_635_264, 7_079_424, 24_658_853),
+    ("vgg19", 64): (10_585_152, 9_439_232, 32_328_357),
+    ("inception_v3", 96): (15_722_720, 6_080_064, 72_371_653),
+    ("resnet50", 64): (19_115_904, 4_471_808, 72_548_325),
+    ("resnet101", 64): (38_186_368, 4_471_808, 91_618_789),
+    ("resnet50v2", 64): (19_085_824, 4_478_976, 72_532_581),
+    ("resnet101v2", 64): (38_147_584, 4_478_976, 91_594_341),
+}
+# CRC-32 of the names of the network's weights, in their order, as a checkpoint has them.
+NAMES = {
+    "tiny_resnetv2": 4111134940,
+    "densenet121": 3793730386,
+    "mobilenet": 1698999945,
+    "mobilenet_v2": 1017498500,
+    "efficientnet_b0": 4262991705,
+    "vgg16": 4004509703,
+    "vgg19": 3166476498,
+    "inception_v3": 815079857,
+    "resnet50": 2381004554,
+    "resnet101": 927157186,
+    "resnet50v2": 2982022692,
+    "resnet101v2": 3826764483,
+}
+SLOW_TO_BUILD = {"resnet152v2"}  # the same code as its two smaller sisters
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """A two-branch network on the tiny backbone, dropout off."""
+    backbone = build_backbone("tiny_resnetv2", weights="none", image_size=32)
+    return two_branch(backbone, 5, num_segments=3, dropout=0.0)
+
+
+def frames(batch=2, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (batch, 3, 32, 32, 3), dtype="uint8")
+
+
+@pytest.mark.parametrize(("name", "size"), PARAMETERS)
+def test_parts_joined_are_the_whole(name, size):
+    """Bit for bit; and the application itself but for the order of batch normalization's sums."""
+    keras.utils.set_random_seed(0)
+    application = APPLICATIONS[name]
+    whole = application.build(input_shape=(size, size, 3), include_top=False, weights=None)
+    ours = adapt(whole, "population", 0.999)
+    trunk, tail = cut_model(ours, application.cut)
+    images = np.random.default_rng(1).uniform(-1, 1, (2, size, size, 3)).astype("float32")
+    np.testing.assert_array_equal(tail(trunk(images)), ours(images))
+    # EfficientNet without weights divides its pixels by 255 itself.
+    pixels = images * 255 if name == "efficientnet_b0" else images
+    np.testing.assert_allclose(ours(images), whole(pixels), rtol=1e-4, atol=1e-6)
+    kinds = {type(layer) for layer in ours.layers}
+    assert not kinds & {keras.layers.BatchNormalization, keras.layers.Dropout}
+    backbone = Backbone(trunk, tail, application.scaling)
+    network = two_branch(backbone, 101)
+    counts = tuple(model.count_params() for model in (trunk, tail, network))
+    assert counts == PARAMETERS[name, size]
+    check_names(network, name)
+
+
+def check_names(network, name):
+    """The same on both stacks, so that one goes on with a run of the other.
+
+    An optimizer's state has no names: it is in the order of what is trained.
+    """
+    named = {id(weight): label for label, weight in named_weights(network)}
+    assert zlib.crc32("\n".join(named.values()).encode()) == NAMES[name]
+    trained = {id(weight) for weight in network.trainable_weights}
+    expected = [named[key] for key in named if key in trained]
+    assert [named[id(weight)] for weight in network.trainable_weights] == expected
+
+
+def test_efficientnet_with_the_scaling_of_its_imagenet_weights_outside():
+    """Mean and standard deviation of ImageNet, which those weights hold inside."""
+    whole = APPLICATIONS["efficientnet_b0"].build(
+        input_shape=(64, 64, 3), include_top=False, weights=None
+    )
+    mean, deviation = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
+    inside = next(x for x in whole.layers if isinstance(x, keras.layers.Normalization))
+    inside.set_weights([mean, deviation**2, np.zeros(())])
+    inside.finalize_state()
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype="uint8")
+    images = PixelScaling(APPLICATIONS["efficientnet_b0"].scaling)(pixels)
+    expected = keras.Model(whole.input, whole.get_layer("stem_conv").input)(pixels)
+    stem = adapt(whole, "population", 0.999)
+    stem = keras.Model(stem.input, stem.get_layer("stem_conv").input)
+    np.testing.assert_allclose(stem(images), expected, atol=2e-4)
+
+
+def test_what_efficientnet_drops_depends_on_the_position_alone():
+    """Whole examples, in nine of its layers."""
+    trunk = build_backbone("efficientnet_b0", None, "none", 64, statistics="frozen").trunk
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 64, 64, 3)).astype("float32")
+    found = []
+    for step in (5, 5, 6):
+        with drawn(3, step, 0):
+            found.append(np.asarray(trunk(images, training=True)))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (found[0] != found[2]).any()
+
+
+def test_names_do_not_count_what_was_built_before():
+    """InceptionV3 leaves its layers to Keras's counting, which goes on through a process."""
+    names = [
+        [layer.name for layer in backbone.trunk.layers[1:]]
+        for backbone in (
+            build_backbone("inception_v3", "mixed1", "none", 96),
+            build_backbone("inception_v3", "mixed1", "none", 96, channels=20),
+        )
+    ]
+    assert names[0] == names[1]
+    assert {"conv2d", "conv2d_1", "batch_normalization", "activation_3", "mixed0"} <= {*names[0]}
+
+
+def test_the_papers_cut():
+    """Table 1: conv1 ... conv5_2 below, conv5_3 above, 7 x 7 x 2048 between them at 224."""
+    backbone = build_backbone("resnet50v2", weights="none")
+    assert backbone.trunk.output_shape == (None, 7, 7, 2048)
+    assert backbone.tail.layers[1].name == "conv5_block3_preact_bn"
+    assert backbone.tail.layers[-1].name == "post_relu"
+
+
+def test_branches(tiny):
+    """The local branch keeps the backbone's tail; the other has its own, drawn anew."""
+    local, own = tiny.get_layer("tail"), tiny.get_layer("non_local_tail")
+    assert [w.shape for w in local.get_weights()] == [w.shape for w in own.get_weights()]
+    kernels = zip(local.trainable_weights, own.trainable_weights)
+    differ = [bool(np.any(a != b)) for a, b in kernels if len(a.shape) == 4]
+    assert differ
+    assert all(differ)
+    C = tiny.get_layer("segments").output.shape[-1]
+    assert tiny.get_layer("relational_lstm").output.shape[-1] == C // 2
+    assert tiny.get_layer("restore").output.shape[-1] == C
+
+
+@pytest.mark.parametrize("layer", [keras.layers.Conv2D, keras.layers.DepthwiseConv2D])
+def test_kernels_of_its_own_tail_are_drawn_as_the_paper_says(layer):
+    """Glorot, whatever the application draws; EfficientNet's are scaled otherwise."""
+    kind = "depthwise" if layer is keras.layers.DepthwiseConv2D else "kernel"
+    arguments = {"filters": 4} if kind == "kernel" else {}
+    theirs = layer(**arguments, kernel_size=3, name="x", **{f"{kind}_initializer": "he_normal"})
+    ours = _drawn_anew(theirs)
+    assert ours.name == "x"
+    initializer = getattr(ours, f"{kind}_initializer")
+    assert type(initializer).__name__ == "GlorotUniform"
+
+
+def test_only_the_non_local_branch_sees_the_order(tiny):
+    features = keras.Model(
+        tiny.input, [tiny.get_layer(n).output for n in ("local_time", "non_local_space")]
+    )
+    local, non_local = features(frames())
+    reversed_local, reversed_non_local = features(frames()[:, ::-1])
+    np.testing.assert_allclose(local, reversed_local, atol=1e-5)
+    assert np.abs(np.asarray(non_local) - np.asarray(reversed_non_local)).max() > 1e-3
+
+
+def test_while_training_too_a_video_does_not_see_the_others(tiny):
+    weights = tiny.get_weights()
+    together = np.asarray(tiny(frames(4), training=True))
+    tiny.set_weights(weights)
+    alone = np.asarray(tiny(frames(4)[:1], training=True))
+    tiny.set_weights(weights)
+    np.testing.assert_allclose(alone, together[:1], atol=1e-5)
+
+
+def test_is_a_plain_keras_model(tiny, tmp_path):
+    """compile, fit, save and load as with any other."""
+    model = keras.models.clone_model(tiny)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01), loss)
+    before = model.evaluate(frames(8), np.arange(8) % 5, verbose=0)
+    model.fit(frames(8), np.arange(8) % 5, epochs=8, batch_size=4, verbose=0)
+    assert model.evaluate(frames(8), np.arange(8) % 5, verbose=0) != before
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(frames()), model(frames()), atol=1e-6)
+
+
+def test_weights_from_a_file(tmp_path):
+    whole = APPLICATIONS["mobilenet_v2"].build(
+        input_shape=(64, 64, 3), include_top=False, weights=None
+    )
+    path = tmp_path / "mobilenet.weights.h5"
+    whole.save_weights(path)
+    backbone = build_backbone("mobilenet_v2", weights=str(path), image_size=64)
+    images = np.random.default_rng(1).uniform(-1, 1, (1, 64, 64, 3)).astype("float32")
+    joined = backbone.tail(backbone.trunk(images))
+    np.testing.assert_allclose(joined, whole(images), rtol=1e-4, atol=1e-7)
+
+
+def test_refuses(tmp_path, monkeypatch):
+    def build(name="tiny_resnetv2", **kwargs):
+        return build_backbone(name, **{"weights": "none", "image_size": 32, **kwargs})
+
+    with pytest.raises(UsageError, match="is none of densenet121, efficientnet_b0"):
+        build("resnet18")
+    with pytest.raises(UsageError, match="is no layer of"):
+        build(cut="conv6_out")
+    with pytest.raises(UsageError, match="a path leads around it"):
+        build(cut="conv5_block2_1_conv")
+    with pytest.raises(UsageError, match="no ImageNet weights of tiny_resnetv2"):
+        build(weights="imagenet")
+    with pytest.raises(DataError, match="neither imagenet, none nor a file"):
+        build(weights=str(tmp_path / "absent.h5"))
+    text = tmp_path / "text.weights.h5"
+    text.write_text("not weights")
+    with pytest.raises(DataError, match="does not hold weights of"):
+        build(weights=str(text))
+    unreachable = "http://127.0.0.1:9/"  # the discard port, where nothing listens
+    monkeypatch.setattr(
+        inspect.getmodule(keras.applications.MobileNetV2), "BASE_WEIGHT_PATH", unreachable
+    )
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(DataError, match="could not be fetched"):
+        build("mobilenet_v2", weights="imagenet", image_size=96)
+
+
+def test_every_backbone_is_pinned():
+    assert {name for name, _ in PARAMETERS} | SLOW_TO_BUILD == set(APPLICATIONS)
+    assert set(BACKBONES) == set(APPLICATIONS)

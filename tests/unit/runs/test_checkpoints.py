@@ -1,0 +1,259 @@
+"""Checkpoints: whole or absent, refused where a byte has changed."""
+
+import errno
+import os
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlstm_tf.errors import DataError
+from rlstm_tf.models import build_model
+from rlstm_tf.runs.checkpoints import Checkpoints, named_weights, restore, variables_of
+from rlstm_tf.runs.directory import RunDirectory
+from rlstm_tf.training.optimizers import sgd
+from rlstm_tf.training.preemption import Stopped, Wish
+
+
+def state(seed=0):
+    rng = np.random.default_rng(seed)
+    return {"model/a/kernel": rng.normal(size=(3, 4)).astype("float32"), "optimizer/0": np.int64(7)}
+
+
+def assert_same(a, b):
+    assert set(a) == set(b)
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "new")
+    path = checkpoints.save(12, state(), {"best": None, "epoch": 3})
+    loaded, info = checkpoints.load(path)
+    assert_same(loaded, state())
+    assert (info["step"], info["epoch"], info["best"]) == (12, 3, None)
+
+
+def test_keeps_the_newest_and_the_best(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for step in range(1, 6):
+        checkpoints.save(step, state(step), {}, best=step == 2)
+    assert [path.name for path in checkpoints.all()] == ["step-000000004.npz", "step-000000005.npz"]
+    assert_same(checkpoints.load(checkpoints.best)[0], state(2))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "best.npz",
+        "step-000000004.npz",
+        "step-000000005.npz",
+    ]
+
+
+def test_every_flipped_byte_and_every_cut_is_refused(tmp_path):
+    """Bytes of the arrays, of the text and of the container, one at a time."""
+    checkpoints = Checkpoints(tmp_path)
+    path = checkpoints.save(1, state(), {})
+    whole = path.read_bytes()
+    harmless = refused = 0
+    for offset in range(0, len(whole), 7):
+        path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 0x10]) + whole[offset + 1 :])
+        try:
+            # Dates and attributes in the container carry nothing; all that is loaded must be right.
+            assert_same(checkpoints.load(path)[0], state())
+            harmless += 1
+        except DataError:
+            refused += 1
+        path.write_bytes(whole[:offset])
+        with pytest.raises(DataError, match="damaged"):
+            checkpoints.load(path)
+    assert refused > 2 * harmless
+
+
+def test_a_damaged_newest_falls_back_to_the_one_before(tmp_path, capsys):
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.load_newest() is None
+    checkpoints.save(1, state(1), {})
+    newest = checkpoints.save(2, state(2), {})
+    newest.write_bytes(newest.read_bytes()[:-30])
+    loaded, info, path = checkpoints.load_newest()
+    assert info["step"] == 1
+    assert path.name == "step-000000001.npz"
+    assert_same(loaded, state(1))
+    assert "step-000000002.npz is damaged" in capsys.readouterr().out
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match="every checkpoint"):
+        checkpoints.load_newest()
+
+
+def test_what_a_checkpoint_says_of_the_run_is_checked_too(tmp_path):
+    path = Checkpoints(tmp_path).save(5, state(), {"best": 0.5})
+    with np.load(path) as file:
+        arrays = dict(file)
+    text = arrays["info"].tobytes().replace(b'"best": 0.5', b'"best": 0.9')
+    np.savez(path, **{**arrays, "info": np.frombuffer(text, np.uint8)})
+    with pytest.raises(DataError, match="is damaged: its sha256 is another"):
+        Checkpoints(tmp_path).load(path)
+
+
+def test_one_that_cannot_be_read_now_is_not_passed_over(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(step, state(), {})
+
+    def refused(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("pathlib.Path.open", refused)
+    with pytest.raises(DataError, match=r"cannot read .*step-000000002.npz: Too many open files"):
+        checkpoints.load_newest()
+
+
+def test_a_directory_that_cannot_be_listed_now_is_no_new_run(tmp_path):
+    """No descriptor is free: the library's own search would find nothing, as in a new run."""
+    run = RunDirectory(tmp_path)
+    checkpoints = Checkpoints(run.checkpoints)
+    assert not run.has_checkpoint()
+    checkpoints.save(1, state(), {})
+    assert run.has_checkpoint()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for look in (run.has_checkpoint, checkpoints.all, checkpoints.load_newest):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            with pytest.raises(DataError, match=r"cannot read .*/checkpoints: Too many open file"):
+                look()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_one_for_which_there_is_no_memory_is_not_passed_over(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        newest = checkpoints.save(step, state(), {})
+
+    for said, reason in (("Unable to allocate 381. MiB", "Unable to allocate"), ("", "out of mem")):
+
+        def none_left(*_, said=said):
+            raise MemoryError(said)
+
+        monkeypatch.setattr("numpy.lib.npyio.NpzFile.__getitem__", none_left)
+        with pytest.raises(DataError, match=rf"cannot read .*step-000000002.npz: {reason}"):
+            checkpoints.load_newest()
+    # A size that is damaged asks for as much.
+    newest.write_bytes(newest.read_bytes()[:-30])
+    with pytest.raises(DataError, match=r"step-000000002.npz is damaged"):
+        checkpoints.load(newest)
+
+
+def test_what_is_renamed_was_synced(tmp_path, monkeypatch):
+    synced, sync, replace = set(), os.fsync, Path.replace
+
+    def noted(descriptor):
+        synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    def checked(path, target):
+        assert str(path) in synced
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Path, "replace", checked)
+    Checkpoints(tmp_path).save(1, state(), {}, best=True)
+    assert len(synced) == 2
+
+
+def test_being_asked_to_stop_is_no_damage(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state(), {})
+    monkeypatch.setattr("rlstm_tf.runs.checkpoints.digest", lambda *_: Wish()._speak())
+    with pytest.raises(Stopped):
+        checkpoints.load_newest()
+
+
+def test_one_that_is_deleted_meanwhile_makes_way_for_its_successor(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    first, load = checkpoints.save(1, state(), {}), checkpoints.load
+
+    def late(path):
+        if path == first:
+            checkpoints.save(2, state(2), {})
+        return load(path)
+
+    monkeypatch.setattr(checkpoints, "load", late)
+    assert checkpoints.require_newest()[1]["step"] == 2
+
+
+def test_a_failed_write_keeps_what_was_there(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state(1), {})
+    (tmp_path / "step-000000002.partial").mkdir()
+    with pytest.raises(DataError, match=r"cannot write .*step-000000002\.npz"):
+        checkpoints.save(2, state(2), {})
+    assert_same(checkpoints.load_newest()[0], state(1))
+
+
+@pytest.fixture(scope="module")
+def network():
+    model = build_model(5, "tiny_resnetv2", None, "none", 32, "population", 0.9, num_segments=2)
+    return model, sgd(0.1, 0.9, model.trainable_variables)
+
+
+def test_a_network_and_its_optimizer_come_back(network, tmp_path):
+    model, optimizer = network
+    variables = variables_of(model, optimizer)
+    before = {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
+    checkpoints = Checkpoints(tmp_path)
+    path = checkpoints.save(1, before, {})
+    for variable in variables.values():
+        variable.assign(np.ones(variable.shape))
+    restore(variables, checkpoints.load(path)[0], path)
+    assert_same({name: np.asarray(v.numpy()) for name, v in variables.items()}, before)
+
+
+def test_names_are_those_of_both_stacks(network):
+    """Pinned: a checkpoint of one stack has to load in the other."""
+    model, optimizer = network
+    names = [name for name, _ in named_weights(model)]
+    assert len(names) == len(set(names)) == len(model.get_weights())
+    for name in (
+        "trunk/conv1_conv/kernel",
+        "tail/post_bn/moving_variance",
+        "non_local_tail/conv5_block3_1_conv/kernel",
+        "relational_lstm/kernel",
+        "relational_lstm/recurrent_bias",
+        "logits/bias",
+    ):
+        assert name in names
+    slots = [name for name in variables_of(model, optimizer) if name.startswith("optimizer/")]
+    assert len(slots) >= len(model.trainable_variables) + 1
+
+
+def test_another_model_is_refused_and_nothing_assigned(network, tmp_path):
+    model, _ = network
+    variables = variables_of(model)
+    found = {name: np.zeros(variable.shape) for name, variable in variables.items()}
+    last = list(found)[-1]
+    before = [np.asarray(variable.numpy()) for variable in variables.values()]
+    for wrong in (np.zeros((9, 9)), None):
+        damaged = {**found, last: wrong} if wrong is not None else dict(list(found.items())[:-1])
+        with pytest.raises(DataError, match="is of another model"):
+            restore(variables, damaged, tmp_path / "x.npz")
+    for a, variable in zip(before, variables.values()):
+        np.testing.assert_array_equal(a, variable.numpy())
+
+
+def test_what_was_half_written_goes_and_what_is_damaged_is_set_aside(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    for step in (1, 9):
+        Checkpoints(tmp_path).save(step, state(step), {})
+    checkpoints.all()[1].write_bytes(b"")
+    (tmp_path / "step-000000004.partial").write_bytes(b"half")
+    checkpoints.clear()
+    _, _, path = checkpoints.load_newest()
+    checkpoints.set_aside_after(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "step-000000001.npz",
+        "step-000000009.damaged",
+    ]
+    # Else the damaged one would be the newest, and this one deleted.
+    newer = checkpoints.save(5, state(5), {})
+    assert checkpoints.all() == [newer]
+    assert_same(checkpoints.load_newest()[0], state(5))

@@ -1,0 +1,361 @@
+"""What rlstm_tf.export writes answers as the checkpoint does, wherever it is loaded."""
+
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from exports import (
+    CLASSES,
+    SMALL,
+    TEMPORAL,
+    decoded,
+    jpeg,
+    jpegs,
+    make_run,
+    run_export,
+    videos,
+)
+from tensorflow_serving.apis import prediction_log_pb2
+
+from rlstm_tf.data.batches import evaluation_example
+from rlstm_tf.data.input_config import InputConfig
+from rlstm_tf.data.protocols import CENTER
+from rlstm_tf.data.sampling import snippet_frames
+from rlstm_tf.data.shards import Shards
+from rlstm_tf.errors import DataError
+from rlstm_tf.serving import exporter, preprocessing
+from rlstm_tf.serving.artifact import Description, load_signatures, newest_version, versions
+
+CLOSE = {"rtol": 0, "atol": 1e-4}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("run") / "run", *SMALL)
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    """saved_models/NAME of the run."""
+    directory = run.path.parent / "saved" / "small"
+    assert run_export(f"--run_dir={run.path}", f"--output={directory}") == 0
+    return directory
+
+
+@pytest.fixture(scope="module")
+def signatures(exported):
+    return load_signatures(newest_version(exported))
+
+
+def logits(signature, **inputs):
+    answer = signature(**{name: tf.constant(value) for name, value in inputs.items()})
+    return answer["logits"].numpy()
+
+
+def centre(frames, size=32):
+    y, x = (np.array(frames.shape[2:4]) - size) // 2
+    return frames[:, :, y : y + size, x : x + size]
+
+
+def test_frames_of_the_network_s_size_give_its_logits(run, signatures):
+    frames = videos(3)
+    expected = run.model(frames).numpy()
+    # Other frames would be noticed.
+    assert np.abs(expected[0] - expected[1]).max() > 100 * CLOSE["atol"]
+    found = logits(signatures["serving_default"], frames=frames)
+    np.testing.assert_allclose(found, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("size", [(40, 53), (53, 40), (40, 41), (40, 640)])
+def test_frames_of_the_records_size_are_cut_as_an_evaluation_does(run, signatures, size):
+    frames = videos(2, height=size[0], width=size[1])
+    found = logits(signatures["serving_default"], frames=frames)
+    np.testing.assert_allclose(found, run.model(centre(frames)).numpy(), **CLOSE)
+
+
+def test_jpegs_are_decoded_as_the_records_are(run, signatures):
+    """Each of its own size, grey ones too."""
+    first, second = videos(1, 1, 40, 60)[0, 0], videos(1, 1, 47, 40, seed=1)[0, 0]
+    files = [jpeg(first), jpeg(second), jpeg(second[..., 0]), jpeg(first, quality=30)]
+    images = [centre(decoded(file)[None, None])[0, 0] for file in files]
+    found = logits(signatures["serve_jpeg"], frames_bytes=np.array(files, object).reshape(2, 2))
+    expected = run.model(np.stack(images).reshape(2, 2, 32, 32, 3)).numpy()
+    np.testing.assert_allclose(found, expected, **CLOSE)
+
+
+def test_a_record_s_jpegs_give_what_an_evaluation_gives(built, tmp_path):
+    """From the bytes in the shards to the logits, every test video."""
+    run = make_run(tmp_path / "run", *SMALL, short_side=32)
+    assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'a'}", "--nowarmup") == 0
+    signature = load_signatures(newest_version(tmp_path / "a"))["serve_jpeg"]
+    shards, config = Shards.open(str(built), "test"), InputConfig(1, 2, 32)
+    for video in range(len(shards)):
+        frames = evaluation_example(shards, config, video, CENTER)["frames"]
+        count = int(shards.num_frames[video])
+        numbers = snippet_frames(CENTER.starts(count, 2, 1), count, 1).ravel().tolist()
+        files = np.array([shards.read_frames(video, numbers)], object)
+        found = logits(signature, frames_bytes=files)
+        np.testing.assert_allclose(found, run.model(frames).numpy(), **CLOSE)
+
+
+@pytest.mark.parametrize("size", [(80, 107), (64, 48), (20, 30), (41, 41), (1, 16)])
+def test_other_frames_are_resized_much_as_opencv_does(signatures, size):
+    frame = videos(1, 1, *size)[0, 0]
+    short, long = sorted(size)
+    side = (2 * long * 40 + short) // (2 * short)
+    target = (side, 40) if size[1] >= size[0] else (40, side)
+    method = cv2.INTER_AREA if size[0] > target[1] else cv2.INTER_LINEAR
+    expected = cv2.resize(frame, target, interpolation=method)
+    found = preprocessing.fitted(tf.constant(frame), 32, 40, True, "frames").numpy()
+    difference = np.abs(centre(expected[None, None])[0, 0].astype(int) - found)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.2
+    # And that is what the signature does.
+    both = np.stack([frame, frame])[None]
+    a = logits(signatures["serving_default"], frames=both)
+    b = logits(signatures["serving_default"], frames=np.stack([found, found])[None])
+    np.testing.assert_allclose(a, b, **CLOSE)
+
+
+def test_outputs_agree_with_each_other(signatures):
+    answer = signatures["serving_default"](frames=tf.constant(videos(3)))
+    answer = {name: value.numpy() for name, value in answer.items()}
+    exponentials = np.exp(answer["logits"].astype(np.float64))
+    expected = exponentials / exponentials.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(answer["probabilities"], expected, rtol=1e-5)
+    order = np.argsort(-answer["logits"], axis=1)[:, :5]
+    np.testing.assert_array_equal(answer["top_classes"], order)
+    assert answer["top_classes"].dtype == np.int32
+    labels = [[label.decode() for label in row] for row in answer["top_labels"]]
+    assert labels == [[CLASSES[c] for c in row] for row in order]
+    top = np.take_along_axis(answer["probabilities"], order, axis=1)
+    np.testing.assert_array_equal(answer["top_probabilities"], top)
+
+
+def test_fewer_classes_than_are_named(tmp_path):
+    run = make_run(tmp_path / "run", *SMALL, classes=("a", "b"))
+    assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'a'}") == 0
+    signature = load_signatures(newest_version(tmp_path / "a"))["serving_default"]
+    answer = signature(frames=tf.constant(videos(1)))
+    assert answer["top_labels"].shape == (1, 2)
+
+
+def test_what_goes_with_it(run, exported):
+    version = newest_version(exported)
+    assert (version / "assets" / "classes.txt").read_text(encoding="utf-8").split("\n") == [
+        *CLASSES,
+        "",
+    ]
+    description = Description.read(version)
+    assert description.classes == list(CLASSES)
+    assert description.checkpoint == str(run.path / "checkpoints" / "step-000000001.npz")
+    assert (description.num_segments, description.image_size, description.short_side) == (2, 32, 40)
+    assert sorted(path.name for path in exported.iterdir()) == [".lock", "1"]
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_the_next_version_has_the_next_number(run, exported, tmp_path, capsys, scheme):
+    directory = tmp_path / "small"
+    for number in (3, 10):
+        (directory / str(number)).mkdir(parents=True)
+    capsys.readouterr()
+    arguments = [f"--run_dir={run.path}", f"--output={scheme}{directory}", "--checkpoint=best"]
+    assert run_export(*arguments, "--nowarmup") == 0
+    assert f"version: {scheme}{directory / '11'}" in capsys.readouterr().out
+    assert sorted(versions(directory)) == [3, 10, 11]
+    extra = (directory / "11" / "assets.extra").iterdir()
+    assert [path.name for path in extra] == ["files.json"]
+    assert Description.read(directory / "11").checkpoint.endswith("best.npz")
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "assets/model.json"])
+def test_something_else_that_counts_as_the_newest_version(exported, tmp_path, name):
+    directory = tmp_path / "small"
+    shutil.copytree(exported, directory)
+    (directory / "20261124").mkdir()
+    if name != "saved_model.pb":
+        (directory / "20261124" / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        newest_version(directory)
+    assert str(caught.value) == (
+        f"{directory}/20261124 is the newest version and holds no exported network: "
+        f"{name}: No such file or directory"
+    )
+    with pytest.raises(DataError, match=r"assets/model.json: No such file or directory$"):
+        Description.read(directory / "20261124")
+
+
+ALONE = """
+import sys
+import numpy as np
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("rlstm_tf", "tfrecords_tools", "keras_tuner"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Blocked())
+try:
+    import rlstm_tf
+except ImportError:
+    pass
+else:
+    sys.exit("rlstm_tf is there")
+import tensorflow as tf
+with np.load(INPUTS, allow_pickle=False) as file:
+    frames, files = file["frames"], [file[f"jpeg{i}"].tobytes() for i in range(4)]
+signatures = tf.saved_model.load(VERSION).signatures
+a = signatures["serving_default"](frames=tf.constant(frames))
+b = signatures["serve_jpeg"](frames_bytes=tf.constant(np.array(files, object).reshape(2, 2)))
+assert not any(name.startswith("rlstm_tf") for name in sys.modules)
+np.savez(OUTPUT, a=a["logits"].numpy(), b=b["logits"].numpy())
+"""
+
+
+def test_a_process_without_this_package(run, exported, tmp_path):
+    frames = videos(2)
+    files = jpegs(videos(2, seed=5))
+    bytes_of = {f"jpeg{i}": np.frombuffer(file, np.uint8) for i, file in enumerate(files.ravel())}
+    np.savez(tmp_path / "inputs.npz", frames=frames, **bytes_of)
+    values = {
+        "INPUTS": str(tmp_path / "inputs.npz"),
+        "OUTPUT": str(tmp_path / "outputs.npz"),
+        "VERSION": str(newest_version(exported)),
+    }
+    head = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", head + ALONE],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # tensorflow-io is not loaded here, so the status is the interpreter's own.
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "outputs.npz", allow_pickle=False) as found:
+        np.testing.assert_allclose(found["a"], run.model(frames).numpy(), **CLOSE)
+        seen = np.stack([decoded(file) for file in files.ravel()]).reshape(2, 2, 32, 32, 3)
+        np.testing.assert_allclose(found["b"], run.model(seen).numpy(), **CLOSE)
+
+
+def replayed(version, name):
+    """Runs every warm-up request as a server does; signature names."""
+    signatures = load_signatures(version)
+    path = version / "assets.extra" / "tf_serving_warmup_requests"
+    seen = []
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        assert log.WhichOneof("log_type") == "predict_log"
+        request = log.predict_log.request
+        assert request.model_spec.name == name
+        signature = signatures[request.model_spec.signature_name]
+        inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
+        answer = signature(**inputs)
+        assert answer["logits"].shape == (1, len(CLASSES))
+        assert np.isfinite(answer["probabilities"].numpy()).all()
+        seen.append(request.model_spec.signature_name)
+    return seen
+
+
+def test_warm_up_requests_are_answered(exported):
+    seen = replayed(newest_version(exported), "small")
+    assert seen == ["serving_default", "serve_jpeg"] * 2
+
+
+def test_temporal(tmp_path):
+    run = make_run(tmp_path / "run", *TEMPORAL)
+    assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'flow'}") == 0
+    version = newest_version(tmp_path / "flow")
+    assert set(replayed(version, "flow")) == {"serving_default", "serve_flow"}
+    signatures = load_signatures(version)
+    levels = videos(2, 2, 40, 50, channels=4)
+    found = logits(signatures["serving_default"], frames=levels)
+    np.testing.assert_allclose(found, run.model(centre(levels)).numpy(), **CLOSE)
+    planes = levels.transpose(0, 1, 4, 2, 3).reshape(-1, 80, 50)
+    files = [jpeg(field) for field in planes]
+    fields = [cv2.imdecode(np.frombuffer(f, np.uint8), cv2.IMREAD_GRAYSCALE) for f in files]
+    stored = np.stack(fields).reshape(2, 2, 4, 40, 50).transpose(0, 1, 3, 4, 2)
+    requests = np.array(files, object).reshape(2, 2, 2)
+    found = logits(signatures["serve_flow"], fields_bytes=requests)
+    np.testing.assert_allclose(found, run.model(centre(stored)).numpy(), **CLOSE)
+    # Flow is in pixels of the frames it is of: it is not resized.
+    with pytest.raises(tf.errors.InvalidArgumentError, match="short side of 40 pixels"):
+        logits(signatures["serving_default"], frames=videos(1, 2, 44, 50, channels=4))
+    requests[0, 0, 0] = jpeg(planes[0][:-1])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="even number of rows"):
+        logits(signatures["serve_flow"], fields_bytes=requests)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_answers_in_float32(tmp_path, precision):
+    run = make_run(tmp_path / "run", *SMALL, f"--precision={precision}")
+    assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'a'}") == 0
+    signature = load_signatures(newest_version(tmp_path / "a"))["serving_default"]
+    answer = signature(frames=tf.constant(videos(2)))
+    assert answer["logits"].dtype == answer["probabilities"].dtype == tf.float32
+    expected = run.model(videos(2)).numpy()
+    np.testing.assert_allclose(answer["logits"], expected, atol=exporter.TOLERANCE_MIXED)
+
+
+@pytest.mark.parametrize("model", ["lstm", "convlstm"])
+def test_its_peers(tmp_path, model):
+    run = make_run(tmp_path / "run", *SMALL, f"--model={model}")
+    assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'a'}", "--nowarmup") == 0
+
+
+def test_a_version_that_answers_otherwise_is_not_published(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(exporter, "TOLERANCE", -1.0)
+    arguments = [f"--run_dir={run.path}", f"--output={tmp_path / 'a'}"]
+    assert run_export(*arguments) == 1
+    assert "answers otherwise than" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_a_user_gets_wrong(run, exported, tmp_path, capsys, monkeypatch):
+    def refused(status, message, *arguments):
+        capsys.readouterr()
+        assert run_export(*arguments) == status
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert message in line
+
+    of_run, output = f"--run_dir={run.path}", f"--output={tmp_path / 'a'}"
+    refused(2, "--run_dir must be given", output)
+    refused(2, "--output must be given", of_run)
+    refused(2, "is one version", of_run, f"--output=file://{exported / '1'}")
+    refused(1, "holds no run", f"--run_dir={tmp_path / 'none'}", output)
+    empty = make_run(tmp_path / "empty", *SMALL)
+    for path in (empty.path / "checkpoints").iterdir():
+        path.unlink()
+    refused(1, "empty holds no checkpoint yet", f"--run_dir={empty.path}", output)
+    refused(2, "is one version", of_run, f"--output={exported / '1'}")
+    refused(
+        1, "holds checkpoints, which is of no exported", of_run, of_run.replace("run_dir", "output")
+    )
+    assert not (tmp_path / "a").exists()
+    lines = make_run(tmp_path / "lines", *SMALL, classes=("a", "b\nc"))
+    refused(1, "has a line break", f"--run_dir={lines.path}", output)
+    nan = make_run(tmp_path / "nan", *SMALL)
+    _spoil(nan.path)
+    refused(1, "answers with no numbers", f"--run_dir={nan.path}", output)
+    # Nothing is left of what was made for it, and of what was there all.
+    deep = output + "/b/c"
+    refused(1, "answers with no numbers", f"--run_dir={nan.path}", deep)
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    refused(1, "answers with no numbers", f"--run_dir={nan.path}", deep)
+    assert [path.name for path in (tmp_path / "a").rglob("*")] == ["b"]
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    refused(2, "needs tensorflow-serving-api", of_run, output)
+
+
+def _spoil(run_dir):
+    """A checkpoint whose last layer is no numbers."""
+    from rlstm_tf.runs.checkpoints import Checkpoints
+
+    checkpoints = Checkpoints(run_dir / "checkpoints")
+    state, _, _ = checkpoints.require_newest()
+    name = next(name for name in state if "logits" in name)
+    checkpoints.save(2, {**state, name: np.full_like(state[name], np.nan)}, {})

@@ -1,0 +1,216 @@
+"""From the scores of windows to segments, with networks that are known."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from repository import HELPERS, ROOT
+
+from rlstm_tf.data.timeline import covering, pieces, windows
+from rlstm_tf.data.video import DamagedVideoError
+from rlstm_tf.errors import DataError
+from rlstm_tf.serving.artifact import Description
+from rlstm_tf.serving.predictor import Network, averaged, merged, of_file, top
+
+DESCRIPTION = Description(
+    model="two_branch",
+    backbone="tiny_resnetv2",
+    stream="spatial",
+    num_segments=2,
+    image_size=32,
+    new_length=1,
+    classes=["dark", "bright"],
+    multi_label=False,
+    short_side=40,
+    jpeg_quality=95,
+    flow=None,
+    checkpoint="best.npz",
+    version="0",
+)
+
+
+class Array:
+    """What TensorFlow gives."""
+
+    def __init__(self, values):
+        self.values = np.asarray(values, np.float32)
+
+    def numpy(self):
+        return self.values
+
+
+def brightness(frames):
+    """As sure of `bright` as a snippet is white; notes no more than is asked for."""
+    bright = np.asarray(frames).mean(axis=(1, 2, 3, 4)) / 255
+    probabilities = np.stack([1 - bright, bright], axis=1)
+    return {"logits": Array(np.log(probabilities + 1e-6)), "probabilities": Array(probabilities)}
+
+
+def write_levels(path, levels, fps=10):
+    """Grey frames: a level for each."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for level in levels:
+            image = np.full((48, 64, 3), level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return str(path)
+
+
+def test_segments_tile_the_video_and_change_where_it_does(tmp_path):
+    # 5 seconds of night, 7 of day, 3.4 of night.
+    path = write_levels(tmp_path / "a.mp4", [10] * 50 + [240] * 70 + [10] * 34)
+    network = Network(DESCRIPTION, brightness)
+    found = network.segments(path, 1.0, 0.5)
+    assert [
+        top(one.probabilities, one.probabilities, ["dark", "bright"], 1)[0].label for one in found
+    ] == [
+        "dark",
+        "bright",
+        "dark",
+    ]
+    assert found[0].start == 0
+    assert found[-1].end == pytest.approx(15.4)
+    assert [one.end for one in found[:-1]] == [one.start for one in found[1:]]
+    np.testing.assert_allclose([one.end for one in found[:2]], [5, 12], atol=0.5)
+    assert all(one.probabilities.max() > 0.85 for one in found)
+
+
+@pytest.mark.parametrize("stride", [0.25, 0.4, 1.0])
+def test_scores_of_pieces_are_means_over_the_windows_that_show_them(tmp_path, stride):
+    bounds, parts = windows(10.3, 1.0, stride), pieces(10.3, stride)
+    scores = np.random.default_rng(0).random((len(bounds), 3)).astype(np.float32)
+    found = list(averaged(iter(scores), covering(bounds, parts)))
+    assert len(found) == len(parts)
+    for values, (start, end) in zip(found, parts):
+        inside = (bounds[:, 0] <= start + 1e-6) & (bounds[:, 1] >= end - 1e-6)
+        np.testing.assert_allclose(values, scores[inside].mean(axis=0), rtol=1e-6)
+
+
+def test_neighbours_with_one_class_are_merged_by_their_length():
+    parts = np.array([[0, 2], [2, 4], [4, 5], [5, 6]])
+    given = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3]])
+    found = merged(parts, given)
+    assert [(one.start, one.end) for one in found] == [(0, 2), (2, 5), (5, 6)]
+    np.testing.assert_allclose(found[1].probabilities, [0.8 / 3, 2.2 / 3])
+
+
+def test_top():
+    probabilities = np.array([0.1, 0.5, 0.1, 0.3])
+    assert top(probabilities, probabilities, "abcd", 3) == [("b", 0.5), ("d", 0.3), ("a", 0.1)]
+    assert len(top(probabilities, probabilities, "abcd")) == 4
+    # Rounded to the same, and still known.
+    assert top(np.ones(2), np.array([40.0, 50.0]), "ab")[0].label == "b"
+
+
+def test_scores_that_are_no_numbers(tmp_path):
+    def broken(frames):
+        return {name: Array([[np.nan, 0]]) for name in ("logits", "probabilities")}
+
+    path = write_levels(tmp_path / "a.mp4", [10] * 5)
+    network = Network(DESCRIPTION, broken)
+    for look in (lambda: network.predict(path), lambda: network.segments(path, 4, 2)):
+        with pytest.raises(DataError, match=r"a\.mp4: the network's scores are not finite"):
+            look()
+
+
+def test_a_network_that_cannot_be_run(tmp_path):
+    import tensorflow as tf
+
+    def broken(frames):
+        raise tf.errors.ResourceExhaustedError(None, None, "Graph execution error:\n\nOOM in x\n")
+
+    path = write_levels(tmp_path / "a.mp4", [10] * 5)
+    network = Network(DESCRIPTION, broken)
+    line = r"a\.mp4: the network cannot be run: Graph execution error: OOM in x$"
+    for look in (lambda: network.predict(path), lambda: network.segments(path, 4, 2)):
+        with pytest.raises(DataError, match=line):
+            look()
+
+
+def test_what_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name, reason in (
+        ("pipe", "is no regular file; give video files"),
+        (".", "is a directory; give video files"),
+        ("absent", "No such file or directory"),
+        ("nul\0", "embedded null byte"),
+    ):
+        with pytest.raises(DataError, match=reason):
+            of_file(f"{tmp_path}/{name}", lambda: pytest.fail("it was opened"))
+
+
+def test_what_a_disk_does_not_give_for_a_moment_is_no_damage(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"x")
+    answers = [DamagedVideoError("decoding fails"), "fine"]
+
+    def look():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert of_file(str(path), look) == "fine"
+    answers[:] = [DamagedVideoError("cut"), DamagedVideoError("cut")]
+    with pytest.raises(DataError, match=r"a\.mp4: cut"):
+        of_file(str(path), look)
+    answers[:] = [MemoryError()]
+    with pytest.raises(DataError, match="no memory"):
+        of_file(str(path), look)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that gives EIO")
+def test_what_a_disk_never_gives_is_said(tmp_path):
+    (tmp_path / "a.mp4").symlink_to("/proc/self/mem")
+    with pytest.raises(DataError, match=r"cannot read .*a\.mp4: Input/output error"):
+        Network(DESCRIPTION, brightness).predict(str(tmp_path / "a.mp4"))
+
+
+@pytest.mark.skipif(not os.path.isfile("/proc/self/status"), reason="needs Linux's /proc")
+def test_memory_does_not_grow_with_the_length(make_video, tmp_path):
+    """What a network is shown of the long video would be 11 MB, its frames 95 MB."""
+    script = r"""
+import re, sys
+from test_prediction import DESCRIPTION, Network, brightness
+peaks = []
+for length in ("short", "long"):
+    found = Network(DESCRIPTION, brightness).segments(f"{sys.argv[1]}/{length}.mp4", 1.0, 0.33)
+    peaks.append(int(re.search(r"VmHWM:\s*(\d+)", open("/proc/self/status").read())[1]))
+print(found[-1].end, peaks[1] - peaks[0])
+"""
+    for length, frames in (("short", 1500), ("long", 15_000)):
+        make_video(tmp_path / f"{length}.mp4", frames=frames)
+    path = os.pathsep.join(map(str, (ROOT, HELPERS, Path(__file__).parent)))
+    end, grown = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout.split()
+    assert float(end) == pytest.approx(600)
+    assert int(grown) < 4000
+
+
+def test_a_video_that_says_it_goes_on_for_years(tmp_path):
+    path = str(tmp_path / "a.mkv")
+    with av.open(path, "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for milliseconds in (0, 40, 10**9, 10**9 + 40):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = milliseconds, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(DataError, match=r"a\.mkv: 1000000 s are 500001 windows, at most 200000"):
+        Network(DESCRIPTION, brightness).segments(path, 4.0, 2.0)

@@ -1,0 +1,158 @@
+"""Videos and split files that tf.io.gfile opens: the same list, the same shards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from builds import arguments, files, run
+from jobs import upload
+from repository import ROOT
+
+from rlstm_tf.errors import DataError
+from rlstm_tf.storage import files as data_files
+from tfrecords_tools.builder import download
+from tfrecords_tools.builder.decoded_video import Task
+from tfrecords_tools.datasets.charades import charades
+from tfrecords_tools.datasets.datasets import hmdb51, ucf101, without_missing
+from tfrecords_tools.datasets.folder import folder
+
+
+def same_but_elsewhere(remote, local, there, here):
+    """Whether two data sets differ in nothing but where their videos are."""
+    moved = tuple(replace(v, path=v.path.replace(str(here), there)) for v in local.videos)
+    return remote == replace(local, videos=moved)
+
+
+def test_folder(own, tmp_path):
+    there = upload(own, "ram://folder/videos")
+    assert same_but_elsewhere(folder(there), folder(str(own)), there, own)
+    with pytest.raises(DataError, match=r"no such directory or CSV file: ram://folder/none"):
+        folder("ram://folder/none")
+
+
+def test_other_files_in_a_folder(tmp_path, make_video):
+    make_video(tmp_path / "walk/1.mp4")
+    (tmp_path / "walk/2.mp4").mkdir()
+    (tmp_path / "walk/2.mp4/x").write_text("")
+    (tmp_path / "walk/notes.txt").write_text("")
+    (tmp_path / "readme").write_text("")
+    there = upload(tmp_path, "ram://other/videos")
+    assert folder(there).passed_over == folder(str(tmp_path)).passed_over == 3
+
+
+def test_csv(own, tmp_path):
+    there = upload(own, "ram://csv/videos")
+    rows = ["path,label,subset", "walk/0.mp4,walk,train", f"{there}/walk/2.mp4,walk,test"]
+    (tmp_path / "list.csv").write_bytes("\r\n".join(rows).encode("utf-8-sig"))
+    data_files.copy(str(tmp_path / "list.csv"), f"{there}/list.csv")
+    videos = folder(f"{there}/list.csv").videos
+    assert [video.path for video in videos] == [f"{there}/walk/0.mp4", f"{there}/walk/2.mp4"]
+    assert without_missing(folder(f"{there}/list.csv"), False).missing == ()
+    (tmp_path / "list.csv").write_text("path,label\nwalk/0.mp4\n")
+    data_files.copy(str(tmp_path / "list.csv"), f"{there}/short.csv")
+    with pytest.raises(DataError, match=r"ram://csv/videos/short.csv:2 has 1 cells"):
+        folder(f"{there}/short.csv")
+
+
+def test_split_files(real, tmp_path):
+    (tmp_path / "charades").mkdir()
+    for path in (real / "splits/charades").glob("*.*"):
+        name = path.name.replace(".UNVERIFIED_COPY", "").replace("_200", "")
+        (tmp_path / "charades" / name).symlink_to(path)
+    for name in ("ucfTrainTestlist", "testTrainMulti_7030_splits"):
+        (tmp_path / name).symlink_to(real / "splits" / name)
+    for name in ("ucfTrainTestlist", "testTrainMulti_7030_splits", "charades"):
+        upload(tmp_path / name, f"ram://splits/{name}")
+    upload(real / "hmdb51/videos", "ram://splits/videos")
+    there, here = "ram://splits/videos", str(real / "hmdb51/videos")
+    for read, name, split in (
+        (ucf101, "ucfTrainTestlist", (1,)),
+        (hmdb51, "testTrainMulti_7030_splits", (2,)),
+        (charades, "charades", ()),
+    ):
+        remote = read(there, f"ram://splits/{name}", *split)
+        local = read(here, str(tmp_path / name), *split)
+        assert same_but_elsewhere(remote, local, there, here)
+        if read is hmdb51:
+            remote, local = without_missing(remote, True), without_missing(local, True)
+            assert len(remote.videos) == 5
+            assert same_but_elsewhere(remote, local, there, here)
+
+
+def test_lists_need_no_tensorflow_where_all_is_local():
+    script = (
+        "import sys\n"
+        "from rlstm_tf.storage.files import is_directory, list_directory, open_text, sizes\n"
+        "assert is_directory('.') and list_directory('.') and sizes(['setup.cfg']) != [None]\n"
+        "open_text('setup.cfg').close()\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_unknown_kind_of_store(tmp_path, capfd):
+    status, _, errors = run(capfd, *arguments("nostore://videos", tmp_path / "new"))
+    assert status == 1
+    assert len(errors) == 1
+    assert errors[0].startswith("error: nothing that is installed opens nostore:// (")
+    assert "rlstm-tf[stores]" in errors[0]
+
+
+@pytest.mark.parametrize("scheme", ["ram://build/videos", "file"])
+def test_build_gives_the_same_shards(own, built, tmp_path, capfd, scheme):
+    there = f"file://{own}" if scheme == "file" else upload(own, scheme)
+    status, _, errors = run(capfd, *arguments(there, tmp_path / "new", "--workers=2"))
+    assert (status, errors) == (0, [])
+    assert files(tmp_path / "new") == files(built)
+    assert not (tmp_path / "new/.build").exists()
+
+
+def test_copies_are_deleted_one_by_one(own, tmp_path):
+    there = upload(own, "ram://copies/videos")
+    paths = [f"{there}/walk/{number}.mp4" for number in (0, 2, 4, 6)]
+    tasks = [Task(str(tmp_path / str(n)), path, 32, 95) for n, path in enumerate(paths)]
+    seen = []
+    for number, task in enumerate(download.fetched(tasks, 1)):
+        assert len(list(tmp_path.iterdir())) <= 3
+        assert task.video == f"{tmp_path}/{number}.video.mp4"
+        seen.append(Path(task.video).read_bytes())
+        download.discard(task)
+    assert seen == [(own / f"walk/{number}.mp4").read_bytes() for number in (0, 2, 4, 6)]
+    assert not list(tmp_path.iterdir())
+
+
+def test_video_that_cannot_be_copied_is_no_damaged_one(own, tmp_path, capfd, monkeypatch):
+    there = upload(own, "ram://lost/videos")
+
+    def lost(source, target):
+        raise OSError(5, "the line is down", source)
+
+    monkeypatch.setattr(download, "copy", lost)
+    status, _, errors = run(capfd, *arguments(there, tmp_path / "new"))
+    assert status == 1
+    assert len(errors) == 1
+    assert "cannot copy ram://lost/videos/" in errors[0]
+    assert errors[0].endswith("the line is down")
+
+
+def test_half_a_copy_is_deleted(tmp_path, monkeypatch):
+    def half(source, target):
+        Path(target).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(download, "copy", half)
+    task = Task(str(tmp_path / "0000000"), "ram://half/0.mp4", 32, 95)
+    with pytest.raises(DataError, match=r"cannot copy .*: No space left on device"):
+        list(download.fetched([task], 1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_local_videos_are_never_deleted(own, tmp_path):
+    task = Task(str(tmp_path / "0"), str(own / "walk/0.mp4"), 32, 95)
+    assert list(download.fetched([task], 2)) == [task]
+    download.discard(task)
+    assert (own / "walk/0.mp4").exists()

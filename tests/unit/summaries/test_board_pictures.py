@@ -1,0 +1,242 @@
+"""The images that TensorBoard shows, looked at pixel by pixel."""
+
+import numpy as np
+import pytest
+from small_shards import texture_jpeg, write_shards
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorflow import io, make_ndarray
+
+from rlstm_tf.data import flow
+from rlstm_tf.data.batch_schedule import Epochs
+from rlstm_tf.data.batches import evaluation_example, training_rows
+from rlstm_tf.data.input_config import InputConfig
+from rlstm_tf.data.shards import Shards
+from rlstm_tf.evaluation.metrics import video_losses
+from rlstm_tf.summaries import confusion, drawing
+from rlstm_tf.summaries.events import Events
+from rlstm_tf.summaries.pictures import AugmentedBatch, Errors, draw_errors, worst_videos
+from rlstm_tf.training.state import Position
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "走る",
+    "",
+    "é" * 500,
+    "\x00\n\t\u202e[x](y)",
+    "%s{0}\\",
+    "🙂",
+]
+SIDE = 32
+
+
+class Scored:
+    """A validation that has taken place."""
+
+    def __init__(self, shards, logits):
+        self.shards, self.logits = shards, np.asarray(logits, np.float32)
+
+
+@pytest.fixture
+def spatial(tmp_path):
+    write_shards(tmp_path / "spatial", [6, 9, 5, 7, 8], image=texture_jpeg)
+    return Shards.open(str(tmp_path / "spatial"), "train")
+
+
+@pytest.fixture
+def temporal(tmp_path):
+    write_shards(tmp_path / "temporal", [6, 9, 5, 7, 8], stream="temporal")
+    return Shards.open(str(tmp_path / "temporal"), "train")
+
+
+def images_of(directory):
+    """Tag -> (step, pixels) of each image."""
+    events = EventAccumulator(str(directory), size_guidance={"tensors": 0})
+    events.Reload()
+    return {
+        tag: [(e.step, io.decode_png(make_ndarray(e.tensor_proto)[2]).numpy()) for e in found]
+        for tag in events.Tags()["tensors"]
+        for found in [events.Tensors(tag)]
+    }
+
+
+def written(tmp_path, make, epoch, step):
+    """The images that a callback writes at the end of an epoch."""
+    events = Events(tmp_path / "events", Epochs(5, 2), Position(step=step, epoch=epoch + 1))
+    make(events).on_epoch_end(epoch)
+    events.close()
+    return images_of(tmp_path / "events")
+
+
+def test_the_batch_has_the_pixels_that_were_trained_on(spatial, tmp_path):
+    config = InputConfig(2, num_segments=3, image_size=SIDE)
+    # Epochs of 5 samples in batches of 2 end after 3 and 5 steps: the second begins with place 6.
+    epochs = Epochs(5, 2)
+    found = written(tmp_path, lambda events: AugmentedBatch(events, epochs, spatial, config), 1, 5)
+    ((step, image),) = found["images/augmented_batch"]
+    assert step == 5
+    rows = training_rows(spatial, config, 6, 2)["frames"]
+    top = 0
+    for row in rows:
+        top += 4 + drawing.LINE + 4
+        # Each pixel as 3 x 3 of them: 32 are enlarged to 96.
+        shown = image[top : top + 3 * SIDE, 4 : 4 + 9 * SIDE]
+        for dy, dx in ((0, 0), (1, 2), (2, 2)):
+            np.testing.assert_array_equal(shown[dy::3, dx::3], np.concatenate(row, axis=1))
+        assert (image[top - drawing.LINE - 4 : top] < 100).any(), "there is a caption"
+        top += 3 * SIDE
+    assert image.shape == (top + 4, 9 * SIDE + 8, 3)
+
+
+def test_a_batch_of_flow_is_of_its_directions(temporal, tmp_path):
+    config = InputConfig(2, 2, SIDE, stream="temporal", new_length=2, flip=False)
+    epochs = Epochs(5, 2)
+    found = written(tmp_path, lambda events: AugmentedBatch(events, epochs, temporal, config), 0, 3)
+    ((_, image),) = found["images/augmented_batch"]
+    rows = training_rows(temporal, config, 0, 2)["frames"]
+    expected = np.concatenate(drawing.rgb(rows)[0], axis=1)
+    top = 4 + drawing.LINE + 4
+    shown = image[top : top + 3 * SIDE : 3, 4 : 4 + 6 * SIDE : 3]
+    np.testing.assert_array_equal(shown, expected)
+
+
+def test_colours_of_flow():
+    def colour(x, y, longest=20.0):
+        field = np.zeros((1, 2, 2), np.float32)
+        field[0, 0], field[0, 1, 0] = (x, y), longest
+        levels = flow.quantise(field).reshape(2, 1, 2).transpose(1, 2, 0)
+        # Other fields of the snippet do not count.
+        snippet = np.concatenate([levels, np.full_like(levels, 77)], axis=-1)
+        return drawing.rgb(snippet[None])[0, 0, 0].tolist()
+
+    assert colour(20, 0) == [255, 0, 0]
+    assert colour(-20, 0) == [0, 255, 255]
+    down, up = colour(0, 20), colour(0, -20)
+    assert down == [128, 255, 0] or down == [127, 255, 0]
+    assert up == [128, 0, 255] or up == [127, 0, 255]
+    assert colour(0, 0) == [255, 255, 255]
+    half = colour(10, 0)
+    assert half[0] == 255
+    assert half[1] == half[2] == pytest.approx(128, abs=2)
+    # What hardly moves is pale, however little all moves.
+    assert colour(0.3, 0, longest=0.3)[1] > 180
+
+
+def test_images_are_as_they_are():
+    image = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(drawing.rgb(image), image)
+
+
+def test_worst_errors_are_the_videos_of_highest_loss(spatial, tmp_path):
+    """Labels 0, 1, 2, 0, 1 in the order written; the shards hold the even ones first."""
+    config = InputConfig(2, num_segments=3, image_size=SIDE)
+    assert spatial.labels.tolist() == [0, 2, 1, 1, 0]
+    logits = np.zeros((5, 3), np.float32)
+    logits[np.arange(5), spatial.labels] = [3, -5, 1, -2, 9]
+    assert worst_videos(spatial.labels, logits).tolist() == [1, 3, 2, 0, 4]
+    found = written(tmp_path, lambda e: Errors(e, Scored(spatial, logits), config), 0, 3)
+    ((step, image),) = found["images/worst_errors"]
+    assert step == 3
+    strip, side = 3 * drawing.LINE + 4, 192
+    for place, video in enumerate((1, 3, 2, 0, 4)):
+        row, column = divmod(place, 4)
+        top, left = 4 + row * (strip + side + 4), 4 + column * (side + 4)
+        middle = evaluation_example(spatial, config, video)["frames"][0, 1]
+        shown = image[top + strip : top + strip + side : 6, left : left + side : 6]
+        np.testing.assert_array_equal(shown, middle)
+        # What it was taken for is red where that is wrong, and green.
+        words = image[top + 2 * drawing.LINE : top + strip, left : left + side].astype(int)
+        red, green = (words[..., 0] - words[..., 1]).max(), (words[..., 1] - words[..., 0]).max()
+        assert (red > 60, green > 60) == (
+            (True, False) if logits[video].max() == 0 else (False, True)
+        )
+    assert image.shape == (4 + 2 * (strip + side + 4), 4 + 4 * (side + 4), 3)
+
+
+def test_losses_of_videos():
+    logits = np.log([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
+    np.testing.assert_allclose(video_losses(np.array([0, 2, 2]), logits), -np.log([0.5, 0.1, 0.6]))
+    several = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1]], bool)
+    found = video_losses(several, logits)
+    np.testing.assert_allclose(found[[0, 2]], -np.log([np.sqrt(0.125), 0.6]))
+    assert np.isnan(found[1])
+    assert worst_videos(several, logits).tolist() == [0, 2]
+
+
+def test_several_labels_have_no_confusion_matrix(tmp_path):
+    actions = [[(0, 0, 3), (2, 1, 4)], [(1, 0, 2)], [(1, 0, 5)]]
+    write_shards(tmp_path / "s", [6, 7, 5], actions=actions, multi_label=True)
+    shards = Shards.open(str(tmp_path / "s"), "train")
+    config = InputConfig(2, num_segments=3, image_size=SIDE)
+    found = written(tmp_path, lambda e: Errors(e, Scored(shards, np.zeros((3, 3))), config), 0, 3)
+    assert list(found) == ["images/worst_errors"]
+
+
+def test_nothing_to_show_of_videos_without_labels(spatial, tmp_path):
+    spatial.labels = np.zeros((5, 3), bool)
+    config = InputConfig(2, num_segments=3, image_size=SIDE)
+    scored = Scored(spatial, np.zeros((5, 3)))
+    assert written(tmp_path, lambda e: Errors(e, scored, config), 0, 3) == {}
+
+
+def test_confusion_counts():
+    labels, predicted = np.array([0, 0, 0, 2, 2]), np.array([0, 1, 0, 2, 0])
+    expected = [[2, 1, 0], [0, 0, 0], [1, 0, 1]]
+    np.testing.assert_array_equal(confusion.counts_of(labels, predicted, 3), expected)
+
+
+def test_confusion_matrix_is_of_shares():
+    """Seen where no number stands: blue is right, red wrong, darker more, grey without videos."""
+    counts = np.array([[30, 10, 0], [0, 0, 0], [0, 0, 7]])
+    size = confusion.cell_size(3)
+    image = confusion.draw(counts, ["a", "b", "c"])
+    cells = image[-3 * size :, -3 * size :]
+    np.testing.assert_array_equal(cells, confusion.cells(counts, size))
+    at = cells[3::size, 3::size].astype(int)
+    assert at.shape == (3, 3, 3)
+    assert at[0, 2].tolist() == at[2, 0].tolist() == at[2, 1].tolist() == [255, 255, 255]
+    assert at[2, 2].tolist() == [8, 48, 107]
+    right, wrong = at[0, 0], at[0, 1]
+    np.testing.assert_allclose(right, 255 + np.sqrt(0.75) * (np.array([8, 48, 107]) - 255), atol=1)
+    np.testing.assert_allclose(wrong, 255 + np.sqrt(0.25) * (np.array([165, 15, 21]) - 255), atol=1)
+    assert len({tuple(cell) for cell in at[1]}) == 1
+    assert at[1, 0].tolist() == [214, 214, 214]
+
+
+@pytest.mark.parametrize("classes", [1, 2, 51, 101, 157, 400, 1000])
+def test_confusion_matrix_of_any_number_of_classes(classes):
+    counts = np.eye(classes, dtype=int) * 3
+    size = confusion.cell_size(classes)
+    image = confusion.draw(counts, [f"class {k}" for k in range(classes)])
+    assert classes * size <= max(image.shape) <= 1500
+    assert (size >= 10) == (classes <= 101), "there are names"
+    # Away from the lines: what is right is blue.
+    middle = image[-classes * size :, -classes * size :][size // 4 :: size, size // 4 :: size]
+    assert (np.diagonal(middle)[2] > np.diagonal(middle)[0] + 90).all()
+
+
+def test_more_classes_than_pixels(tmp_path, spatial):
+    """A million cells are drawn, not more."""
+    spatial.classes = [f"c{k}" for k in range(confusion.MOST_CLASSES + 1)]
+    config = InputConfig(2, num_segments=3, image_size=SIDE)
+    logits = np.zeros((5, len(spatial.classes)))
+    found = written(tmp_path, lambda e: Errors(e, Scored(spatial, logits), config), 0, 3)
+    assert list(found) == ["images/worst_errors"]
+
+
+def test_any_name_can_be_drawn(spatial):
+    texts = [drawing.plain(name) for name in HOSTILE]
+    assert all(all(" " <= letter <= "~" for letter in text) for text in texts)
+    assert texts[3] == "e" * 500
+    assert texts[1] == "??"
+    for text in texts:
+        assert drawing.text_width(drawing.fitted(text, 60)) <= 60
+    assert drawing.fitted("abc", 60) == "abc"
+    assert drawing.fitted("a" * 100, 60).endswith("a..")
+    assert drawing.fitted("abc", 1) == ""
+    counts = np.eye(len(HOSTILE), dtype=int)
+    assert confusion.draw(counts, HOSTILE).dtype == np.uint8
+    spatial.classes, spatial.ids = HOSTILE[:3], [*HOSTILE[2:5], "../" * 90, "a/"]
+    config = InputConfig(2, num_segments=1, image_size=SIDE)
+    videos = np.arange(5)
+    plain = draw_errors(spatial, config, np.zeros((5, 3)), videos)
+    assert plain.shape == (4 + 2 * (3 * drawing.LINE + 4 + 192 + 4), 4 + 4 * 196, 3)

@@ -1,0 +1,171 @@
+"""What tells the classes of the relational data set apart, and what does not."""
+
+import numpy as np
+import pytest
+from sklearn.ensemble import ExtraTreesClassifier
+
+from rlstm_tf.cli import app
+from tfrecords_tools import demo
+from tfrecords_tools.synthetic.relation_motions import BLUE, GREEN, RED
+from tfrecords_tools.synthetic.relations import CLASSES, PAIRS, scene
+
+FRAMES = 16
+names = pytest.mark.parametrize("pair", PAIRS, ids=[" or ".join(pair.classes) for pair in PAIRS])
+
+
+def plays(pair, count):
+    """Clips of both classes in turn, and which are of the first."""
+    rng = np.random.default_rng(1)
+    first = np.arange(count) % 2 == 0
+    return [pair.play(rng, FRAMES, bool(one)) for one in first], first
+
+
+def seen(play, frame):
+    """All there is to see in one frame, for someone who sees perfectly."""
+    track = play.tracks[frame]
+    apart = [np.linalg.norm(track[a] - track[b]) for a, b in ((0, 1), (0, 2), (1, 2))]
+    mark = np.zeros(2) if play.mark is None else play.mark[frame] * play.marked[frame]
+    to_mark = np.linalg.norm(track - mark, axis=-1)
+    return np.concatenate([track.ravel(), apart, mark, to_mark, [play.hollow]])
+
+
+@names
+def test_one_frame_tells_the_class_only_where_it_says_so(pair):
+    clips, first = plays(pair, 3000)
+    frames = np.random.default_rng(2).integers(FRAMES, size=len(clips))
+    inputs = np.stack([seen(play, frame) for play, frame in zip(clips, frames)])
+    trees = ExtraTreesClassifier(100, min_samples_leaf=5, random_state=0, n_jobs=2)
+    trees.fit(inputs[:2000], first[:2000])
+    share = trees.score(inputs[2000:], first[2000:])
+    if pair.one_frame:
+        assert share > 0.95
+    else:
+        # Chance is 0.5, and its standard deviation here 0.016.
+        assert 0.44 < share < 0.56
+
+
+def distance(play, one, other):
+    return np.linalg.norm(play.tracks[:, one] - play.tracks[:, other], axis=-1)
+
+
+def way(play, shape):
+    return play.tracks[-1, shape] - play.tracks[0, shape]
+
+
+def cross(u, v):
+    return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
+
+
+def moved_at(play, shape):
+    """Mean time of a shape's motion, in frames."""
+    steps = np.linalg.norm(np.diff(play.tracks[:, shape], axis=0), axis=-1)
+    return np.average(np.arange(len(steps)), weights=steps)
+
+
+def between(play, one, other):
+    """Whether `one` is nearer to the green shape, on the way of `other` to it."""
+    return distance(play, one, GREEN).mean() < distance(play, other, GREEN).mean()
+
+
+def marked(play, frame):
+    """The shape in the mark."""
+    return np.linalg.norm(play.tracks[frame] - play.mark[frame], axis=-1).argmin()
+
+
+# Of each pair, what one must see for its first class.
+RULES = {
+    "RedSolid": lambda play: not play.hollow,
+    "Approach": lambda play: distance(play, RED, BLUE)[0] > distance(play, RED, BLUE)[-1],
+    "OrbitClockwise": lambda play: (
+        cross(
+            play.tracks[:-1, RED] - play.tracks[:-1, BLUE],
+            play.tracks[1:, RED] - play.tracks[1:, BLUE],
+        ).sum()
+        > 0
+    ),
+    "RedNearBlue": lambda play: distance(play, RED, BLUE)[0] < distance(play, RED, GREEN)[0],
+    "RedBetween": lambda play: between(play, RED, BLUE),
+    "SameDirection": lambda play: way(play, RED) @ way(play, BLUE) > 0,
+    "RedFirst": lambda play: moved_at(play, RED) < moved_at(play, BLUE),
+    "BlueRepeats": lambda play: way(play, RED) @ way(play, BLUE) > 0,
+    "MarkRedThenBlue": lambda play: marked(play, 0) == RED,
+    "MarkReturns": lambda play: np.allclose(play.mark[0], play.mark[-1]),
+}
+
+
+@names
+def test_all_frames_tell_the_class(pair):
+    clips, first = plays(pair, 400)
+    found = [bool(RULES[pair.classes[0]](play)) for play in clips]
+    assert np.mean(found == first) > 0.99
+
+
+def test_marks_are_seen_in_the_first_and_the_last_eighth_alone():
+    for pair in PAIRS:
+        (play, *_), _ = plays(pair, 2)
+        if pair.group == "ends":
+            assert np.flatnonzero(play.marked).tolist() == [0, 1, 14, 15]
+        else:
+            assert play.mark is None
+
+
+def test_one_moves_after_the_other():
+    for pair in PAIRS:
+        if pair.group == "time":
+            for play in plays(pair, 20)[0]:
+                steps = np.linalg.norm(np.diff(play.tracks, axis=0), axis=-1) > 1e-9
+                assert (steps[:, :2].sum(axis=1) == 2).sum() <= 1
+                assert not steps[:, GREEN].any()
+
+
+@names
+def test_shapes_stay_in_the_picture(pair):
+    for play in plays(pair, 200)[0]:
+        assert np.abs(play.tracks).max() < 0.5
+
+
+def test_groups():
+    assert len(set(CLASSES)) == 20
+    groups = list(dict.fromkeys(pair.group for pair in PAIRS))
+    assert groups == ["appearance", "motion", "space", "time", "ends"]
+
+
+def test_the_same_arguments_give_the_same_pixels():
+    arguments = ("RedFirst", 3, 2, 8, 32)
+    clip = scene(*arguments, seed=0)
+    assert clip.shape == (8, 32, 32, 3)
+    assert clip.dtype == np.uint8
+    np.testing.assert_array_equal(scene(*arguments, seed=0), clip)
+    assert (scene(*arguments, seed=1) != clip).any()
+    assert (scene(*arguments, seed=0, distractors=0) != clip).any()
+
+
+def test_background_tells_nothing_of_the_class():
+    """Clips of a group share it; the corner of a picture is mostly background."""
+    one, other = (scene(name, 7, 1, 8, 64, seed=0, distractors=0) for name in CLASSES[:2])
+    assert np.mean(np.all(one == other, axis=-1)) > 0.8
+
+
+def make(output, *arguments):
+    settings = ("--videos_per_class=5", "--size=32", "--workers=1", f"--output={output}")
+    return app.run(demo.main, demo.define_flags, ["demo", *settings, *arguments])
+
+
+def test_demo_writes_them(tmp_path):
+    assert make(tmp_path / "made", "--scenes=relations", "--num_frames=8") == 0
+    names = (tmp_path / "made/ucfTrainTestlist/classInd.txt").read_text().split()[1::2]
+    assert tuple(names) == CLASSES
+    assert len(list((tmp_path / "made/videos").rglob("*.avi"))) == 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--distractors=1"], "--distractors=1 goes with --scenes=relations"),
+        (["--scenes=relations", "--num_frames=7"], "--num_frames=7: --scenes=relations take 8"),
+    ],
+)
+def test_refused(tmp_path, capsys, arguments, message):
+    assert make(tmp_path / "made", *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()

@@ -1,0 +1,126 @@
+"""The rules that keep the imports in order (docs/design.md)."""
+
+import ast
+
+import pytest
+from repository import ROOT
+
+# Package (or module at the root) -> what else of ours it may import. Each row may name only rows
+# above it. Commands may import every package, but no other command.
+ALLOWED = {
+    "rlstm_tf.errors": "",
+    "rlstm_tf.compat": "",
+    "rlstm_tf.addons": "compat errors",
+    "rlstm_tf.storage": "errors",
+    "rlstm_tf.cli": "errors",
+    "rlstm_tf.layers": "compat",
+    "rlstm_tf.data": "errors storage",
+    "rlstm_tf.evaluation": "errors storage",
+    "rlstm_tf.models": "addons compat errors layers",
+    "rlstm_tf.reporting": "errors storage data evaluation",
+    "rlstm_tf.serving": "compat errors storage data",
+    "rlstm_tf.runs": "compat errors storage cli data models",
+    "rlstm_tf.distributed": "errors data runs",
+    "rlstm_tf.attention": "compat errors layers data serving",
+    "rlstm_tf.training": (
+        "addons compat errors storage cli layers data evaluation models runs distributed"
+    ),
+    "rlstm_tf.tuning": "errors storage cli runs",
+    "rlstm_tf.summaries": "storage layers data evaluation attention training",
+    "tfrecords_tools.datasets": "errors storage data",
+    "tfrecords_tools.synthetic": "cli",
+    "tfrecords_tools.builder": "errors storage cli data tfrecords_tools.datasets",
+    "tfrecords_tools.checker": (
+        "errors storage cli data tfrecords_tools.datasets tfrecords_tools.builder"
+    ),
+}
+# Beside the commands.
+READ_FLAGS = ("rlstm_tf.cli", "rlstm_tf.runs.flags", "tfrecords_tools.builder.flags")
+MODULES = sorted(
+    path for folder in ("rlstm_tf", "tfrecords_tools") for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def within(name, package):
+    return name == package or name.startswith(package + ".")
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.module in ("rlstm_tf", "tfrecords_tools"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def is_command(path):
+    return '__name__ == "__main__"' in path.read_text()
+
+
+COMMANDS = {name_of(path) for path in MODULES if is_command(path)}
+
+
+def allowed_beside(package):
+    return [n if "." in n else f"rlstm_tf.{n}" for n in ALLOWED[package].split()]
+
+
+def test_the_table_runs_downwards():
+    rows = list(ALLOWED)
+    for number, package in enumerate(rows):
+        assert set(allowed_beside(package)) <= set(rows[:number]), package
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_run_downwards(path):
+    name = name_of(path)
+    ours = [i for i in imports_of(path) if i.split(".")[0] in ("rlstm_tf", "tfrecords_tools")]
+    assert not COMMANDS & set(ours)
+    if name.startswith("rlstm_tf"):
+        assert not any(i.startswith("tfrecords_tools") for i in ours)
+    if name in COMMANDS:
+        return
+    if name in ("rlstm_tf", "tfrecords_tools"):
+        assert ours == []
+        return
+    (package,) = (row for row in ALLOWED if within(name, row))
+    for imported in ours:
+        assert any(within(imported, a) for a in (package, *allowed_beside(package))), imported
+
+
+def test_each_row_is_needed():
+    """No package is allowed what it does not import."""
+    for package in ALLOWED:
+        paths = [path for path in MODULES if within(name_of(path), package)]
+        assert paths, package
+        ours = {imported for path in paths for imported in imports_of(path)}
+        for other in allowed_beside(package):
+            assert any(within(imported, other) for imported in ours), (package, other)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_commands_read_flags(path):
+    reads = any(name.split(".")[0] == "absl" for name in imports_of(path))
+    allowed = name_of(path) in COMMANDS or any(within(name_of(path), p) for p in READ_FLAGS)
+    assert not reads or allowed
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_pipeline_knows_beam(path):
+    """Where Beam is not installed, all that makes a shard is still tested."""
+    knows = any(name.split(".")[0] == "apache_beam" for name in imports_of(path))
+    allowed = ("tfrecords_tools.builder.beam_pipeline", "tfrecords_tools.beam")
+    assert not knows or name_of(path) in allowed
+
+
+def test_the_modules_are_found():
+    names = {name_of(path) for path in MODULES}
+    assert {"rlstm_tf.layers.relational_lstm", "rlstm_tf.train", "tfrecords_tools.build"} <= names
+    assert {"rlstm_tf.train", "tfrecords_tools.build"} <= COMMANDS

@@ -1,0 +1,219 @@
+"""Optimizers by name: their steps against NumPy, resumed, in parts, in float16, on two replicas."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+from repository import ROOT
+from test_training import batches
+
+from rlstm_tf import addons, compat
+from rlstm_tf.cli import flags
+from rlstm_tf.errors import UsageError
+from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
+from rlstm_tf.runs.checkpoints import Checkpoints, restore, variables_of
+from rlstm_tf.training import optimizers
+from rlstm_tf.training import trainer as training
+
+DECAY = 0.3
+SCHEDULE = optimizers.StepSchedule(0.02, (2, 4))
+
+
+def model_of(seed=0):
+    """Odd shapes, random weights, and layers that are called what others' weights are."""
+    inputs = keras.Input((2, 4, 4, 3), dtype="uint8")
+    x = keras.layers.GlobalAveragePooling2D()(PixelScaling()(FoldTime()(inputs)))
+    x = keras.layers.GlobalAveragePooling1D()(UnfoldTime(2)(x))
+    x = keras.layers.Dense(7, activation="tanh", name="bias")(x)
+    x = keras.layers.LayerNormalization(name="kernel")(x)
+    model = keras.Model(inputs, keras.layers.Dense(3, dtype="float32", name="w_f")(x))
+    rng = np.random.default_rng(seed)
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    return model
+
+
+def trainer_of(name, scale_loss=False, model=None, strategy=None, **options):
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        model = model or model_of()
+        optimizer = optimizers.make_optimizer(
+            name, SCHEDULE, 0.9, DECAY, model.trainable_variables, scale_loss
+        )
+    decay = DECAY if name == "sgd" else 0.0
+    return training.Trainer(model, optimizer, strategy, weight_decay=decay, **options)
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_steps(name):
+    """Six of them, while the rate falls twice; the state stands in one order on both stacks."""
+    trainer = trainer_of(name)
+    start = [w.astype("float64") for w in trainer.model.get_weights()]
+    assert [w.shape for w in start] == [(3, 7), (7,), (7,), (7,), (7, 3), (3,)]
+    rng = np.random.default_rng(1)
+    gradients = [[rng.normal(size=w.shape) for w in start] for _ in range(6)]
+    apply = tf.function(lambda given: trainer.strategy.run(trainer._apply, args=(given,)))
+    for given in gradients:
+        apply([tf.constant(g, tf.float32) for g in given])
+    rates = [0.02, 0.02, 0.002, 0.002, 0.0002, 0.0002]
+    expected, slots = [], []
+    for number, w in enumerate(start):
+        own = [given[number] for given in gradients]
+        after, state = reference.optimizer_steps(name, w, own, rates, DECAY, number in (0, 4))
+        expected.append(after)
+        slots += state
+    for found, wanted in zip(trainer.model.get_weights(), expected):
+        # Within what 1 - 0.999 is to float32.
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=2e-5)
+    steps, *state = [np.asarray(variable) for variable in compat.optimizer_state(trainer.optimizer)]
+    assert steps == 6
+    assert len(state) == len(slots)
+    for found, wanted in zip(state, slots):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+def losses(trainer, given):
+    return [float(trainer.train_step(batch)[0]) for batch in given]
+
+
+@pytest.mark.parametrize("scale_loss", [False, True])
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_stopped_and_resumed_is_never_stopped(name, scale_loss, tmp_path):
+    given = list(batches(6))
+    whole = trainer_of(name, scale_loss)
+    expected = losses(whole, given)
+    first = trainer_of(name, scale_loss)
+    assert losses(first, given[:3]) == expected[:3]
+    state = {
+        key: np.asarray(value) for key, value in variables_of(first.model, first.optimizer).items()
+    }
+    path = Checkpoints(tmp_path).save(3, state, {})
+    second = trainer_of(name, scale_loss, model_of(seed=1))
+    restore(variables_of(second.model, second.optimizer), Checkpoints(tmp_path).load(path)[0], path)
+    second.step = 3
+    assert losses(second, given[3:]) == expected[3:]
+    for found, wanted in zip(second.model.get_weights(), whole.model.get_weights()):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_in_parts_and_compiled_it_is_the_same_step(name, jit):
+    given = list(batches(4))
+    whole, divided = trainer_of(name), trainer_of(name, accumulate=2, jit=jit)
+    np.testing.assert_allclose(losses(divided, given), losses(whole, given), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_in_float16_the_decay_is_not_scaled_with_the_loss(name):
+    """Nor is anything done where the gradients overflow."""
+    trainer = trainer_of(name, scale_loss=True)
+    before = trainer.model.get_weights()
+    apply = tf.function(lambda given: trainer.strategy.run(trainer._apply, args=(given,)))
+    apply([tf.fill(w.shape, float("inf")) for w in before])
+    for found, wanted in zip(trainer.model.get_weights(), before):
+        np.testing.assert_array_equal(found, wanted)
+    apply([tf.zeros(w.shape) for w in before])
+    for number, (found, wanted) in enumerate(zip(trainer.model.get_weights(), before)):
+        left = 1 - 0.02 * DECAY if number in (0, 4) else 1.0
+        np.testing.assert_allclose(found, left * wanted, rtol=1e-5)
+
+
+REPLICAS = """
+import json
+import sys
+sys.path[:0] = ["tests/helpers", "tests/unit/training"]
+import keras
+import numpy as np
+import tensorflow as tf
+from rlstm_tf import compat, devices, optimization
+import test_optimization as t
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+data = list(t.batches(6))
+dataset = tf.data.Dataset.from_tensor_slices(
+    {k: tf.stack([b[k] for b in data]) for k in ("frames", "label")}
+)
+make_dataset = lambda division: dataset.unbatch().batch(division.rows(4), drop_remainder=True)
+# One of each: collective operations of two strategies in a process would take each other's keys.
+strategies = {kind: devices.make_strategy(kind) for kind in ("none", "mirrored")}
+result = {}
+for name in optimization.OPTIMIZERS:
+    for scale_loss, parts in ((False, 1), (True, 2)):
+        for kind, strategy in strategies.items():
+            trainer = t.trainer_of(name, scale_loss, strategy=strategy, accumulate=parts)
+            t.losses(trainer, devices.distribute(strategy, make_dataset))
+            arrays = [*compat.tensorflow_variables(trainer.model)]
+            arrays += compat.optimizer_state(trainer.optimizer)
+            result[f"{name} {scale_loss} {kind}"] = [
+                [np.asarray(copy).tolist() for copy in strategy.experimental_local_results(w)]
+                for w in arrays
+            ]
+print(json.dumps(result))
+"""
+
+
+def test_two_replicas_are_one():
+    output = subprocess.run(
+        [sys.executable, "-c", REPLICAS],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    result = json.loads(output.splitlines()[-1])
+    start = model_of().get_weights()
+    for name in optimizers.OPTIMIZERS:
+        for scale_loss in (False, True):
+            one, two = (result[f"{name} {scale_loss} {kind}"] for kind in ("none", "mirrored"))
+            assert np.abs(np.array(one[0][0]) - start[0]).max() > 1e-3
+            assert [len(copies) for copies in two[:6]] == [2] * 6
+            for (a,), copies in zip(one, two):
+                for b in copies:
+                    np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-6, err_msg=name)
+
+
+def test_the_names_of_the_flags_are_those_of_the_module():
+    assert flags.OPTIMIZERS == optimizers.OPTIMIZERS
+
+
+@pytest.mark.skipif(compat.KERAS_3, reason="Keras 3 has its own LAMB")
+def test_without_tensorflow_addons(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
+    with pytest.raises(UsageError, match=r"--optimizer=lamb needs tensorflow-addons.*\[addons\]"):
+        trainer_of("lamb")
+    trainer_of("adamw")
+
+
+ADDONS = """
+import sys
+import warnings
+from rlstm_tf import addons, optimization, training, models
+assert "tensorflow_addons" not in sys.modules
+addons.tensorflow_addons("--x")
+assert not any("Addons" in str(message) for _, message, *_ in warnings.filters)
+"""
+
+
+def test_tensorflow_addons_is_imported_when_asked_for_and_says_nothing():
+    if compat.KERAS_3:
+        with pytest.raises(UsageError, match=r"--x needs .* Keras 3 cannot load: .*\[addons\]"):
+            addons.tensorflow_addons("--x")
+        return
+    done = subprocess.run(
+        [sys.executable, "-c", ADDONS],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Addons" not in done.stderr

@@ -1,0 +1,290 @@
+"""The loop: its step against NumPy, what it reports and refuses."""
+
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rlstm_tf.data.batch_schedule import Epochs
+from rlstm_tf.errors import DataError
+from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
+from rlstm_tf.summaries.events import Events
+from rlstm_tf.summaries.scalars import Scalars
+from rlstm_tf.training import optimizers
+from rlstm_tf.training import trainer as training
+from rlstm_tf.training.preemption import Stopped
+from rlstm_tf.training.state import Position
+
+
+def linear_model(classes=3):
+    """Frames [batch, 2, 4, 4, 3] -> mean over space and time -> logits."""
+    inputs = keras.Input((2, 4, 4, 3), dtype="uint8")
+    x = keras.layers.GlobalAveragePooling2D()(PixelScaling()(FoldTime()(inputs)))
+    x = keras.layers.GlobalAveragePooling1D()(UnfoldTime(2)(x))
+    return keras.Model(inputs, keras.layers.Dense(classes, name="logits")(x))
+
+
+def batches(count, batch=4, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        yield {
+            "frames": tf.constant(rng.integers(0, 256, (batch, 2, 4, 4, 3), dtype="uint8")),
+            "label": tf.constant(rng.integers(0, classes, batch), tf.int32),
+        }
+
+
+def trainer_of(model, learning_rate=0.1, momentum=0.9, weight_decay=0.0):
+    optimizer = optimizers.sgd(learning_rate, momentum, model.trainable_variables)
+    return training.Trainer(model, optimizer, tf.distribute.get_strategy(), weight_decay)
+
+
+def test_step_is_sgd_with_momentum_and_decay_of_kernels_alone():
+    model = linear_model()
+    kernel, bias = (w.astype("float64") for w in model.get_weights())
+    bias += [0.1, 0.2, 0.3]
+    model.set_weights([kernel, bias])
+    trainer = trainer_of(model, 0.1, 0.9, 0.01)
+    velocity = [np.zeros_like(kernel), np.zeros_like(bias)]
+    for batch in batches(3):
+        x = (np.asarray(batch["frames"], "float64") / 127.5 - 1).mean(axis=(1, 2, 3))
+        logits = x @ kernel + bias
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        labels = np.asarray(batch["label"])
+        loss = -np.log(p[np.arange(4), labels]).mean()
+        correct = (logits.argmax(axis=1) == labels).sum()
+        error = (p - np.eye(3)[labels]) / 4
+        gradients = [x.T @ error + 0.01 * kernel, error.sum(axis=0)]
+        velocity = [0.9 * v - 0.1 * g for v, g in zip(velocity, gradients)]
+        kernel, bias = kernel + velocity[0], bias + velocity[1]
+        step_loss, step_correct = trainer.train_step(batch)
+        np.testing.assert_allclose(step_loss, loss, rtol=1e-5)
+        assert int(step_correct) == correct
+    np.testing.assert_allclose(model.get_weights()[0], kernel, atol=1e-6)
+    np.testing.assert_allclose(model.get_weights()[1], bias, atol=1e-6)
+
+
+def test_schedule_drops_after_the_steps_named():
+    schedule = optimizers.StepSchedule(0.1, (10, 15))
+    rates = [float(schedule(step)) for step in (0, 9, 10, 14, 15, 100)]
+    np.testing.assert_allclose(rates, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-6)
+    assert float(optimizers.StepSchedule(0.1, ())(1000)) == pytest.approx(0.1)
+
+
+class Listener(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.epochs, self.batches = [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches.append((batch, dict(logs)))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append((epoch, dict(logs), self.model))
+
+
+def fit(trainer, count, position=None, num_samples=10, num_epochs=4, **options):
+    """Epochs of `num_samples`, batches of 4: 10 samples end at steps 3, 5, 8, 10."""
+    return trainer.fit(
+        batches(count),
+        epochs=Epochs(num_samples, 4),
+        num_epochs=num_epochs,
+        position=position or Position(),
+        learning_rate=lambda step: 0.5 / (step + 1),
+        **options,
+    )
+
+
+def test_fit_reports_through_keras_callbacks():
+    model, listener = linear_model(), Listener()
+    scores = {"loss": 1.5, "accuracy": 0.25}
+    position = Position(step=3, epoch=1)
+    assert fit(trainer_of(model), 7, position, validate=lambda: scores, callbacks=[listener])
+    assert [epoch for epoch, _, _ in listener.epochs] == [1, 2, 3]
+    assert [index for index, _ in listener.batches] == [0, 1, 0, 1, 2, 0, 1]
+    logs = listener.epochs[0][1]
+    assert logs["val_accuracy"] == 0.25
+    assert logs["learning_rate"] == 0.5 / 5
+    assert logs["loss"] > 0
+    assert logs["videos_per_second"] > 0
+    assert 0 < logs["input_wait_share"] < 1
+    assert 0 <= logs["accuracy"] <= 1
+    assert listener.epochs[0][2] is model
+    assert (position.step, position.epoch) == (10, 4)
+
+
+def test_fit_goes_on_in_the_middle_of_an_epoch():
+    """With the sums of its first steps, it reports what the whole epoch gives."""
+    whole, rest = Listener(), Listener()
+    keras.utils.set_random_seed(1)
+    trainer = trainer_of(linear_model())
+    fit(trainer, 3, callbacks=[whole], num_epochs=1)
+    keras.utils.set_random_seed(1)
+    trainer, source, position = trainer_of(linear_model()), batches(3), Position()
+    for _ in range(2):
+        position.add(*trainer.train_step(next(source)))
+    position.settle()
+    info = position.to_info()
+    trainer.fit(
+        source,
+        epochs=Epochs(10, 4),
+        num_epochs=1,
+        position=Position.of({**info, "best": None}, "x"),
+        learning_rate=lambda step: 0.5 / (step + 1),
+        callbacks=[rest],
+    )
+    assert [index for index, _ in rest.batches] == [2]
+    for name in ("loss", "accuracy", "learning_rate"):
+        assert rest.epochs[0][1][name] == whole.epochs[0][1][name]
+
+
+def test_tensorboard_has_each_point_once(tmp_path):
+    """What is read every tenth step; stopped between two of them and resumed, the same points."""
+    epochs = Epochs(100, 4)
+    options = {"epochs": epochs, "num_epochs": 2, "learning_rate": lambda step: 0.1}
+    whole, position = tmp_path / "whole", Position()
+    with tf.summary.create_file_writer(str(whole)).as_default():
+        tf.summary.scalar("mine", 1.0, step=999)
+    board = Scalars(Events(whole, epochs, position))
+    keras.utils.set_random_seed(1)
+    trainer_of(linear_model()).fit(batches(50), position=position, callbacks=[board], **options)
+    keras.utils.set_random_seed(1)
+    parts, position, trainer = tmp_path / "parts", Position(), trainer_of(linear_model())
+    source = batches(50)
+    for stop in (13, 37, 50):
+        board = Scalars(Events(parts, epochs, position))
+        stopping = {"stopping": stop.__eq__, "on_stop": position.settle}
+        trainer.fit(source, position=position, callbacks=[board], **stopping, **options)
+        position = Position(**position.to_info())
+    found = scalars(whole)
+    assert [step for step, _ in found["train/loss"]] == [10, 20, 25, 30, 40, 50]
+    assert len({value for _, value in found["train/loss"]}) == 6
+    # What is of no run stays.
+    assert found.pop("mine") == [(999, 1.0)]
+    again = scalars(parts)
+    assert set(again) == set(found)
+    assert {"train/learning_rate", "epoch/input_wait_share"} <= set(found)
+    for tag in set(found) - {"epoch/videos_per_second", "epoch/input_wait_share"}:
+        np.testing.assert_allclose(again[tag], found[tag], rtol=1e-6)
+
+
+def scalars(directory):
+    events = EventAccumulator(str(directory), size_guidance={"tensors": 0})
+    events.Reload()
+    return {
+        # Files of one second come in the order of the texts of their numbers.
+        tag: sorted((e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag))
+        for tag in events.Tags()["tensors"]
+    }
+
+
+def test_fit_validates_an_epoch_whose_steps_are_all_done():
+    sums = {"loss": 3.0, "correct": 6.0, "seconds": 2.0, "waited": 0.5}
+    position = Position(step=3, epoch=0, **sums)
+    listener = Listener()
+    fit(trainer_of(linear_model()), 0, position, callbacks=[listener], num_epochs=1)
+    ((epoch, logs, _),) = listener.epochs
+    assert epoch == 0
+    expected = {"loss": 1.0, "accuracy": 0.5, "videos_per_second": 6.0, "learning_rate": 0.5 / 3}
+    assert logs == pytest.approx({**expected, "input_wait_share": 0.25})
+
+
+def test_fit_stops_where_it_is_asked_to():
+    position, stopped = Position(), []
+    finished = fit(
+        trainer_of(linear_model()),
+        20,
+        position,
+        stopping=lambda step: step == 4,
+        on_stop=lambda: stopped.append(position.step),
+    )
+    assert not finished
+    assert stopped == [4]
+
+    def validate():
+        raise Stopped
+
+    position = Position()
+    assert not fit(trainer_of(linear_model()), 20, position, validate=validate)
+    # Its steps are done, it is not over.
+    assert (position.step, position.epoch) == (3, 0)
+    assert position.loss > 0
+
+
+def test_what_comes_between_steps_is_no_training_time():
+    """A validation, whose end is when the next checkpoint is saved."""
+    position = Position()
+    position.add(1.0, 1)
+    position.settle()
+    seconds = position.seconds
+    assert seconds > 0
+    time.sleep(0.01)
+    position.settle()
+    assert position.seconds == seconds
+
+
+def test_what_is_waited_for_is_the_input(monkeypatch):
+    """Three ticks of a clock for a batch, one for its step."""
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    trainer, listener, position = trainer_of(linear_model()), Listener(), Position()
+    train_step = trainer.train_step
+
+    def late(source):
+        for batch in source:
+            clock[0] += 3.0
+            yield batch
+
+    def step(batch):
+        clock[0] += 1.0
+        return train_step(batch)
+
+    trainer.train_step = step
+    options = {"epochs": Epochs(12, 4), "learning_rate": lambda step: 0.1}
+    trainer.fit(late(batches(6)), num_epochs=2, position=position, callbacks=[listener], **options)
+    assert [logs["input_wait_share"] for _, logs, _ in listener.epochs] == [0.75, 0.75]
+    assert [logs["videos_per_second"] for _, logs, _ in listener.epochs] == [1.0, 1.0]
+
+
+def test_a_checkpoint_that_says_nothing_of_waiting():
+    """Those of earlier versions; a run goes on from them all the same."""
+    info = Position(step=3, epoch=1, seconds=2.0, waited=1.0).to_info()
+    assert Position.of(info, "x.npz").waited == 1.0
+    del info["waited"]
+    position = Position.of({**info, "best": None}, "x.npz")
+    assert (position.step, position.seconds, position.waited) == (3, 2.0, 0.0)
+
+
+def test_a_position_that_is_none():
+    with pytest.raises(DataError, match=r"x\.npz is of an older version"):
+        Position.of({"step": 3, "epoch": 1, "best": None}, "x.npz")
+
+
+def test_a_loss_that_is_no_number_stops_the_run():
+    trainer = trainer_of(linear_model(), learning_rate=1e38)
+    step = r"at step \d+, learning rate 0\.\d+"
+    with pytest.raises(DataError, match=rf"loss became (nan|inf) {step}.*--learning_rate"):
+        fit(trainer, 20, num_samples=80, num_epochs=1)
+
+
+def test_the_first_step_with_such_a_loss_is_named():
+    position = Position(step=4)
+    for loss in (1.0, 2.0, float("nan"), 1.0):
+        position.add(tf.constant(loss), tf.constant(1))
+    with pytest.raises(FloatingPointError, match="became nan at step 7"):
+        position.settle()
+
+
+def test_same_seed_same_run():
+    results = []
+    for _ in range(2):
+        keras.utils.set_random_seed(3)
+        model = linear_model()
+        trainer = trainer_of(model)
+        for batch in batches(3):
+            trainer.train_step(batch)
+        results.append(model.get_weights())
+    for a, b in zip(*results):
+        np.testing.assert_array_equal(a, b)

@@ -1,0 +1,225 @@
+"""Who draws the trials of a search, and the directory that it leaves and goes on in."""
+
+import fcntl
+import re
+
+import pytest
+from repository import ROOT
+from searches import plan, rows, searched, space
+
+from rlstm_tf.cli import flag_values, flags
+from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.tuning import oracles, process
+from rlstm_tf.tuning.directory import SearchDirectory
+from rlstm_tf.tuning.results import best_flags, best_of, table
+from rlstm_tf.tuning.trial import ENDED, FAILED, Trial
+
+
+@pytest.mark.parametrize("tuner", ["hyperband", "bayesian", "random"])
+def test_a_search_that_is_stopped_goes_on_as_if_it_had_not_been(tuner, tmp_path, monkeypatch):
+    one, other = tmp_path / "one", tmp_path / "other"
+    begun = searched(plan(tuner), one, monkeypatch)
+    assert len(begun) == len(set(begun)) <= len(rows(one))
+    again = []
+    for _ in range(20):
+        again += searched(plan(tuner), other, monkeypatch, stop_after=2)
+        if len(rows(other)) == len(rows(one)):
+            break
+    again += searched(plan(tuner), other, monkeypatch)
+    assert rows(other) == rows(one)
+    # What was under way is begun again, what is over is not.
+    assert sorted(set(again)) == sorted(begun)
+    assert len(again) <= len(begun) * 1.5
+    assert searched(plan(tuner), other, monkeypatch) == []
+    best = (one / "best.cfg").read_text().replace("/one", "/other")
+    assert (other / "best.cfg").read_text() == best
+
+
+def test_another_seed_draws_others(tmp_path, monkeypatch):
+    for seed in (0, 1, 2**32 - 1):
+        searched(plan("random", seed=seed), tmp_path / str(seed), monkeypatch)
+        assert len(rows(tmp_path / str(seed))) == 5
+    assert rows(tmp_path / "0") not in (rows(tmp_path / "1"), rows(tmp_path / str(2**32 - 1)))
+
+
+def test_hyperband_goes_on_with_the_best(tmp_path, monkeypatch):
+    searched(plan("hyperband"), tmp_path / "search", monkeypatch)
+    found = {int(row["trial"]): row for row in rows(tmp_path / "search")}
+    assert [int(row["epochs"]) for row in found.values()].count(1) == 9
+    assert sum(oracles.planned(plan("hyperband"))) == 75
+    assert len(found) == len(oracles.planned(plan("hyperband")))
+    first = [row for row in found.values() if row["epochs"] == "1"]
+    promoted = [found[int(row["after"])] for row in found.values() if row["after"]]
+    of_first = [row for row in promoted if row in first]
+    scores = sorted((float(row["score"] or 0) for row in first), reverse=True)
+    assert sorted((float(row["score"] or 0) for row in of_first), reverse=True) == scores[:3]
+    for row in found.values():
+        if row["after"]:
+            source = found[int(row["after"])]
+            assert row["learning_rate"] == source["learning_rate"]
+            assert int(row["epochs"]) > int(source["epochs"])
+            assert (row["status"] == FAILED) >= (source["status"] == FAILED)
+
+
+def test_what_hyperband_costs_is_what_its_page_says():
+    page = (ROOT / "docs" / "tuning.md").read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith("| `hyperband`"))
+    said = {int(longest): int(total) for longest, total in re.findall(r"(\d+): (\d+)", row)}
+    assert list(said) == [6, 9, 25, 50, 81]
+    assert said == {
+        epochs: sum(oracles.planned(plan("hyperband", epochs=epochs))) for epochs in said
+    }
+
+
+def test_more_trials_of_the_same_search(tmp_path, monkeypatch):
+    few = searched(plan("random"), tmp_path / "search", monkeypatch)
+    more = searched(plan("random", max_trials=12), tmp_path / "search", monkeypatch)
+    assert (len(few), more[0], len(more)) == (5, "0006", 7)
+    searched(plan("random", max_trials=12), tmp_path / "other", monkeypatch)
+    assert rows(tmp_path / "other") == rows(tmp_path / "search")
+
+
+def test_the_bayesian_search_finds_more_than_chance(tmp_path, monkeypatch):
+    both = {}
+    for tuner in ("bayesian", "random"):
+        searched(plan(tuner, max_trials=8), tmp_path / tuner, monkeypatch)
+        both[tuner] = [float(row["score"] or 0) for row in rows(tmp_path / tuner)]
+    assert sum(both["bayesian"][4:]) > sum(both["random"][4:])
+    assert both["bayesian"][:3] == both["random"][:3]
+
+
+def test_the_same_settings_are_not_trained_twice(tmp_path, monkeypatch):
+    few = plan("bayesian", space=space("num_segments=4|8"), max_trials=6)
+    monkeypatch.setattr(process, "train", lambda *_: {"val_accuracy": 0.5, "val_loss": 1.0})
+    directory = SearchDirectory(tmp_path / "search")
+    with directory.claimed({}):
+        oracles.search(few, directory)
+    reasons = [row["reason"] for row in rows(tmp_path / "search")]
+    assert reasons.count("") == 2
+    assert all(reason.startswith("the same as trial 000") for reason in reasons if reason)
+
+
+def test_a_search_in_which_nothing_ends(tmp_path, monkeypatch):
+    high = plan("random", space=space("learning_rate=0.05:0.1"), max_trials=2)
+    with pytest.raises(DataError, match="none of the 2 trials ended: the loss became nan"):
+        searched(high, tmp_path / "search", monkeypatch)
+    assert [row["status"] for row in rows(tmp_path / "search")] == [FAILED, FAILED]
+    assert not (tmp_path / "search" / "best.cfg").exists()
+
+
+def test_an_error_of_our_own_is_not_taken_for_the_trials(tmp_path, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(process, "train", broken)
+    directory = SearchDirectory(tmp_path / "search")
+    with directory.claimed({}), pytest.raises(ZeroDivisionError):
+        oracles.search(plan("random"), directory)
+
+
+def test_best_of_equal_scores_the_smaller_loss_then_the_first():
+    trials = [
+        Trial(1, {}, 1, status=FAILED),
+        Trial(2, {}, 1, status=ENDED, score=0.5, loss=1.5),
+        Trial(3, {}, 1, status=ENDED, score=0.5, loss=1.25),
+        Trial(4, {}, 1, status=ENDED, score=0.5, loss=1.25),
+    ]
+    assert best_of(trials).number == 3
+    assert best_of(trials[:1]) is None
+    assert best_of([Trial(1, {}, 1, status=ENDED, score=0.0)]).number == 1
+
+
+def test_the_best_as_flags_of_a_training(tmp_path):
+    values = flags.of_files()
+    base = flag_values.serialize(values, ("flagfile", "resume", "run_dir"))
+    settings = {"learning_rate": 1e-05, "dropout": 0.25, "units": 12, "num_segments": 4}
+    best = Trial(3, settings, 6, status=ENDED, score=0.75, loss=1.0)
+    text = best_flags(
+        best, 5, "random over a, b", "val_accuracy", base, SearchDirectory("runs/a b")
+    )
+    (tmp_path / "best.cfg").write_text(text)
+    found = flags.of_files(str(tmp_path / "best.cfg"))
+    for name in values:
+        expected = {**settings, "epochs": 6, "run_dir": "runs/a b/best"}
+        assert found[name].value == expected.get(name, values[name].value), name
+    assert "val_accuracy 0.7500 after epoch 6: the best of 5 trials" in text
+    assert "#   python -m rlstm_tf.train --flagfile='runs/a b/best.cfg'\n" in text
+    assert "trial,status,score" in table([best], list(settings))
+
+
+def test_whose_directory_it_is(tmp_path, monkeypatch):
+    output = tmp_path / "search"
+    searched(plan("random"), output, monkeypatch, {"a": "--a=1", "b": "--b=1"})
+    before = {path: path.read_bytes() for path in output.rglob("*.*") if path.is_file()}
+
+    def refused(kind, named, started_with, path=output):
+        directory = SearchDirectory(path)
+        with pytest.raises(kind, match=re.escape(named)), directory.claimed(started_with):
+            pass
+
+    refused(UsageError, "with --a=1, this command says --a=2", {"a": "--a=2", "b": "--b=1"})
+    refused(UsageError, "with --b=1, this command says nothing of it", {"a": "--a=1"})
+    refused(UsageError, "with no --c, this command says --c=1", {"c": "--c=1", **_ab()})
+    with SearchDirectory(output).claimed(_ab()):
+        refused(DataError, f"output {output} is in use by another search", _ab())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    refused(DataError, "holds notes.txt, which is of no search", _ab(), other)
+    (tmp_path / "file").write_text("")
+    refused(DataError, "cannot write", _ab(), tmp_path / "file")
+    assert [path.name for path in other.iterdir()] == ["notes.txt"]
+    assert before == {path: path.read_bytes() for path in before}
+    (output / "best").mkdir()  # of a training by best.cfg
+    record = output / "search.json"
+    whole = record.read_text()
+    for damaged in (whole[:-20], whole.replace("0.", "1.", 1), "[]", "{}", ""):
+        record.write_text(damaged)
+        refused(DataError, "search.json is damaged", _ab())
+    record.unlink()
+    # The runs are still there: a training refuses them if they are others.
+    assert searched(plan("random"), output, monkeypatch, _ab())
+
+
+def test_a_record_in_which_nothing_is_over_binds_to_nothing(tmp_path, monkeypatch):
+    """Its flags may be wrong; the runs are kept, and refuse other flags by themselves."""
+    output = tmp_path / "search"
+    searched(plan("random"), output, monkeypatch, _ab())
+    whole, run = rows(output), output / "trials" / "0001" / "checkpoints"
+    run.mkdir()
+    (run / "step-000000001.npz").write_bytes(b"of the right flags")
+    (output / "search.json").unlink()
+    wrong = {"a": "--a=2", "b": "--b=1"}
+    assert searched(plan("random"), output, monkeypatch, wrong, stop_after=0) == ["0001"]
+    searched(plan("random"), output, monkeypatch, _ab())
+    assert rows(output) == whole
+    assert (run / "step-000000001.npz").exists()
+    with pytest.raises(UsageError, match="--a=1, this command says --a=2"):
+        searched(plan("random"), output, monkeypatch, wrong)
+
+
+def _ab():
+    return {"a": "--a=1", "b": "--b=1"}
+
+
+def test_it_waits_for_a_training_that_was_left(tmp_path, capsys):
+    output = tmp_path / "search"
+    with SearchDirectory(output).claimed({}):
+        pass
+    with (output / ".training").open("w") as left:
+        fcntl.flock(left, fcntl.LOCK_EX)
+        waited = []
+        with pytest.MonkeyPatch.context() as patch:
+            real = fcntl.flock
+
+            def flock(file, operation):
+                if operation == fcntl.LOCK_EX:
+                    waited.append(file.name)
+                    left.close()
+                return real(file, operation)
+
+            patch.setattr(fcntl, "flock", flock)
+            with SearchDirectory(output).claimed({}):
+                pass
+    assert [name.rpartition("/")[2] for name in waited] == [".training"]
+    assert "waits for the training of a killed search" in capsys.readouterr().out

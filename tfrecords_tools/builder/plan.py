@@ -1,0 +1,100 @@
+"""Which video goes into which shard, and what tells one build from another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from rlstm_tf.data.schema import SUBSETS, shard_name
+from rlstm_tf.errors import DataError
+from rlstm_tf.storage.files import sizes
+from tfrecords_tools.datasets.datasets import Dataset, Video
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A build, before it begins.
+
+    Attributes:
+        dataset: the videos.
+        stream: `spatial` or `temporal`.
+        settings: for the manifest; `plan` among them is a checksum of everything that the bytes
+            of the shards depend on, the sizes of the videos included.
+        shards: names, in order, and the videos of each.
+    """
+
+    dataset: Dataset
+    stream: str
+    settings: dict[str, Any]
+    shards: dict[str, tuple[Video, ...]]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a build to be continued."""
+        return {
+            "dataset": self.dataset.name,
+            "split": self.dataset.split,
+            "stream": self.stream,
+            **self.settings,
+        }
+
+
+def make_plan(dataset: Dataset, stream: str, settings: dict[str, Any], shards: int) -> Plan:
+    """Deals the videos to shards.
+
+    Args:
+        dataset: every video has a file.
+        stream: `spatial` or `temporal`.
+        settings: how frames are made, and how the subsets were chosen.
+        shards: number of shards of the training set; the other subsets get as many in proportion,
+            at least one. No shard is empty.
+
+    Raises:
+        DataError: a video is gone, or has a label that is no class.
+    """
+    _check_labels(dataset)
+    dealt: dict[str, tuple[Video, ...]] = {}
+    training = sum(video.subset == "train" for video in dataset.videos)
+    for subset in SUBSETS:
+        # By a hash, so that whoever reads the shards in order does not get one class at a time.
+        videos = sorted(
+            (video for video in dataset.videos if video.subset == subset),
+            key=lambda video: hashlib.sha256(video.id.encode()).digest(),
+        )
+        wanted = round(shards * len(videos) / training) if training else shards
+        count = min(max(wanted, 1), len(videos))
+        for index in range(count):
+            first, end = (len(videos) * edge // count for edge in (index, index + 1))
+            dealt[shard_name(subset, index, count)] = tuple(videos[first:end])
+    paths = [video.path for video in dataset.videos]
+    size_of = dict(zip(paths, sizes(paths)))
+    for path, size in size_of.items():
+        if size is None:
+            raise DataError(f"{path} is not there any more")
+    settings = {**settings, "shards": shards}
+    content = {
+        "dataset": [dataset.name, dataset.split, dataset.classes],
+        "stream": stream,
+        "settings": settings,
+        "missing": dataset.missing,
+        "shards": {
+            name: [
+                (video.id, [*map(astuple, video.actions)], size_of[video.path]) for video in videos
+            ]
+            for name, videos in dealt.items()
+        },
+    }
+    checksum = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return Plan(dataset, stream, {**settings, "plan": checksum}, dealt)
+
+
+def _check_labels(dataset: Dataset) -> None:
+    for video in dataset.videos:
+        for action in video.actions:
+            if not 0 <= action.label < len(dataset.classes):
+                raise DataError(
+                    f"video {video.id!r} has label {action.label}, "
+                    f"the class list allows 0 to {len(dataset.classes) - 1}"
+                )

@@ -1,0 +1,1 @@
+"""Checks shards, and repairs them."""

@@ -1,0 +1,1 @@
+"""Split files of each data set in, a list of videos out."""
