@@ -22,7 +22,7 @@ EPOCHS = "--epochs=3"
 # Copies a run to a local directory, as all of its readers do.
 FETCH = """
 import shutil, sys
-from rlstm_tf import cli
+from rlstm_tf.cli import app as cli
 from rlstm_tf.runs.remote import working_copy
 with working_copy(sys.argv[1]) as copy:
     shutil.copytree(copy.path, sys.argv[2])

@@ -123,7 +123,8 @@ def test_a_start_from_a_run_without_a_checkpoint(shards, short, tmp_path, capsys
 TWO_DEVICES = """
 import sys
 import tensorflow as tf
-from rlstm_tf import cli, train
+from rlstm_tf import train
+from rlstm_tf.cli import app as cli
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -203,7 +203,8 @@ def test_a_network_that_diverged(spatial, video, tmp_path, capsys):
 def test_without_the_extra(spatial, video, tmp_path, module, package):
     script = (
         f"import sys; sys.modules[{module!r}] = None\n"
-        "from rlstm_tf import cli, explain\n"
+        "from rlstm_tf import explain\n"
+        "from rlstm_tf.cli import app as cli\n"
         "cli.leave(cli.run(explain.main, explain.define_flags, positional='video'))"
     )
     line = [str(video), f"--run_dir={spatial}", f"--output={tmp_path / 'page.html'}"]

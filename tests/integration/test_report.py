@@ -270,7 +270,8 @@ def test_nothing_is_left_where_something_is_wrong(tmp_path, capsys):
 def test_without_the_extra(tmp_path, name):
     script = (
         f"import sys; sys.modules[{name!r}] = None\n"
-        "from rlstm_tf import cli, report\n"
+        "from rlstm_tf import report\n"
+        "from rlstm_tf.cli import app as cli\n"
         "cli.leave(cli.run(report.main, report.define_flags))"
     )
     arguments = ["--runs=.", f"--output={tmp_path / 'out'}"]

@@ -170,9 +170,10 @@ def test_workers_that_begin_with_other_weights_are_refused(data):
 # Joins as an entry point does, with less patience.
 JOIN = """
 import sys
-from rlstm_tf import cli, stopping
+from rlstm_tf.cli import app as cli
+from rlstm_tf.training import preemption as stopping
 cli.load_tensorflow()
-from rlstm_tf import devices
+from rlstm_tf.distributed import strategy as devices
 devices.SECONDS = float(sys.argv[1])
 with stopping.heeded():
     devices.make_strategy("multi_worker")

@@ -79,7 +79,7 @@ def test_help_that_cannot_be_written(name):
 
 PRINTS = """
 import sys
-from rlstm_tf import cli
+from rlstm_tf.cli import app as cli
 def main(values):
     print(CONTENT, flush=FLUSH)
     with open("/nowhere/file") if FAILS else open("/dev/null"):
@@ -129,7 +129,7 @@ def test_closed_outputs():
     assert (result.returncode, result.stdout) == (0, "1\n")
     script = (
         "import sys\n"
-        "from rlstm_tf import cli\n"
+        "from rlstm_tf.cli import app as cli\n"
         "def main(values):\n"
         "    with cli.quiet():\n"
         "        print('theirs', file=sys.stderr)\n"
@@ -232,7 +232,7 @@ def test_status_of_main():
 def load_in_a_process(*path):
     script = (
         "import sys\n"
-        "from rlstm_tf import cli\n"
+        "from rlstm_tf.cli import app as cli\n"
         "cli.load_tensorflow()\n"
         "print('ours', file=sys.stderr)"
     )
@@ -264,7 +264,7 @@ def test_start_up_lines_are_not_shown_to_whom_interrupts_them(tmp_path):
     )
     script = (
         "import sys\n"
-        "from rlstm_tf import cli\n"
+        "from rlstm_tf.cli import app as cli\n"
         "cli.leave(cli.run(lambda values: cli.load_tensorflow(), lambda values: None, ['program']))"
     )
     result = subprocess.run(
@@ -280,7 +280,7 @@ def test_no_room_for_temporary_files():
     """As where all disks are full."""
     script = (
         "import resource, sys\n"
-        "from rlstm_tf import cli\n"
+        "from rlstm_tf.cli import app as cli\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
         "cli.leave(cli.run(lambda values: cli.load_tensorflow(), lambda values: None, ['program']))"
     )

@@ -512,7 +512,7 @@ _REPLICAS = """
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-    from rlstm_tf import devices
+    from rlstm_tf.distributed import strategy as devices
     from rlstm_tf.data import batches, pipeline, protocols
     from rlstm_tf.data.shards import Shards
     from rlstm_tf.errors import DataError, UsageError

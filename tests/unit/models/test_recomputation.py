@@ -113,7 +113,7 @@ import sys
 sys.path[:0] = ["tests/helpers", "tests/unit/training"]
 import numpy as np
 import tensorflow as tf
-from rlstm_tf import devices
+from rlstm_tf.distributed import strategy as devices
 import test_accumulation as t
 
 cpu = tf.config.list_physical_devices("CPU")[0]

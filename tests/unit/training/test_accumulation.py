@@ -144,7 +144,8 @@ sys.path[:0] = ["tests/helpers", "tests/unit/training"]
 import keras
 import numpy as np
 import tensorflow as tf
-from rlstm_tf import devices, training
+from rlstm_tf.distributed import strategy as devices
+from rlstm_tf.training import trainer as training
 import test_accumulation as t
 
 cpu = tf.config.list_physical_devices("CPU")[0]

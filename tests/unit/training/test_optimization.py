@@ -131,7 +131,9 @@ sys.path[:0] = ["tests/helpers", "tests/unit/training"]
 import keras
 import numpy as np
 import tensorflow as tf
-from rlstm_tf import compat, devices, optimization
+from rlstm_tf import compat
+from rlstm_tf.distributed import strategy as devices
+from rlstm_tf.training import optimizers as optimization
 import test_optimization as t
 
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -195,7 +197,8 @@ def test_without_tensorflow_addons(monkeypatch):
 ADDONS = """
 import sys
 import warnings
-from rlstm_tf import addons, optimization, training, models
+from rlstm_tf import addons, models
+from rlstm_tf.training import optimizers as optimization, trainer as training
 assert "tensorflow_addons" not in sys.modules
 addons.tensorflow_addons("--x")
 assert not any("Addons" in str(message) for _, message, *_ in warnings.filters)
