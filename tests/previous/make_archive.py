@@ -1,9 +1,9 @@
-"""Packs shards, a run, its scores and its export, as this version writes them, in one small archive.
+"""Packs shards, a run, its scores and its export, as this version writes them, in an archive.
 
     PYTHONPATH=. python tests/previous/make_archive.py tests/previous/version-X.tar.xz
 
-`tests/integration/test_previous_version.py` reads every such archive. That of version 0.1.0 was made
-with the import of `Checkpoints` from its old place. Weights are rounded and momenta set to zero, so
+`tests/integration/test_previous_version.py` reads all such archives. Version 0.1.0 ran this
+with `Checkpoints` imported from its old place. Weights are rounded and momenta set to zero, so
 that an archive stays below 200 kB.
 """
 
