@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flag_values, flags
+from rlstm_tf.cli import app, flags
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
@@ -29,7 +29,7 @@ def main(values: absl_flags.FlagValues) -> None:
     """Prints a line for each relation of each run."""
     from benchmarks.machine import print_heading
 
-    flag_values.require(values, "runs")
+    flags.require(values, "runs")
     app.load_tensorflow()
     print_heading("attention")
     gates = "".join(f"{gate:>7}" for gate in "ifog")

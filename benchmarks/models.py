@@ -18,6 +18,7 @@ from absl import flags as absl_flags
 from benchmarks.machine import print_heading
 from benchmarks.processes import printed
 from rlstm_tf.cli import app, flags
+from rlstm_tf.model_config import ModelConfig
 
 OF_MULTIPLY_ADDS = 0.9
 STEPS = 8
@@ -90,7 +91,7 @@ def _peak(values: absl_flags.FlagValues, name: str) -> float:
 
 def _large(values: absl_flags.FlagValues, model: str, remat: bool = False) -> tuple[Any, Any]:
     """A training step, and its network, by the paper's configuration."""
-    settings: Any = flags.of_files("configs/base.cfg")
+    settings: Any = flags.parse_flagfiles("configs/base.cfg")
     settings.weights, settings.model = "none", model
     settings.backbone, settings.image_size = values.backbone, values.image_size
     trainer = trainer_of(settings, 101, remat=remat)
@@ -103,7 +104,7 @@ def _demo(rounds: int) -> None:
 
     from benchmarks.timing import fastest, print_ratio
 
-    settings: Any = flags.of_files("configs/demo.cfg")
+    settings: Any = flags.parse_flagfiles("configs/demo.cfg")
     trainer = trainer_of(settings, 8)
     batch = random_batch(trainer, settings.batch_size, 8)
     runs = {"single": _step(trainer, batch, STEPS), "several a call": _fused(trainer, batch)}
@@ -131,7 +132,7 @@ def trainer_of(settings: Any, num_classes: int, **options: Any) -> Any:
     from rlstm_tf.training.trainer import Trainer
 
     keras.utils.set_random_seed(0)
-    model = build_model(num_classes, **flags.model_arguments(settings))
+    model = build_model(ModelConfig.from_flags(settings), num_classes)
     optimizer = optimizers.sgd(settings.learning_rate, 0.9, model.trainable_variables)
     strategy = tf.distribute.get_strategy()
     return Trainer(model, optimizer, strategy, settings.weight_decay, **options)

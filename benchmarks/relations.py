@@ -24,7 +24,7 @@ from absl import flags
 
 from benchmarks.settings import ABLATIONS, CELLS, MAIN, Setting
 from rlstm_tf.cli import app
-from rlstm_tf.cli.flag_values import numbers
+from rlstm_tf.cli.flags import parse_numbers
 from rlstm_tf.errors import UsageError
 
 RESULTS = "benchmarks/results/relations.csv"
@@ -50,7 +50,7 @@ def main(values: flags.FlagValues) -> None:
     from benchmarks.machine import print_heading
 
     print_heading("relations")
-    seeds = (0,) if values.quick else numbers("seeds", values.seeds, int, 0, 2**32 - 1)
+    seeds = (0,) if values.quick else parse_numbers("seeds", values.seeds, int, 0, 2**32 - 1)
     settings = _settings(values.ablations, values.only)
     work = Path(values.work + "_quick" if values.quick else values.work)
     size = relational_runs.QUICK if values.quick else relational_runs.WHOLE

@@ -59,22 +59,20 @@ def _beside_keras(turns: int) -> None:
 
     from benchmarks import load
     from benchmarks.timing import fastest, print_ratio
+    from rlstm_tf.model_config import ModelConfig
     from rlstm_tf.models import build_model
     from rlstm_tf.serving import artifact, exporter
 
     keras.utils.set_random_seed(0)
     description = _description()
-    model = build_model(
-        len(description.classes),
+    config = ModelConfig(
+        model=description.model,
         backbone=description.backbone,
-        cut=None,
         weights="none",
         image_size=description.image_size,
-        statistics="batch",
-        momentum=0.9,
-        model=description.model,
         num_segments=description.num_segments,
     )
+    model = build_model(config, len(description.classes))
     with tempfile.TemporaryDirectory() as directory, app.quiet():
         exporter.save(Path(directory), model, description, name=None)
         signatures = artifact.load_signatures(Path(directory))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rlstm_tf.cli.flags import LSTM_CELLS
+from rlstm_tf.choices import LSTM_CELLS
 
 MODELS = ("tsn", "local", "lstm", "convlstm", "rlstm", "two_branch")
 DISTRACTORS = 2
@@ -49,7 +49,6 @@ ABLATIONS = (
         _changed("pairwise", pairwise, f"--pairwise={pairwise}")
         for pairwise in ("dot_product", "concatenation")
     ),
-    _changed("embeddings", "embeddings=shared", "--embeddings=shared"),
     *(_changed("state", f"units={units}", f"--units={units}") for units in (UNITS // 2, UNITS * 2)),
     _changed("direction", "bidirectional", "--bidirectional"),
     *(_changed("objects", f"distractors={number}", distractors=number) for number in (0, 5)),

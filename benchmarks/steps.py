@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from benchmarks.processes import printed
-from rlstm_tf.cli import app, flag_values, flags
+from rlstm_tf.cli import app, flags
 
 COLUMNS = ("run", "stream", "batch_size", "seconds_per_video", "gigabytes")
 
@@ -40,7 +40,7 @@ def main(values: absl_flags.FlagValues) -> None:
         name, _, stream = values.only.partition("/")
         print(*_measure(name, stream, values.batch_size, values.steps))
         return
-    flag_values.require(values, "output")
+    flags.require(values, "output")
     from rlstm_tf.reporting import paper_runs as paper
 
     kinds = dict.fromkeys((run.name, run.stream) for run in paper.runs())
@@ -67,7 +67,7 @@ def _in_a_process(name: str, stream: str, batch_size: int, steps: int) -> tuple[
 
 def _measure(name: str, stream: str, batch_size: int, steps: int) -> tuple[float, float]:
     """Seconds a video and gigabytes at the peak, of the device if it is a GPU."""
-    settings: Any = flags.of_files(
+    settings: Any = flags.parse_flagfiles(
         f"configs/ucf101_{stream}.cfg",
         *([] if name == "two_branch" else [f"configs/ablations/{name}.cfg"]),
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flag_values, flags
+from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError
 from rlstm_tf.runs import flags as run_flags
 from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, WorkingCopy, working_copy
@@ -43,7 +43,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Scores, writes, prints."""
-    flag_values.require(values, "run_dir")
+    flags.require(values, "run_dir")
     output = values.output or f"{values.run_dir.rstrip('/')}/evaluation/{values.split}"
     with (
         working_copy(values.run_dir, ONLY_FOR_TRAINING) as run,

@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flag_values, flags
+from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.runs import flags as run_flags
 from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, working_copy
@@ -43,8 +43,8 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Decodes, runs the network, writes."""
-    flag_values.require(values, "video", "run_dir")
-    flag_values.check_local(values, "output", "gif")
+    flags.require(values, "video", "run_dir")
+    flags.check_local(values, "output", "gif")
     _check_outputs(values)
     with working_copy(values.run_dir, ONLY_FOR_TRAINING) as run:
         _explain(values, run.path)

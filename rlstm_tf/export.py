@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from absl import flags as absl_flags
 
 from rlstm_tf import __version__
-from rlstm_tf.cli import app, flag_values, flags
+from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.model_config import snippet_length
 from rlstm_tf.runs import flags as run_flags
 from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, WorkingCopy, working_copy
 
@@ -37,7 +38,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Loads, saves, compares, renames."""
-    flag_values.require(values, "run_dir", "output")
+    flags.require(values, "run_dir", "output")
     from rlstm_tf.serving import warmup
 
     if values.warmup:
@@ -103,7 +104,7 @@ def _describe(run_dir: Path, settings: Any) -> Description:
         stream=settings.stream,
         num_segments=settings.num_segments,
         image_size=settings.image_size,
-        new_length=flags.new_length(settings),
+        new_length=snippet_length(settings.stream, settings.new_length),
         classes=classes,
         multi_label=manifest.multi_label,
         checkpoint="",

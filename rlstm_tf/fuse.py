@@ -15,7 +15,8 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf.cli import app, flag_values
+from rlstm_tf.cli import app
+from rlstm_tf.cli.flags import check_local, parse_numbers, require
 from rlstm_tf.errors import UsageError
 
 # Spatial and temporal weight (arXiv 1811.07059, section 4).
@@ -47,8 +48,8 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(values: flags.FlagValues) -> None:
     """Fuses, writes, prints."""
-    flag_values.require(values, "scores", "output")
-    flag_values.check_local(values, "scores", "output")
+    require(values, "scores", "output")
+    check_local(values, "scores", "output")
     given = [name for name in _WAYS if values[name].value is not None]
     if len(given) != 1:
         raise UsageError(
@@ -57,7 +58,7 @@ def main(values: flags.FlagValues) -> None:
         )
     weights: tuple[float, ...] = ()
     if values.weights:
-        weights = flag_values.numbers("weights", values.weights, float, 0.0, 1.0)
+        weights = parse_numbers("weights", values.weights, float, 0.0, 1.0)
 
     from rlstm_tf.evaluation import fusion, metrics, score_files
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf.cli import app, flag_values
+from rlstm_tf.cli import app
+from rlstm_tf.cli.flags import require
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.runs.remote import working_copy
 
@@ -46,7 +47,7 @@ def main(values: flags.FlagValues) -> int:
     """Answers video after video."""
     if not values.videos:
         raise UsageError("no video was given: name one file or more")
-    flag_values.require(values, "model")
+    require(values, "model")
     given = [name for name in ("window", "stride") if values[name].value is not None]
     if given and not values.timeline:
         raise UsageError(f"--{given[0]} goes with --timeline")

@@ -19,7 +19,8 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf.cli import app, flag_values
+from rlstm_tf.cli import app
+from rlstm_tf.cli.flags import check_local, require
 from rlstm_tf.errors import UsageError
 
 
@@ -39,8 +40,8 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(values: flags.FlagValues) -> None:
     """Reads, draws, writes."""
-    flag_values.require(values, "output")
-    flag_values.check_local(values, "runs", "benchmark", "videos", "output")
+    require(values, "output")
+    check_local(values, "runs", "benchmark", "videos", "output")
     if bool(values.runs) == bool(values.benchmark):
         raise UsageError("either --runs or --benchmark must be given")
     if values.benchmark and values.videos:

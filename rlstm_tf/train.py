@@ -9,14 +9,16 @@ into --run_dir. That may be in a store (s3://...), which is given all of it afte
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flag_values, flags, step_flags
+from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.runs import flags as run_flags
 from rlstm_tf.runs.remote import WorkingCopy, working_copy
 from rlstm_tf.storage.files import is_remote
@@ -41,12 +43,12 @@ class _Job(NamedTuple):
 
 def main(values: absl_flags.FlagValues) -> None:
     """Trains, from the start or from the newest checkpoint."""
-    flag_values.require(values, "data", "run_dir")
+    flags.require(values, "data", "run_dir")
     checks = (
         flags.input_arguments,
-        flags.drop_epochs,
-        step_flags.save_every,
-        step_flags.profile_steps,
+        flags.parse_drop_epochs,
+        flags.parse_save_every,
+        flags.parse_profile_steps,
     )
     for check in checks:
         check(values)
@@ -79,7 +81,7 @@ def _open(values: absl_flags.FlagValues, copy: WorkingCopy) -> _Job:
         if not RunDirectory(values.init_from).has_checkpoint():
             raise DataError(f"--init_from: {values.init_from} holds no checkpoint yet")
     strategy = devices.make_strategy(values.strategy)
-    flags.check_batch(values, strategy.num_replicas_in_sync)
+    flags.check_batch_size(values, strategy.num_replicas_in_sync)
     shards = Shards.open(values.data, "train")
     val = None if values.val_subset == "none" else Shards.open(values.data, values.val_subset)
     for subset in (shards, val) if val else (shards,):
@@ -92,7 +94,7 @@ def _check_same(values: absl_flags.FlagValues, job: _Job) -> None:
     """Refuses workers with other flags or shards; these may lie elsewhere on each machine."""
     from rlstm_tf.distributed import consistency
 
-    given = flag_values.serialize(values, ("flagfile", "data", "run_dir"))
+    given = flags.format_flags(values, ("flagfile", "data", "run_dir"))
     texts = {f"--{name}": given.get(name, "") for name in sorted(values)}
     texts["shards' manifest"] = job.shards.manifest.to_json()
     consistency.check_texts(job.strategy, texts)
@@ -105,7 +107,7 @@ def _claim(values: absl_flags.FlagValues, job: _Job) -> None:
     shards = job.shards
     if not devices.worker(job.strategy).is_chief:
         return
-    given = flag_values.serialize(values, ("flagfile", "resume"))
+    given = flags.format_flags(values, ("flagfile", "resume"))
     records = shards.manifest.to_json()
     job.run.claim(given, shards.classes, records, values.resume, flags.CHANGEABLE)
     counts = (len(shards), len(shards.samples), len(shards.classes), job.epochs.steps(0))
@@ -204,13 +206,14 @@ def _build(values: absl_flags.FlagValues, job: _Job) -> tuple[Any, Any]:
     from rlstm_tf.training import optimizers
     from rlstm_tf.training.trainer import Trainer
 
-    arguments = flags.model_arguments(values)
+    config = ModelConfig.from_flags(values)
     if values.init_from or job.run.has_checkpoint():
-        arguments["weights"] = "none"  # others replace them, and need not be fetched
-    drops = [job.epochs.end(epoch - 1) for epoch in flags.drop_epochs(values)]
+        # Other weights replace them, so do not fetch any.
+        config = dataclasses.replace(config, weights="none")
+    drops = [job.epochs.end(epoch - 1) for epoch in flags.parse_drop_epochs(values)]
     schedule = optimizers.StepSchedule(values.learning_rate, drops)
     with job.strategy.scope():
-        model = build_model(len(job.shards.classes), **arguments)
+        model = build_model(config, len(job.shards.classes))
         optimizer = optimizers.make_optimizer(
             values.optimizer,
             schedule,
@@ -273,7 +276,7 @@ def _callbacks(
     if not devices.worker(job.strategy).is_chief:
         return [], position.settle
     checkpoints = Checkpoints(job.run.checkpoints, values.keep_checkpoints)
-    every = step_flags.save_every(values)
+    every = flags.parse_save_every(values)
     hparams = {*values} - flags.CHANGEABLE - {"flagfile", "resume"} | {"epochs"}
     saving = callbacks.Saving(
         checkpoints, trainer.optimizer, position, best, *every, saved=lambda: _upload(job)
@@ -287,8 +290,8 @@ def _callbacks(
         job.config,
         job.shards,
         validation,
-        {name: flag_values.plain(values, name) for name in hparams},
-        step_flags.profile_steps(values),
+        {name: flags.scalar_value(values, name) for name in hparams},
+        flags.parse_profile_steps(values),
         steps_left=job.epochs.end(values.epochs - 1) - position.step,
     )
     return [

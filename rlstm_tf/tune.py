@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flag_values, flags, step_flags
+from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import UsageError
 from rlstm_tf.training import preemption
 
@@ -66,9 +66,14 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> int | None:
     """Searches, from the start or from where the search is up to."""
-    flag_values.require(values, "data", "output")
-    flag_values.check_local(values, "output", "init_from")
-    for check in (flags.input_arguments, flags.drop_epochs, step_flags.save_every, _check_flags):
+    flags.require(values, "data", "output")
+    flags.check_local(values, "output", "init_from")
+    for check in (
+        flags.input_arguments,
+        flags.parse_drop_epochs,
+        flags.parse_save_every,
+        _check_flags,
+    ):
         check(values)
     with preemption.heeded():
         try:
@@ -142,7 +147,7 @@ def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
     epochs = values.max_epochs or values.epochs
     training = absl_flags.FlagValues()
     flags.define_training(training)
-    given = flag_values.serialize(values, ("flagfile", "resume", "run_dir"))
+    given = flags.format_flags(values, ("flagfile", "resume", "run_dir"))
     plan = Plan(
         tuner=values.tuner,
         space=space,
@@ -153,7 +158,7 @@ def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
         max_trials=values.max_trials or _TRIALS,
         factor=values.factor,
     )
-    drops = flags.drop_epochs(values)
+    drops = flags.parse_drop_epochs(values)
     if drops and drops[0] >= epochs:
         print(f"note: the first of --drop_epochs is {drops[0]}: no trial of {epochs} gets there")
     started_with = {name: text for name, text in given.items() if name not in _CHANGEABLE}

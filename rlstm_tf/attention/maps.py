@@ -9,12 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from rlstm_tf.choices import RELATIONAL
 from rlstm_tf.compat import ops
 from rlstm_tf.errors import UsageError
 from rlstm_tf.layers import RelationalLSTM
-
-# Networks with a Relational LSTM, by the names of `rlstm_tf.models.MODELS`.
-RELATIONAL = ("two_branch", "rlstm")
 
 
 @dataclass(frozen=True)

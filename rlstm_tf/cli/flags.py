@@ -1,107 +1,68 @@
-"""Flags that entry points share, and what they mean to the modules below. Imports nothing heavy.
+"""Flags that commands share, and what their texts mean. Imports nothing heavy.
 
-Defaults are the paper's spatial stream (arXiv 1811.07059, sections 3 and 4).
+The flags of a network are the options of `rlstm_tf.model_config.ModelConfig`. All defaults are the
+paper's spatial stream (arXiv 1811.07059, sections 3 and 4).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
 
-from rlstm_tf.cli.flag_values import numbers
+from rlstm_tf.choices import AUGMENT_ON, OPTIMIZERS, PRECISIONS, STRATEGIES, STREAMS
 from rlstm_tf.errors import UsageError
+from rlstm_tf.model_config import FLOW_LENGTH, ModelConfig, Option, snippet_length
 
-BACKBONES = (
-    *("densenet121", "efficientnet_b0", "inception_v3", "mobilenet", "mobilenet_v2"),
-    *("resnet50", "resnet101", "resnet50v2", "resnet101v2", "resnet152v2"),
-    *("tiny_resnetv2", "vgg16", "vgg19"),
-)
-MODELS = ("two_branch", "rlstm", "local", "tsn", "lstm", "convlstm")
-PAIRWISE = ("embedded_gaussian", "dot_product", "concatenation")
-EMBEDDINGS = ("separate", "shared")
-LSTM_CELLS = ("standard", "layer_norm", "peephole")
-BATCH_NORM = ("population", "batch", "frozen")
-STREAMS = ("spatial", "temporal")
-STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
-AUGMENT_ON = ("host", "device")
-OPTIMIZERS = ("sgd", "sgdw", "adamw", "lamb")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-# Flow fields of a snippet, in the paper.
-FLOW_LENGTH = 10
-# What may change when a run is continued; the rest would make it another run.
+# May differ when a run is resumed; any other change would make it another run.
 CHANGEABLE = {
     *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "max_hours"),
     *("profile_steps", "remat", "run_dir", "save_every", "strategy"),
 }
-# More than any run has, and less than what 64 bits and float32 hold.
-MOST, _LARGEST = 10**9, 3e38
+# More than any run has, less than int64 and float32 hold.
+_MAX_COUNT, _MAX_FLOAT = 10**9, 3e38
 
 
-def define_model(values: flags.FlagValues) -> None:
-    """The network."""
-    own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_enum(
-        "model", "two_branch", MODELS, "The paper's, one of its parts, or a peer of it.", **own
-    )
-    flags.DEFINE_enum("backbone", "resnet101v2", BACKBONES, "Network to cut in two.", **own)
-    flags.DEFINE_string(
-        "cut", None, "Layer that ends the trunk; the backbone's own if unset.", **own
-    )
-    flags.DEFINE_string(
-        "weights", "imagenet", "imagenet (fetched by Keras), none, or a file of weights.", **own
-    )
-    flags.DEFINE_integer("num_segments", 8, "T, snippets a video.", lower_bound=1, **own)
-    flags.DEFINE_integer("image_size", 224, "Side of a frame, pixels.", lower_bound=32, **own)
-    flags.DEFINE_integer(
-        "units",
-        None,
-        "Channels of the recurrent state; half the trunk's if unset.",
-        lower_bound=1,
-        **own,
-    )
-    flags.DEFINE_float("dropout", 0.8, "Before the dense layer.", 0.0, 0.999, **own)
-    flags.DEFINE_enum("pairwise", "embedded_gaussian", PAIRWISE, "f of eq. 2.", **own)
-    flags.DEFINE_float("attention_scale", 1.0, "Factor on theta^T phi.", lower_bound=0.0, **own)
-    flags.DEFINE_enum(
-        "embeddings", "separate", EMBEDDINGS, "theta and phi of each gate, or of all four.", **own
-    )
-    flags.DEFINE_boolean(
-        "bidirectional", False, "Half of the state from the last snippet to the first.", **own
-    )
-    flags.DEFINE_enum(
-        "lstm_cell", "standard", LSTM_CELLS, "Of --model=lstm; others: tensorflow-addons.", **own
-    )
-    flags.DEFINE_enum("batch_norm", "population", BATCH_NORM, "Statistics while training.", **own)
-    flags.DEFINE_float("batch_norm_momentum", 0.999, "Of the moving statistics.", 0.0, 1.0, **own)
+def define_training(values: flags.FlagValues) -> None:
+    """Defines the flags of a training: network, input, optimization, run."""
+    define_options(values, ModelConfig.options())
+    _define_embeddings(values)
+    define_input(values)
+    _define_optimization(values)
+    _define_run(values)
 
 
-def model_arguments(values: flags.FlagValues) -> dict[str, Any]:
-    """Arguments of `rlstm_tf.models.build_model`, but for `num_classes`.
+def define_options(values: flags.FlagValues, options: Mapping[str, Option]) -> None:
+    """Defines a flag for each option, with its default, help and bounds."""
+    for name, option in options.items():
+        own: dict[str, Any] = {"flag_values": values}
+        if not option.flag:
+            continue
+        if option.choices:
+            flags.DEFINE_enum(name, option.default, option.choices, option.help, **own)
+        elif option.type is bool:
+            flags.DEFINE_boolean(name, option.default, option.help, **own)
+        elif option.type is str:
+            flags.DEFINE_string(name, option.default, option.help, **own)
+        else:
+            define: Any = flags.DEFINE_integer if option.type is int else flags.DEFINE_float
+            define(name, option.default, option.help, option.minimum, option.maximum, **own)
 
-    Raises:
-        UsageError: a cell of an LSTM is chosen for another network.
-    """
-    if values.lstm_cell != "standard" and values.model != "lstm":
-        raise UsageError(f"--lstm_cell={values.lstm_cell} goes with --model=lstm")
-    names = ("model", "backbone", "cut", "weights", "num_segments", "image_size", "dropout")
-    recurrence = (
-        "units",
-        "pairwise",
-        "attention_scale",
+
+def _define_embeddings(values: flags.FlagValues) -> None:
+    """Defines the flag that flags.cfg of earlier runs hold; only its default is left."""
+    flags.DEFINE_string("embeddings", "separate", "separate, the only value.", flag_values=values)
+    flags.register_validator(
         "embeddings",
-        "bidirectional",
-        "lstm_cell",
+        lambda value: value == "separate",
+        "shared embeddings were removed: each gate has its own theta and phi",
+        flag_values=values,
     )
-    arguments = {name: values[name].value for name in (*names, *recurrence)}
-    arguments["statistics"] = values.batch_norm
-    arguments["momentum"] = values.batch_norm_momentum
-    arguments["channels"] = 3 if values.stream == "spatial" else 2 * new_length(values)
-    return arguments
 
 
 def define_input(values: flags.FlagValues) -> None:
-    """The frames."""
+    """Defines the flags of the frames."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("data", None, "Directory of shards, by tfrecords_tools.build.", **own)
     flags.DEFINE_enum("stream", "spatial", STREAMS, "RGB images, or optical flow.", **own)
@@ -129,40 +90,39 @@ def define_input(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("seed", 0, "Of everything random.", 0, 2**32 - 1, **own)
 
 
-def input_arguments(values: flags.FlagValues) -> dict[str, Any]:
-    """Arguments of `rlstm_tf.data.pipeline.InputConfig`.
+def _define_optimization(values: flags.FlagValues) -> None:
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_integer("epochs", 50, "Epochs.", 1, _MAX_COUNT, **own)
+    flags.DEFINE_float("learning_rate", 5e-4, "Of the first epoch.", 0.0, _MAX_FLOAT, **own)
+    flags.DEFINE_list("drop_epochs", ["35", "45"], "Divide the rate by 10 after these.", **own)
+    flags.DEFINE_enum(
+        "optimizer", "sgd", OPTIMIZERS, "The paper's, or one of decoupled weight decay.", **own
+    )
+    flags.DEFINE_float("momentum", 0.9, "Of SGD (sgd, sgdw).", 0.0, 1.0, **own)
+    flags.DEFINE_float(
+        "weight_decay",
+        5e-4,
+        "Of the kernels: L2 with sgd; with the others the share, times the learning rate, that a "
+        "step takes away.",
+        0.0,
+        _MAX_FLOAT,
+        **own,
+    )
+    flags.DEFINE_integer(
+        "accumulate",
+        1,
+        "Parts of a batch, one after the other, to save memory.",
+        lower_bound=1,
+        **own,
+    )
+    flags.DEFINE_boolean(
+        "remat", False, "Compute the trunk again in the backward pass, to save memory.", **own
+    )
+    flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras policy of the network.", **own)
+    flags.DEFINE_boolean("jit", False, "Compile the step with XLA; one device.", **own)
 
-    Raises:
-        UsageError: a crop scale that is no number in (0, 1], or --new_length without flow.
-    """
-    names = ("num_segments", "image_size", "batch_size", "flip", "seed", "augment_on")
-    arguments = {name: values[name].value for name in names}
-    arguments["crop_scales"] = numbers("crop_scales", values.crop_scales, float, 1e-6, 1.0)
-    arguments["stream"], arguments["new_length"] = values.stream, new_length(values)
-    return arguments
 
-
-def new_length(values: flags.FlagValues) -> int:
-    """Stored images of a snippet: one, or the flow fields.
-
-    Raises:
-        UsageError: --new_length is given for the spatial stream.
-    """
-    if values.stream == "temporal":
-        return values.new_length or FLOW_LENGTH
-    if values.new_length is not None:
-        raise UsageError(
-            f"--new_length={values.new_length} goes with --stream=temporal: "
-            "a snippet of the spatial stream is one image"
-        )
-    return 1
-
-
-def define_training(values: flags.FlagValues) -> None:
-    """The run."""
-    define_model(values)
-    define_input(values)
-    _define_steps(values)
+def _define_run(values: flags.FlagValues) -> None:
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("run_dir", None, "Directory of the run.", **own)
     flags.DEFINE_string(
@@ -177,18 +137,6 @@ def define_training(values: flags.FlagValues) -> None:
         **own,
     )
     flags.DEFINE_string("val_subset", "val", "Scored after each epoch: val, test or none.", **own)
-    flags.DEFINE_integer(
-        "accumulate",
-        1,
-        "Parts of a batch, one after the other, to save memory.",
-        lower_bound=1,
-        **own,
-    )
-    flags.DEFINE_boolean(
-        "remat", False, "Compute the trunk again in the backward pass, to save memory.", **own
-    )
-    flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras policy of the network.", **own)
-    flags.DEFINE_boolean("jit", False, "Compile the step with XLA; one device.", **own)
     flags.DEFINE_string(
         "save_every",
         None,
@@ -210,59 +158,128 @@ def define_training(values: flags.FlagValues) -> None:
     )
 
 
-def _define_steps(values: flags.FlagValues) -> None:
-    """How the weights are changed, and for how long."""
-    own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_integer("epochs", 50, "Epochs.", 1, MOST, **own)
-    flags.DEFINE_float("learning_rate", 5e-4, "Of the first epoch.", 0.0, _LARGEST, **own)
-    flags.DEFINE_list("drop_epochs", ["35", "45"], "Divide the rate by 10 after these.", **own)
-    flags.DEFINE_enum(
-        "optimizer", "sgd", OPTIMIZERS, "The paper's, or one of decoupled weight decay.", **own
-    )
-    flags.DEFINE_float("momentum", 0.9, "Of SGD (sgd, sgdw).", 0.0, 1.0, **own)
-    flags.DEFINE_float(
-        "weight_decay",
-        5e-4,
-        "Of the kernels: L2 with sgd; with the others the share, times the learning rate, that a "
-        "step takes away.",
-        0.0,
-        _LARGEST,
-        **own,
-    )
-
-
-def check_batch(values: flags.FlagValues, replicas: int) -> None:
-    """Refuses a batch that cannot be divided evenly.
+def parse_flagfiles(*paths: str) -> flags.FlagValues:
+    """Returns the flags of a training that is started with these flag files.
 
     Raises:
-        UsageError: it cannot.
-    """
-    if values.batch_size % (values.accumulate * replicas):
-        raise UsageError(
-            f"--batch_size={values.batch_size} is no multiple of --accumulate={values.accumulate} "
-            f"x {replicas} replicas"
-        )
-
-
-def drop_epochs(values: flags.FlagValues) -> tuple[int, ...]:
-    """Epochs after which the learning rate falls.
-
-    Raises:
-        UsageError: one is no whole number, or they do not rise.
-    """
-    epochs = numbers("drop_epochs", values.drop_epochs, int, 1, MOST)
-    if list(epochs) != sorted(set(epochs)):
-        raise UsageError(f"--drop_epochs={','.join(values.drop_epochs)}: must rise")
-    return epochs
-
-
-def of_files(*paths: str) -> flags.FlagValues:
-    """The flags of a training that is started with these flag files.
-
-    Raises:
-        absl.flags.Error: a file is missing or does not fit.
+        absl.flags.Error: a file is missing, or a flag in it is unknown or out of range.
     """
     values = flags.FlagValues()
     define_training(values)
     values(["run", *(f"--flagfile={path}" for path in paths)])
     return values
+
+
+def input_arguments(values: flags.FlagValues) -> dict[str, Any]:
+    """Returns the arguments of `rlstm_tf.data.input_config.InputConfig`.
+
+    Raises:
+        UsageError: a crop scale outside (0, 1], or --new_length without flow.
+    """
+    names = ("num_segments", "image_size", "batch_size", "flip", "seed", "augment_on", "stream")
+    arguments = {name: values[name].value for name in names}
+    arguments["crop_scales"] = parse_numbers("crop_scales", values.crop_scales, float, 1e-6, 1.0)
+    arguments["new_length"] = snippet_length(values.stream, values.new_length)
+    return arguments
+
+
+def check_batch_size(values: flags.FlagValues, replicas: int) -> None:
+    """Raises UsageError if a batch cannot be divided into equal micro-batches on all replicas."""
+    if values.batch_size % (values.accumulate * replicas):
+        raise UsageError(
+            f"--batch_size={values.batch_size} must be a multiple of "
+            f"--accumulate={values.accumulate} x {replicas} replicas"
+        )
+
+
+def parse_drop_epochs(values: flags.FlagValues) -> tuple[int, ...]:
+    """Returns the epochs after which the learning rate drops.
+
+    Raises:
+        UsageError: one is not a whole number, or they do not rise.
+    """
+    epochs = parse_numbers("drop_epochs", values.drop_epochs, int, 1, _MAX_COUNT)
+    if list(epochs) != sorted(set(epochs)):
+        raise UsageError(f"--drop_epochs={','.join(values.drop_epochs)}: must rise")
+    return epochs
+
+
+def parse_save_every(values: flags.FlagValues) -> tuple[int | None, float | None]:
+    """Returns the interval between checkpoints in steps and in seconds; at least one is None.
+
+    Raises:
+        UsageError: --save_every is neither steps nor minutes.
+    """
+    text = values.save_every
+    if text is None:
+        return None, None
+    number = text[:-1] if text.endswith("m") else text
+    # Check the length first: Python refuses to parse thousands of digits.
+    digits = number.isascii() and number.isdigit() and len(number) <= len(str(_MAX_COUNT))
+    if not digits or not 1 <= int(number) <= _MAX_COUNT:
+        raise UsageError(
+            f"--save_every={text}: a number of steps (500), or of minutes (10m), up to {_MAX_COUNT}"
+        )
+    return (None, 60.0 * int(number)) if text.endswith("m") else (int(number), None)
+
+
+def parse_profile_steps(values: flags.FlagValues) -> tuple[int, int] | None:
+    """Returns the first and the last step to profile, if any.
+
+    Raises:
+        UsageError: --profile_steps is not two whole numbers that rise.
+    """
+    if not values.profile_steps:
+        return None
+    steps = parse_numbers("profile_steps", values.profile_steps, int, 1, _MAX_COUNT)
+    if len(steps) != 2 or steps[0] > steps[1]:
+        given = ",".join(values.profile_steps)
+        raise UsageError(f"--profile_steps={given}: the first and the last step, as in 10,20")
+    return steps
+
+
+def parse_numbers(name: str, texts: list[str], kind: type, low: float, high: float | None) -> tuple:
+    """Parses a list flag of numbers, each from `low` to `high` (None = unbounded).
+
+    Raises:
+        UsageError: an item is not a number of that kind, or is out of range.
+    """
+    try:
+        found = tuple(kind(text) for text in texts)
+    except ValueError:
+        found = ()
+    # NaN compares false.
+    good = [value for value in found if value >= low and (high is None or value <= high)]
+    if len(good) != len(texts):
+        allowed = f"{low:g} or more" if high is None else f"from {low:g} to {high:g}"
+        raise UsageError(f"--{name}={','.join(texts)}: {kind.__name__}s, {allowed}, with commas")
+    return found
+
+
+def require(values: flags.FlagValues, *names: str) -> None:
+    """Raises UsageError if one of these flags was not given."""
+    for name in names:
+        if values[name].value in (None, "", []):
+            raise UsageError(f"--{name} must be given: {values[name].help}")
+
+
+def check_local(values: flags.FlagValues, *names: str) -> None:
+    """Raises UsageError if one of these flags names a store (`s3://...`)."""
+    for name in names:
+        value = values[name].value
+        for path in value if isinstance(value, list) else [value or ""]:
+            if "://" in path:
+                raise UsageError(f"--{name}={path}: must be local")
+
+
+def format_flags(values: flags.FlagValues, exclude: tuple[str, ...]) -> dict[str, str]:
+    """Formats each flag that has a value as the `--name=value` that sets it again."""
+    names = sorted(name for name in values if name not in exclude)
+    texts = {name: values[name].serialize() for name in names}
+    return {name: text for name, text in texts.items() if text}
+
+
+def scalar_value(values: flags.FlagValues, name: str) -> bool | float | str | None:
+    """Returns a flag's value; a list as its text."""
+    value = values[name].value
+    return ",".join(value) if isinstance(value, list) else value

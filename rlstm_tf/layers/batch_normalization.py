@@ -10,9 +10,9 @@ from typing import Any
 import keras
 
 from rlstm_tf import compat
+from rlstm_tf.choices import STATISTICS
 from rlstm_tf.compat import ops
 
-STATISTICS = ("population", "batch", "frozen")
 _moves: ContextVar[Any] = ContextVar("moves", default=None)
 _kept: ContextVar[bool] = ContextVar("kept", default=False)
 

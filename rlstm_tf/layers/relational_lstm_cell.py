@@ -8,13 +8,12 @@ from typing import Any
 import keras
 
 from rlstm_tf import compat
+from rlstm_tf.choices import PAIRWISE
 from rlstm_tf.compat import ops
 from rlstm_tf.layers.initialization import SideBySide
 from rlstm_tf.layers.non_local import attend, attention, check_pairwise
 
 GATES = ("i", "f", "o", "g")
-# f = exp(x^T y) has no embeddings, and X_t and H_{t-1} have different channels.
-PAIRWISE = ("embedded_gaussian", "dot_product", "concatenation")
 # The embeddings of X_t and of H_{t-1}; *_x belong to r(X_t, X_t), *_h to r(X_t, H_{t-1}).
 OF_INPUT = ("theta_x", "phi_x", "g_x", "theta_h")
 OF_STATE = ("phi_h", "g_h")

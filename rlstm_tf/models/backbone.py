@@ -64,15 +64,11 @@ class Backbone:
         trunk: scaled images `[batch, S, S, channels]` -> maps `[batch, H, W, C]`.
         tail: those maps -> the network's last maps, before pooling.
         scaling: what the pixels are scaled to (`PixelScaling`).
-        statistics: mode of its batch normalizations, and of those of the branches built on it.
-        momentum: of their moving statistics.
     """
 
     trunk: keras.Model
     tail: keras.Model
     scaling: str
-    statistics: str = "population"
-    momentum: float = 0.999
 
 
 def build_backbone(
@@ -110,7 +106,7 @@ def build_backbone(
     if channels != 3:
         whole, scaling = flow_stem(whole, channels, weights != "none"), f"flow_{scaling}"
     trunk, tail = cut_model(whole, cut or application.cut)
-    return Backbone(trunk, tail, scaling, statistics, momentum)
+    return Backbone(trunk, tail, scaling)
 
 
 def _with_weights(

@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import keras
 
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models.backbone import Backbone
 from rlstm_tf.models.branches import (
-    PAPER,
-    Recurrence,
-    classify,
-    local_branch,
-    non_local_branch,
-    snippets,
+    both_branches,
+    classification_head,
+    encode_snippets,
+    relational_lstm,
 )
 
 
-def two_branch(
-    backbone: Backbone,
-    num_classes: int,
-    num_segments: int = 8,
-    dropout: float = 0.8,
-    recurrence: Recurrence = PAPER,
-) -> keras.Model:
-    """Trunk on every snippet; both branches on its maps; one dense layer on both their features.
+def two_branch(backbone: Backbone, config: ModelConfig, num_classes: int) -> keras.Model:
+    """Builds both branches on the trunk's maps, and one dense layer on both their features.
 
     Args:
-        backbone: of `build_backbone`; its tail becomes that of the local branch, weights included,
-            and a copy of it with weights newly drawn that of the non-local branch.
-        num_classes: classes.
-        num_segments: T, snippets a video.
-        dropout: share of the features dropped before the dense layer; 0.8 for the spatial stream,
-            0.7 for the temporal one.
-        recurrence: options of the Relational LSTM.
+        backbone: see `build_backbone`. The local branch takes its tail, weights included, the
+            non-local branch a reinitialized copy.
+        config: options. The paper's dropout is 0.8 in the spatial stream, 0.7 in the temporal one.
+        num_classes: length of the logits.
 
     Returns:
         Model of uint8 snippets `[batch, T, S, S, channels]` -> float32 logits
         `[batch, num_classes]`.
     """
-    frames, maps = snippets(backbone, num_segments)
-    recurrent = recurrence.relational_lstm(maps.shape[-1])
-    features = both_branches(maps, backbone, num_segments, recurrent)
-    return keras.Model(frames, classify(features, num_classes, dropout), name="two_branch")
-
-
-def both_branches(
-    maps: Any, backbone: Backbone, num_segments: int, recurrent: Callable[[Any], Any]
-) -> Any:
-    """Maps `[batch * T, H, W, C]` -> features of the local, then of the non-local branch."""
-    local = local_branch(maps, backbone.tail, num_segments)
-    non_local = non_local_branch(maps, backbone, num_segments, recurrent)
-    return keras.layers.Concatenate(name="features")([local, non_local])
+    frames, maps = encode_snippets(backbone, config)
+    recurrent = relational_lstm(config, maps.shape[-1])
+    features = both_branches(maps, backbone, config, recurrent)
+    return keras.Model(
+        frames, classification_head(features, config, num_classes), name="two_branch"
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf.cli.flags import of_files
+from rlstm_tf.cli.flags import parse_flagfiles
 from rlstm_tf.errors import DataError
 
 
@@ -30,9 +30,9 @@ def read_run(path: Path) -> flags.FlagValues:
     if not path.is_file():
         raise DataError(f"{path.parent} holds no run: there is no {path.name}")
     try:
-        values = of_files(str(path))
+        values = parse_flagfiles(str(path))
     except (flags.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is damaged: {error}") from error
+        raise DataError(f"{path} is damaged, or of another version: {error}") from error
     # Every run was given both; one is early in the file, one late.
     for name in ("data", "run_dir"):
         if not values[name].value:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from rlstm_tf.cli import flags
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from rlstm_tf.runs.checkpoints import Checkpoints, restore, variables_of
 
@@ -36,7 +37,7 @@ def trained_model(
         state, _, path = checkpoints.require_newest()
     keras.mixed_precision.set_global_policy(settings.precision)
     # Those of the checkpoint replace them, and need not be fetched.
-    arguments = {**flags.model_arguments(settings), "weights": "none"}
-    model = build_model(num_classes, **arguments)
+    config = dataclasses.replace(ModelConfig.from_flags(settings), weights="none")
+    model = build_model(config, num_classes)
     restore(variables_of(model), state, path)
     return model, path

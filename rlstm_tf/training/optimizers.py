@@ -13,8 +13,6 @@ import tensorflow as tf
 
 from rlstm_tf import addons, compat
 
-OPTIMIZERS = ("sgd", "sgdw", "adamw", "lamb")
-
 
 class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that is divided by 10 after each of some numbers of steps.
@@ -70,7 +68,7 @@ def make_optimizer(
     kernel, on what is `decayed`, before each step.
 
     Args:
-        name: one of `OPTIMIZERS`.
+        name: one of `rlstm_tf.choices.OPTIMIZERS`.
         learning_rate: of a step.
         momentum: of `sgd` and `sgdw`.
         weight_decay: of the others than `sgd`.

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from rlstm_tf.errors import UsageError
+from rlstm_tf.model_config import ModelConfig
 
 Value = Union[int, float]
 # Drawn values are rounded to so many digits: short in a table, and a last bit that differs between
 # two machines changes nothing.
 _DIGITS = 3
-_RECURRENT = ("two_branch", "rlstm", "lstm", "convlstm")
-# As in `rlstm_tf.attention.maps`, which takes Keras to import; a test compares them.
-_RELATIONAL = ("two_branch", "rlstm")
 # Searched over orders of magnitude.
 _LOGARITHMIC = ("learning_rate", "weight_decay", "attention_scale")
 # What stands between two of these values is none, or makes no difference.
@@ -115,12 +113,13 @@ def applying(base: Mapping[str, Any]) -> list[str]:
     Args:
         base: its `model` and `batch_norm`.
     """
+    options = ModelConfig.options()
     without = {
-        "units": base["model"] not in _RECURRENT,
-        "attention_scale": base["model"] not in _RELATIONAL,
-        "batch_norm_momentum": base["batch_norm"] == "frozen",
+        name for name in options.keys() & {*NAMES} if base["model"] not in options[name].models
     }
-    return [name for name in NAMES if not without.get(name)]
+    if base["batch_norm"] == "frozen":
+        without.add("batch_norm_momentum")
+    return [name for name in NAMES if name not in without]
 
 
 def _own_range(name: str, segments: int, channels: Callable[[], int], frames: int) -> str:

@@ -16,6 +16,7 @@ from absl import flags as absl_flags
 from rlstm_tf import export
 from rlstm_tf.cli import app, flags
 from rlstm_tf.data.schema import Manifest
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from rlstm_tf.runs.checkpoints import Checkpoints, variables_of
 
@@ -45,7 +46,7 @@ def make_run(path, *arguments, classes=CLASSES, short_side=40, **changes):
     keras.mixed_precision.set_global_policy(settings.precision)
     # Kernels are drawn by Keras: not by whatever test came before.
     keras.utils.set_random_seed(0)
-    model = build_model(len(classes), **flags.model_arguments(settings))
+    model = build_model(ModelConfig.from_flags(settings), len(classes))
     keras.mixed_precision.set_global_policy("float32")
     rng = np.random.default_rng(0)
     state = {}

@@ -93,22 +93,21 @@ def _rows(strategy: Any, value: Any) -> list[list[int]]:
 
 
 def _model(mode: str) -> Any:
+    from rlstm_tf.model_config import ModelConfig
     from rlstm_tf.models import build_model
 
-    return build_model(
-        CLASSES,
-        "tiny_resnetv2",
-        None,
-        "none",
-        32,
-        "population",
-        # They move slowly: normalised by those of a few steps, rounding soon grows large.
-        0.99,
+    config = ModelConfig(
+        # Where the devices crop, the frames are what is compared.
+        model="tsn" if mode == "device" else "two_branch",
+        backbone="tiny_resnetv2",
+        weights="none",
+        image_size=32,
+        # With fast statistics, rounding errors soon grow large.
+        batch_norm_momentum=0.99,
         num_segments=2,
         dropout=0.0,
-        # Where the devices crop, the frames are what is looked at.
-        model="tsn" if mode == "device" else "two_branch",
     )
+    return build_model(config, CLASSES)
 
 
 def _small_model() -> Any:

@@ -147,7 +147,7 @@ def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys):
     assert sum(line.startswith("trial ") for line in said.out.splitlines()) == 2
     assert f"rlstm_tf.train --flagfile='{output}/best.cfg'\n" in said.out
     assert "Traceback" not in said.out + said.err
-    values = flags.of_files(str(output / "best.cfg"))
+    values = flags.parse_flagfiles(str(output / "best.cfg"))
     assert (values.learning_rate, values.epochs, values.keep_checkpoints) == (0.01, 1, 3)
     trial = output / "trials" / found["0.01"]["trial"]
     for rate, row in found.items():

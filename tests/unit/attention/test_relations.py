@@ -8,28 +8,22 @@ import pytest
 import reference
 from test_relational_lstm import operations_of
 
-from rlstm_tf.attention.maps import RELATIONAL, relations
+from rlstm_tf.attention.maps import relations
+from rlstm_tf.choices import RELATIONAL
 from rlstm_tf.errors import UsageError
 from rlstm_tf.layers.relational_lstm_cell import GATES, PAIRWISE
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import MODELS, build_model
 
 T, SIZE = 3, 32
+TINY = ModelConfig(backbone="tiny_resnetv2", weights="none", image_size=SIZE, batch_norm="batch")
 
 
 def network(seed=0, **changes):
     """A small network with every weight random, and a clip for it."""
-    arguments = {
-        "backbone": "tiny_resnetv2",
-        "cut": None,
-        "weights": "none",
-        "image_size": SIZE,
-        "statistics": "batch",
-        "momentum": 0.9,
-        "num_segments": T,
-        "units": 5,
-    }
+    config = dataclasses.replace(TINY, num_segments=T, units=5, **changes)
     keras.utils.set_random_seed(seed)
-    model = build_model(4, **{**arguments, **changes})
+    model = build_model(config, 4)
     rng = np.random.default_rng(seed)
     cell = model.get_layer("relational_lstm").cell
     cell.set_weights([rng.normal(scale=0.4, size=w.shape) for w in cell.get_weights()])
@@ -130,8 +124,6 @@ def test_mixed_precision():
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - set(RELATIONAL)))
 def test_networks_without_relations_are_refused(name):
-    model = build_model(
-        2, "tiny_resnetv2", None, "none", SIZE, "batch", 0.9, model=name, num_segments=2
-    )
+    model = build_model(dataclasses.replace(TINY, model=name, num_segments=2), 2)
     with pytest.raises(UsageError, match=f"{name} has no Relational LSTM.*two_branch or rlstm"):
         relations(model, np.zeros((2, SIZE, SIZE, 3), np.uint8))

@@ -11,10 +11,12 @@ import pytest
 from benchmarks import relational_runs, relational_tables, relations
 from benchmarks.relational_runs import RECORD, Run
 from benchmarks.settings import ABLATIONS, CELLS, MAIN, MODELS, UNITS
+from rlstm_tf.choices import LSTM_CELLS
 from rlstm_tf.cli import app, flags
 from rlstm_tf.compat import KERAS_3
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.evaluation import score_files
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from tfrecords_tools.synthetic.relations import CLASSES, PAIRS
 
@@ -26,15 +28,15 @@ def test_every_setting_is_a_network(setting):
     values = _flags_of(setting)
     if KERAS_3 and values.lstm_cell != "standard":
         with pytest.raises(UsageError, match="needs tensorflow-addons"):
-            build_model(len(CLASSES), **flags.model_arguments(values))
+            build_model(ModelConfig.from_flags(values), len(CLASSES))
         return
-    model = build_model(len(CLASSES), **flags.model_arguments(values))
+    model = build_model(ModelConfig.from_flags(values), len(CLASSES))
     assert model.output_shape == (None, len(CLASSES))
     assert model.input_shape[1] == values.num_segments
 
 
 def _flags_of(setting):
-    values = flags.of_files("configs/relations.cfg")
+    values = flags.parse_flagfiles("configs/relations.cfg")
     values(["train", "--flagfile=configs/relations.cfg", *setting.flags])
     return values
 
@@ -42,9 +44,9 @@ def _flags_of(setting):
 def test_settings_are_what_they_are_called():
     assert [setting.name for setting in MAIN] == list(MODELS)
     assert len({setting.name for setting in ALL}) == len(ALL)
-    assert [_flags_of(setting).lstm_cell for setting in CELLS] == list(flags.LSTM_CELLS)
+    assert [_flags_of(setting).lstm_cell for setting in CELLS] == list(LSTM_CELLS)
     reference = next(setting for setting in MAIN if setting.name == "two_branch")
-    model = build_model(len(CLASSES), **flags.model_arguments(_flags_of(reference)))
+    model = build_model(ModelConfig.from_flags(_flags_of(reference)), len(CLASSES))
     assert model.get_layer("relational_lstm").cell.units == UNITS
     # Each ablation changes one thing.
     for setting in ABLATIONS:

@@ -4,10 +4,9 @@ import pytest
 from absl import flags as absl_flags
 from repository import ROOT
 
-from rlstm_tf.cli import flag_values, flags
+from rlstm_tf.cli import flags
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.layers import relational_lstm_cell
-from rlstm_tf.layers.batch_normalization import STATISTICS
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.runs import flags as run_flags
 
 
@@ -28,10 +27,10 @@ def test_configurations_have_the_papers_numbers(name, monkeypatch):
         "imagenet",
     )
     assert (values.num_segments, values.image_size, values.batch_size) == (8, 224, 24)
-    assert (values.dropout, values.epochs, flags.drop_epochs(values)) == (0.8, 50, (35, 45))
+    assert (values.dropout, values.epochs, flags.parse_drop_epochs(values)) == (0.8, 50, (35, 45))
     assert (values.learning_rate, values.momentum, values.weight_decay) == (5e-4, 0.9, 5e-4)
     assert (values.batch_norm, values.batch_norm_momentum) == ("population", 0.999)
-    assert (values.pairwise, values.attention_scale) == ("embedded_gaussian", 1.0)
+    assert values.pairwise == "embedded_gaussian"
     assert flags.input_arguments(values)["crop_scales"] == (1, 0.875, 0.75, 0.66)
 
 
@@ -40,7 +39,7 @@ def test_every_configuration_parses_and_says_how_to_run_it(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     values = parse(f"--flagfile=configs/{path.name}")
     flags.input_arguments(values)
-    flags.drop_epochs(values)
+    flags.parse_drop_epochs(values)
     assert f"--flagfile=configs/{path.name}" in path.read_text()
 
 
@@ -48,13 +47,13 @@ def test_what_is_written_reads_back_the_same(tmp_path):
     values = parse(
         "--data=x y", "--run_dir=z", "--noflip", "--crop_scales=1,0.5", "--epochs=3", "--resume"
     )
-    texts = flag_values.serialize(values, ("resume",))
+    texts = flags.format_flags(values, ("resume",))
     path = tmp_path / "flags.cfg"
     path.write_text("\n".join(texts.values()))
     again = run_flags.read_run(path)
     assert not again.resume
     assert (again.data, again.flip, again.epochs) == ("x y", False, 3)
-    assert flag_values.serialize(again, ("resume",)) == texts
+    assert flags.format_flags(again, ("resume",)) == texts
 
 
 def test_no_run_and_a_damaged_run(tmp_path):
@@ -79,14 +78,42 @@ def test_no_run_and_a_damaged_run(tmp_path):
 def test_lists_of_numbers(argument, message):
     values = parse(argument)
     with pytest.raises(UsageError, match=message.replace("+", r"\+")):
-        (flags.input_arguments if "crop" in argument else flags.drop_epochs)(values)
+        (flags.input_arguments if "crop" in argument else flags.parse_drop_epochs)(values)
 
 
 def test_no_drop_at_all():
-    assert flags.drop_epochs(parse("--drop_epochs=")) == ()
+    assert flags.parse_drop_epochs(parse("--drop_epochs=")) == ()
 
 
-def test_choices_are_those_of_the_layers():
-    """The flags repeat them, because importing the layers would load TensorFlow."""
-    assert flags.PAIRWISE == relational_lstm_cell.PAIRWISE
-    assert flags.BATCH_NORM == STATISTICS
+def test_every_option_of_a_network_has_its_flag():
+    values = parse()
+    for name, option in ModelConfig.options().items():
+        assert (name in values) == option.flag, name
+        if option.flag:
+            assert (values[name].default, values[name].help.endswith(option.help)) == (
+                option.default,
+                True,
+            )
+    assert ModelConfig.from_flags(values) == ModelConfig()
+
+
+def test_flags_become_a_configuration():
+    values = parse("--model=rlstm", "--units=3", "--bidirectional")
+    expected = ModelConfig("rlstm", units=3, bidirectional=True)
+    assert ModelConfig.from_flags(values) == expected
+    assert ModelConfig.from_flags(parse("--stream=temporal")).channels == 20
+    assert ModelConfig.from_flags(parse("--stream=temporal", "--new_length=4")).channels == 8
+    with pytest.raises(UsageError, match="--new_length=4 goes with --stream=temporal"):
+        ModelConfig.from_flags(parse("--new_length=4"))
+    with pytest.raises(UsageError, match="--lstm_cell=peephole goes with --model=lstm"):
+        ModelConfig.from_flags(parse("--lstm_cell=peephole"))
+
+
+def test_shared_embeddings_are_refused(tmp_path):
+    assert parse("--embeddings=separate").embeddings == "separate"
+    with pytest.raises(absl_flags.Error, match="--embeddings=shared: shared embeddings were remov"):
+        parse("--embeddings=shared")
+    path = tmp_path / "flags.cfg"
+    path.write_text("--data=x\n--run_dir=y\n--embeddings=shared\n")
+    with pytest.raises(DataError, match="shared embeddings were removed"):
+        run_flags.read_run(path)

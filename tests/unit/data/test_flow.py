@@ -109,7 +109,7 @@ for long in (SHORTEST_SIDE, 21, 28, 42, 64, 160, 900):
 def test_flags_name_the_methods_and_the_side():
     from absl import flags
 
-    from rlstm_tf.data.schema import STREAMS
+    from rlstm_tf.choices import STREAMS
 
     values = flags.FlagValues()
     build.define_flags(values)

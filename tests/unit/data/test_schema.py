@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from rlstm_tf.choices import STREAMS
 from rlstm_tf.data import schema
 from rlstm_tf.data.schema import Manifest, Shard, Subset
 from rlstm_tf.errors import DataError
@@ -73,7 +74,7 @@ def test_names_and_types():
     assert schema.samples_path("d", "x") == "d/x.samples.npy"
     assert schema.FRAME.itemsize == 16
     assert schema.SAMPLE.itemsize == 16
-    assert schema.STREAMS == ("spatial", "temporal")
+    assert STREAMS == ("spatial", "temporal")
     row = np.zeros(1, schema.record_dtype(5))
     row["id"] = "é!".encode()
     assert row["id"][0].decode() == "é!"

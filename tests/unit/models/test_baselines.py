@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rlstm_tf.cli import flags
+from rlstm_tf import choices
 from rlstm_tf.compat import unrolled_conv_lstm
 from rlstm_tf.errors import UsageError
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import MODELS, build_model
 from rlstm_tf.models.backbone import build_backbone
-from rlstm_tf.models.branches import PAPER
 from rlstm_tf.runs.checkpoints import named_weights
 
 # Parameters for 101 classes on the backbone's own cut: tiny_resnetv2, resnet101v2.
@@ -26,20 +26,12 @@ PARAMETERS = {
 ORDER = {"two_branch", "rlstm", "lstm", "convlstm"}
 
 
+TINY = {"backbone": "tiny_resnetv2", "weights": "none", "image_size": 32, "num_segments": 3}
+
+
 def build(model, num_classes=5, **options):
-    options = {
-        "backbone": "tiny_resnetv2",
-        "cut": None,
-        "weights": "none",
-        "image_size": 32,
-        "statistics": "population",
-        "momentum": 0.9,
-        "num_segments": 3,
-        "dropout": 0.0,
-        **options,
-    }
     keras.utils.set_random_seed(0)
-    return build_model(num_classes, model=model, **options)
+    return build_model(ModelConfig(model, **{**TINY, "dropout": 0.0, **options}), num_classes)
 
 
 def snippets(batch=2, channels=3, size=32, seed=0):
@@ -49,7 +41,7 @@ def snippets(batch=2, channels=3, size=32, seed=0):
 
 def test_every_model_is_pinned():
     assert set(PARAMETERS) == set(MODELS)
-    assert tuple(MODELS) == flags.MODELS
+    assert tuple(MODELS) == choices.MODELS
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +55,7 @@ def test_parameters(model, resnet101v2):
     tiny, large = PARAMETERS[model]
     assert build(model, 101).count_params() == tiny
     assert build(model, 101, channels=20).count_params() == tiny + 7 * 7 * 17 * 16
-    assert MODELS[model](resnet101v2, 101, 3, 0.0, PAPER).count_params() == large
+    assert MODELS[model](resnet101v2, ModelConfig(), 101).count_params() == large
 
 
 def test_parameters_by_hand():
@@ -202,5 +194,26 @@ def test_other_cuts(model, backbone, cut):
 
 
 def test_unknown_model():
-    with pytest.raises(UsageError, match=r"model 'trn' is none of two_branch, rlstm, local"):
+    with pytest.raises(UsageError, match=r"model='trn' must be one of two_branch, rlstm, local"):
         build("trn")
+
+
+def test_separate_arguments_build_the_same_network():
+    """The signature before `ModelConfig`."""
+    with pytest.deprecated_call():
+        keras.utils.set_random_seed(0)
+        old = build_model(
+            *(5, "tiny_resnetv2", None, "none", 32, "batch", 0.9),
+            **{"model": "rlstm", "num_segments": 3, "units": 7, "channels": 4, "dropout": 0.0},
+        )
+    options = {"batch_norm": "batch", "batch_norm_momentum": 0.9, "units": 7, "channels": 4}
+    new = build("rlstm", **options)
+    x = snippets(channels=4)
+    np.testing.assert_array_equal(old(x, training=True), new(x, training=True))
+    for a, b in zip(old.get_weights(), new.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    with pytest.deprecated_call(), pytest.raises(UsageError, match="was removed"):
+        build_model(
+            *(5, "tiny_resnetv2", None, "none", 32, "batch", 0.9),
+            **{"num_segments": 3, "embeddings": "shared"},
+        )

@@ -9,8 +9,8 @@ import reference
 from test_flags import parse
 
 from rlstm_tf import compat
-from rlstm_tf.cli import flags
 from rlstm_tf.errors import UsageError
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from rlstm_tf.runs.checkpoints import variables_of
 
@@ -19,10 +19,16 @@ CELLS = ("layer_norm", "peephole")
 
 
 def network(cell):
-    return build_model(
-        *(3, "tiny_resnetv2", None, "none", 32, "batch", 0.9),
-        **{"model": "lstm", "num_segments": 3, "units": 5, "lstm_cell": cell},
+    config = ModelConfig(
+        model="lstm",
+        backbone="tiny_resnetv2",
+        weights="none",
+        image_size=32,
+        num_segments=3,
+        units=5,
+        lstm_cell=cell,
     )
+    return build_model(config, 3)
 
 
 @addons
@@ -83,5 +89,5 @@ def test_without_tensorflow_addons(monkeypatch):
 
 def test_only_an_lstm_has_one():
     with pytest.raises(UsageError, match="--lstm_cell=peephole goes with --model=lstm"):
-        flags.model_arguments(parse("--lstm_cell=peephole"))
-    assert flags.model_arguments(parse("--lstm_cell=peephole", "--model=lstm"))["lstm_cell"]
+        ModelConfig.from_flags(parse("--lstm_cell=peephole"))
+    assert ModelConfig.from_flags(parse("--lstm_cell=peephole", "--model=lstm")).lstm_cell

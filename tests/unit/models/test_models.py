@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from rlstm_tf.cli.flags import BACKBONES
+from rlstm_tf.choices import BACKBONES
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers import PixelScaling
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models.backbone import (
     APPLICATIONS,
     Backbone,
@@ -17,7 +18,7 @@ from rlstm_tf.models.backbone import (
     build_backbone,
     cut_model,
 )
-from rlstm_tf.models.branches import _drawn_anew
+from rlstm_tf.models.branches import _reinitialized
 from rlstm_tf.models.dropout import drawn
 from rlstm_tf.models.two_branch import two_branch
 from rlstm_tf.runs.checkpoints import named_weights
@@ -59,7 +60,7 @@ SLOW_TO_BUILD = {"resnet152v2"}  # the same code as its two smaller sisters
 def tiny():
     """A two-branch network on the tiny backbone, dropout off."""
     backbone = build_backbone("tiny_resnetv2", weights="none", image_size=32)
-    return two_branch(backbone, 5, num_segments=3, dropout=0.0)
+    return two_branch(backbone, ModelConfig(num_segments=3, dropout=0.0), 5)
 
 
 def frames(batch=2, seed=0):
@@ -82,7 +83,7 @@ def test_parts_joined_are_the_whole(name, size):
     kinds = {type(layer) for layer in ours.layers}
     assert not kinds & {keras.layers.BatchNormalization, keras.layers.Dropout}
     backbone = Backbone(trunk, tail, application.scaling)
-    network = two_branch(backbone, 101)
+    network = two_branch(backbone, ModelConfig(), 101)
     counts = tuple(model.count_params() for model in (trunk, tail, network))
     assert counts == PARAMETERS[name, size]
     check_names(network, name)
@@ -169,7 +170,7 @@ def test_kernels_of_its_own_tail_are_drawn_as_the_paper_says(layer):
     kind = "depthwise" if layer is keras.layers.DepthwiseConv2D else "kernel"
     arguments = {"filters": 4} if kind == "kernel" else {}
     theirs = layer(**arguments, kernel_size=3, name="x", **{f"{kind}_initializer": "he_normal"})
-    ours = _drawn_anew(theirs)
+    ours = _reinitialized(theirs)
     assert ours.name == "x"
     initializer = getattr(ours, f"{kind}_initializer")
     assert type(initializer).__name__ == "GlorotUniform"

@@ -8,6 +8,7 @@ from repository import ROOT
 
 from rlstm_tf import evaluate, fuse, recipe, train
 from rlstm_tf.cli import app, flags
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.reporting import paper_runs
 from rlstm_tf.reporting.paper_runs import DEMO, PAPER, Run
 from tfrecords_tools import build
@@ -111,7 +112,7 @@ def test_flags_of_some_runs(monkeypatch):
 
     def of(run, places=PAPER):
         text = next(iter(paper_runs.run_commands(places, run)))
-        return flags.of_files(*re.findall(r"--flagfile=(\S+)", text))
+        return flags.parse_flagfiles(*re.findall(r"--flagfile=(\S+)", text))
 
     main = of(Run("ucf101", 1, "two_branch", "spatial"))
     assert (main.model, main.num_segments, main.cut) == ("two_branch", 8, "conv5_block2_out")
@@ -119,13 +120,13 @@ def test_flags_of_some_runs(monkeypatch):
     assert (main.learning_rate, main.batch_size, main.batch_norm) == (5e-4, 24, "population")
     flow = of(Run("hmdb51", 2, "two_branch", "temporal"))
     assert (flow.dropout, flow.epochs, flow.drop_epochs) == (0.7, 60, ["45", "55"])
-    assert flags.model_arguments(flow)["channels"] == 20
+    assert ModelConfig.from_flags(flow).channels == 20
     assert of(Run("ucf101", 1, "segments_12", "temporal")).num_segments == 12
     assert of(Run("ucf101", 1, "after_conv5_3", "spatial")).cut == "conv5_block3_out"
     assert of(Run("charades", 0, "tsn", "spatial")).model == "tsn"
     small = of(Run("ucf101", 1, "tsn", "temporal"), DEMO)
     assert (small.model, small.backbone) == ("tsn", "tiny_resnetv2")
-    assert flags.model_arguments(small)["channels"] == 8
+    assert ModelConfig.from_flags(small).channels == 8
 
 
 def test_estimates_come_from_the_table_given(capsys, tmp_path):

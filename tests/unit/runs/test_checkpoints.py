@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rlstm_tf.errors import DataError
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from rlstm_tf.runs.checkpoints import Checkpoints, named_weights, restore, variables_of
 from rlstm_tf.runs.directory import RunDirectory
@@ -192,7 +193,8 @@ def test_a_failed_write_keeps_what_was_there(tmp_path):
 
 @pytest.fixture(scope="module")
 def network():
-    model = build_model(5, "tiny_resnetv2", None, "none", 32, "population", 0.9, num_segments=2)
+    config = ModelConfig(backbone="tiny_resnetv2", weights="none", image_size=32, num_segments=2)
+    model = build_model(config, 5)
     return model, sgd(0.1, 0.9, model.trainable_variables)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rlstm_tf.errors import DataError
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from rlstm_tf.models.flow_stem import cross_modality
 from rlstm_tf.runs.checkpoints import variables_of
@@ -18,10 +19,8 @@ FIRST = "model/trunk/conv1_conv/kernel"
 
 def build(model, seed, num_classes=5, backbone="tiny_resnetv2", **options):
     keras.utils.set_random_seed(seed)
-    options = {"cut": None, "weights": "none", "image_size": 32, "num_segments": 3, **options}
-    network = build_model(
-        num_classes, backbone, statistics="population", momentum=0.9, model=model, **options
-    )
+    options = {"weights": "none", "image_size": 32, "num_segments": 3, **options}
+    network = build_model(ModelConfig(model, backbone, **options), num_classes)
     # Biases of 0 and statistics of 0 and 1 would hide a weight that was left.
     rng = np.random.default_rng(seed)
     network.set_weights([w + rng.normal(0, 0.01, w.shape) for w in network.get_weights()])

@@ -14,6 +14,7 @@ from repository import ROOT
 
 from rlstm_tf import compat
 from rlstm_tf.errors import UsageError
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from rlstm_tf.training import optimizers
 from rlstm_tf.training import trainer as training
@@ -27,18 +28,17 @@ def full_precision_afterwards():
 
 def trainer_of(statistics="population", momentum=0.9, scale_loss=False, model="tsn", **options):
     keras.utils.set_random_seed(1)
-    model = build_model(
-        5,
+    config = ModelConfig(
         model=model,
         backbone="tiny_resnetv2",
-        cut=None,
         weights="none",
         image_size=32,
-        statistics=statistics,
-        momentum=momentum,
+        batch_norm=statistics,
+        batch_norm_momentum=momentum,
         num_segments=3,
         dropout=0.0,
     )
+    model = build_model(config, 5)
     optimizer = optimizers.sgd(0.01, 0.9, model.trainable_variables, scale_loss)
     strategy = tf.distribute.get_strategy()
     return training.Trainer(model, optimizer, strategy, 5e-4, **options)

@@ -14,7 +14,7 @@ from repository import ROOT
 from test_training import batches
 
 from rlstm_tf import addons, compat
-from rlstm_tf.cli import flags
+from rlstm_tf.choices import OPTIMIZERS
 from rlstm_tf.errors import UsageError
 from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
 from rlstm_tf.runs.checkpoints import Checkpoints, restore, variables_of
@@ -49,7 +49,7 @@ def trainer_of(name, scale_loss=False, model=None, strategy=None, **options):
     return training.Trainer(model, optimizer, strategy, weight_decay=decay, **options)
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_steps(name):
     """Six of them, while the rate falls twice; the state stands in one order on both stacks."""
     trainer = trainer_of(name)
@@ -82,7 +82,7 @@ def losses(trainer, given):
 
 
 @pytest.mark.parametrize("scale_loss", [False, True])
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_stopped_and_resumed_is_never_stopped(name, scale_loss, tmp_path):
     given = list(batches(6))
     whole = trainer_of(name, scale_loss)
@@ -102,14 +102,14 @@ def test_stopped_and_resumed_is_never_stopped(name, scale_loss, tmp_path):
 
 
 @pytest.mark.parametrize("jit", [False, True])
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_in_parts_and_compiled_it_is_the_same_step(name, jit):
     given = list(batches(4))
     whole, divided = trainer_of(name), trainer_of(name, accumulate=2, jit=jit)
     np.testing.assert_allclose(losses(divided, given), losses(whole, given), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_in_float16_the_decay_is_not_scaled_with_the_loss(name):
     """Nor is anything done where the gradients overflow."""
     trainer = trainer_of(name, scale_loss=True)
@@ -146,7 +146,7 @@ make_dataset = lambda division: dataset.unbatch().batch(division.rows(4), drop_r
 # One of each: collective operations of two strategies in a process would take each other's keys.
 strategies = {kind: devices.make_strategy(kind) for kind in ("none", "mirrored")}
 result = {}
-for name in optimization.OPTIMIZERS:
+for name in OPTIMIZERS:
     for scale_loss, parts in ((False, 1), (True, 2)):
         for kind, strategy in strategies.items():
             trainer = t.trainer_of(name, scale_loss, strategy=strategy, accumulate=parts)
@@ -172,7 +172,7 @@ def test_two_replicas_are_one():
     ).stdout
     result = json.loads(output.splitlines()[-1])
     start = model_of().get_weights()
-    for name in optimizers.OPTIMIZERS:
+    for name in OPTIMIZERS:
         for scale_loss in (False, True):
             one, two = (result[f"{name} {scale_loss} {kind}"] for kind in ("none", "mirrored"))
             assert np.abs(np.array(one[0][0]) - start[0]).max() > 1e-3
@@ -180,10 +180,6 @@ def test_two_replicas_are_one():
             for (a,), copies in zip(one, two):
                 for b in copies:
                     np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-6, err_msg=name)
-
-
-def test_the_names_of_the_flags_are_those_of_the_module():
-    assert flags.OPTIMIZERS == optimizers.OPTIMIZERS
 
 
 @pytest.mark.skipif(compat.KERAS_3, reason="Keras 3 has its own LAMB")

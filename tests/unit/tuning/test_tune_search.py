@@ -7,7 +7,7 @@ import pytest
 from repository import ROOT
 from searches import plan, rows, searched, space
 
-from rlstm_tf.cli import flag_values, flags
+from rlstm_tf.cli import flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.tuning import oracles, process
 from rlstm_tf.tuning.directory import SearchDirectory
@@ -130,15 +130,15 @@ def test_best_of_equal_scores_the_smaller_loss_then_the_first():
 
 
 def test_the_best_as_flags_of_a_training(tmp_path):
-    values = flags.of_files()
-    base = flag_values.serialize(values, ("flagfile", "resume", "run_dir"))
+    values = flags.parse_flagfiles()
+    base = flags.format_flags(values, ("flagfile", "resume", "run_dir"))
     settings = {"learning_rate": 1e-05, "dropout": 0.25, "units": 12, "num_segments": 4}
     best = Trial(3, settings, 6, status=ENDED, score=0.75, loss=1.0)
     text = best_flags(
         best, 5, "random over a, b", "val_accuracy", base, SearchDirectory("runs/a b")
     )
     (tmp_path / "best.cfg").write_text(text)
-    found = flags.of_files(str(tmp_path / "best.cfg"))
+    found = flags.parse_flagfiles(str(tmp_path / "best.cfg"))
     for name in values:
         expected = {**settings, "epochs": 6, "run_dir": "runs/a b/best"}
         assert found[name].value == expected.get(name, values[name].value), name

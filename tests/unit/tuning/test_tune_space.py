@@ -5,9 +5,8 @@ import re
 import pytest
 from searches import space
 
-from rlstm_tf.attention.maps import RELATIONAL
 from rlstm_tf.errors import UsageError
-from rlstm_tf.tuning.space import _RELATIONAL, Choices, Interval
+from rlstm_tf.tuning.space import Choices, Interval
 
 
 def test_all_that_the_model_has_is_searched_unless_it_is_said():
@@ -83,7 +82,3 @@ def test_what_does_nothing_or_is_named_twice_is_refused():
 def test_what_cannot_vary_is_refused_where_it_is_named():
     with pytest.raises(UsageError, match="--search=num_segments=1 is one value"):
         space("num_segments", num_segments=1, frames=1)
-
-
-def test_relational_models_are_those_whose_relations_can_be_shown():
-    assert RELATIONAL == _RELATIONAL

@@ -1,0 +1,29 @@
+"""Values that options take by name, listed once for flags, networks, layers and the trainer.
+
+Imports nothing, so that a command can list its choices without loading TensorFlow.
+"""
+
+from __future__ import annotations
+
+MODELS = ("two_branch", "rlstm", "local", "tsn", "lstm", "convlstm")
+# Networks with a Relational LSTM, and with any recurrent layer.
+RELATIONAL = ("two_branch", "rlstm")
+RECURRENT = (*RELATIONAL, "lstm", "convlstm")
+BACKBONES = (
+    *("densenet121", "efficientnet_b0", "inception_v3", "mobilenet", "mobilenet_v2"),
+    *("resnet50", "resnet101", "resnet50v2", "resnet101v2", "resnet152v2"),
+    *("tiny_resnetv2", "vgg16", "vgg19"),
+)
+# f(x_i, y_j) of the Relational LSTM (eq. 2). Without "gaussian", exp(x^T y), which has no
+# embeddings: X_t and H_{t-1} differ in channels.
+PAIRWISE = ("embedded_gaussian", "dot_product", "concatenation")
+LSTM_CELLS = ("standard", "layer_norm", "peephole")
+# Statistics that batch normalization uses in training.
+STATISTICS = ("population", "batch", "frozen")
+
+STREAMS = ("spatial", "temporal")
+AUGMENT_ON = ("host", "device")
+
+STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
+OPTIMIZERS = ("sgd", "sgdw", "adamw", "lamb")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
