@@ -80,7 +80,7 @@ def option(default: Any, help: str, **limits: Any) -> Any:
 class ModelConfig:
     """Options of a network; the defaults are the paper's spatial stream (arXiv 1811.07059, sec. 4).
 
-    >>> ModelConfig(model="rlstm", units=256).num_segments
+    >>> ModelConfig(model="rlstm", attention_scale=0.1).num_segments
     8
 
     Raises:
@@ -103,6 +103,7 @@ class ModelConfig:
     )
     dropout: float = option(0.8, "Before the dense layer.", minimum=0.0, maximum=0.999)
     pairwise: str = option("embedded_gaussian", "f of eq. 2.", choices=PAIRWISE, models=RELATIONAL)
+    attention_scale: float = option(1.0, "Factor on theta^T phi.", minimum=0.0, models=RELATIONAL)
     bidirectional: bool = option(
         False, "Half of the state from the last snippet to the first.", models=RELATIONAL
     )

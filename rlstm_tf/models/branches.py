@@ -48,6 +48,7 @@ def relational_lstm(config: ModelConfig, channels: int) -> Callable[[Any], Any]:
         return RelationalLSTM(
             units,
             pairwise=config.pairwise,
+            attention_scale=config.attention_scale,
             name=name,
             **kwargs,
         )

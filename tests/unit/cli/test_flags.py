@@ -30,7 +30,7 @@ def test_configurations_have_the_papers_numbers(name, monkeypatch):
     assert (values.dropout, values.epochs, flags.parse_drop_epochs(values)) == (0.8, 50, (35, 45))
     assert (values.learning_rate, values.momentum, values.weight_decay) == (5e-4, 0.9, 5e-4)
     assert (values.batch_norm, values.batch_norm_momentum) == ("population", 0.999)
-    assert values.pairwise == "embedded_gaussian"
+    assert (values.pairwise, values.attention_scale) == ("embedded_gaussian", 1.0)
     assert flags.input_arguments(values)["crop_scales"] == (1, 0.875, 0.75, 0.66)
 
 
@@ -98,8 +98,8 @@ def test_every_option_of_a_network_has_its_flag():
 
 
 def test_flags_become_a_configuration():
-    values = parse("--model=rlstm", "--units=3", "--bidirectional")
-    expected = ModelConfig("rlstm", units=3, bidirectional=True)
+    values = parse("--model=rlstm", "--units=3", "--attention_scale=0.5", "--bidirectional")
+    expected = ModelConfig("rlstm", units=3, attention_scale=0.5, bidirectional=True)
     assert ModelConfig.from_flags(values) == expected
     assert ModelConfig.from_flags(parse("--stream=temporal")).channels == 20
     assert ModelConfig.from_flags(parse("--stream=temporal", "--new_length=4")).channels == 8

@@ -19,6 +19,7 @@ from rlstm_tf.model_config import ModelConfig
         ("units", -1, "units=-1 must be a number from 1"),
         ("dropout", 1.0, "dropout=1.0 must be a number from 0 to 0.999"),
         ("dropout", float("nan"), "dropout=nan must be a number"),
+        ("attention_scale", float("inf"), "attention_scale=inf must be a number"),
         ("bidirectional", 1, "bidirectional=1 must be bool"),
         ("batch_norm", None, "batch_norm=None must be str"),
         ("lstm_cell", "peephole", "--lstm_cell=peephole goes with --model=lstm"),
