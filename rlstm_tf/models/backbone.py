@@ -14,7 +14,7 @@ from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers import BatchNormalization
 from rlstm_tf.models.dropout import Dropout
 from rlstm_tf.models.flow_stem import flow_stem
-from rlstm_tf.models.recomputation import Trunk
+from rlstm_tf.models.rematerialization import Trunk
 from rlstm_tf.models.tiny_resnet import tiny_resnet_v2
 
 

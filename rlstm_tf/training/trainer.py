@@ -18,8 +18,8 @@ from rlstm_tf import compat
 from rlstm_tf.data.batch_schedule import Epochs
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers.batch_normalization import moves_after
-from rlstm_tf.models.dropout import drawn
-from rlstm_tf.models.recomputation import recomputed
+from rlstm_tf.models.dropout import dropout_seed
+from rlstm_tf.models.rematerialization import rematerialize
 from rlstm_tf.training.gradient_accumulation import Accumulator
 from rlstm_tf.training.optimizers import decayed
 from rlstm_tf.training.preemption import Stopped
@@ -43,7 +43,7 @@ class Trainer:
         jit: compile the step with XLA.
         seed: of what is dropped.
         remat: compute the trunk's activations again in the backward pass, to save memory; see
-            `rlstm_tf.models.recomputation`.
+            `rlstm_tf.models.rematerialization`.
         frames_of: what makes the model's frames of a replica's rows, on the device; their `frames`
             as they are, if not given.
 
@@ -141,12 +141,12 @@ class Trainer:
 
     def _drawn(self, step: Any, part: Any) -> contextlib.AbstractContextManager[None]:
         context = tf.distribute.get_replica_context()
-        return drawn(self.seed, step, context.replica_id_in_sync_group, part)
+        return dropout_seed(self.seed, step, context.replica_id_in_sync_group, part)
 
     def _gradients(self, frames: Any, labels: Any) -> tuple[Any, Any, list[Any]]:
         """Share in the batch's mean loss, right answers, and the share's gradients, scaled."""
         shares = self.strategy.num_replicas_in_sync * self.accumulate
-        with recomputed() if self.remat else contextlib.nullcontext(), moves_after():
+        with rematerialize() if self.remat else contextlib.nullcontext(), moves_after():
             with tf.GradientTape() as tape:
                 logits = self.model(frames, training=True)
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)

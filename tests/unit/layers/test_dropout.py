@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rlstm_tf.models.dropout import Dropout, drawn
+from rlstm_tf.models.dropout import Dropout, dropout_seed
 
 
 def dropped(seed, *position, name="dropout", rate=0.25, dtype="float32", training=True):
-    with drawn(seed, *position):
+    with dropout_seed(seed, *position):
         x = tf.ones((64, 64), dtype)
         return np.asarray(Dropout(rate, name=name, dtype=dtype)(x, training=training))
 
@@ -27,7 +27,7 @@ def test_the_same_position_drops_the_same():
 def test_a_place_at_a_time_is_dropped_in_all_channels():
     """Also whole examples, as EfficientNet drops them."""
     layer = Dropout(0.5, noise_shape=(None, 1, 1, 1), name="drop")
-    with drawn(3, 5, 0):
+    with dropout_seed(3, 5, 0):
         first, second = (np.asarray(layer(tf.ones((64, 2, 3, 4)), training=True)) for _ in "ab")
     np.testing.assert_array_equal(first, second)
     assert {tuple(np.unique(example)) for example in first} == {(0.0,), (2.0,)}
@@ -39,7 +39,7 @@ def test_traced_with_the_step_as_an_input():
 
     @tf.function
     def step(number):
-        with drawn(3, number, 0):
+        with dropout_seed(3, number, 0):
             return layer(tf.ones((64, 64)), training=True)
 
     for number in (5, 6):

@@ -19,7 +19,7 @@ from rlstm_tf.models.backbone import (
     cut_model,
 )
 from rlstm_tf.models.branches import _reinitialized
-from rlstm_tf.models.dropout import drawn
+from rlstm_tf.models.dropout import dropout_seed
 from rlstm_tf.models.two_branch import two_branch
 from rlstm_tf.runs.checkpoints import named_weights
 
@@ -124,7 +124,7 @@ def test_what_efficientnet_drops_depends_on_the_position_alone():
     images = np.random.default_rng(0).uniform(-1, 1, (4, 64, 64, 3)).astype("float32")
     found = []
     for step in (5, 5, 6):
-        with drawn(3, step, 0):
+        with dropout_seed(3, step, 0):
             found.append(np.asarray(trunk(images, training=True)))
     np.testing.assert_array_equal(found[0], found[1])
     assert (found[0] != found[2]).any()

@@ -14,8 +14,8 @@ from repository import ROOT
 from test_accumulation import trainer_of
 
 from rlstm_tf.models.backbone import build_backbone
-from rlstm_tf.models.dropout import Dropout, drawn
-from rlstm_tf.models.recomputation import Trunk, parts, recomputed
+from rlstm_tf.models.dropout import Dropout, dropout_seed
+from rlstm_tf.models.rematerialization import Trunk, rematerialize, split_into_blocks
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def test_in_mixed_precision_and_compiled_too():
 @pytest.mark.parametrize("name", ["tiny_resnetv2", "mobilenet_v2", "vgg16"])
 def test_the_parts_are_the_trunk(name):
     trunk = build_backbone(name, weights="none", image_size=64).trunk
-    found = parts(trunk)
+    found = split_into_blocks(trunk)
     assert len(found) > 2
     images = maps = tf.random.stateless_uniform((2, 64, 64, 3), (1, 2))
     for part in found:
@@ -72,13 +72,13 @@ def test_what_is_dropped_is_dropped_again():
     X = tf.random.stateless_normal((2, 8, 8, 3), (1, 2))
 
     def gradients(step):
-        with drawn(0, step):
+        with dropout_seed(0, step):
             with tf.GradientTape() as tape:
                 loss = tf.reduce_sum(tf.square(trunk(X, training=True)))
             return tape.gradient(loss, trunk.trainable_variables)
 
     plain, other = gradients(1), gradients(2)
-    with recomputed():
+    with rematerialize():
         again = gradients(1)
     for a, b, c in zip(plain, again, other):
         np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5)
@@ -101,7 +101,7 @@ def test_the_trunk_is_computed_twice():
 
     signature = tf.TensorSpec((2, 32, 32, 3))
     plain = operations(tf.function(gradients).get_concrete_function(signature), "Conv2D")
-    with recomputed():
+    with rematerialize():
         again = operations(tf.function(gradients).get_concrete_function(signature), "Conv2D")
     assert plain > 10
     assert again == 2 * plain
