@@ -65,11 +65,11 @@ def main(values: flags.FlagValues) -> None:
 
 def _paths(videos: str | None, directory: str) -> list[str]:
     from benchmarks.clips import write_clips
-    from tfrecords_tools.datasets.folder import folder
+    from tfrecords_tools.datasets.folder import read_folder
 
     if videos is None:
         write_clips(directory, num_clips=5, num_frames=50)
-    return [video.path for video in folder(videos or directory).videos]
+    return [video.path for video in read_folder(videos or directory).videos]
 
 
 def _pairs(path: str, short_side: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -68,9 +68,9 @@ def main(values: flags.FlagValues) -> None:
 
 
 def _paths(videos: str) -> list[str]:
-    from tfrecords_tools.datasets.folder import folder
+    from tfrecords_tools.datasets.folder import read_folder
 
-    return [video.path for video in folder(videos).videos]
+    return [video.path for video in read_folder(videos).videos]
 
 
 def _one_core(values: flags.FlagValues, paths: list[str], directory: str) -> None:
@@ -106,7 +106,7 @@ def _shard(
     """What a build makes of some videos, in this process."""
     from tfrecords_tools.builder import decoded_video as pieces
     from tfrecords_tools.builder.shard_builder import ShardWork
-    from tfrecords_tools.datasets.datasets import Action, Video
+    from tfrecords_tools.datasets.dataset import Action, Video
 
     videos = [Video(path, path, (Action(0),), "train", path) for path in paths]
     settings = {name: values[name].value for name in ("short_side", "jpeg_quality")}

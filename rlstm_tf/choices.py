@@ -22,6 +22,7 @@ LSTM_CELLS = ("standard", "layer_norm", "peephole")
 STATISTICS = ("population", "batch", "frozen")
 
 STREAMS = ("spatial", "temporal")
+SUBSETS = ("train", "val", "test")
 AUGMENT_ON = ("host", "device")
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker")

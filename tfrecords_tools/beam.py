@@ -26,7 +26,7 @@ from tfrecords_tools.builder import flags as shared
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines this entry point's flags."""
-    shared.define(values)
+    shared.define_flags(values)
     flags.DEFINE_integer(
         "workers", 1, "Processes that decode, for each shard under way.", 1, flag_values=values
     )
@@ -40,7 +40,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(values: flags.FlagValues) -> int:
     """Builds; the exit status is 1 if there are more damaged videos than allowed."""
-    shared.check(values)
+    shared.check_flags(values)
     app.load_tensorflow()
     try:
         with app.quiet():
@@ -57,13 +57,13 @@ def main(values: flags.FlagValues) -> int:
         # Where the job is, which has to be known to cancel it.
         logging.basicConfig()
         logging.getLogger("apache_beam").setLevel(logging.INFO)
-    plan = shared.planned(values)
+    plan = shared.plan_build(values)
     stored = places(values.reuse, plan)
     manifest = distributed_build.build(
         *(plan, values.output, values.workers, stored, values.leave_out),
         make=lambda of_all, lines: beam_pipeline.run(shards, of_all, lines),
     )
-    shared.report(values, manifest)
+    shared.print_result(values, manifest)
     return 0
 
 

@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines this entry point's flags."""
-    shared.define(values)
-    shared.define_workers(values)
+    shared.define_flags(values)
+    shared.define_workers_flag(values)
 
 
 def main(values: flags.FlagValues) -> int:
     """Builds; the exit status is 1 if there are more damaged videos than allowed."""
-    shared.check(values)
-    plan = shared.planned(values)
+    shared.check_flags(values)
+    plan = shared.plan_build(values)
     from tfrecords_tools.builder.reuse import places
 
     stored = places(values.reuse, plan)
     build = _into_store if is_remote(values.output) else _into_directory
-    shared.report(values, build(values, plan, stored))
+    shared.print_result(values, build(values, plan, stored))
     return 0
 
 

@@ -42,7 +42,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "splits", None, "repair: directory of the split files, where there are.", flag_values=values
     )
-    shared.define_workers(values)
+    shared.define_workers_flag(values)
 
 
 def main(values: flags.FlagValues) -> int:

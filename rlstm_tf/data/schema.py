@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from rlstm_tf.choices import STREAMS
+from rlstm_tf.choices import STREAMS, SUBSETS
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import read_text, write_text
 from rlstm_tf.storage.json_values import (
@@ -39,7 +39,6 @@ from rlstm_tf.storage.json_values import (
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
-SUBSETS = ("train", "val", "test")
 
 # Context features.
 ID = "id"  # bytes, UTF-8

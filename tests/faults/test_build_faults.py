@@ -269,5 +269,5 @@ def test_csv_names_videos_that_are_not_there(own, tmp_path, capfd):
     given = arguments(tmp_path / "list.csv", tmp_path / "shards")
     status, _, errors = run(capfd, *given)
     assert status == 1
-    assert "1 of 2 listed videos are not there: none.mp4" in errors[0]
+    assert "1 of 2 listed videos are missing: none.mp4" in errors[0]
     assert not (tmp_path / "shards").exists()

@@ -17,7 +17,7 @@ from rlstm_tf.errors import DataError
 from tfrecords_tools.builder import shard_writer
 from tfrecords_tools.builder.plan import make_plan
 from tfrecords_tools.checker.checks import problems
-from tfrecords_tools.datasets.datasets import Action, Dataset, Video
+from tfrecords_tools.datasets.dataset import Action, Dataset, Video
 
 SHARD = "train-00000-of-00001"
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from rlstm_tf.storage import files as data_files
 from tfrecords_tools.builder import distributed_build, lease
 from tfrecords_tools.builder.plan import make_plan
-from tfrecords_tools.datasets.folder import folder
+from tfrecords_tools.datasets.folder import read_folder
 
 
 def plan_of(videos):
     """The plan that `builds.arguments` give a build."""
     settings = {"short_side": 32, "jpeg_quality": 95, "frames_per_record": 512}
     settings.update(test_share=None, val_share=0.0, val_seed=0)
-    return make_plan(folder(str(videos)), "spatial", settings, 2)
+    return make_plan(read_folder(str(videos)), "spatial", settings, 2)
 
 
 def begin(plan, output, stored=()):

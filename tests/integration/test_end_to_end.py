@@ -206,7 +206,7 @@ def test_the_genuine_clips(real, tmp_path, capsys):
         "--workers=2",
     ]
     assert run(build, *arguments) == 1
-    assert "5095 of 5100 listed videos are not there" in capsys.readouterr().err
+    assert "5095 of 5100 listed videos are missing" in capsys.readouterr().err
     assert run(build, *arguments, "--allow_missing") == 0
     assert run(verify, f"--data={data}", "--decode") == 0
     status = run(

@@ -29,9 +29,9 @@ ALLOWED = {
     ),
     "rlstm_tf.tuning": "errors model_config storage cli runs",
     "rlstm_tf.summaries": "storage layers data evaluation attention training",
-    "tfrecords_tools.datasets": "errors storage data",
+    "tfrecords_tools.datasets": "choices errors storage",
     "tfrecords_tools.synthetic": "cli",
-    "tfrecords_tools.builder": "errors storage cli data tfrecords_tools.datasets",
+    "tfrecords_tools.builder": "choices errors storage cli data tfrecords_tools.datasets",
     "tfrecords_tools.checker": (
         "errors storage cli data tfrecords_tools.datasets tfrecords_tools.builder"
     ),

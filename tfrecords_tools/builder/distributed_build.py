@@ -39,7 +39,7 @@ from tfrecords_tools.builder.output_directory import BUILD, PLAN
 from tfrecords_tools.builder.plan import Plan
 from tfrecords_tools.builder.reuse import Place
 from tfrecords_tools.builder.shard_builder import LEFT_OUT, Made, ShardWork, put_together
-from tfrecords_tools.datasets.datasets import Action, Video
+from tfrecords_tools.datasets.dataset import Action, Video
 
 _LIST = "shards.jsonl"
 _SECONDS_BETWEEN_LOOKS = 5.0

@@ -1,4 +1,4 @@
-"""The flags of the entry points that make shards of videos, and what they mean together."""
+"""Flags that build, beam and verify share, and the checks across them."""
 
 from __future__ import annotations
 
@@ -8,94 +8,75 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from rlstm_tf.choices import STREAMS
 from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.files import is_remote
-from tfrecords_tools.datasets.registry import OF_THE_LIST, REQUIRED, announce, read_dataset
+from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, print_summary, read_dataset
 
 if TYPE_CHECKING:
     from rlstm_tf.data.schema import Manifest
     from tfrecords_tools.builder.plan import Plan
 
-# Of a field, see rlstm_tf.data.optical_flow; here, so that --help does not wait for OpenCV.
+# As in rlstm_tf.data.optical_flow, whose import of OpenCV --help does not wait for.
 _SHORTEST_SIDE = 16
-# Flags that change what the shards hold, beside the list of videos.
-_SETTINGS = ("short_side", "jpeg_quality", "frames_per_record", *OF_THE_LIST)
+# Flags that change the content of the shards, beside the list of videos.
+_SETTINGS = ("short_side", "jpeg_quality", "frames_per_record", *LIST_SETTINGS)
 
 
-def define(values: flags.FlagValues) -> None:
-    """Defines them."""
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines the flags of commands that build shards."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_enum("dataset", None, [*REQUIRED], "What --videos holds.", **own)
-    flags.DEFINE_string(
-        "videos",
-        None,
-        "Directory with one folder a class; charades: with all files; folder: or a CSV file.",
-        **own,
+    flags.DEFINE_enum("dataset", None, [*DATASETS], "Data set in --videos.", **own)
+    help_text = (
+        "Directory with one folder per class; charades: of all files; folder: or a CSV file."
     )
-    flags.DEFINE_string(
-        "splits", None, "ucf101, hmdb51, charades: directory of the split files.", **own
-    )
+    flags.DEFINE_string("videos", None, help_text, **own)
+    help_text = "ucf101, hmdb51, charades: directory of the split files."
+    flags.DEFINE_string("splits", None, help_text, **own)
     flags.DEFINE_integer("split", None, "ucf101, hmdb51: number of the split.", 1, **own)
-    flags.DEFINE_float(
-        "test_share",
-        None,
-        "folder: share of each class for the test set; default 0.2.",
-        0,
-        1,
-        **own,
-    )
-    flags.DEFINE_float(
-        "val_share", 0.0, "Share of the training videos held out as subset val.", 0, 1, **own
-    )
-    flags.DEFINE_integer("val_seed", 0, "Another seed holds out other videos.", **own)
-    flags.DEFINE_enum("stream", "spatial", ["spatial", "temporal"], "Frames, or flow.", **own)
-    flags.DEFINE_enum(
-        "flow", None, ["tvl1", "dis"], "temporal: the method; default tvl1, the paper's.", **own
-    )
-    flags.DEFINE_list(
-        "reuse",
-        [],
-        "Finished shards of another split: images of the same videos are copied from there.",
-        **own,
-    )
-    flags.DEFINE_string("output", None, "Directory of the shards: new, empty or begun.", **own)
+    help_text = "folder: share of each class for the test set; default 0.2."
+    flags.DEFINE_float("test_share", None, help_text, 0, 1, **own)
+    help_text = "Share of the training videos held out as subset val."
+    flags.DEFINE_float("val_share", 0.0, help_text, 0, 1, **own)
+    flags.DEFINE_integer("val_seed", 0, "Selects other videos for val.", **own)
+    flags.DEFINE_enum("stream", "spatial", STREAMS, "RGB frames, or optical flow.", **own)
+    help_text = "temporal: flow method; default tvl1, as in the paper."
+    flags.DEFINE_enum("flow", None, ["tvl1", "dis"], help_text, **own)
+    help_text = "Finished shards of another split to copy the images of the same videos from."
+    flags.DEFINE_list("reuse", [], help_text, **own)
+    help_text = "Directory of the shards: new, empty or of an interrupted build."
+    flags.DEFINE_string("output", None, help_text, **own)
     flags.DEFINE_integer("shards", 8, "Shards of the training set.", 1, 99_999, **own)
-    flags.DEFINE_integer("short_side", 256, "Pixels of a frame's short side.", 8, 8192, **own)
-    flags.DEFINE_integer("jpeg_quality", 95, "Of the stored frames.", 1, 100, **own)
-    flags.DEFINE_integer(
-        "frames_per_record", 512, "A longer video is split over several records.", 1, **own
-    )
-    flags.DEFINE_multi_string(
-        "leave_out",
-        [],
-        "Id of a video to take for damaged, if it is not decoded yet; may be given again.",
-        **own,
-    )
-    flags.DEFINE_bool("allow_missing", False, "Build without listed videos not there.", **own)
-    flags.DEFINE_integer("max_bad_videos", 0, "Damaged videos that are no failure.", 0, **own)
+    flags.DEFINE_integer("short_side", 256, "Short side of a frame, pixels.", 8, 8192, **own)
+    flags.DEFINE_integer("jpeg_quality", 95, "JPEG quality of the stored frames.", 1, 100, **own)
+    help_text = "Maximum; a longer video is split over several records."
+    flags.DEFINE_integer("frames_per_record", 512, help_text, 1, **own)
+    help_text = "Id of a video to treat as damaged, unless already decoded; repeatable."
+    flags.DEFINE_multi_string("leave_out", [], help_text, **own)
+    flags.DEFINE_bool("allow_missing", False, "Build without missing listed videos.", **own)
+    flags.DEFINE_integer("max_bad_videos", 0, "Damaged videos to tolerate.", 0, **own)
 
 
-def define_workers(values: flags.FlagValues) -> None:
+def define_workers_flag(values: flags.FlagValues) -> None:
     """Defines --workers."""
-    flags.DEFINE_integer("workers", _cores(), "Processes that decode.", 1, flag_values=values)
+    flags.DEFINE_integer("workers", _num_cores(), "Decoding processes.", 1, flag_values=values)
 
 
-def check(values: flags.FlagValues) -> None:
-    """Checks what can be known before anything is read.
+def check_flags(values: flags.FlagValues) -> None:
+    """Checks the flags before any file is read.
 
     Raises:
         UsageError: a flag is missing, or does not go with another.
     """
-    own = REQUIRED.get(values.dataset, ())
-    for name in ("dataset", "videos", "output", *own):
+    required, optional = DATASETS[values.dataset][1:] if values.dataset else ((), ())
+    for name in ("dataset", "videos", "output", *required):
         if values[name].value is None:
             raise UsageError(f"--{name} is required: {values[name].help}")
     for name in ("splits", "split", "test_share"):
-        of_folder = values.dataset == "folder" and name == "test_share"
-        if values[name].value is not None and name not in own and not of_folder:
+        if values[name].value is not None and name not in required + optional:
             raise UsageError(f"--{name} does not go with --dataset={values.dataset}")
-    if values.reuse and values.dataset not in ("ucf101", "hmdb51"):
+    if values.reuse and "split" not in required:
         raise UsageError("--reuse goes with ucf101 and hmdb51, which have several splits")
     if values.flow and values.stream == "spatial":
         raise UsageError("--flow does nothing without --stream=temporal")
@@ -107,16 +88,16 @@ def check(values: flags.FlagValues) -> None:
         raise UsageError("--val_seed does nothing without --val_share")
 
 
-def planned(values: flags.FlagValues) -> Plan:
-    """Lists the videos, says how many, and deals them to shards.
+def plan_build(values: flags.FlagValues) -> Plan:
+    """Lists the videos, prints how many, and assigns them to shards.
 
     Args:
-        values: checked by `check`.
+        values: passed `check_flags`.
 
     Raises:
-        UsageError: a share is given for a list that has its own subsets, or a video is to be left
-            out that is none of them.
-        DataError: the videos or the split files are not as they must be.
+        UsageError: a share is given for a list that has its own subsets, or --leave_out names no
+            listed video.
+        DataError: the videos or the split files are missing or invalid.
     """
     # Here, so that --help does not wait for NumPy.
     from tfrecords_tools.builder.plan import make_plan
@@ -134,18 +115,18 @@ def planned(values: flags.FlagValues) -> Plan:
     if unknown:
         raise UsageError(f"--leave_out={min(unknown)}: no video of {values.videos} has this id")
     plan = make_plan(dataset, values.stream, settings, values.shards)
-    announce(dataset)
+    print_summary(dataset)
     return plan
 
 
-def report(values: flags.FlagValues, manifest: Manifest) -> None:
-    """Says what was made.
+def print_result(values: flags.FlagValues, manifest: Manifest) -> None:
+    """Prints the counts of a finished build, and its damaged videos.
 
     Raises:
-        DataError: more videos are damaged than the flags allow.
+        DataError: more videos are damaged than --max_bad_videos.
     """
+    images = "frames" if manifest.stream == "spatial" else "fields"
     for name, subset in manifest.subsets.items():
-        images = "frames" if manifest.stream == "spatial" else "fields"
         counts = f"{subset.videos} videos, {subset.frames} {images}, {subset.samples} samples"
         print(f"{name}: {counts}, {len(subset.shards)} shards")
     for note, count in manifest.notes.items():
@@ -159,7 +140,7 @@ def report(values: flags.FlagValues, manifest: Manifest) -> None:
         )
 
 
-def _cores() -> int:
+def _num_cores() -> int:
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS

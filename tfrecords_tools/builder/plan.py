@@ -10,7 +10,7 @@ from typing import Any
 from rlstm_tf.data.schema import SUBSETS, shard_name
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import sizes
-from tfrecords_tools.datasets.datasets import Dataset, Video
+from tfrecords_tools.datasets.dataset import Dataset, Video
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from tfrecords_tools.builder.plan import Plan
 from tfrecords_tools.builder.reuse import Place
 from tfrecords_tools.builder.shard_writer import Context, Sample, write_shard
 from tfrecords_tools.builder.worker_pool import Died, results
-from tfrecords_tools.datasets.datasets import Action, Video
+from tfrecords_tools.datasets.dataset import Action, Video
 
 Result = TypeVar("Result")
 # What a decoder that crashes ends its process by. Any other end is not of its making: SIGKILL is

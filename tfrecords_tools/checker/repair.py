@@ -19,7 +19,7 @@ from rlstm_tf.storage.files import open_file
 from tfrecords_tools.builder.output_directory import locked
 from tfrecords_tools.builder.plan import Plan, make_plan
 from tfrecords_tools.builder.shard_builder import Made, ShardWork, put_together, works_of
-from tfrecords_tools.datasets.registry import OF_THE_LIST, REQUIRED, read_dataset
+from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, read_dataset
 
 _WORK = ".repair"
 
@@ -70,11 +70,11 @@ def plan_again(
         UsageError: there are split files, and none are given.
     """
     settings = dict(manifest.settings)
-    if manifest.dataset not in REQUIRED:
+    if manifest.dataset not in DATASETS:
         raise DataError(f"{directory}: tfrecords_tools knows no data set {manifest.dataset!r}")
-    if "splits" in REQUIRED[manifest.dataset] and not splits:
+    if "splits" in DATASETS[manifest.dataset].required and not splits:
         raise UsageError(f"--splits is required: {directory} was built from {manifest.dataset}")
-    lacks = [name for name in ("plan", "shards", *OF_THE_LIST) if name not in settings]
+    lacks = [name for name in ("plan", "shards", *LIST_SETTINGS) if name not in settings]
     if lacks:
         path = schema.join(directory, schema.MANIFEST)
         raise DataError(f"{path} lacks the settings {', '.join(lacks)}: it cannot be repaired")
@@ -160,7 +160,7 @@ def _difference(plan: Plan, directory: str, manifest: schema.Manifest) -> str:
         return f"{len(here)} classes, {len(there)} when it was built: {names}"
     if len(dataset.missing) != manifest.missing["count"]:
         count = manifest.missing["count"]
-        return f"{len(dataset.missing)} listed videos are not there, {count} when it was built"
+        return f"{len(dataset.missing)} listed videos are missing, {count} when it was built"
     ids, all_known = _known_ids(directory, manifest)
     found = {video.id for video in dataset.videos}
     if gone := sorted(ids - found):

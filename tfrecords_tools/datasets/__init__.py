@@ -1,1 +1,1 @@
-"""Split files of each data set in, a list of videos out."""
+"""Readers of data sets: split files in, a list of videos out."""

@@ -1,22 +1,20 @@
-"""Charades: the annotation files as published -> videos with any number of timed actions."""
+"""Charades: the annotation files, as published; videos have any number of timed actions."""
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.files import open_text
-from tfrecords_tools.datasets.datasets import (
+from tfrecords_tools.datasets.dataset import (
     Action,
     Dataset,
     Video,
-    add,
-    checked,
-    lines,
+    VideoList,
+    read_csv,
+    read_numbered_classes,
     require_directories,
 )
 
@@ -30,13 +28,12 @@ _SECONDS = re.compile(r"\d+(\.\d+)?")
 _INTERVAL = re.compile(r"(c\d{3}) (\d+(?:\.\d+)?) (\d+(?:\.\d+)?)")
 
 
-def charades(videos: str, splits: str) -> Dataset:
+def read_charades(videos: str, splits: str) -> Dataset:
     """Reads `Charades_v1_train.csv`, `Charades_v1_test.csv` and `Charades_v1_classes.txt`.
 
-    An interval is cut to the video, from 0 s to its length. One that is then not longer than 0 s
-    (it ends where it starts or before, or starts after the end) gives its video the label, and
-    nothing to train on. `notes` counts, of each subset, the intervals listed, those cut and kept,
-    those without time, and the videos without any action.
+    Clips each interval to the video, 0 s to its length. An interval that is then empty gives its
+    video the label but no frames to train on. `notes` counts, for each subset, the intervals
+    listed, clipped and empty, and the videos without an action.
 
     Args:
         videos: directory with the files `ID.mp4`.
@@ -47,69 +44,31 @@ def charades(videos: str, splits: str) -> Dataset:
     """
     require_directories(videos, splits)
     class_file = os.path.join(splits, _CLASSES)
-    classes = _classes(class_file)
-    labels = {name.split()[0]: label for label, name in enumerate(classes)}
-    listed: dict[str, Video] = {}
+    numbered = read_numbered_classes(class_file, lambda label: f"c{label:03d}")
+    labels = {number: label for label, (number, _) in enumerate(numbered)}
+    # With the number: the text alone is for display, and need not be unique.
+    classes = tuple(map(" ".join, numbered))
+    listed = VideoList()
     notes: dict[str, int] = {}
     for subset in ("train", "test"):
-        path = os.path.join(splits, f"Charades_v1_{subset}.csv")
         counts = Counter(
             intervals_listed=0,
             intervals_clipped=0,
             intervals_without_time=0,
             videos_without_action=0,
         )
-        for where, row in _rows(path):
+        for where, row in read_csv(os.path.join(splits, f"Charades_v1_{subset}.csv"), _HEADER):
             if not _ID.fullmatch(row["id"]):
                 raise DataError(f"{where}: id must be letters and digits, found {row['id']!r}")
-            actions = tuple(_actions(row, labels, where, counts))
+            actions = tuple(_parse_actions(row, labels, where, counts))
             counts["videos_without_action"] += not actions
-            file = os.path.join(videos, row["id"] + ".mp4")
-            add(listed, Video(row["id"], file, actions, subset, row["subject"]), where)
+            path = os.path.join(videos, row["id"] + ".mp4")
+            listed.add(Video(row["id"], path, actions, subset, row["subject"]), where)
         notes.update({f"{subset}_{name}": count for name, count in counts.items()})
-    dataset = Dataset(
-        *("charades", 0, classes, tuple(listed.values())), multi_label=True, notes=notes
-    )
-    return checked(dataset, class_file)
+    return listed.to_dataset("charades", 0, classes, class_file, multi_label=True, notes=notes)
 
 
-def _classes(path: str) -> tuple[str, ...]:
-    """`c000 Holding some clothes`, ...: with the number, since the text is for display only."""
-    classes: list[str] = []
-    for where, line in lines(path):
-        number, _, name = line.partition(" ")
-        if number != f"c{len(classes):03d}" or not name.strip():
-            raise DataError(f"{where}: must be c{len(classes):03d} and a name, found {line!r}")
-        classes.append(f"{number} {name.strip()}")
-    return tuple(classes)
-
-
-def _rows(path: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """`path:line` (a row's last) and the cells of each row by name."""
-    try:
-        with open_text(path, newline="") as file:
-            yield from _csv_rows(path, file)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8 text") from None
-
-
-def _csv_rows(path: str, file: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    reader = csv.reader(file, strict=True)
-    try:
-        if tuple(next(reader, ())) != _HEADER:
-            raise DataError(f"{path}:1: the header must be {','.join(_HEADER)}")
-        for cells in reader:
-            where = f"{path}:{reader.line_num}"
-            if len(cells) != len(_HEADER):
-                raise DataError(f"{where} has {len(cells)} cells, the header {len(_HEADER)}")
-            yield where, dict(zip(_HEADER, cells))
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num} is no CSV: {error}") from None
-
-
-def _actions(
+def _parse_actions(
     row: dict[str, str], labels: dict[str, int], where: str, counts: Counter[str]
 ) -> Iterator[Action]:
     if not _SECONDS.fullmatch(row["length"]):

@@ -1,24 +1,35 @@
-"""From the name of a data set and where it lies to its list of videos."""
+"""Readers by data set name. A new data set needs a module beside this one and a row below."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from tfrecords_tools.datasets import datasets
-from tfrecords_tools.datasets.charades import charades
-from tfrecords_tools.datasets.datasets import Dataset
+from tfrecords_tools.datasets.charades import read_charades
+from tfrecords_tools.datasets.dataset import Dataset, drop_missing
+from tfrecords_tools.datasets.folder import read_folder
+from tfrecords_tools.datasets.hmdb51 import read_hmdb51
+from tfrecords_tools.datasets.subsets import add_validation
+from tfrecords_tools.datasets.ucf101 import read_ucf101
 
-# What each data set needs to be told beside where its videos are.
-REQUIRED: dict[str, tuple[str, ...]] = {
-    "ucf101": ("splits", "split"),
-    "hmdb51": ("splits", "split"),
-    "charades": ("splits",),
-    "folder": (),
+
+class Reader(NamedTuple):
+    """A data set's reader, and the flags that it takes by name beside the place of the videos."""
+
+    read: Callable[..., Dataset]
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+DATASETS = {
+    "ucf101": Reader(read_ucf101, ("splits", "split")),
+    "hmdb51": Reader(read_hmdb51, ("splits", "split")),
+    "charades": Reader(read_charades, ("splits",)),
+    "folder": Reader(read_folder, optional=("test_share",)),
 }
-# Settings of a build that its list of videos depends on.
-OF_THE_LIST = ("test_share", "val_share", "val_seed")
+# Build settings that the list of videos depends on.
+LIST_SETTINGS = ("test_share", "val_share", "val_seed")
 
 
 def read_dataset(
@@ -32,45 +43,36 @@ def read_dataset(
     """Lists the videos of each subset.
 
     Args:
-        name: `ucf101`, `hmdb51`, `charades` or `folder`.
-        videos: where they lie, see the reader of each.
-        splits: directory of the split files; None only for `folder`.
-        split: number of the split; used for `ucf101` and `hmdb51`.
-        settings: those of `OF_THE_LIST`.
-        allow_missing: listed videos without a file are left out.
+        name: key of `DATASETS`.
+        videos: directory of the videos, or a CSV file.
+        splits: directory of the split files, if the reader requires it.
+        split: number of the split, if the reader requires it.
+        settings: values of `LIST_SETTINGS`.
+        allow_missing: leaves out listed videos without a file.
 
     Raises:
-        DataError: what is there does not fit.
-        UsageError: the settings do not.
+        DataError: the files do not fit.
+        UsageError: a setting does not fit the files.
     """
-    # Here, so that --help does not wait for NumPy.
-    from tfrecords_tools.datasets.folder import folder
-
-    if name == "folder":
-        listed = folder(videos, settings["test_share"])
-    elif name == "charades":
-        listed = charades(videos, splits or "")
-    else:
-        read = {"ucf101": datasets.ucf101, "hmdb51": datasets.hmdb51}[name]
-        listed = read(videos, splits or "", split or 0)
-    dataset = datasets.without_missing(listed, allow_missing)
-    return datasets.with_validation(dataset, settings["val_share"], settings["val_seed"])
+    reader = DATASETS[name]
+    flags = {**settings, "splits": splits, "split": split}
+    listed = reader.read(
+        videos, **{flag: flags[flag] for flag in reader.required + reader.optional}
+    )
+    dataset = drop_missing(listed, allow_missing)
+    return add_validation(dataset, settings["val_share"], settings["val_seed"])
 
 
-def announce(dataset: Dataset) -> None:
-    """Prints what was listed, before hours are spent on it."""
+def print_summary(dataset: Dataset) -> None:
+    """Prints the counts of classes and videos before the long work starts."""
     counts = Counter(video.subset for video in dataset.videos)
     listed = ", ".join(f"{count} {subset}" for subset, count in counts.items())
     print(f"{dataset.name}: {len(dataset.classes)} classes, videos: {listed}")
     if dataset.missing:
-        print(f"{len(dataset.missing)} listed videos are not there, built without them")
-    if dataset.passed_over:
-        print(f"{dataset.passed_over} other files and folders were passed over")
-    trained = {
-        action.label
-        for video in dataset.videos
-        for action in video.actions
-        if video.subset == "train"
-    }
+        print(f"{len(dataset.missing)} listed videos are missing, building without them")
+    if dataset.num_ignored:
+        print(f"{dataset.num_ignored} other files and folders are ignored")
+    training = [video for video in dataset.videos if video.subset == "train"]
+    trained = {action.label for video in training for action in video.actions}
     if len(trained) < len(dataset.classes):
         print(f"{len(dataset.classes) - len(trained)} classes have no training video")

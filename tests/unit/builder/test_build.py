@@ -118,12 +118,12 @@ def test_genuine_hmdb51(real, tmp_path, capfd):
     status, _, errors = run(capfd, *given)
     assert status == 1
     assert len(errors) == 1
-    assert "5095 of 5100 listed videos are not there: brush_hair/" in errors[0]
+    assert "5095 of 5100 listed videos are missing: brush_hair/" in errors[0]
     assert not (tmp_path / "new").exists()
 
     status, out, errors = run(capfd, *given, "--allow_missing")
     assert (status, errors) == (0, [])
-    assert "5095 listed videos are not there" in out
+    assert "5095 listed videos are missing" in out
     manifest = Manifest.load(str(tmp_path / "new"))
     assert manifest.missing["count"] == 5095
     assert len(manifest.missing["first"]) == 20

@@ -11,8 +11,9 @@ from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 from tfrecords_tools import verify
 from tfrecords_tools.builder.shard_builder import frames_of
-from tfrecords_tools.datasets.charades import charades
-from tfrecords_tools.datasets.datasets import Action, with_validation
+from tfrecords_tools.datasets.charades import read_charades
+from tfrecords_tools.datasets.dataset import Action
+from tfrecords_tools.datasets.subsets import add_validation
 
 HEADER = "id,subject,scene,quality,relevance,verified,script,objects,descriptions,actions,length"
 CLASSES = ("c000 Holding some clothes", "c001 Walking", "c002 Sitting, then standing")
@@ -42,7 +43,7 @@ def genuine(real, tmp_path_factory):
     }
     for name, source in names.items():
         (directory / name).symlink_to(real / "splits/charades" / source)
-    return charades(str(directory), str(directory))
+    return read_charades(str(directory), str(directory))
 
 
 def test_genuine_counts(genuine):
@@ -77,14 +78,14 @@ def test_genuine_rows(genuine):
 
 
 def test_genuine_validation_takes_whole_subjects(genuine):
-    dataset = with_validation(genuine, 0.1, seed=0)
+    dataset = add_validation(genuine, 0.1, seed=0)
     subjects = {"train": set(), "val": set(), "test": set()}
     for video in dataset.videos:
         subjects[video.subset].add(video.group)
     assert not subjects["train"] & subjects["val"]
     count = sum(video.subset == "val" for video in dataset.videos)
     assert 0.08 < count / 7985 < 0.12
-    assert with_validation(genuine, 0.1, seed=1) != dataset
+    assert add_validation(genuine, 0.1, seed=1) != dataset
 
 
 def test_genuine_mangled_table_is_refused(real, tmp_path):
@@ -93,13 +94,13 @@ def test_genuine_mangled_table_is_refused(real, tmp_path):
     (tmp_path / "Charades_v1_test.csv").unlink()
     (tmp_path / "Charades_v1_test.csv").symlink_to(mangled)
     with pytest.raises(DataError, match=r"Charades_v1_test.csv:1: the header must be id,subject,"):
-        charades(str(tmp_path), str(tmp_path))
+        read_charades(str(tmp_path), str(tmp_path))
     # The same with its header put right.
     content = mangled.read_bytes().split(b"\n", 1)[1]
     (tmp_path / "Charades_v1_test.csv").unlink()
     (tmp_path / "Charades_v1_test.csv").write_bytes(HEADER.encode() + b"\r\n" + content)
     with pytest.raises(DataError, match=r"Charades_v1_test.csv:2 has \d+ cells, the header 11"):
-        charades(str(tmp_path), str(tmp_path))
+        read_charades(str(tmp_path), str(tmp_path))
 
 
 TRAIN = [
@@ -112,7 +113,7 @@ TEST = [row("DDDDD", "c001 0 2.00", subject="S3"), row("EEEEE", "")]
 
 def test_the_rule_for_intervals(tmp_path):
     write(tmp_path, TRAIN, TEST)
-    dataset = charades(str(tmp_path), str(tmp_path))
+    dataset = read_charades(str(tmp_path), str(tmp_path))
     assert dataset.classes == CLASSES
     nothing = (0.0, 0.0)
     assert [(v.id, v.subset, v.group, v.actions) for v in dataset.videos] == [
@@ -151,36 +152,38 @@ def test_the_rule_for_intervals(tmp_path):
         (row("../FF", ""), r":5: id must be letters and digits, found '../FF'"),
         (row("", ""), r":5: id must be letters and digits, found ''"),
         ("FFFFF,S1", r":5 has 2 cells, the header 11"),
-        ('FFFFF,"S1"x,', r":5 is no CSV: "),
-        ('FFFFF,"S1', r":\d is no CSV: "),
+        ('FFFFF,"S1"x,', r":5 is not CSV: "),
+        ('FFFFF,"S1', r":\d is not CSV: "),
     ],
 )
 def test_refused_with_file_and_line(tmp_path, line, message):
     write(tmp_path, [*TRAIN, line], TEST)
     with pytest.raises(DataError, match=message) as caught:
-        charades(str(tmp_path), str(tmp_path))
+        read_charades(str(tmp_path), str(tmp_path))
     assert "\n" not in str(caught.value)
 
 
 def test_other_files_refused(tmp_path):
     with pytest.raises(DataError, match=r"no such directory: .*nowhere"):
-        charades(str(tmp_path), str(tmp_path / "nowhere"))
+        read_charades(str(tmp_path), str(tmp_path / "nowhere"))
     write(tmp_path, TRAIN, [row("AAAAA", "")])
     with pytest.raises(DataError, match=r"test.csv:2: AAAAA is listed twice \(train and test\)"):
-        charades(str(tmp_path), str(tmp_path))
+        read_charades(str(tmp_path), str(tmp_path))
     write(tmp_path, TRAIN, TEST, [*CLASSES, "c004 Out of order"])
-    with pytest.raises(DataError, match=r"classes.txt:4: must be c003 and a name, found 'c004 Ou"):
-        charades(str(tmp_path), str(tmp_path))
+    with pytest.raises(
+        DataError, match=r"classes.txt:4: must be c003 and a class name, found 'c004"
+    ):
+        read_charades(str(tmp_path), str(tmp_path))
     write(tmp_path, TRAIN, TEST, [*CLASSES, "c003 Never seen"])
     with pytest.raises(DataError, match=r"classes without a video in split 0: c003 Never seen"):
-        charades(str(tmp_path), str(tmp_path))
+        read_charades(str(tmp_path), str(tmp_path))
     write(tmp_path, TRAIN, TEST)
     (tmp_path / "Charades_v1_test.csv").write_text("")
     with pytest.raises(DataError, match=r"test.csv:1: the header must be id,"):
-        charades(str(tmp_path), str(tmp_path))
+        read_charades(str(tmp_path), str(tmp_path))
     (tmp_path / "Charades_v1_test.csv").unlink()
     with pytest.raises(DataError, match=r"test.csv: No such file"):
-        charades(str(tmp_path), str(tmp_path))
+        read_charades(str(tmp_path), str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,11 @@ from dataclasses import replace
 import pytest
 
 from rlstm_tf.errors import DataError
-from tfrecords_tools.datasets.datasets import (
-    Action,
-    Dataset,
-    Video,
-    held_out,
-    hmdb51,
-    ucf101,
-    with_validation,
-    without_missing,
-)
-from tfrecords_tools.datasets.folder import folder
+from tfrecords_tools.datasets.dataset import Action, Dataset, Video, drop_missing
+from tfrecords_tools.datasets.folder import read_folder
+from tfrecords_tools.datasets.hmdb51 import read_hmdb51
+from tfrecords_tools.datasets.subsets import add_validation, hold_out
+from tfrecords_tools.datasets.ucf101 import read_ucf101
 
 
 def subsets(dataset):
@@ -25,7 +19,7 @@ def subsets(dataset):
     ("split", "train", "test"), [(1, 9537, 3783), (2, 9586, 3734), (3, 9624, 3696)]
 )
 def test_ucf101_genuine_splits(real, tmp_path, split, train, test):
-    dataset = ucf101(str(tmp_path), str(real / "splits/ucfTrainTestlist"), split)
+    dataset = read_ucf101(str(tmp_path), str(real / "splits/ucfTrainTestlist"), split)
     assert subsets(dataset) == {"train": train, "test": test}
     assert len(dataset.classes) == 101
     # The order of classInd.txt, which is not that of any sort() of Python.
@@ -45,7 +39,7 @@ def test_ucf101_genuine_splits(real, tmp_path, split, train, test):
 @pytest.mark.parametrize("split", [1, 2, 3])
 def test_hmdb51_genuine_splits(real, tmp_path, split):
     splits = real / "splits/testTrainMulti_7030_splits"
-    dataset = hmdb51(str(tmp_path), str(splits), split)
+    dataset = read_hmdb51(str(tmp_path), str(splits), split)
     assert subsets(dataset) == {"train": 3570, "test": 1530}
     lines = [
         line
@@ -61,8 +55,10 @@ def test_hmdb51_genuine_splits(real, tmp_path, split):
 
 
 def test_hmdb51_genuine_clips(real):
-    listed = hmdb51(str(real / "hmdb51/videos"), str(real / "splits/testTrainMulti_7030_splits"), 1)
-    dataset = without_missing(listed, allow_missing=True)
+    listed = read_hmdb51(
+        str(real / "hmdb51/videos"), str(real / "splits/testTrainMulti_7030_splits"), 1
+    )
+    dataset = drop_missing(listed, allow_missing=True)
     assert len(dataset.missing) == 5095
     assert {video.group for video in dataset.videos} == {
         "(HQ)_Rock_Climbing_-_Free_Solo_Speed_Climb_-_Dan_Osman",
@@ -101,22 +97,22 @@ def test_hmdb51_genuine_clips(real):
         ),
     }
     with pytest.raises(DataError, match=r"5095 of 5100 .* brush_hair/.*, \.\.\. .*--allow_missing"):
-        without_missing(listed, allow_missing=False)
+        drop_missing(listed, allow_missing=False)
 
 
 def test_all_missing_is_refused_even_when_some_may_be(real, tmp_path):
-    listed = ucf101(str(tmp_path), str(real / "splits/ucfTrainTestlist"), 1)
-    with pytest.raises(DataError, match=r"13320 of 13320 listed videos are not there") as caught:
-        without_missing(listed, allow_missing=True)
+    listed = read_ucf101(str(tmp_path), str(real / "splits/ucfTrainTestlist"), 1)
+    with pytest.raises(DataError, match=r"13320 of 13320 listed videos are missing") as caught:
+        drop_missing(listed, allow_missing=True)
     assert "--allow_missing" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["ucf101", "hmdb51"])
 def test_validation_takes_whole_groups(real, tmp_path, name):
-    read = {"ucf101": ucf101, "hmdb51": hmdb51}[name]
+    read = {"ucf101": read_ucf101, "hmdb51": read_hmdb51}[name]
     place = {"ucf101": "ucfTrainTestlist", "hmdb51": "testTrainMulti_7030_splits"}[name]
     listed = read(str(tmp_path), str(real / "splits" / place), 1)
-    dataset = with_validation(listed, 0.1, seed=3)
+    dataset = add_validation(listed, 0.1, seed=3)
     counts = subsets(dataset)
     assert counts["test"] == subsets(listed)["test"]
     assert 0.08 < counts["val"] / subsets(listed)["train"] < 0.12
@@ -131,9 +127,9 @@ def test_validation_takes_whole_groups(real, tmp_path, name):
     for subset in ("train", "val"):
         labels = {video.actions[0].label for video in dataset.videos if video.subset == subset}
         assert len(labels) == len(dataset.classes)
-    assert with_validation(listed, 0.1, seed=3) == dataset
-    assert with_validation(listed, 0.1, seed=4) != dataset
-    assert with_validation(listed, 0.0, seed=3) == listed
+    assert add_validation(listed, 0.1, seed=3) == dataset
+    assert add_validation(listed, 0.1, seed=4) != dataset
+    assert add_validation(listed, 0.0, seed=3) == listed
 
 
 def alone(name):
@@ -142,10 +138,10 @@ def alone(name):
 
 def test_held_out_keeps_its_choice_when_a_video_is_added():
     videos = [alone(f"a/{number}") for number in range(50)]
-    held = held_out(videos, 0.2, "test")
+    held = hold_out(videos, 0.2, "test")
     assert len(held) == 10
-    assert held_out(videos[::-1], 0.2, "test") == held
-    more = held_out([*videos, alone("a/new")], 0.2, "test")
+    assert hold_out(videos[::-1], 0.2, "test") == held
+    more = hold_out([*videos, alone("a/new")], 0.2, "test")
     assert len(held ^ more) <= 2
 
 
@@ -155,17 +151,17 @@ def test_held_out_of_all_videos_together():
         Video(f"{number}", "", (Action(number % 7),) * (number % 3), "train", f"g{number // 4}")
         for number in range(100)
     ]
-    held = held_out(videos, 0.2, "val", by_class=False)
+    held = hold_out(videos, 0.2, "val", by_class=False)
     assert len(held) == 20
     groups = {video.group for video in videos if video.id in held}
     assert len(groups) == 5
-    assert held_out(videos[::-1], 0.2, "val", by_class=False) == held
+    assert hold_out(videos[::-1], 0.2, "val", by_class=False) == held
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 0), (2, 1), (3, 1), (8, 2), (13, 3)])
 def test_held_out_of_few(count, expected):
     videos = [alone(f"a/{number}") for number in range(count)]
-    assert len(held_out(videos, 0.2, "test")) == expected
+    assert len(hold_out(videos, 0.2, "test")) == expected
 
 
 @pytest.fixture
@@ -180,7 +176,7 @@ def ucf(tmp_path):
 
 
 def test_ucf101_small(ucf):
-    dataset = ucf101(str(ucf), str(ucf), 1)
+    dataset = read_ucf101(str(ucf), str(ucf), 1)
     assert dataset.classes == ("Walk", "Run")
     assert [(video.id, video.actions[0].label, video.subset) for video in dataset.videos] == [
         ("Walk/v_Walk_g01_c01.avi", 0, "train"),
@@ -203,28 +199,28 @@ def test_ucf101_small(ucf):
         ("trainlist01.txt", b"/a.avi 1\n", r"must be <class>/<file name>"),
         ("trainlist01.txt", b"\xff\xfe1\n", r"trainlist01.txt is not UTF-8"),
         ("classInd.txt", b"1 Walk\n3 Run\n", r"classInd.txt:2: must be 2 and a class name"),
-        ("classInd.txt", b"1 Walk\n2 Walk\n", r"classInd.txt:2: class 'Walk' is there already"),
+        ("classInd.txt", b"1 Walk\n2 Walk\n", r"classInd.txt: class 'Walk' is listed twice"),
         ("classInd.txt", b"", r"trainlist01.txt:1: no class 'Walk'"),
     ],
 )
 def test_ucf101_refuses(ucf, file, content, message):
     (ucf / file).write_bytes(content)
     with pytest.raises(DataError, match=message) as caught:
-        ucf101(str(ucf), str(ucf), 1)
+        read_ucf101(str(ucf), str(ucf), 1)
     assert "\n" not in str(caught.value)
 
 
 def test_directories_and_files_that_are_not_there(ucf):
     with pytest.raises(DataError, match=r"no such directory: .*nowhere"):
-        ucf101(str(ucf / "nowhere"), str(ucf), 1)
+        read_ucf101(str(ucf / "nowhere"), str(ucf), 1)
     with pytest.raises(DataError, match=r"no such directory: .*nowhere"):
-        hmdb51(str(ucf), str(ucf / "nowhere"), 1)
+        read_hmdb51(str(ucf), str(ucf / "nowhere"), 1)
     with pytest.raises(DataError, match=r"trainlist02.txt: No such file"):
-        ucf101(str(ucf), str(ucf), 2)
+        read_ucf101(str(ucf), str(ucf), 2)
     with pytest.raises(DataError, match=r"no file \*_test_split1.txt in "):
-        hmdb51(str(ucf), str(ucf), 1)
+        read_hmdb51(str(ucf), str(ucf), 1)
     with pytest.raises(DataError, match=r"no such directory or CSV file: .*nowhere"):
-        folder(str(ucf / "nowhere"))
+        read_folder(str(ucf / "nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -243,12 +239,12 @@ def test_directories_and_files_that_are_not_there(ucf):
 def test_hmdb51_refuses(tmp_path, content, message):
     (tmp_path / "walk_test_split1.txt").write_text(content)
     with pytest.raises(DataError, match=message):
-        hmdb51(str(tmp_path), str(tmp_path), 1)
+        read_hmdb51(str(tmp_path), str(tmp_path), 1)
 
 
 def test_hmdb51_names_with_spaces(tmp_path):
     (tmp_path / "walk_test_split1.txt").write_text("a b (1)!+.avi 1 \n")
-    (video,) = hmdb51("/", str(tmp_path), 1).videos
+    (video,) = read_hmdb51("/", str(tmp_path), 1).videos
     assert video.id == "walk/a b (1)!+.avi"
 
 
@@ -257,4 +253,4 @@ def test_missing_names_and_place(tmp_path):
         "folder", 0, ("run",), (replace(alone("run/9.mp4"), path=str(tmp_path / "run/9.mp4")),)
     )
     with pytest.raises(DataError, match=r"1 of 1 listed .*: run/9.mp4 \(looked for .*run/9.mp4\)$"):
-        without_missing(dataset, allow_missing=False)
+        drop_missing(dataset, allow_missing=False)

@@ -4,8 +4,8 @@ from collections import Counter
 import pytest
 
 from rlstm_tf.errors import DataError, UsageError
-from tfrecords_tools.datasets.datasets import without_missing
-from tfrecords_tools.datasets.folder import folder
+from tfrecords_tools.datasets.dataset import drop_missing
+from tfrecords_tools.datasets.folder import read_folder
 
 
 def subsets(dataset):
@@ -26,24 +26,24 @@ def test_folder(videos):
     (videos / "walk/more").mkdir()
     (videos / ".git").mkdir()
     (videos / "README.md").touch()
-    dataset = folder(str(videos))
+    dataset = read_folder(str(videos))
     assert dataset.classes == ("run", "walk")
     assert [video.id for video in dataset.videos] == [
         *("run/1.mp4", "run/2.avi", "run/3.mkv", "walk/1.mp4", "walk/2.MOV")
     ]
-    assert dataset.passed_over == 5
+    assert dataset.num_ignored == 5
     assert subsets(dataset) == {"train": 3, "test": 2}
-    assert subsets(folder(str(videos), test_share=0.0)) == {"train": 5}
+    assert subsets(read_folder(str(videos), test_share=0.0)) == {"train": 5}
 
 
 def test_folder_refuses_empty_class_and_no_class(videos, tmp_path):
     (videos / "sit").mkdir()
     (videos / "sit/notes.txt").touch()
     with pytest.raises(DataError, match=r"class 'sit' is empty: no video in .*sit .*\.mp4"):
-        folder(str(videos))
+        read_folder(str(videos))
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(DataError, match="nothing names no video"):
-        folder(str(tmp_path / "nothing"))
+    with pytest.raises(DataError, match="nothing lists no video"):
+        read_folder(str(tmp_path / "nothing"))
 
 
 @pytest.mark.parametrize("name", ["walk/3.mp4", "sit"])
@@ -51,37 +51,37 @@ def test_folder_refuses_what_may_be_a_missing_video(videos, name):
     """Passed over, a disk that is not mounted would make a smaller data set."""
     (videos / name).symlink_to("/nowhere/else")
     with pytest.raises(DataError) as caught:
-        folder(str(videos))
-    assert str(caught.value) == f"{videos}/{name} is a link to /nowhere/else, which is not there"
+        read_folder(str(videos))
+    assert str(caught.value) == f"{videos}/{name} is a link to /nowhere/else, which does not exist"
 
 
 def test_folder_takes_links_to_videos_and_classes(videos, tmp_path):
     (videos / "walk/3.mp4").symlink_to(videos / "run/1.mp4")
     (videos / "sit").symlink_to(videos / "run")
     (videos / "notes").symlink_to(videos / "run/1.mp4")
-    dataset = folder(str(videos))
+    dataset = read_folder(str(videos))
     assert (len(dataset.videos), dataset.classes) == (9, ("run", "sit", "walk"))
-    assert dataset.passed_over == 1
+    assert dataset.num_ignored == 1
 
 
 def test_folder_refuses_what_is_no_file(videos):
     os.mkfifo(videos / "walk/3.mp4")
     with pytest.raises(DataError, match=r"walk/3.mp4 is neither a file nor a directory"):
-        folder(str(videos))
+        read_folder(str(videos))
 
 
 @pytest.mark.parametrize("name", ["walk/3.mp4", "sit"])
 def test_folder_refuses_what_it_cannot_look_at(videos, name):
     (videos / name).symlink_to(videos / name)
     with pytest.raises(DataError, match=rf"{name}: Too many levels of symbolic links"):
-        folder(str(videos))
+        read_folder(str(videos))
 
 
 def test_listed_video_that_cannot_be_looked_at_is_not_missing(videos):
     (videos / "walk/3.mp4").symlink_to(videos / "walk/3.mp4")
     (videos / "list.csv").write_text("path,label\nwalk/1.mp4,walk\nwalk/3.mp4,walk\n")
     with pytest.raises(DataError, match=r"walk/3.mp4: Too many levels of symbolic links"):
-        without_missing(folder(str(videos / "list.csv")), allow_missing=True)
+        drop_missing(read_folder(str(videos / "list.csv")), allow_missing=True)
 
 
 def test_csv(videos):
@@ -91,7 +91,7 @@ def test_csv(videos):
         b'\xef\xbb\xbfpath,label,subset\r\nvideos/walk/1.mp4,"walk, slowly",train\r\n\r\n'
         b"videos/run/1.mp4,run,val\r\n./videos/run/2.avi,run,test\r\n"
     )
-    dataset = folder(str(file))
+    dataset = read_folder(str(file))
     assert dataset.classes == ("run", "walk, slowly")
     assert all(video.group == video.id for video in dataset.videos)
     assert [(video.id, video.actions[0].label, video.subset) for video in dataset.videos] == [
@@ -99,15 +99,15 @@ def test_csv(videos):
         ("videos/run/1.mp4", 0, "val"),
         ("videos/run/2.avi", 0, "test"),
     ]
-    assert without_missing(dataset, allow_missing=False) == dataset
+    assert drop_missing(dataset, allow_missing=False) == dataset
     with pytest.raises(UsageError, match=r"--test_share does not go with .*'subset'"):
-        folder(str(file), test_share=0.5)
+        read_folder(str(file), test_share=0.5)
 
 
 def test_csv_numbers_as_labels_keep_their_order(tmp_path):
     file = tmp_path / "list.csv"
     file.write_text("path,label\n" + "".join(f"{n}.mp4,{n}\n" for n in range(12)))
-    assert folder(str(file)).classes == tuple(str(number) for number in range(12))
+    assert read_folder(str(file)).classes == tuple(str(number) for number in range(12))
 
 
 @pytest.mark.parametrize(
@@ -115,20 +115,20 @@ def test_csv_numbers_as_labels_keep_their_order(tmp_path):
     [
         ("", r"list.csv:1: the header must be path,label or path,label,subset, found ''"),
         ("path;label\na.mp4;run\n", r"found 'path;label'"),
-        ("path,label\n", r"list.csv names no video"),
+        ("path,label\n", r"list.csv lists no video"),
         ("path,label\na.mp4\n", r"list.csv:2 has 1 cells, the header 2"),
         ("path,label\na.mp4,run,1\n", r"list.csv:2 has 3 cells, the header 2"),
         ("path,label\na.mp4,\n", r"list.csv:2: label is empty"),
         ("path,label\n,run\n", r"list.csv:2: path is empty"),
         ("path,label\na.mp4,run\n./a.mp4,run\n", r"list.csv:3: a.mp4 is listed twice"),
         ("path,label,subset\na.mp4,run,dev\n", r"one of train, val, test, found 'dev'"),
-        ('path,label\n"a.mp4,run\n', r"list.csv is not a CSV file in UTF-8"),
-        (b"path,label\n\xff.mp4,run\n", r"list.csv is not a CSV file in UTF-8"),
+        ('path,label\n"a.mp4,run\n', r"list.csv:2 is not CSV"),
+        (b"path,label\n\xff.mp4,run\n", r"list.csv is not UTF-8 text"),
     ],
 )
 def test_csv_refuses(tmp_path, content, message):
     file = tmp_path / "list.csv"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=message) as caught:
-        folder(str(file))
+        read_folder(str(file))
     assert "\n" not in str(caught.value)

@@ -16,9 +16,11 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.storage import files as data_files
 from tfrecords_tools.builder import download
 from tfrecords_tools.builder.decoded_video import Task
-from tfrecords_tools.datasets.charades import charades
-from tfrecords_tools.datasets.datasets import hmdb51, ucf101, without_missing
-from tfrecords_tools.datasets.folder import folder
+from tfrecords_tools.datasets.charades import read_charades
+from tfrecords_tools.datasets.dataset import drop_missing
+from tfrecords_tools.datasets.folder import read_folder
+from tfrecords_tools.datasets.hmdb51 import read_hmdb51
+from tfrecords_tools.datasets.ucf101 import read_ucf101
 
 
 def same_but_elsewhere(remote, local, there, here):
@@ -29,9 +31,9 @@ def same_but_elsewhere(remote, local, there, here):
 
 def test_folder(own, tmp_path):
     there = upload(own, "ram://folder/videos")
-    assert same_but_elsewhere(folder(there), folder(str(own)), there, own)
+    assert same_but_elsewhere(read_folder(there), read_folder(str(own)), there, own)
     with pytest.raises(DataError, match=r"no such directory or CSV file: ram://folder/none"):
-        folder("ram://folder/none")
+        read_folder("ram://folder/none")
 
 
 def test_other_files_in_a_folder(tmp_path, make_video):
@@ -41,7 +43,7 @@ def test_other_files_in_a_folder(tmp_path, make_video):
     (tmp_path / "walk/notes.txt").write_text("")
     (tmp_path / "readme").write_text("")
     there = upload(tmp_path, "ram://other/videos")
-    assert folder(there).passed_over == folder(str(tmp_path)).passed_over == 3
+    assert read_folder(there).num_ignored == read_folder(str(tmp_path)).num_ignored == 3
 
 
 def test_csv(own, tmp_path):
@@ -49,13 +51,13 @@ def test_csv(own, tmp_path):
     rows = ["path,label,subset", "walk/0.mp4,walk,train", f"{there}/walk/2.mp4,walk,test"]
     (tmp_path / "list.csv").write_bytes("\r\n".join(rows).encode("utf-8-sig"))
     data_files.copy(str(tmp_path / "list.csv"), f"{there}/list.csv")
-    videos = folder(f"{there}/list.csv").videos
+    videos = read_folder(f"{there}/list.csv").videos
     assert [video.path for video in videos] == [f"{there}/walk/0.mp4", f"{there}/walk/2.mp4"]
-    assert without_missing(folder(f"{there}/list.csv"), False).missing == ()
+    assert drop_missing(read_folder(f"{there}/list.csv"), False).missing == ()
     (tmp_path / "list.csv").write_text("path,label\nwalk/0.mp4\n")
     data_files.copy(str(tmp_path / "list.csv"), f"{there}/short.csv")
     with pytest.raises(DataError, match=r"ram://csv/videos/short.csv:2 has 1 cells"):
-        folder(f"{there}/short.csv")
+        read_folder(f"{there}/short.csv")
 
 
 def test_split_files(real, tmp_path):
@@ -70,15 +72,15 @@ def test_split_files(real, tmp_path):
     upload(real / "hmdb51/videos", "ram://splits/videos")
     there, here = "ram://splits/videos", str(real / "hmdb51/videos")
     for read, name, split in (
-        (ucf101, "ucfTrainTestlist", (1,)),
-        (hmdb51, "testTrainMulti_7030_splits", (2,)),
-        (charades, "charades", ()),
+        (read_ucf101, "ucfTrainTestlist", (1,)),
+        (read_hmdb51, "testTrainMulti_7030_splits", (2,)),
+        (read_charades, "charades", ()),
     ):
         remote = read(there, f"ram://splits/{name}", *split)
         local = read(here, str(tmp_path / name), *split)
         assert same_but_elsewhere(remote, local, there, here)
-        if read is hmdb51:
-            remote, local = without_missing(remote, True), without_missing(local, True)
+        if read is read_hmdb51:
+            remote, local = drop_missing(remote, True), drop_missing(local, True)
             assert len(remote.videos) == 5
             assert same_but_elsewhere(remote, local, there, here)
 

@@ -7,7 +7,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from rlstm_tf.cli import app
 from rlstm_tf.data.video import VideoReader
 from tfrecords_tools import demo
-from tfrecords_tools.datasets import datasets
+from tfrecords_tools.datasets.ucf101 import read_ucf101
 from tfrecords_tools.synthetic import clips
 from tfrecords_tools.synthetic.shapes import CLASSES, scene
 
@@ -55,7 +55,7 @@ def test_lists_are_those_of_ucf101(made):
 
 
 def test_the_reader_of_ucf101_takes_it(made):
-    dataset = datasets.ucf101(str(made / "videos"), str(made / "ucfTrainTestlist"), 1)
+    dataset = read_ucf101(str(made / "videos"), str(made / "ucfTrainTestlist"), 1)
     assert list(dataset.classes) == list(CLASSES)
     assert len(dataset.videos) == 48
 

@@ -14,8 +14,11 @@ import pytest
 from rlstm_tf.cli import app
 from rlstm_tf.data.video import VideoReader
 from tfrecords_tools import demo
-from tfrecords_tools.datasets import datasets
-from tfrecords_tools.datasets.charades import charades as read_charades
+from tfrecords_tools.datasets.charades import read_charades
+from tfrecords_tools.datasets.dataset import drop_missing
+from tfrecords_tools.datasets.hmdb51 import read_hmdb51
+from tfrecords_tools.datasets.subsets import add_validation
+from tfrecords_tools.datasets.ucf101 import read_ucf101
 from tfrecords_tools.synthetic.layouts import charades
 from tfrecords_tools.synthetic.shapes import CLASSES, scene
 
@@ -101,9 +104,9 @@ def test_few_clips_give_lists_of_those_splits_alone_that_test_something(tmp_path
 def read(made, layout, split):
     if layout == "ucf101":
         splits = made / layout / "ucfTrainTestlist"
-        return datasets.ucf101(str(made / layout / "videos"), str(splits), split)
+        return read_ucf101(str(made / layout / "videos"), str(splits), split)
     splits = made / layout / "testTrainMulti_7030_splits"
-    return datasets.hmdb51(str(made / layout / "videos"), str(splits), split)
+    return read_hmdb51(str(made / layout / "videos"), str(splits), split)
 
 
 @pytest.mark.parametrize("layout", ["ucf101", "hmdb51"])
@@ -111,7 +114,7 @@ def test_the_reader_takes_all_three_splits(made, layout):
     tested = []
     # Groups of 4, 4, 4 and 1 clips; split 1 tests the second, 2 the third, 3 the fourth.
     for split, of_each_class in ((1, 4), (2, 4), (3, 1)):
-        dataset = datasets.without_missing(read(made, layout, split), allow_missing=False)
+        dataset = drop_missing(read(made, layout, split), allow_missing=False)
         counts = Counter((video.actions[0].label, video.subset) for video in dataset.videos)
         assert counts == {
             (label, subset): of_each_class if subset == "test" else CLIPS - of_each_class
@@ -132,7 +135,7 @@ def test_the_reader_takes_all_three_splits(made, layout):
     ("layout", "group"), [("ucf101", r"_g(\d\d)_c"), ("hmdb51", r"_\((\d\d)\)_")]
 )
 def test_validation_takes_whole_groups(made, layout, group):
-    dataset = datasets.with_validation(read(made, layout, 1), 0.4, seed=0)
+    dataset = add_validation(read(made, layout, 1), 0.4, seed=0)
     subsets = {}
     for video in dataset.videos:
         key = video.actions[0].label, re.search(group, video.id)[1]
@@ -245,7 +248,7 @@ def test_the_reader_of_charades_finds_every_video_and_what_is_dirty(made):
         "test_intervals_without_time": 0,
         "test_videos_without_action": 1,
     }
-    assert datasets.without_missing(dataset, False) == dataset
+    assert drop_missing(dataset, False) == dataset
 
 
 def test_a_camera_that_stands_still():

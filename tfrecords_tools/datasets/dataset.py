@@ -1,0 +1,217 @@
+"""Types for a list of labeled videos, and the file parsing that the readers share."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TextIO
+
+from rlstm_tf.errors import DataError
+from rlstm_tf.storage.files import is_directory, open_text, sizes
+
+_NAMED_IN_ERRORS = 3
+
+
+@dataclass(frozen=True)
+class Action:
+    """A label of a video and its time interval.
+
+    Attributes:
+        label: index into the class list.
+        start: seconds.
+        end: seconds; None means the end of the video. If it is not after `start`, the video has the
+            label but no frames to train on.
+    """
+
+    label: int
+    start: float = 0.0
+    end: float | None = None
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video file with its labels.
+
+    Attributes:
+        id: unique in the data set; the path relative to the directory of videos.
+        path: file path or URL.
+        actions: exactly one, for the whole video, unless the data set is multi-label.
+        subset: `train`, `val` or `test`.
+        group: videos of one group (same source, same person) are never split between training and
+            validation.
+    """
+
+    id: str
+    path: str
+    actions: tuple[Action, ...]
+    subset: str
+    group: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Videos and class names.
+
+    Attributes:
+        name: name in `registry.DATASETS`.
+        split: number of the official split, 0 if there is none.
+        classes: class names in label order; each has at least one listed video.
+        videos: in the order listed.
+        missing: ids of listed videos without a file.
+        num_ignored: number of other files and folders beside the videos.
+        multi_label: a video may have any number of actions, including none.
+        notes: named counts of annotations that the reader clipped or dropped.
+    """
+
+    name: str
+    split: int
+    classes: tuple[str, ...]
+    videos: tuple[Video, ...]
+    missing: tuple[str, ...] = ()
+    num_ignored: int = 0
+    multi_label: bool = False
+    notes: dict[str, int] = field(default_factory=dict)
+
+
+class VideoList:
+    """Collects videos; refuses an id that is already listed."""
+
+    def __init__(self) -> None:
+        self._videos: dict[str, Video] = {}
+
+    def add(self, video: Video, where: str) -> None:
+        """Appends a video; `where` (file:line) begins the error message."""
+        listed = self._videos.setdefault(video.id, video)
+        if listed is not video:
+            raise DataError(
+                f"{where}: {video.id} is listed twice ({listed.subset} and {video.subset})"
+            )
+
+    def to_dataset(
+        self,
+        name: str,
+        split: int,
+        classes: tuple[str, ...],
+        where: str,
+        multi_label: bool = False,
+        notes: dict[str, int] | None = None,
+    ) -> Dataset:
+        """Returns the data set.
+
+        Args:
+            name, split, classes, multi_label, notes: see `Dataset`.
+            where: file or directory that names the classes, for the error message.
+
+        Raises:
+            DataError: a class has no video.
+        """
+        videos = tuple(self._videos.values())
+        labels = {action.label for video in videos for action in video.actions}
+        empty = [name for label, name in enumerate(classes) if label not in labels]
+        if empty or not classes:
+            names = ", ".join(empty[:_NAMED_IN_ERRORS]) or "none named"
+            raise DataError(f"{where}: classes without a video in split {split}: {names}")
+        return Dataset(name, split, classes, videos, multi_label=multi_label, notes=notes or {})
+
+
+def drop_missing(dataset: Dataset, allow_missing: bool) -> Dataset:
+    """Moves videos without a file to `missing`.
+
+    Raises:
+        DataError: all videos are missing, or some are and `allow_missing` is False.
+    """
+    found_sizes = sizes([video.path for video in dataset.videos])
+    videos = tuple(video for video, size in zip(dataset.videos, found_sizes) if size is not None)
+    missing = [video for video, size in zip(dataset.videos, found_sizes) if size is None]
+    names = tuple(video.id for video in missing)
+    if missing and not (allow_missing and videos):
+        more = ", ..." if len(missing) > _NAMED_IN_ERRORS else ""
+        hint = "; --allow_missing builds without them" if videos else ""
+        raise DataError(
+            f"{len(missing)} of {len(dataset.videos)} listed videos are missing: "
+            f"{', '.join(names[:_NAMED_IN_ERRORS])}{more} (looked for {missing[0].path}){hint}"
+        )
+    return replace(dataset, videos=videos, missing=names)
+
+
+def require_directories(*directories: str) -> None:
+    """Raises DataError if a directory does not exist."""
+    for directory in directories:
+        if not is_directory(directory):
+            raise DataError(f"no such directory: {directory}")
+
+
+def read_lines(path: str) -> Iterator[tuple[str, str]]:
+    """Yields `path:number` and the stripped text of each line that is not blank.
+
+    Raises:
+        DataError: the file cannot be read or is not UTF-8.
+    """
+    with _open(path) as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield f"{path}:{number}", line.strip()
+
+
+def read_numbered_classes(path: str, number_of: Callable[[int], str]) -> list[tuple[str, str]]:
+    """Reads lines `NUMBER NAME` whose numbers are in order.
+
+    Args:
+        path: text file.
+        number_of: maps a label, from 0, to the number that the file must give it.
+
+    Returns:
+        (number, class name) of each label.
+
+    Raises:
+        DataError: the file cannot be read, or a line does not fit.
+    """
+    classes: list[tuple[str, str]] = []
+    for where, line in read_lines(path):
+        number, _, name = line.partition(" ")
+        expected = number_of(len(classes))
+        if number != expected or not name.strip():
+            raise DataError(f"{where}: must be {expected} and a class name, found {line!r}")
+        classes.append((number, name.strip()))
+    return classes
+
+
+def read_csv(path: str, *headers: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yields `path:line` (the row's last line) and the cells of each row by column name.
+
+    Args:
+        path: CSV file.
+        headers: column names; the file must have one of these headers.
+
+    Raises:
+        DataError: the file cannot be read, is not UTF-8 or CSV, or has another header.
+    """
+    with _open(path, newline="") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            header = tuple(next(reader, ()))
+            if header not in headers:
+                allowed = " or ".join(map(",".join, headers))
+                raise DataError(
+                    f"{path}:1: the header must be {allowed}, found {','.join(header)!r}"
+                )
+            for cells in filter(None, reader):
+                where = f"{path}:{reader.line_num}"
+                if len(cells) != len(header):
+                    raise DataError(f"{where} has {len(cells)} cells, the header {len(header)}")
+                yield where, dict(zip(header, cells))
+        except csv.Error as error:
+            raise DataError(f"{path}:{reader.line_num} is not CSV: {error}") from None
+
+
+@contextlib.contextmanager
+def _open(path: str, newline: str | None = None) -> Iterator[TextIO]:
+    try:
+        with open_text(path, newline) as file:
+            yield file
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text") from None

@@ -1,0 +1,53 @@
+"""HMDB-51: the official split files, one for each class and split."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from rlstm_tf.errors import DataError
+from rlstm_tf.storage.files import list_directory
+from tfrecords_tools.datasets.dataset import (
+    Action,
+    Dataset,
+    Video,
+    VideoList,
+    read_lines,
+    require_directories,
+)
+
+_SUBSETS = {"0": None, "1": "train", "2": "test"}
+
+
+def read_hmdb51(videos: str, splits: str, split: int) -> Dataset:
+    """Reads `<class>_test_split<n>.txt` of every class; classes are in alphabetical order.
+
+    A line is a file name and 1 (train), 2 (test) or 0 (not used in this split).
+
+    Args:
+        videos: directory with one folder per class.
+        splits: directory of the split files (`testTrainMulti_7030_splits`).
+        split: 1, 2 or 3.
+
+    Raises:
+        DataError: a directory or file is missing, or a line does not fit.
+    """
+    require_directories(videos, splits)
+    pattern = re.compile(rf"(.+)_test_split{split}\.txt")
+    matches = [pattern.fullmatch(name) for name in list_directory(splits)]
+    classes = tuple(sorted(match[1] for match in matches if match))
+    if not classes:
+        raise DataError(f"no file *_test_split{split}.txt in {splits}")
+    listed = VideoList()
+    for label, name in enumerate(classes):
+        for where, line in read_lines(os.path.join(splits, f"{name}_test_split{split}.txt")):
+            file_name, *number = line.rsplit(maxsplit=1)
+            if not number or number[0] not in _SUBSETS or "/" in file_name:
+                raise DataError(f"{where}: must be a file name and 0, 1 or 2, found {line!r}")
+            if subset := _SUBSETS[number[0]]:
+                path = os.path.join(videos, name, file_name)
+                # The name of the source video precedes the class name.
+                group = file_name.rsplit(f"_{name}_", 1)[0]
+                video = Video(f"{name}/{file_name}", path, (Action(label),), subset, group)
+                listed.add(video, where)
+    return listed.to_dataset("hmdb51", split, classes, splits)
