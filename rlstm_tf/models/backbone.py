@@ -20,13 +20,13 @@ from rlstm_tf.models.tiny_resnet import tiny_resnet_v2
 
 @dataclass(frozen=True)
 class Application:
-    """A network that can be cut.
+    """A Keras application that can be cut.
 
     Attributes:
-        build: called with `input_shape`, `include_top=False` and `weights`.
-        scaling: what its pixels are scaled to (`PixelScaling`).
-        cut: where it is cut if nothing else is said: one block before the end.
-        pretrained: whether Keras has ImageNet weights of it.
+        build: takes `input_shape`, `include_top=False` and `weights`.
+        scaling: range of its input pixels, a name of `PixelScaling`.
+        cut: default layer to cut at, one block before the end.
+        pretrained: Keras has ImageNet weights for it.
     """
 
     build: Callable[..., keras.Model]
@@ -58,12 +58,12 @@ APPLICATIONS = {
 
 @dataclass(frozen=True)
 class Backbone:
-    """The two parts of a network; `tail(trunk(x))` is the whole, bit for bit.
+    """An application cut in two; `tail(trunk(x))` equals the application bit for bit.
 
     Attributes:
         trunk: scaled images `[batch, S, S, channels]` -> maps `[batch, H, W, C]`.
-        tail: those maps -> the network's last maps, before pooling.
-        scaling: what the pixels are scaled to (`PixelScaling`).
+        tail: those maps -> the application's last maps, before pooling.
+        scaling: range of the trunk's input pixels, a name of `PixelScaling`.
     """
 
     trunk: keras.Model
@@ -80,48 +80,48 @@ def build_backbone(
     momentum: float = 0.999,
     channels: int = 3,
 ) -> Backbone:
-    """Builds an application, gives it its weights, and cuts it.
+    """Builds an application, loads its weights, and cuts it.
 
     Args:
         name: one of `APPLICATIONS`.
-        cut: layer whose output ends the trunk; the application's own choice if None
+        cut: layer whose output ends the trunk; None = the application's default
             (`conv5_block2_out` for ResNetV2, the paper's conv5_2).
-        weights: `"imagenet"` (fetched by Keras), `"none"`, or the path of a file of weights that
-            Keras wrote for the application without its top.
-        image_size: S, the side of the square images, pixels.
+        weights: `"imagenet"` (fetched by Keras), `"none"` (random), or the path of a weights file
+            that Keras wrote for the application without its top.
+        image_size: S, side of the square images, pixels.
         statistics: mode of every batch normalization (`rlstm_tf.layers.BatchNormalization`).
-        momentum: of their moving statistics.
-        channels: of the images: 3 for RGB; any other number is stacked flow, and the first
-            convolution is adapted to it (`flow_stem`).
+        momentum: momentum of their moving statistics.
+        channels: channels of the images: 3 = RGB; any other number = stacked flow, which the
+            first convolution is adapted to (`flow_stem`).
 
     Raises:
-        UsageError: unknown name, or a cut that is no layer or no single map.
-        DataError: weights that cannot be read or do not fit.
+        UsageError: unknown name, or a cut that is not a layer with a single map.
+        DataError: weights cannot be read or do not fit.
     """
     if name not in APPLICATIONS:
-        raise UsageError(f"backbone {name!r} is none of {', '.join(sorted(APPLICATIONS))}")
+        raise UsageError(f"backbone {name!r} must be one of {', '.join(sorted(APPLICATIONS))}")
     application = APPLICATIONS[name]
-    whole = _with_weights(application, name, weights, (image_size, image_size, 3))
-    whole, scaling = adapt(whole, statistics, momentum), application.scaling
+    model = _build_application(application, name, weights, (image_size, image_size, 3))
+    model, scaling = adapt(model, statistics, momentum), application.scaling
     if channels != 3:
-        whole, scaling = flow_stem(whole, channels, weights != "none"), f"flow_{scaling}"
-    trunk, tail = cut_model(whole, cut or application.cut)
+        model, scaling = flow_stem(model, channels, weights != "none"), f"flow_{scaling}"
+    trunk, tail = cut_model(model, cut or application.cut)
     return Backbone(trunk, tail, scaling)
 
 
-def _with_weights(
+def _build_application(
     application: Application, name: str, weights: str, input_shape: tuple
 ) -> keras.Model:
     if weights == "imagenet" and not application.pretrained:
-        raise UsageError(f"there are no ImageNet weights of {name}: --weights=none or a path")
+        raise UsageError(f"{name} has no ImageNet weights: give --weights=none or a path")
     try:
-        whole = application.build(
+        model = application.build(
             input_shape=input_shape,
             include_top=False,
             weights="imagenet" if weights == "imagenet" else None,
         )
     except Exception as error:
-        # What get_file raises on a failed download is a bare Exception.
+        # keras.utils.get_file raises a bare Exception if a download fails.
         if weights == "imagenet" and "fetch" in str(error):
             raise DataError(
                 f"the ImageNet weights of {name} could not be fetched: {error}"
@@ -129,23 +129,28 @@ def _with_weights(
         raise
     if weights not in ("imagenet", "none"):
         if not Path(weights).is_file():
-            raise DataError(f"weights {weights!r}: neither imagenet, none nor a file that is there")
+            raise DataError(f"weights {weights!r} must be imagenet, none or an existing file")
         try:
-            whole.load_weights(weights)
+            model.load_weights(weights)
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{weights} does not hold weights of {name}: {error}") from error
-    return whole
+    return model
 
 
 def adapt(model: keras.Model, statistics: str, momentum: float) -> keras.Model:
-    """A copy of a functional model, weights included, as the networks here need it.
+    """Copies a functional model, weights included, with this package's layers in it.
 
-    Its batch normalizations and dropouts are ours. Layers that scale pixels do nothing in it:
-    `PixelScaling` has done it, and EfficientNet has one such layer more with ImageNet weights than
-    without. Layers that Keras numbers through a process are numbered from 0, as in a new process:
-    weights in a checkpoint are found by these names.
+    Batch normalizations and dropouts are replaced by ours. Layers that scale pixels become
+    identities, because `PixelScaling` does that; EfficientNet has one more of them with ImageNet
+    weights than without. Layers that Keras numbers across a process are numbered from 0, because
+    checkpoints store weights by these names.
+
+    Args:
+        model: functional model; not changed.
+        statistics: mode of every batch normalization.
+        momentum: momentum of their moving statistics.
     """
-    names, copies = _numbered(model), {}
+    names, copies = _renumbered_names(model), {}
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         name = names.get(layer.name, layer.name)
@@ -173,8 +178,8 @@ def adapt(model: keras.Model, statistics: str, momentum: float) -> keras.Model:
     return result
 
 
-def _numbered(model: keras.Model) -> dict[str, str]:
-    """Name of each layer that has its class's name and a number -> the same, numbered from 0."""
+def _renumbered_names(model: keras.Model) -> dict[str, str]:
+    """Maps each name that Keras made of class and number to the same name, numbered from 0."""
     groups: dict[str, list[tuple[int, str]]] = {}
     for layer in model.layers:
         base, _, number = layer.name.rpartition("_")
@@ -192,31 +197,32 @@ def cut_model(model: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]
     """Cuts a functional model at the output of a layer.
 
     Args:
-        model: images -> maps.
+        model: images `[batch, S, S, channels]` -> maps.
         layer: name of the layer whose output ends the trunk.
 
     Returns:
-        trunk and tail, which share the model's layers. The tail after the last layer does nothing.
+        Trunk and tail, which share the model's layers. After the last layer the tail is an
+        identity.
 
     Raises:
-        UsageError: no such layer, its output is no map, or a path leads around it.
+        UsageError: there is no such layer, its output is not a map, or a path leads around it.
     """
     names = [candidate.name for candidate in model.layers]
     if layer not in names:
         raise UsageError(
-            f"cut {layer!r} is no layer of {model.name}; the last are {', '.join(names[-12:])}"
+            f"cut {layer!r} is not a layer of {model.name}; the last are {', '.join(names[-12:])}"
         )
     maps = model.get_layer(layer).output
     if isinstance(maps, (list, tuple)) or len(maps.shape) != 4:
         raise UsageError(f"cut {layer!r} of {model.name} does not give one map [H, W, C]")
     if maps is model.output:
-        same = keras.Input(tuple(maps.shape[1:]))
-        tail = keras.Model(same, keras.layers.Activation("linear")(same), name="tail")
+        identity = keras.Input(tuple(maps.shape[1:]))
+        tail = keras.Model(identity, keras.layers.Activation("linear")(identity), name="tail")
         return Trunk(model.input, maps, name="trunk"), tail
     try:
         tail = keras.Model(maps, model.output, name="tail")
     except ValueError as error:
         raise UsageError(
-            f"cut {layer!r} of {model.name} is no single map: a path leads around it"
+            f"cut {layer!r} of {model.name} is not a single map: a path leads around it"
         ) from error
     return Trunk(model.input, maps, name="trunk"), tail

@@ -1,4 +1,4 @@
-"""A ResNetV2 small enough to train on two CPU cores, under the layer names of Keras's own.
+"""A ResNetV2 small enough to train on two CPU cores, with the layer names of Keras's ResNetV2.
 
 Source: He et al., *Identity Mappings in Deep Residual Networks* (arXiv 1603.05027), arranged as in
 `keras.applications.resnet_v2`, so that a configuration names the same layers for both.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-# As keras.applications.resnet_v2 has it.
+# As in keras.applications.resnet_v2.
 _EPSILON = 1.001e-5
 
 
@@ -21,22 +21,22 @@ def tiny_resnet_v2(
 ) -> keras.Model:
     """Builds the network without a classifier, like `ResNet50V2(include_top=False)`.
 
-    conv2, conv3 and conv4 are one bottleneck block each, conv5 is three. As in Keras a stage's
-    stride is in its last block, conv5 has stride 1, and a block's output is not yet activated:
-    `post_bn` and `post_relu` end the network. Unlike there, conv3 and conv4 keep their size too, so
-    that the map is 1/8 of the input and not 1/32: at 64x64 it is 8x8, fine enough for a state that
-    remembers at which position a shape has been.
+    conv2, conv3 and conv4 have one bottleneck block each, conv5 has three. As in Keras, a stage's
+    stride is in its last block, conv5 has stride 1, and blocks end before the activation:
+    `post_bn` and `post_relu` end the network. Unlike Keras, conv3 and conv4 have stride 1 too, so
+    that maps are 1/8 of the input and not 1/32: 8x8 at 64x64, fine enough to remember where a
+    shape has been.
 
     Args:
         input_shape: (height, width, channels).
-        widths: channels of conv1 and of the outputs of conv2 ... conv5; the latter multiples of 4.
+        widths: output channels of conv1 to conv5; multiples of 4 from conv2 on.
 
     Returns:
-        Functional model from float images [B, H, W, channels] in -1..1 to float features
-        [B, H/8, W/8, widths[-1]]. Nothing is pretrained: weights are Glorot-initialised.
+        Functional model of float images `[B, H, W, channels]` in -1..1 -> float maps
+        `[B, H/8, W/8, widths[-1]]`, with random weights (Glorot).
 
     Raises:
-        ValueError: `widths` are not five, or not multiples of 4.
+        ValueError: `widths` has another length, or values that are not multiples of 4.
     """
     if len(widths) != 5 or any(width % 4 for width in widths[1:]):
         raise ValueError(
@@ -58,26 +58,27 @@ def tiny_resnet_v2(
                 conv_shortcut=block == 1,
                 name=f"conv{stage}_block{block}",
             )
-    x = _normalised(x, "post")
+    x = _normalize(x, "post")
     return keras.Model(images, x, name="tiny_resnetv2")
 
 
 def _block(x, width: int, stride: int, conv_shortcut: bool, name: str):
-    """One pre-activation bottleneck block, [B, H, W, C] -> [B, H/stride, W/stride, width]."""
-    preact = _normalised(x, f"{name}_preact")
+    """A pre-activation bottleneck block, `[B, H, W, C]` -> `[B, H/stride, W/stride, width]`."""
+    preact = _normalize(x, f"{name}_preact")
     if conv_shortcut:
         shortcut = layers.Conv2D(width, 1, strides=stride, name=f"{name}_0_conv")(preact)
     else:
         shortcut = layers.MaxPooling2D(1, strides=stride)(x) if stride > 1 else x
     y = layers.Conv2D(width // 4, 1, use_bias=False, name=f"{name}_1_conv")(preact)
-    y = _normalised(y, f"{name}_1")
+    y = _normalize(y, f"{name}_1")
     y = layers.ZeroPadding2D(1, name=f"{name}_2_pad")(y)
     y = layers.Conv2D(width // 4, 3, strides=stride, use_bias=False, name=f"{name}_2_conv")(y)
-    y = _normalised(y, f"{name}_2")
+    y = _normalize(y, f"{name}_2")
     y = layers.Conv2D(width, 1, name=f"{name}_3_conv")(y)
     return layers.Add(name=f"{name}_out")([shortcut, y])
 
 
-def _normalised(x, name: str):
+def _normalize(x, name: str):
+    """Batch normalization and ReLU."""
     x = layers.BatchNormalization(epsilon=_EPSILON, name=f"{name}_bn")(x)
     return layers.Activation("relu", name=f"{name}_relu")(x)

@@ -173,8 +173,16 @@ def test_what_a_user_gets_wrong(finished, shards, tmp_path, capsys):
     refused(1, "no shards in", train, new, f"--data={tmp_path}", *SMALL)
     refused(2, "batch_size", train, new, data, *SMALL, "--batch_size=7")
     refused(1, "subset", train, new, data, *SMALL, "--val_subset=validation")
-    refused(2, "is no layer of", train, new, data, *SMALL, "--cut=conv9")
-    refused(1, "neither imagenet, none nor a file", train, new, data, *SMALL, "--weights=absent.h5")
+    refused(2, "is not a layer of", train, new, data, *SMALL, "--cut=conv9")
+    refused(
+        1,
+        "must be imagenet, none or an existing file",
+        train,
+        new,
+        data,
+        *SMALL,
+        "--weights=absent.h5",
+    )
     refused(1, "holds no run", evaluate, f"--run_dir={tmp_path}")
     refused(1, "subset", evaluate, f"--run_dir={finished}", "--split=tset")
     assert not list((tmp_path / "new").glob("checkpoints/*"))

@@ -157,7 +157,7 @@ def test_what_a_user_gets_wrong(records, spatial, tmp_path, capsys):
     refused(2, "no multiple of --accumulate=3", images, "--accumulate=3")
     refused(1, "holds no run", images, f"--init_from={tmp_path}")
     refused(1, "of another backbone", images, f"--init_from={spatial}", "--backbone=mobilenet_v2")
-    refused(2, "no single map", images, "--cut=conv5_block2_1_conv")
+    refused(2, "is not a single map", images, "--cut=conv5_block2_1_conv")
     refused(2, "--model", images, "--model=resnet")
     refused(2, "--precision", images, "--precision=float8")
 

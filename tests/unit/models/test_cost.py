@@ -1,4 +1,4 @@
-"""Multiply-adds against counts by hand."""
+"""Multiply-adds against formulas."""
 
 import keras
 import pytest
@@ -23,9 +23,9 @@ def count(*layers, shape):
     [
         # 8 x 6 positions of 5 filters over 3 x 3 x 4.
         (keras.layers.Conv2D(5, 3, padding="same"), 48 * 5 * 36),
-        # Of 8 x 6, a window of 3 fits at 3 x 2 places 2 apart.
+        # A 3 x 3 window with stride 2 fits 8 x 6 at 3 x 2 places.
         (keras.layers.Conv2D(5, 3, strides=2), 3 * 2 * 5 * 36),
-        # One channel a filter, two filters a channel.
+        # Each filter sees one channel; two filters a channel.
         (keras.layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2), 48 * 4 * 2 * 9),
         (keras.layers.Dense(7), 48 * 4 * 7),
         (keras.layers.BatchNormalization(), 0),
@@ -35,7 +35,7 @@ def test_layers_over_maps(layer, expected):
     assert count(layer, shape=(8, 6, 4)) == expected
 
 
-def test_layers_add_up_and_what_no_output_needs_is_left_out():
+def test_layers_add_up_without_those_that_no_output_needs():
     inputs = keras.Input((8, 6, 4))
     first = keras.layers.Conv2D(5, 1, name="first")(inputs)
     second = keras.layers.Dense(3)(keras.layers.Flatten()(first))
@@ -95,9 +95,9 @@ def test_non_local_operation():
 
 
 def test_relational_lstm():
-    """Eq. 3: of each of the four gates r(X, X) and r(X, H), each with theta, phi, g and attention.
+    """Eq. 3: four gates of r(X, X) and r(X, H), each with theta, phi, g and attention.
 
-    The products with H_0 = 0 are computed, so all T steps count alike.
+    All T steps count equally, because the products with H_0 = 0 are computed.
     """
     T, N, C, U = 5, 6, 8, 4
     of_input = 3 * N * C * U + 2 * N * N * U
@@ -127,12 +127,12 @@ def test_lstm():
     ],
 )
 def test_loops_are_refused(layer, shape):
-    with pytest.raises(ValueError, match=r"how often the parts of .*while.* run is not known"):
+    with pytest.raises(ValueError, match=r"while.* runs an unknown number of times"):
         count(layer, shape=shape)
 
 
 def test_resnet50v2_against_its_architecture_and_the_published_figure():
-    """3.49 G at 224 (Keras's strides in a stage's last block; published for it: 3.5 G)."""
+    """3.49 G at 224, with Keras's strides in the last block of a stage; published: 3.5 G."""
     network = keras.applications.ResNet50V2(weights=None, include_top=True)
     stages = [(64, 3, 56, 28), (128, 4, 28, 14), (256, 6, 14, 7), (512, 3, 7, 7)]
     expected, channels = 112 * 112 * 64 * 49 * 3 + 2048 * 1000, 64
@@ -150,7 +150,7 @@ def test_resnet50v2_against_its_architecture_and_the_published_figure():
 
 
 def test_table(capsys):
-    """Of the tiny backbone: the parameters that are pinned, and counts for both streams."""
+    """The tiny backbone's pinned parameters, and multiply-adds for both streams."""
     arguments = ["--backbone=tiny_resnetv2", "--image_size=32", "--num_segments=2"]
     arguments += ["--models=tsn,rlstm", "--weights=imagenet"]
     assert app.run(cost.main, cost.define_flags, ["cost", *arguments]) == 0
@@ -159,7 +159,7 @@ def test_table(capsys):
     assert head[:3] == ["model", "parameters, 3 channels", "G multiply-adds, 3 channels"]
     assert (tsn[0], tsn[1], rlstm[1]) == ("`tsn`", "37,145", "81,241")
     assert int(tsn[3].replace(",", "")) - 37_145 == 7 * 7 * 17 * 16
-    # Two snippets, whose first convolution gives 16 x 16 positions of 16 channels.
+    # The first convolution of two snippets: 16 x 16 positions, 16 filters, 17 more channels.
     assert float(tsn[4]) - float(tsn[2]) == pytest.approx(2 * 256 * 16 * 49 * 17 / 1e9, rel=0.01)
     assert float(rlstm[2]) > float(tsn[2]) > 0
 

@@ -1,4 +1,4 @@
-"""The stem for stacked flow, by its properties."""
+"""Properties of the first convolution for stacked flow."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ SIZES = {"mobilenet_v2": 96, "inception_v3": 96}
 SLOW_TO_BUILD = {"resnet101v2", "resnet152v2"}  # the same code as resnet50v2
 
 
-def whole_model(name):
+def application(name):
     keras.utils.set_random_seed(0)
     size = SIZES.get(name, 64)
     return APPLICATIONS[name].build(input_shape=(size, size, 3), include_top=False, weights=None)
@@ -27,16 +27,16 @@ def first_convolution(model):
 def test_every_channel_has_the_mean_of_three():
     kernel = np.arange(2 * 1 * 3 * 2, dtype="float32").reshape(2, 1, 3, 2)
     adapted = cross_modality(kernel, 4)
-    # Of filter 0 the first row holds 0, 2, 4, the second 6, 8, 10; filter 1 is 1 more.
+    # Filter 0 has 0, 2, 4 in the first row and 6, 8, 10 in the second; filter 1 has 1 more.
     expected = [[[[2, 3]] * 4], [[[8, 9]] * 4]]
     np.testing.assert_array_equal(adapted, expected)
     assert adapted.dtype == np.float32
 
 
 @pytest.mark.parametrize("name", sorted(set(APPLICATIONS) - SLOW_TO_BUILD))
-def test_first_kernel_alone_is_another(name):
-    """And the source is untouched."""
-    source = adapt(whole_model(name), "population", 0.999)
+def test_only_the_first_kernel_changes(name):
+    """And the source is not changed."""
+    source = adapt(application(name), "population", 0.999)
     before = source.get_weights()
     copy = flow_stem(source, CHANNELS, pretrained=True)
     for a, b in zip(before, source.get_weights()):
@@ -58,11 +58,11 @@ def test_first_kernel_alone_is_another(name):
 
 @pytest.mark.parametrize("name", ["tiny_resnetv2", "vgg16", "mobilenet_v2"])
 def test_response_to_an_image_repeated_over_the_channels(name):
-    """channels / 3 times what the RGB network answers to it as a grey image, before the bias."""
-    source = whole_model(name)
+    """channels / 3 times the RGB network's response to a gray image, before the bias."""
+    source = application(name)
     copy = flow_stem(source, CHANNELS, pretrained=True)
     size = source.input_shape[1]
-    grey = np.random.default_rng(0).uniform(-1, 1, (2, size, size, 1)).astype("float32")
+    gray = np.random.default_rng(0).uniform(-1, 1, (2, size, size, 1)).astype("float32")
 
     def response(model, images):
         layer = first_convolution(model)
@@ -74,23 +74,22 @@ def test_response_to_an_image_repeated_over_the_channels(name):
         linear.set_weights(layer.get_weights()[:1])
         return np.asarray(linear(maps))
 
-    of_grey = response(source, np.repeat(grey, 3, axis=-1))
-    of_stack = response(copy, np.repeat(grey, CHANNELS, axis=-1))
-    assert np.abs(of_grey).max() > 0.1
-    np.testing.assert_allclose(of_stack, of_grey * CHANNELS / 3, rtol=1e-4, atol=1e-4)
+    of_gray = response(source, np.repeat(gray, 3, axis=-1))
+    of_stack = response(copy, np.repeat(gray, CHANNELS, axis=-1))
+    assert np.abs(of_gray).max() > 0.1
+    np.testing.assert_allclose(of_stack, of_gray * CHANNELS / 3, rtol=1e-4, atol=1e-4)
 
 
-def test_without_weights_the_kernel_is_drawn_for_its_channels():
-    kernel = first_convolution(flow_stem(whole_model("tiny_resnetv2"), CHANNELS, False)).kernel
+def test_without_weights_the_kernel_is_initialized_for_its_channels():
+    kernel = first_convolution(flow_stem(application("tiny_resnetv2"), CHANNELS, False)).kernel
     kernel = np.asarray(kernel)
     limit = np.sqrt(6 / (49 * (CHANNELS + 16)))
     assert 0.95 * limit < np.abs(kernel).max() <= limit
     assert np.abs(kernel[:, :, 0] - kernel[:, :, 1]).max() > 0.1 * limit
 
 
-def test_backbone_from_weights_of_rgb(tmp_path):
-    """Built with the weights of a file: as with ImageNet's."""
-    source = whole_model("efficientnet_b0")
+def test_backbone_adapts_weights_from_a_file(tmp_path):
+    source = application("efficientnet_b0")
     path = tmp_path / "efficientnet.weights.h5"
     source.save_weights(path)
     backbone = build_backbone("efficientnet_b0", None, str(path), 64, channels=CHANNELS)
@@ -105,7 +104,7 @@ def test_backbone_from_weights_of_rgb(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["tiny_resnetv2", "efficientnet_b0", "vgg16"])
-def test_no_motion_reaches_the_first_convolution_as_zero(name):
+def test_zero_flow_is_zero_at_the_first_convolution(name):
     backbone = build_backbone(name, weights="none", image_size=64, channels=CHANNELS)
     levels = np.full((1, 64, 64, CHANNELS), ZERO, "uint8")
     maps = keras.Model(backbone.trunk.input, first_convolution(backbone.trunk).input)

@@ -1,4 +1,4 @@
-"""Cells of the LSTM that only tensorflow-addons has, against NumPy; refused where it is not."""
+"""LSTM cells of tensorflow-addons against NumPy; refusals without it."""
 
 import sys
 
@@ -34,7 +34,7 @@ def network(cell):
 @addons
 @pytest.mark.parametrize("cell", CELLS)
 def test_last_state(cell):
-    """Random weights, odd shapes, eager and traced; every weight has a name of its own."""
+    """Eager and traced, with random weights, each of a unique name."""
     model = network(cell)
     layer = model.get_layer("lstm")
     rng = np.random.default_rng(0)
@@ -62,20 +62,20 @@ def test_last_state(cell):
 
 
 @addons
-def test_peepholes_begin_with_weights_of_their_own(recwarn):
-    """The same ones for the same seed."""
-    drawn = []
+def test_peepholes_are_initialized_independently(recwarn):
+    """And equally for equal seeds."""
+    initial = []
     for _ in range(2):
         keras.utils.set_random_seed(3)
         weights = network("peephole").get_layer("lstm").weights
-        drawn.append([w.numpy() for w in weights if "gate_peephole" in w.name])
-    assert len({peephole.tobytes() for peephole in drawn[0]}) == 3
-    np.testing.assert_array_equal(drawn[0], drawn[1])
+        initial.append([w.numpy() for w in weights if "gate_peephole" in w.name])
+    assert len({peephole.tobytes() for peephole in initial[0]}) == 3
+    np.testing.assert_array_equal(initial[0], initial[1])
     assert not [warning for warning in recwarn if "unseeded" in str(warning.message)]
 
 
 @pytest.mark.skipif(not compat.KERAS_3, reason="needs a stack without tensorflow-addons")
-def test_keras_3_has_none():
+def test_keras_3_is_refused():
     with pytest.raises(UsageError, match=r"--lstm_cell=peephole needs .*\[addons\].*3\.9 - 3\.11"):
         network("peephole")
 
@@ -87,7 +87,7 @@ def test_without_tensorflow_addons(monkeypatch):
         network("layer_norm")
 
 
-def test_only_an_lstm_has_one():
+def test_other_networks_are_refused():
     with pytest.raises(UsageError, match="--lstm_cell=peephole goes with --model=lstm"):
         ModelConfig.from_flags(parse("--lstm_cell=peephole"))
     assert ModelConfig.from_flags(parse("--lstm_cell=peephole", "--model=lstm")).lstm_cell

@@ -53,12 +53,12 @@ NAMES = {
     "resnet50v2": 2982022692,
     "resnet101v2": 3826764483,
 }
-SLOW_TO_BUILD = {"resnet152v2"}  # the same code as its two smaller sisters
+SLOW_TO_BUILD = {"resnet152v2"}  # the same code as resnet50v2 and resnet101v2
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    """A two-branch network on the tiny backbone, dropout off."""
+    """A two-branch network on the tiny backbone, without dropout."""
     backbone = build_backbone("tiny_resnetv2", weights="none", image_size=32)
     return two_branch(backbone, ModelConfig(num_segments=3, dropout=0.0), 5)
 
@@ -68,18 +68,18 @@ def frames(batch=2, seed=0):
 
 
 @pytest.mark.parametrize(("name", "size"), PARAMETERS)
-def test_parts_joined_are_the_whole(name, size):
-    """Bit for bit; and the application itself but for the order of batch normalization's sums."""
+def test_trunk_and_tail_equal_the_application(name, size):
+    """The copy bit for bit, Keras's own up to the order of sums in batch normalization."""
     keras.utils.set_random_seed(0)
     application = APPLICATIONS[name]
-    whole = application.build(input_shape=(size, size, 3), include_top=False, weights=None)
-    ours = adapt(whole, "population", 0.999)
+    theirs = application.build(input_shape=(size, size, 3), include_top=False, weights=None)
+    ours = adapt(theirs, "population", 0.999)
     trunk, tail = cut_model(ours, application.cut)
     images = np.random.default_rng(1).uniform(-1, 1, (2, size, size, 3)).astype("float32")
     np.testing.assert_array_equal(tail(trunk(images)), ours(images))
-    # EfficientNet without weights divides its pixels by 255 itself.
+    # EfficientNet without weights divides its input by 255.
     pixels = images * 255 if name == "efficientnet_b0" else images
-    np.testing.assert_allclose(ours(images), whole(pixels), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(ours(images), theirs(pixels), rtol=1e-4, atol=1e-6)
     kinds = {type(layer) for layer in ours.layers}
     assert not kinds & {keras.layers.BatchNormalization, keras.layers.Dropout}
     backbone = Backbone(trunk, tail, application.scaling)
@@ -90,9 +90,9 @@ def test_parts_joined_are_the_whole(name, size):
 
 
 def check_names(network, name):
-    """The same on both stacks, so that one goes on with a run of the other.
+    """Compares with the names on both stacks, so that each can resume runs of the other.
 
-    An optimizer's state has no names: it is in the order of what is trained.
+    An optimizer's state has no names: it is in the order of the trained weights.
     """
     named = {id(weight): label for label, weight in named_weights(network)}
     assert zlib.crc32("\n".join(named.values()).encode()) == NAMES[name]
@@ -101,25 +101,25 @@ def check_names(network, name):
     assert [named[id(weight)] for weight in network.trainable_weights] == expected
 
 
-def test_efficientnet_with_the_scaling_of_its_imagenet_weights_outside():
-    """Mean and standard deviation of ImageNet, which those weights hold inside."""
-    whole = APPLICATIONS["efficientnet_b0"].build(
+def test_efficientnet_pixels_are_scaled_like_its_imagenet_weights_do():
+    """By mean and standard deviation of ImageNet, which are among those weights."""
+    theirs = APPLICATIONS["efficientnet_b0"].build(
         input_shape=(64, 64, 3), include_top=False, weights=None
     )
     mean, deviation = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
-    inside = next(x for x in whole.layers if isinstance(x, keras.layers.Normalization))
-    inside.set_weights([mean, deviation**2, np.zeros(())])
-    inside.finalize_state()
+    normalization = next(x for x in theirs.layers if isinstance(x, keras.layers.Normalization))
+    normalization.set_weights([mean, deviation**2, np.zeros(())])
+    normalization.finalize_state()
     pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype="uint8")
     images = PixelScaling(APPLICATIONS["efficientnet_b0"].scaling)(pixels)
-    expected = keras.Model(whole.input, whole.get_layer("stem_conv").input)(pixels)
-    stem = adapt(whole, "population", 0.999)
+    expected = keras.Model(theirs.input, theirs.get_layer("stem_conv").input)(pixels)
+    stem = adapt(theirs, "population", 0.999)
     stem = keras.Model(stem.input, stem.get_layer("stem_conv").input)
     np.testing.assert_allclose(stem(images), expected, atol=2e-4)
 
 
-def test_what_efficientnet_drops_depends_on_the_position_alone():
-    """Whole examples, in nine of its layers."""
+def test_efficientnet_drops_the_same_examples_at_the_same_step():
+    """Nine of its layers drop whole examples."""
     trunk = build_backbone("efficientnet_b0", None, "none", 64, statistics="frozen").trunk
     images = np.random.default_rng(0).uniform(-1, 1, (4, 64, 64, 3)).astype("float32")
     found = []
@@ -130,8 +130,8 @@ def test_what_efficientnet_drops_depends_on_the_position_alone():
     assert (found[0] != found[2]).any()
 
 
-def test_names_do_not_count_what_was_built_before():
-    """InceptionV3 leaves its layers to Keras's counting, which goes on through a process."""
+def test_names_do_not_depend_on_models_built_before():
+    """Keras numbers InceptionV3's layers across a process."""
     names = [
         [layer.name for layer in backbone.trunk.layers[1:]]
         for backbone in (
@@ -143,16 +143,15 @@ def test_names_do_not_count_what_was_built_before():
     assert {"conv2d", "conv2d_1", "batch_normalization", "activation_3", "mixed0"} <= {*names[0]}
 
 
-def test_the_papers_cut():
-    """Table 1: conv1 ... conv5_2 below, conv5_3 above, 7 x 7 x 2048 between them at 224."""
+def test_default_cut_is_the_papers():
+    """Table 1: conv1 ... conv5_2 | 7 x 7 x 2048 at 224 | conv5_3."""
     backbone = build_backbone("resnet50v2", weights="none")
     assert backbone.trunk.output_shape == (None, 7, 7, 2048)
     assert backbone.tail.layers[1].name == "conv5_block3_preact_bn"
     assert backbone.tail.layers[-1].name == "post_relu"
 
 
-def test_branches(tiny):
-    """The local branch keeps the backbone's tail; the other has its own, drawn anew."""
+def test_the_non_local_branch_has_a_reinitialized_tail(tiny):
     local, own = tiny.get_layer("tail"), tiny.get_layer("non_local_tail")
     assert [w.shape for w in local.get_weights()] == [w.shape for w in own.get_weights()]
     kernels = zip(local.trainable_weights, own.trainable_weights)
@@ -165,8 +164,8 @@ def test_branches(tiny):
 
 
 @pytest.mark.parametrize("layer", [keras.layers.Conv2D, keras.layers.DepthwiseConv2D])
-def test_kernels_of_its_own_tail_are_drawn_as_the_paper_says(layer):
-    """Glorot, whatever the application draws; EfficientNet's are scaled otherwise."""
+def test_reinitialized_kernels_are_glorot(layer):
+    """Whatever the application's initializer is; EfficientNet's is scaled otherwise."""
     kind = "depthwise" if layer is keras.layers.DepthwiseConv2D else "kernel"
     arguments = {"filters": 4} if kind == "kernel" else {}
     theirs = layer(**arguments, kernel_size=3, name="x", **{f"{kind}_initializer": "he_normal"})
@@ -186,7 +185,7 @@ def test_only_the_non_local_branch_sees_the_order(tiny):
     assert np.abs(np.asarray(non_local) - np.asarray(reversed_non_local)).max() > 1e-3
 
 
-def test_while_training_too_a_video_does_not_see_the_others(tiny):
+def test_videos_of_a_batch_are_independent_in_training(tiny):
     weights = tiny.get_weights()
     together = np.asarray(tiny(frames(4), training=True))
     tiny.set_weights(weights)
@@ -195,8 +194,7 @@ def test_while_training_too_a_video_does_not_see_the_others(tiny):
     np.testing.assert_allclose(alone, together[:1], atol=1e-5)
 
 
-def test_is_a_plain_keras_model(tiny, tmp_path):
-    """compile, fit, save and load as with any other."""
+def test_compile_fit_save_and_load(tiny, tmp_path):
     model = keras.models.clone_model(tiny)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.01), loss)
@@ -209,30 +207,30 @@ def test_is_a_plain_keras_model(tiny, tmp_path):
 
 
 def test_weights_from_a_file(tmp_path):
-    whole = APPLICATIONS["mobilenet_v2"].build(
+    source = APPLICATIONS["mobilenet_v2"].build(
         input_shape=(64, 64, 3), include_top=False, weights=None
     )
     path = tmp_path / "mobilenet.weights.h5"
-    whole.save_weights(path)
+    source.save_weights(path)
     backbone = build_backbone("mobilenet_v2", weights=str(path), image_size=64)
     images = np.random.default_rng(1).uniform(-1, 1, (1, 64, 64, 3)).astype("float32")
     joined = backbone.tail(backbone.trunk(images))
-    np.testing.assert_allclose(joined, whole(images), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(joined, source(images), rtol=1e-4, atol=1e-7)
 
 
-def test_refuses(tmp_path, monkeypatch):
+def test_backbones_are_refused(tmp_path, monkeypatch):
     def build(name="tiny_resnetv2", **kwargs):
         return build_backbone(name, **{"weights": "none", "image_size": 32, **kwargs})
 
-    with pytest.raises(UsageError, match="is none of densenet121, efficientnet_b0"):
+    with pytest.raises(UsageError, match="must be one of densenet121, efficientnet_b0"):
         build("resnet18")
-    with pytest.raises(UsageError, match="is no layer of"):
+    with pytest.raises(UsageError, match="is not a layer of"):
         build(cut="conv6_out")
     with pytest.raises(UsageError, match="a path leads around it"):
         build(cut="conv5_block2_1_conv")
-    with pytest.raises(UsageError, match="no ImageNet weights of tiny_resnetv2"):
+    with pytest.raises(UsageError, match="tiny_resnetv2 has no ImageNet weights"):
         build(weights="imagenet")
-    with pytest.raises(DataError, match="neither imagenet, none nor a file"):
+    with pytest.raises(DataError, match="must be imagenet, none or an existing file"):
         build(weights=str(tmp_path / "absent.h5"))
     text = tmp_path / "text.weights.h5"
     text.write_text("not weights")

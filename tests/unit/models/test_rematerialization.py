@@ -1,4 +1,4 @@
-"""Activations computed again: the same step, from less memory."""
+"""Rematerialization: the same training step, from less memory."""
 
 import json
 import os
@@ -33,8 +33,8 @@ def weights_after(steps=2, **options):
 @pytest.mark.parametrize(
     ("model", "statistics", "accumulate"), [("two_branch", "population", 2), ("tsn", "batch", 1)]
 )
-def test_the_weights_and_statistics_are_the_same(model, statistics, accumulate):
-    """Of a momentum that is far from 1: statistics that moved twice would be far off."""
+def test_weights_and_statistics_are_the_same(model, statistics, accumulate):
+    """With a low momentum, which would show statistics that were updated twice."""
     options = {"statistics": statistics, "momentum": 0.5, "accumulate": accumulate}
     options["model"] = model
     plain, again = weights_after(**options), weights_after(remat=True, **options)
@@ -42,7 +42,7 @@ def test_the_weights_and_statistics_are_the_same(model, statistics, accumulate):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-6)
 
 
-def test_in_mixed_precision_and_compiled_too():
+def test_mixed_precision_and_xla():
     plain = weights_after(jit=True)
     for a, b in zip(plain, weights_after(remat=True, jit=True)):
         np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-5)
@@ -53,19 +53,19 @@ def test_in_mixed_precision_and_compiled_too():
 
 
 @pytest.mark.parametrize("name", ["tiny_resnetv2", "mobilenet_v2", "vgg16"])
-def test_the_parts_are_the_trunk(name):
+def test_the_blocks_are_the_trunk(name):
     trunk = build_backbone(name, weights="none", image_size=64).trunk
     found = split_into_blocks(trunk)
     assert len(found) > 2
     images = maps = tf.random.stateless_uniform((2, 64, 64, 3), (1, 2))
-    for part in found:
-        maps = part(maps)
+    for block in found:
+        maps = block(maps)
     np.testing.assert_allclose(maps, trunk(images), rtol=1e-5, atol=1e-6)
-    inner = sum(len(part.layers) - 1 for part in found)
+    inner = sum(len(block.layers) - 1 for block in found)
     assert inner == len(trunk.layers) - 1
 
 
-def test_what_is_dropped_is_dropped_again():
+def test_both_passes_drop_the_same():
     images = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(4, 3, padding="same")(images)
     trunk = Trunk(images, keras.layers.Conv2D(4, 3)(Dropout(0.5, name="dropout")(x)))
@@ -86,12 +86,12 @@ def test_what_is_dropped_is_dropped_again():
 
 
 def operations(function, kind):
-    """Operations of a kind in a traced function."""
+    """Counts the operations of a kind in a traced function."""
     return sum(operation.type == kind for operation in function.graph.get_operations())
 
 
 def test_the_trunk_is_computed_twice():
-    """Else nothing is saved: each convolution of the trunk stands in the graph once more."""
+    """Otherwise no memory is saved."""
     trunk = build_backbone("tiny_resnetv2", weights="none", image_size=32).trunk
 
     def gradients(images):

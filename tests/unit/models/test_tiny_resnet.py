@@ -1,10 +1,12 @@
+"""The tiny ResNetV2: names, sizes, cuts."""
+
 import keras
 import numpy as np
 import pytest
 
 from rlstm_tf.models.tiny_resnet import tiny_resnet_v2
 
-# Trained, and all with the moving statistics.
+# Trained parameters, and all with the moving statistics.
 PARAMETERS = (29_612, 30_580)
 CUTS = ["conv5_block1_out", "conv5_block2_out", "conv5_block3_out"]
 
@@ -13,7 +15,7 @@ CUTS = ["conv5_block1_out", "conv5_block2_out", "conv5_block3_out"]
 def network():
     keras.utils.set_random_seed(0)
     model = tiny_resnet_v2()
-    # Moving statistics of 0 and 1 would hide an exchanged normalization.
+    # Moving statistics of 0 and 1 would hide swapped normalizations.
     rng = np.random.default_rng(0)
     model.set_weights([rng.uniform(0.05, 0.3, weight.shape) for weight in model.get_weights()])
     return model
@@ -27,7 +29,7 @@ def test_names_are_those_of_keras(network):
             include_top=False, weights=None, input_shape=(64, 64, 3)
         ).layers
     }
-    # The input, and the unnamed pooling of a shortcut.
+    # Without the input and the unnamed pooling of a shortcut.
     ours = [name for name in names if not name.startswith(("input", "max_pooling2d"))]
     assert set(ours) <= theirs
     assert ours[:4] == ["conv1_pad", "conv1_conv", "pool1_pad", "pool1_pool"]
@@ -45,7 +47,7 @@ def test_size_of_the_maps(network, name):
 
 
 @pytest.mark.parametrize("name", CUTS)
-def test_the_parts_joined_are_the_whole(network, name):
+def test_trunk_and_tail_equal_the_network(network, name):
     maps = network.get_layer(name).output
     trunk, tail = keras.Model(network.input, maps), keras.Model(maps, network.output)
     images = np.random.default_rng(1).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Every network by name: its size, what it sees of the order, mixed precision, refusals."""
+"""Every network: size, sensitivity to the order of snippets, mixed precision, refusals."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from rlstm_tf.models import MODELS, build_model
 from rlstm_tf.models.backbone import build_backbone
 from rlstm_tf.runs.checkpoints import named_weights
 
-# Parameters for 101 classes on the backbone's own cut: tiny_resnetv2, resnet101v2.
+# Parameters for 101 classes at the default cut of tiny_resnetv2 and of resnet101v2.
 PARAMETERS = {
     "two_branch": (92_761, 91_594_341),
     "rlstm": (81_241, 86_908_517),
@@ -22,8 +22,8 @@ PARAMETERS = {
     "lstm": (46_329, 55_317_093),
     "convlstm": (161_753, 162_877_029),
 }
-# A network keeps what it does not have to recognise in time: the order of the snippets.
-ORDER = {"two_branch", "rlstm", "lstm", "convlstm"}
+# Networks that the order of the snippets matters to.
+ORDERED = {"two_branch", "rlstm", "lstm", "convlstm"}
 
 
 TINY = {"backbone": "tiny_resnetv2", "weights": "none", "image_size": 32, "num_segments": 3}
@@ -51,7 +51,7 @@ def resnet101v2():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_parameters(model, resnet101v2):
-    """Those of the flow stem are more by 17 channels of the first kernel."""
+    """A flow stem adds 17 channels to the first kernel."""
     tiny, large = PARAMETERS[model]
     assert build(model, 101).count_params() == tiny
     assert build(model, 101, channels=20).count_params() == tiny + 7 * 7 * 17 * 16
@@ -59,7 +59,7 @@ def test_parameters(model, resnet101v2):
 
 
 def test_parameters_by_hand():
-    """C = 64, state 32, tail 64 -> 64: what stands on trunk and tail, from the equations."""
+    """From the equations, for maps of C = 64, a state of S = 32 and a tail 64 -> 64."""
     trunk, tail, C, S = 25_524, 5_056, 64, 32
     dense = C * 101 + 101
     relational = 24 * S  # biases
@@ -76,28 +76,28 @@ def test_parameters_by_hand():
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_what_a_model_sees_of_the_order(model):
+def test_order_of_the_snippets(model):
     network = build(model)
     logits, reverse = (np.asarray(network(x)) for x in (snippets(), snippets()[:, ::-1]))
     assert logits.shape == (2, 5)
     assert logits.dtype == np.float32
     differ = np.abs(logits - reverse).max()
-    assert differ > 1e-4 if model in ORDER else differ < 1e-5
+    assert differ > 1e-4 if model in ORDERED else differ < 1e-5
 
 
 def test_tsn_averages_the_scores_of_snippets():
-    """Without dropout that is the dense layer on the average, so `local` of the same weights."""
+    """Without dropout, that equals the dense layer on averaged features: `local`."""
     tsn, local = build("tsn"), build("local")
     local.set_weights(tsn.get_weights())
     np.testing.assert_allclose(tsn(snippets()), local(snippets()), atol=1e-5)
     scores = keras.Model(tsn.input, tsn.get_layer("logits").output)(snippets())
     means = np.asarray(scores).reshape(2, 3, 5).mean(axis=1)
     np.testing.assert_allclose(tsn(snippets()), means, atol=1e-6)
-    # With dropout each snippet's features are dropped for themselves.
+    # Dropout comes before the average.
     assert tuple(tsn.get_layer("dropout").output.shape) == (None, 64)
 
 
-def test_lstm_is_over_pooled_features():
+def test_lstm_takes_pooled_features():
     network = build("lstm")
     layer = network.get_layer("lstm")
     assert tuple(network.get_layer("local_segments").output.shape) == (None, 3, 64)
@@ -105,7 +105,7 @@ def test_lstm_is_over_pooled_features():
     assert tuple(build("lstm", units=7).get_layer("lstm").output.shape) == (None, 7)
 
 
-def test_convlstm_stands_where_the_relational_lstm_does():
+def test_convlstm_replaces_the_relational_lstm():
     relational, convolutional = build("two_branch"), build("convlstm")
     names = [[layer.name for layer in model.layers] for model in (relational, convolutional)]
     assert sorted(names[0]) == sorted(
@@ -119,7 +119,7 @@ def test_convlstm_stands_where_the_relational_lstm_does():
     assert build("convlstm").get_layer("conv_lstm").kernel_size == (3, 3)
 
 
-def test_unrolled_convlstm_is_that_of_keras():
+def test_unrolled_convlstm_equals_keras():
     X = np.random.default_rng(0).normal(size=(2, 3, 4, 5, 6)).astype("float32")
     ours = unrolled_conv_lstm(7, kernel_size=3, padding="same")
     theirs = keras.layers.ConvLSTM2D(7, 3, padding="same")
@@ -130,7 +130,7 @@ def test_unrolled_convlstm_is_that_of_keras():
 
 
 @pytest.mark.parametrize("model", ["lstm", "convlstm"])
-def test_is_saved_and_loaded(model, tmp_path):
+def test_save_and_load(model, tmp_path):
     network = build(model)
     network.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -138,8 +138,8 @@ def test_is_saved_and_loaded(model, tmp_path):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_weights_have_names_of_their_own(model):
-    """Pinned: a checkpoint of one stack has to load in the other."""
+def test_names_of_weights(model):
+    """Unique, and the same on both stacks, which load each other's checkpoints."""
     names = [name for name, _ in named_weights(build(model))]
     assert len(names) == len(set(names))
     layer = {"lstm": "lstm", "convlstm": "conv_lstm"}.get(model)
@@ -153,7 +153,7 @@ def test_weights_have_names_of_their_own(model):
     [*((model, "mixed_bfloat16") for model in MODELS), ("two_branch", "mixed_float16")],
 )
 def test_mixed_precision(model, policy):
-    """Weights and logits stay float32; every trained weight gets a finite gradient."""
+    """Weights and logits stay float32; gradients are finite."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(policy)
     try:
@@ -181,12 +181,12 @@ def test_every_cut_of_the_ablation(model, cut):
 @pytest.mark.parametrize(
     ("backbone", "cut"),
     [
-        ("tiny_resnetv2", "post_relu"),  # nothing is left above it
+        ("tiny_resnetv2", "post_relu"),  # the last layer
         ("vgg16", "block5_pool"),
         ("mobilenet_v2", "block_16_project_BN"),
     ],
 )
-@pytest.mark.parametrize("model", ["lstm", "two_branch"])  # one branch, and both
+@pytest.mark.parametrize("model", ["lstm", "two_branch"])
 def test_other_cuts(model, backbone, cut):
     size = 64
     network = build(model, backbone=backbone, cut=cut, image_size=size, units=8)
