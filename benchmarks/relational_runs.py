@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.machine import commit, describe
 from benchmarks.settings import DISTRACTORS, Setting
-from rlstm_tf.cli.progress import bar
+from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import write_whole
 
@@ -85,7 +85,7 @@ def train_all(work: Path, size: Size, runs: list[Run], workers: int | None) -> N
         finally:
             cores.put(core)
 
-    with bar(len(runs), "relations", "networks") as progress:
+    with progress_bar(len(runs), "relations", "networks") as progress:
         pool = ThreadPoolExecutor(cores.qsize())
         try:
             for done in as_completed([pool.submit(train, run) for run in runs]):

@@ -69,7 +69,7 @@ def _evaluate(values: absl_flags.FlagValues, run: WorkingCopy, output: Path) -> 
     app.load_tensorflow()
     import tensorflow as tf
 
-    from rlstm_tf.cli.progress import bar
+    from rlstm_tf.cli.terminal import progress_bar
     from rlstm_tf.data import pipeline
     from rlstm_tf.data.protocols import protocol
     from rlstm_tf.data.shards import Shards
@@ -88,7 +88,7 @@ def _evaluate(values: absl_flags.FlagValues, run: WorkingCopy, output: Path) -> 
     batches = pipeline.evaluation_batches(shards, config, views)
     model, path = trained_model(run_dir, values.checkpoint, settings, len(shards.classes))
     scorer = Scorer(model, tf.distribute.get_strategy(), views.reduction)
-    with bar(len(shards), "evaluate", "videos") as progress:
+    with progress_bar(len(shards), "evaluate", "videos") as progress:
         logits = scorer.score(pipeline.checked(batches, shards), len(shards), progress.update)
     try:
         result = metrics.summarize(shards.labels, logits)

@@ -1,14 +1,15 @@
-"""Names the action in video files, with an exported network.
+"""Classifies video files with an exported network.
 
     python -m rlstm_tf.predict clip.mp4 other.avi --model=saved_models/demo
     python -m rlstm_tf.predict long.mp4 --model=saved_models/demo --timeline
 
-Prints the five most probable classes of each video, or with --timeline which class is shown when.
-A damaged video is one line on standard error; the others are answered, and the status is 1.
+Prints the five most probable classes of each video, or with --timeline the class at each time.
+A damaged video takes one line on standard error; the others are answered, and the status is 1.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf.cli import app
+from rlstm_tf.cli import app, terminal
 from rlstm_tf.cli.flags import require
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.runs.remote import working_copy
@@ -27,24 +28,22 @@ WINDOW = 4.0
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this entry point."""
+    """Defines the flags."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_multi_string(
-        "videos", [], "Video files; what stands without -- is one too.", **own
+        "videos", [], "Video files; arguments without -- are video files too.", **own
     )
     flags.DEFINE_string("model", None, "Directory that rlstm_tf.export wrote.", **own)
     flags.DEFINE_boolean("json", False, "Print a JSON object a line for each video.", **own)
-    flags.DEFINE_boolean("timeline", False, "Which class when, in a long video.", **own)
-    flags.DEFINE_float(
-        "window", None, f"Seconds that --timeline looks at at once; {WINDOW:g} if unset.", **own
-    )
+    flags.DEFINE_boolean("timeline", False, "Classify windows of a long video.", **own)
+    flags.DEFINE_float("window", None, f"Seconds of a window; {WINDOW:g} if unset.", **own)
     flags.DEFINE_float(
         "stride", None, "Seconds from a window to the next; half of --window if unset.", **own
     )
 
 
 def main(values: flags.FlagValues) -> int:
-    """Answers video after video."""
+    """Loads the network and classifies video after video."""
     if not values.videos:
         raise UsageError("no video was given: name one file or more")
     require(values, "model")
@@ -62,11 +61,16 @@ def main(values: flags.FlagValues) -> int:
         version = newest_version(model.path)
         app.load_tensorflow()
         network = Network.load(version)
-        return _answer(network, values, window, stride)
+        classify = functools.partial(_classify, network)
+        if values.timeline:
+            classify = functools.partial(_classify_windows, network, window=window, stride=stride)
+        # A list: every video is answered, whatever happened to those before it.
+        answered = [_print_answer(classify, video, values.json) for video in values.videos]
+        return 0 if all(answered) else 1
 
 
 def _newest(model: str) -> str:
-    """The one version of a network in a store that is needed here; a local directory as it is."""
+    """Returns the newest version of a network in a store, to fetch it alone; a local path as is."""
     from rlstm_tf.serving.artifact import stored_versions
     from rlstm_tf.storage.files import is_remote
 
@@ -78,33 +82,26 @@ def _newest(model: str) -> str:
     return model
 
 
-def _answer(network: Any, values: flags.FlagValues, window: float, stride: float) -> int:
-    """Answers for all videos; returns the exit status."""
-    from rlstm_tf.cli.terminal import printable, readable
-
-    status = 0
-    for video in values.videos:
-        try:
-            if values.timeline:
-                answer, lines = _timeline(network, video, window, stride)
-            else:
-                answer, lines = _top(network, video)
-        except DataError as error:
-            print("error: " + printable(str(error)), file=sys.stderr, flush=True)
-            answer, lines, status = {"error": readable(str(error))}, [], 1
-        if values.json:
-            lines = [json.dumps({"video": readable(video), **answer}, allow_nan=False)]
-        elif lines:
-            lines = [printable(video, _encoding()), *lines]
-        if lines:
-            # At once: what reads need not wait for the next video.
-            print("\n".join(lines), flush=True)
-    return status
+def _print_answer(classify: Any, video: str, as_json: bool) -> bool:
+    """Prints what is found in a video, or why it is damaged; returns whether it was classified."""
+    found = True
+    try:
+        answer, lines = classify(video)
+        lines = [terminal.escape(video, _encoding()), *lines]
+    except DataError as error:
+        print("error: " + terminal.escape(str(error)), file=sys.stderr, flush=True)
+        answer, lines, found = {"error": terminal.decode_name(str(error))}, [], False
+    if as_json:
+        answer = {"video": terminal.decode_name(video), **answer}
+        lines = [json.dumps(answer, allow_nan=False)]
+    if lines:
+        # Flush, so that a reader need not wait for the next video.
+        print("\n".join(lines), flush=True)
+    return found
 
 
-def _top(network: Any, video: str) -> tuple[dict[str, Any], list[str]]:
-    """What is said of a video, for programs and for people."""
-    from rlstm_tf.cli.terminal import ranking
+def _classify(network: Any, video: str) -> tuple[dict[str, Any], list[str]]:
+    """Returns the most probable classes of a video as JSON values and as lines of text."""
     from rlstm_tf.serving.predictor import top
 
     found = network.predict(video)
@@ -114,23 +111,21 @@ def _top(network: Any, video: str) -> tuple[dict[str, Any], list[str]]:
         "logits": found.logits.tolist(),
         "frames": found.frames.tolist(),
     }
-    width = shutil.get_terminal_size().columns
-    return answer, ranking(best, width, _encoding())
+    return answer, terminal.format_ranking(best, shutil.get_terminal_size().columns, _encoding())
 
 
-def _timeline(
+def _classify_windows(
     network: Any, video: str, window: float, stride: float
 ) -> tuple[dict[str, Any], list[str]]:
-    """The same of a long video, part by part."""
-    from rlstm_tf.cli.progress import bar
-    from rlstm_tf.cli.terminal import fitted, printable, schedule
+    """Returns the classes of each segment of a video as JSON values and as lines of text."""
     from rlstm_tf.serving.predictor import top
 
-    name = fitted(printable(os.path.basename(video)), 24).strip()
+    name = terminal.fit(terminal.escape(os.path.basename(video)), 24).strip()
 
     def tracked(items: Iterable[Any], total: int, desc: str, unit: str) -> Iterable[Any]:
-        # Short ones are done before anyone would look.
-        return bar(total, f"{desc} {name}", unit, iterable=items, delay=2, leave=False)
+        # Work of less than two seconds needs no bar.
+        options = {"iterable": items, "delay": 2, "leave": False}
+        return terminal.progress_bar(total, f"{desc} {name}", unit, **options)
 
     segments = network.segments(video, window, stride, tracked)
     classes = network.description.classes
@@ -143,10 +138,8 @@ def _timeline(
             for start, end, best in rows
         ]
     }
-    width = shutil.get_terminal_size().columns
-    return answer, schedule(
-        [(start, end, *best[0]) for start, end, best in rows], width, _encoding()
-    )
+    first = [(start, end, *best[0]) for start, end, best in rows]
+    return answer, terminal.format_timeline(first, shutil.get_terminal_size().columns, _encoding())
 
 
 def _encoding() -> str:

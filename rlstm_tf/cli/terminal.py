@@ -1,53 +1,75 @@
-"""What is printed for people to read: names that cannot harm a terminal, and bars that fit it."""
+"""Output for people: progress bars, escaped names, tables that fit the terminal."""
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
+from tqdm import tqdm
+
+# Ten lines a second, tqdm's default, would fill a log file.
+_SECONDS_BETWEEN_LOG_LINES = 30.0
+# tqdm's default, without its switch to seconds per unit below one unit per second.
+_PROGRESS = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _FULL = "█"
 _PERCENT = len("100.0 %")
 
 
-def readable(name: str) -> str:
-    """A name of a file as text: bytes of it that are no UTF-8 as `\\xff`."""
+def progress_bar(total: int, desc: str, unit: str, **options: Any) -> tqdm:
+    """Starts a progress bar with rate and time left on standard error, on a terminal or in a log.
+
+    Args:
+        total: units of work; 0 = unknown.
+        desc: name of the work.
+        unit: unit of work, plural.
+        **options: further arguments of `tqdm`.
+    """
+    interval = 0.1 if sys.stderr.isatty() else _SECONDS_BETWEEN_LOG_LINES
+    options = {"bar_format": _PROGRESS, "mininterval": interval, **options}
+    return tqdm(total=total or None, desc=desc, unit=f" {unit}", **options)
+
+
+def decode_name(name: str) -> str:
+    """Makes a file name valid UTF-8: bytes that are not become `\\xff`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def printable(text: str, encoding: str = "utf-8") -> str:
-    """Text on one line, with all that steers a terminal, or cannot be encoded, as `\\x1b` and such.
+def escape(text: str, encoding: str = "utf-8") -> str:
+    """Puts text on one line, with control and unencodable characters as `\\x1b` and the like.
 
     Args:
-        text: any, names of files too.
-        encoding: of where it is printed.
+        text: any text, file names included.
+        encoding: encoding of the output.
     """
-    shown = "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
-        for one in readable(text)
+    escaped = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in decode_name(text)
     )
-    return shown.encode(encoding, "backslashreplace").decode(encoding)
+    return escaped.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def columns(text: str) -> int:
-    """How wide a terminal shows printable text."""
+def display_width(text: str) -> int:
+    """Counts the terminal columns of escaped text."""
     return sum(
-        0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "FW")
-        for one in text
+        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "FW")
+        for char in text
     )
 
 
-def fitted(text: str, width: int) -> str:
-    """Printable text cut or filled to `width` columns; `~` stands for what is cut."""
-    if columns(text) > width:
-        while text and columns(text) > width - 1:
+def fit(text: str, width: int) -> str:
+    """Pads escaped text to `width` columns, or cuts it and ends it with `~`."""
+    if display_width(text) > width:
+        while text and display_width(text) > width - 1:
             text = text[:-1]
         text += "~"[:width]
-    return text + " " * (width - columns(text))
+    return text + " " * (width - display_width(text))
 
 
-def bar(share: float, width: int, encoding: str = "utf-8") -> str:
-    """A bar of `width` columns, filled from the left by a share 0..1; in eighths if it can be."""
+def format_bar(share: float, width: int, encoding: str = "utf-8") -> str:
+    """Draws a share 0..1 as a bar of `width` columns, in eighths if the encoding has them."""
     eighths = round(min(max(share, 0.0), 1.0) * width * 8)
     try:
         (_FULL + _EIGHTHS).encode(encoding)
@@ -56,43 +78,45 @@ def bar(share: float, width: int, encoding: str = "utf-8") -> str:
     return (_FULL * (eighths // 8) + _EIGHTHS[eighths % 8].strip()).ljust(width)
 
 
-def ranking(rows: Sequence[tuple[str, float]], width: int, encoding: str = "utf-8") -> list[str]:
-    """A line for each label: it, a bar and percent.
+def format_ranking(
+    rows: Sequence[tuple[str, float]], width: int, encoding: str = "utf-8"
+) -> list[str]:
+    """Formats each label as a line with a bar and its percentage.
 
     Args:
         rows: label, any text, and share 0..1.
         width: columns of a line.
-        encoding: of where they are printed.
+        encoding: encoding of the output.
     """
-    labels = [printable(label, encoding) for label, _ in rows]
-    # Two columns before each part.
-    names = min(max(map(columns, labels), default=0), max((width - 6 - _PERCENT) // 2, 1))
+    labels = [escape(label, encoding) for label, _ in rows]
+    # Each of the three columns follows two spaces.
+    names = min(max(map(display_width, labels), default=0), max((width - 6 - _PERCENT) // 2, 1))
     bars = max(width - 6 - names - _PERCENT, 0)
     return [
-        f"  {fitted(label, names)}  {bar(share, bars, encoding)}  {_percent(share)}"
+        f"  {fit(label, names)}  {format_bar(share, bars, encoding)}  {_percent(share)}"
         for label, (_, share) in zip(labels, rows)
     ]
 
 
-def schedule(
+def format_timeline(
     rows: Sequence[tuple[float, float, str, float]], width: int, encoding: str = "utf-8"
 ) -> list[str]:
-    """A line for each part of a video: start and end in seconds, label and percent.
+    """Formats each interval of a video as a line with times, label and percentage.
 
     Args:
-        rows: start, end, label, any text, and share 0..1; in order.
+        rows: start and end in seconds, label, any text, and share 0..1; in order.
         width: columns of a line.
-        encoding: of where they are printed.
+        encoding: encoding of the output.
     """
     digits = max(len(f"{end:.2f}") for _, end, _, _ in rows)
     times = [f"  {start:{digits}.2f} - {end:{digits}.2f} s  " for start, end, _, _ in rows]
     if rows[-1][1] >= 60:
-        # As a player shows it.
+        # The start again, as video players show it.
         times = [f"{time}{_clock(row[0])}  " for time, row in zip(times, rows)]
-    labels = [printable(row[2], encoding) for row in rows]
-    names = max(min(max(map(columns, labels)), width - len(times[0]) - 2 - _PERCENT), 1)
+    labels = [escape(row[2], encoding) for row in rows]
+    names = max(min(max(map(display_width, labels)), width - len(times[0]) - 2 - _PERCENT), 1)
     return [
-        f"{time}{fitted(label, names)}  {_percent(row[3])}"
+        f"{time}{fit(label, names)}  {_percent(row[3])}"
         for time, label, row in zip(times, labels, rows)
     ]
 

@@ -131,7 +131,7 @@ class Network:
             path: of a local file.
             window, stride: seconds, see `timeline.check_windows`.
             tracked: gives back the iterable that it is given, with how many items it seems to have,
-                0 = unknown; what is done, and the unit: see `rlstm_tf.cli.progress.bar`.
+                0 = unknown; what is done, and the unit: see `rlstm_tf.cli.terminal.progress_bar`.
 
         Raises:
             DataError: it is damaged, or cannot be read.

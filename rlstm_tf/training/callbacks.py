@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from rlstm_tf.cli.progress import bar
+from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data.batch_schedule import Epochs
 from rlstm_tf.runs.checkpoints import Checkpoints, variables_of
 from rlstm_tf.storage.atomic import write_whole, writing
@@ -41,7 +41,7 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Starts the epoch's bar, where the epoch goes on."""
         size = self.epochs.batch_size
-        self.bar = bar(
+        self.bar = progress_bar(
             self.epochs.steps(epoch) * size,
             f"epoch {epoch + 1}/{self.num_epochs}",
             "videos",

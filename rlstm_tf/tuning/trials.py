@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rlstm_tf.cli.progress import bar
+from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.errors import DataError
 from rlstm_tf.tuning import process
 from rlstm_tf.tuning.directory import SearchDirectory
@@ -59,7 +59,7 @@ class Trials:
         self.directory = directory
         self.count = count
         done = sum(self._new_epochs(trial) for trial in self._over())
-        self.bar = bar(max(epochs, done), "search", "epochs", initial=done)
+        self.bar = progress_bar(max(epochs, done), "search", "epochs", initial=done)
 
     def score(self, trial: Trial) -> float:
         """The score of a trial: it is trained unless it has been before.

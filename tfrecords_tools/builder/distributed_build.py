@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple
 
-from rlstm_tf.cli.progress import bar
+from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import PARTIAL, cannot_write, writing
@@ -187,7 +187,7 @@ def progress(plan: Plan, output: str) -> Iterator[None]:
         while not ended.wait(_SECONDS_BETWEEN_LOOKS):
             look()
 
-    with bar(len(plan.shards), "build", "shards", initial=finished_now()) as shown:
+    with progress_bar(len(plan.shards), "build", "shards", initial=finished_now()) as shown:
         watcher = threading.Thread(target=look_again_and_again, daemon=True)
         watcher.start()
         try:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 
-from rlstm_tf.cli.progress import bar
+from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import write_whole, writing
@@ -66,7 +66,7 @@ def build(
 
     total = sum(map(len, plan.shards.values()))
     done = total - sum(work.waiting for work in left)
-    with bar(total, "build", "videos", initial=done) as progress:
+    with progress_bar(total, "build", "videos", initial=done) as progress:
         made.update(put_together(left, workers, finish, progress.update))
     manifest = make_manifest(plan, made)
     with writing(schema.join(output, schema.MANIFEST)):

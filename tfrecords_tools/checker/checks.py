@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from rlstm_tf.cli.progress import bar
+from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
 from rlstm_tf.storage.files import File, open_file
 
@@ -45,7 +45,7 @@ def problems(
         if names is None or shard.name in names
     ]
     frames = sum(shard.frames for shard in shards)
-    progress = bar(frames, "verify", "frames")
+    progress = progress_bar(frames, "verify", "frames")
     # Hashing, decoding and reading all leave Python's lock.
     with progress, ThreadPoolExecutor(os.cpu_count()) as threads:
         checks = [_Check(directory, shard, manifest, progress) for shard in shards]

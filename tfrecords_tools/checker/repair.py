@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from rlstm_tf.cli.progress import bar
+from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import writing
@@ -135,7 +135,7 @@ def repair(
                     os.replace(new, place)
         return refused
 
-    with bar(sum(shard.waiting for shard in works), "repair", "videos") as progress:
+    with progress_bar(sum(shard.waiting for shard in works), "repair", "videos") as progress:
         outcomes = put_together(works, workers, finish, progress.update)
     return {name: refused for name, refused in outcomes.items() if refused}
 

@@ -13,7 +13,7 @@ from multiprocessing import get_context
 import av
 import numpy as np
 
-from rlstm_tf.cli.progress import bar
+from rlstm_tf.cli.terminal import progress_bar
 
 FPS = 8
 # Clips of a group share their background. UCF-101 has 4 to 7.
@@ -68,7 +68,7 @@ def write_videos(
     for folder in {os.path.dirname(video.path) for video in videos}:
         os.makedirs(os.path.join(directory, folder), exist_ok=True)
     write = functools.partial(_write, directory, draw)
-    with bar(len(videos), "demo", "videos") as progress:
+    with progress_bar(len(videos), "demo", "videos") as progress:
         if workers == 1:
             for video in videos:
                 write(video)

@@ -10,7 +10,6 @@ from absl import flags
 from repository import ROOT
 
 from rlstm_tf.cli import app
-from rlstm_tf.cli.progress import bar
 from rlstm_tf.errors import DataError, UsageError
 
 ENTRY_POINTS = sorted(
@@ -293,12 +292,3 @@ def test_no_room_for_temporary_files():
     assert result.returncode == 1
     assert result.stderr.startswith("error: cannot write temporary files: No usable temporary dir")
     assert result.stderr.count("\n") == 1
-
-
-def test_progress_shows_rate_and_time_left(capsys):
-    with bar(4, "build", "videos") as progress:
-        progress.update(4)
-    error = capsys.readouterr().err
-    assert "build: 100%" in error
-    assert "4/4" in error
-    assert "videos/s" in error
