@@ -23,7 +23,7 @@ PROTOCOLS = ("center", "paper")
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
-    """Flags of this entry point."""
+    """Defines the flags."""
     run_flags.define_run(values)
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_string("split", "test", "Subset of the shards: test, val or train.", **own)
@@ -36,13 +36,13 @@ def define_flags(values: absl_flags.FlagValues) -> None:
         **own,
     )
     absl_flags.DEFINE_integer(
-        "batch_size", None, "Videos; the run's, or what memory takes, if unset.", 1, **own
+        "batch_size", None, "Videos a batch; if unset, the run's or what fits memory.", 1, **own
     )
     absl_flags.DEFINE_string("output", None, "Directory; RUN_DIR/evaluation/SPLIT if unset.", **own)
 
 
 def main(values: absl_flags.FlagValues) -> None:
-    """Scores, writes, prints."""
+    """Scores the subset, writes the scores, prints the metrics."""
     flags.require(values, "run_dir")
     output = values.output or f"{values.run_dir.rstrip('/')}/evaluation/{values.split}"
     with (
@@ -50,18 +50,18 @@ def main(values: absl_flags.FlagValues) -> None:
         working_copy(output, fetch=False) as written,
     ):
         written.check_writable()
-        result = _evaluate(values, run, written.path)
+        metrics = _evaluate(values, run, written.path)
         written.upload(last=METRICS)
     shown = ", ".join(
         f"{name.replace('_', ' ')} {value:.4f}"
-        for name, value in result.items()
+        for name, value in metrics.items()
         if isinstance(value, float)
     )
-    print(f"{shown}, {result['videos']} videos: {output}/{METRICS}")
+    print(f"{shown}, {metrics['videos']} videos: {output}/{METRICS}")
 
 
 def _evaluate(values: absl_flags.FlagValues, run: WorkingCopy, output: Path) -> dict[str, Any]:
-    """Writes the scores and what they are worth; returns the latter."""
+    """Writes scores and metrics into `output`; returns the metrics."""
     run_dir = run.path
     settings: Any = run_flags.read_run(run_dir / "flags.cfg")
     settings.data = values.data or settings.data
@@ -94,15 +94,18 @@ def _evaluate(values: absl_flags.FlagValues, run: WorkingCopy, output: Path) -> 
         result = metrics.summarize(shards.labels, logits)
     except FloatingPointError as error:
         raise DataError(f"{path}: {error}") from None
-    facts = {**_facts(settings, shards), "protocol": views.name, "views": views.num_views}
-    origin = {"run": run.named(run_dir), "checkpoint": run.named(path), "data": settings.data}
-    found = score_files.Scores(shards.ids, shards.labels, logits, shards.classes)
-    score_files.save(output, found, {**result, **facts, **origin})
+    metadata = {
+        **_metadata(settings, shards),
+        **{"protocol": views.name, "views": views.num_views},
+        **{"run": run.named(run_dir), "checkpoint": run.named(path), "data": settings.data},
+    }
+    scores = score_files.Scores(shards.ids, shards.labels, logits, shards.classes)
+    score_files.save(output, scores, {**result, **metadata})
     return result
 
 
-def _facts(settings: Any, shards: Any) -> dict[str, Any]:
-    """What the scores are of: `rlstm_tf.evaluation.score_files.FACTS`."""
+def _metadata(settings: Any, shards: Any) -> dict[str, Any]:
+    """Describes the network and the videos, for `rlstm_tf.evaluation.score_files.FACTS`."""
     from rlstm_tf.models.backbone import APPLICATIONS
 
     manifest = shards.manifest

@@ -4,8 +4,8 @@
     python -m rlstm_tf.fuse --scores=SPATIAL,TEMPORAL --preset=ucf101 --output=runs/fused
     python -m rlstm_tf.fuse --scores=SPATIAL,TEMPORAL --search=SPATIAL_VAL,TEMPORAL_VAL --output=...
 
-A score is a directory that `evaluate` or `fuse` wrote. Logits are averaged before softmax, video by
-video. Writes scores.npz and metrics.json into --output.
+--scores takes directories that `evaluate` or `fuse` wrote. Averages the logits of each video,
+before softmax. Writes scores.npz and metrics.json into --output.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from rlstm_tf.cli import app
 from rlstm_tf.cli.flags import check_local, parse_numbers, require
 from rlstm_tf.errors import UsageError
 
-# Spatial and temporal weight (arXiv 1811.07059, section 4).
+# Weights of the spatial and the temporal stream (arXiv 1811.07059, section 4).
 PRESETS = {
     "ucf101": (0.45, 0.55),
     "hmdb51": (0.33, 0.67),
     "rlstm": (0.5, 0.5),
     "tsn": (0.35, 0.65),
 }
-_WAYS = ("weights", "preset", "search")
+_WEIGHTINGS = ("weights", "preset", "search")
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this entry point."""
+    """Defines the flags."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_list("scores", None, "Directories of evaluate or fuse, with commas.", **own)
     flags.DEFINE_list("weights", None, "One a score; they sum to 1.", **own)
@@ -40,17 +40,17 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "search",
         None,
-        "The same runs' scores of a validation set: takes what is best there.",
+        "Scores of the same runs on a validation set; takes the weights that are best there.",
         **own,
     )
     flags.DEFINE_string("output", None, "Directory to write.", **own)
 
 
 def main(values: flags.FlagValues) -> None:
-    """Fuses, writes, prints."""
+    """Fuses the scores, writes the result, prints its metrics."""
     require(values, "scores", "output")
     check_local(values, "scores", "output")
-    given = [name for name in _WAYS if values[name].value is not None]
+    given = [name for name in _WEIGHTINGS if values[name].value is not None]
     if len(given) != 1:
         raise UsageError(
             "give one of --weights, --preset and --search, "
@@ -63,65 +63,63 @@ def main(values: flags.FlagValues) -> None:
     from rlstm_tf.evaluation import fusion, metrics, score_files
 
     output = Path(values.output)
-    parts, facts = zip(*(score_files.load(Path(name)) for name in values.scores))
-    # Not replaced, even where a score is given as the file in its directory.
+    scores, metadata = zip(*(score_files.load(Path(name)) for name in values.scores))
+    # Compare directories: a score may be given as the file in its directory.
     if output.resolve() in [
         score_files.directory_of(Path(name)).resolve() for name in values.scores
     ]:
         raise UsageError(f"--output={output} is one of the --scores")
     if values.preset:
-        weights = _preset(values.preset, facts)
+        weights = _preset(values.preset, metadata)
     if values.search:
-        weights = _search(values.search, parts, facts)
-    fused = fusion.fuse(parts, weights, values.scores)
+        weights = _search(values.search, scores, metadata)
+    fused = fusion.fuse(scores, weights, values.scores)
     result = metrics.summarize(fused.labels, fused.logits)
-    about = {
-        **fusion.combined_facts(facts),
-        "weights_from": given[0],
-        "fused": [
-            {"scores": name, "weight": weight, **part}
-            for name, weight, part in zip(values.scores, weights, facts)
-        ],
-    }
-    score_files.save(output, fused, {**result, **about})
+    parts = [
+        {"scores": name, "weight": weight, **part}
+        for name, weight, part in zip(values.scores, weights, metadata)
+    ]
+    origin = {"weights_from": given[0], "fused": parts}
+    score_files.save(output, fused, {**result, **fusion.combined_facts(metadata), **origin})
     name, value = next(iter(result.items()))
     shares = ", ".join(f"{weight:g}" for weight in weights)
     print(f"{name} {value:.4f}, {result['videos']} videos, weights {shares}: {output}")
 
 
-def _preset(name: str, facts: Any) -> tuple[float, ...]:
-    streams = [part["stream"] for part in facts]
-    # Those of a data set are of the two-branch network; the others of one model on any.
+def _preset(name: str, metadata: Any) -> tuple[float, ...]:
+    """Returns the paper's weights, if they are for such scores."""
+    streams = [part["stream"] for part in metadata]
+    # The paper chose weights for the two-branch network on each data set, for others once.
     key = "dataset" if name in ("ucf101", "hmdb51") else "model"
-    other = [part[key] for part in facts if part[key] != name]
+    other = [part[key] for part in metadata if part[key] != name]
     if other:
         raise UsageError(f"--preset={name}: these scores are of {key} {other[0]}")
     if streams != ["spatial", "temporal"]:
         raise UsageError(
-            f"--preset={name}: takes spatial scores, then temporal ones, "
-            f"these are {', then '.join(streams)}"
+            f"--preset={name}: takes spatial, then temporal scores, not {', then '.join(streams)}"
         )
     return PRESETS[name]
 
 
-def _search(names: list[str], parts: Any, facts: Any) -> tuple[float, ...]:
+def _search(names: list[str], scores: Any, metadata: Any) -> tuple[float, ...]:
+    """Returns the weights that are best on validation scores, and prints them."""
     from rlstm_tf.evaluation import fusion, metrics, score_files
 
-    if len(names) != len(parts):
-        raise UsageError(f"--search: {len(names)} validation scores for {len(parts)} scores")
-    validation, about = zip(*(score_files.load(Path(name)) for name in names))
-    for name, found, tested in zip(names, about, facts):
+    if len(names) != len(scores):
+        raise UsageError(f"--search: {len(names)} validation scores for {len(scores)} scores")
+    validation, found_metadata = zip(*(score_files.load(Path(name)) for name in names))
+    for name, found, tested in zip(names, found_metadata, metadata):
         for fact in set(score_files.FACTS) - {"subset"}:
             if found[fact] != tested[fact]:
                 raise UsageError(
                     f"--search: {name} is of {fact} {found[fact]}, "
-                    f"the scores that it stands for are of {tested[fact]}"
+                    f"the scores at its place in --scores are of {tested[fact]}"
                 )
-    seen = sorted(set(validation[0].ids) & set(parts[0].ids))
+    seen = sorted(set(validation[0].ids) & set(scores[0].ids))
     if seen:
         raise UsageError(
-            f"--search: video {seen[0]!r} is in the scores to fuse too; "
-            "weights are not chosen on what they are tested on"
+            f"--search: video {seen[0]!r} is in --scores too; "
+            "choose weights on other videos than they are tested on"
         )
     weights = fusion.search(validation, names)
     found = fusion.fuse(validation, weights, names)

@@ -1,7 +1,7 @@
-"""What every entry point does around its `main`: flags in, exit status out.
+"""Runs a command's `main`: parses its flags, reports errors in one line, returns an exit status.
 
-Flags live in a `FlagValues` of the entry point's own, not in absl's global one, so that a test can
-run several entry points in one process, and so that importing an entry point defines nothing.
+Each command defines its flags in a `FlagValues` of its own, not in absl's global one: a test can
+run several commands in one process, and importing a command defines nothing.
 """
 
 from __future__ import annotations
@@ -33,25 +33,26 @@ def run(
     """Parses the command line, calls `main`, and turns user errors into one line and a status.
 
     Args:
-        main: takes the parsed flags; its module's docstring is the head of `--help`. Returns an
-            exit status, or None for 0.
-        define_flags: defines the entry point's flags in the `FlagValues` it is given.
-        argv: program name and arguments; `sys.argv` if None.
-        positional: the flag that an argument without `--` sets, if one does. A multi-string flag
-            takes all such arguments, any other takes one.
-        rest: the multi-string flag that takes what stands behind a `--` by itself, if one does.
+        main: takes the parsed flags, returns an exit status or None for 0. Its module's docstring
+            begins the output of `--help`.
+        define_flags: defines the command's flags in the given `FlagValues`.
+        argv: program name and arguments; None = `sys.argv`.
+        positional: name of the flag that takes arguments without `--`: one such argument, or all
+            of them if it is a multi-string flag.
+        rest: name of the multi-string flag that takes the arguments after a lone `--`.
 
     Returns:
-        Exit status: 0, 1 (bad data, or nowhere to print), 2 (bad usage) or 130 (interrupted).
+        Exit status: 0, 1 (bad data, or standard output cannot be written), 2 (bad usage) or 130
+        (interrupted).
     """
     if sys.stderr is None:
-        _open_standard_error()
+        _reopen_standard_error()
     if sys.stdout is None:
         return _report("cannot write to standard output: it is closed", OutputError.status)
-    with contextlib.redirect_stdout(cast(Any, _Output(sys.stdout))) as output:
+    with contextlib.redirect_stdout(cast(Any, _StandardOutput(sys.stdout))) as output:
         status = _run(main, define_flags, argv, positional, rest)
         try:
-            # When it exits, Python would do so, and show a traceback where it fails.
+            # Python flushes at exit too, but fails with a traceback.
             output.flush()
         except OutputError as error:
             return status or _report(error, error.status)
@@ -66,33 +67,32 @@ def _run(
     rest: str | None,
 ) -> int:
     argv = list(sys.argv if argv is None else argv)
-    behind: list[str] = []
+    after_dashes: list[str] = []
     if rest and "--" in argv:
-        cut = argv.index("--")
-        argv, behind = argv[:cut], argv[cut + 1 :]
+        dashes = argv.index("--")
+        argv, after_dashes = argv[:dashes], argv[dashes + 1 :]
     values = flags.FlagValues()
     flags.DEFINE_string(
         "flagfile", "", "Read flags from this file; may be given several times.", flag_values=values
     )
     define_flags(values)
-    # Flags may stand behind the positional argument too.
+    # Accept flags after positional arguments.
     values.set_gnu_getopt(True)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         if {"--help", "-h", "-help"} & set(argv[1:]):
             print((main.__globals__["__doc__"] or "").strip())
-            print(_describe(values))
+            print(_format_help(values))
             return 0
-        arguments = _parsed(values, argv)
+        arguments = _parse(values, argv)
         if arguments and positional:
             several = isinstance(values[positional], flags.MultiFlag)
-            taken = arguments if several else arguments[0]
-            values[positional].parse(taken)
+            values[positional].parse(arguments if several else arguments[0])
             arguments = [] if several else arguments[1:]
         if arguments:
             raise flags.Error(f"unexpected argument {arguments[0]!r}; every option starts with --")
-        if rest and behind:
-            values[rest].parse(behind)
+        if rest and after_dashes:
+            values[rest].parse(after_dashes)
         return main(values) or 0
     except flags.Error as error:
         return _report(error, USAGE)
@@ -103,11 +103,10 @@ def _run(
 
 
 def leave(status: int) -> NoReturn:
-    """Ends the process: the last thing that an entry point does.
+    """Ends the process with the status of `run`; the last thing that a command does.
 
-    Args:
-        status: of `run`. Once tensorflow-io has opened something, its library ends the process with
-            another one as it is unloaded: so it is not.
+    tensorflow-io, once used, ends the process with another status when Python unloads it: skip
+    that.
     """
     if "tensorflow_io" in sys.modules:
         atexit._run_exitfuncs()
@@ -118,8 +117,8 @@ def leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
-class _Output:
-    """Standard output; what goes wrong with it is told from whatever else goes wrong."""
+class _StandardOutput:
+    """Standard output that raises OutputError, to tell its errors from any other OSError."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -140,15 +139,15 @@ class _Output:
         try:
             yield
         except OSError as error:
-            # What it still holds would be written at exit, and fail again, with a traceback.
+            # Python would write the rest of the buffer at exit and fail again, with a traceback.
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
             os.close(null)
             raise OutputError(f"cannot write to standard output: {error.strerror}") from None
 
 
-def _open_standard_error() -> None:
-    """Where it was closed, nobody reads it; what is written to its number is to harm no file."""
+def _reopen_standard_error() -> None:
+    """Reopens a closed stderr as /dev/null, so that fd 2 cannot hit another file."""
     null = os.open(os.devnull, os.O_WRONLY)
     if null != 2:
         os.dup2(null, 2)
@@ -156,28 +155,27 @@ def _open_standard_error() -> None:
     sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
-def _parsed(values: flags.FlagValues, argv: list[str]) -> list[str]:
-    """Sets the flags and returns what else stands there; raises absl.flags.Error."""
+def _parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
+    """Sets the flags and returns the other arguments; raises absl.flags.Error."""
     try:
-        rest = values(argv)[1:]
+        others = values(argv)[1:]
     except UnicodeDecodeError as error:
-        raise flags.Error(f"--flagfile: no text: {error}") from None
+        raise flags.Error(f"--flagfile: not a text file: {error}") from None
     for name in values:
         value = values[name].value
         # absl's bounds let NaN through.
         if isinstance(value, float) and not math.isfinite(value):
             raise flags.Error(f"--{name}={value}: must be a finite number")
-    return rest
+    return others
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow and lets it look for devices, without the lines that it prints meanwhile.
+    """Imports TensorFlow and lists its devices, without the lines that it prints meanwhile.
 
-    They come from C++ before any log level is heeded.
+    Its C++ code prints them before it reads any log level.
 
     Raises:
-        DataError: there is no directory for temporary files that has room for one; TensorFlow could
-            not be imported.
+        DataError: no directory for temporary files has room for one.
     """
     try:
         tempfile.gettempdir()
@@ -191,9 +189,9 @@ def load_tensorflow() -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps what others print on standard error, in which ours would drown.
+    """Hides what libraries print on standard error, unless an unexpected error occurs.
 
-    If anything goes wrong that we have no words for, it is shown; Ctrl-C is nothing wrong.
+    Errors of the user and Ctrl-C count as expected.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -212,7 +210,7 @@ def quiet() -> Iterator[None]:
             os.close(stderr)
 
 
-def _describe(values: flags.FlagValues) -> str:
+def _format_help(values: flags.FlagValues) -> str:
     lines = ["", "flags:"]
     for name in sorted(values):
         flag = values[name]
@@ -223,7 +221,7 @@ def _describe(values: flags.FlagValues) -> str:
 
 
 def _report(error: object, status: int) -> int:
-    # On a full disk too, as is standard output then; the status says it.
+    # If standard error is on a full disk too, the status alone tells.
     with contextlib.suppress(OSError):
         print("error: " + " ".join(str(error).split()), file=sys.stderr, flush=True)
     return status

@@ -25,7 +25,7 @@ WRONG = [
     (["--no_such_flag=1"], "no_such_flag"),
     (["stray"], "'stray'"),
     (["--flagfile=absent.cfg"], "absent.cfg"),
-    (["--flagfile={short}/checkpoints/best.npz"], "--flagfile: no text"),
+    (["--flagfile={short}/checkpoints/best.npz"], "--flagfile: not a text file"),
     (["--batch_size=0"], "batch_size"),
     (["--batch_size=x"], "batch_size"),
     (["--batch_size=11"], "batch_size=11"),

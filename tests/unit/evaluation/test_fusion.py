@@ -268,7 +268,7 @@ def test_search_says_where_it_searched(streams, tmp_path, capsys):
     assert facts["fused"][1]["weight"] >= 0.75
     status, _, error = run(capsys, f"--scores={test}", f"--search={test}", f"--output={output}")
     assert status == 2
-    assert "weights are not chosen on what they are tested on" in error
+    assert "choose weights on other videos" in error
 
 
 def test_what_a_user_gets_wrong(streams, tmp_path, capsys):
