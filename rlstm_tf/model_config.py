@@ -88,12 +88,16 @@ class ModelConfig:
     """
 
     model: str = option(
-        "two_branch", "The paper's, one of its parts, or a peer of it.", choices=MODELS
+        "two_branch", "The paper's network, one of its parts, or a baseline.", choices=MODELS
     )
-    backbone: str = option("resnet101v2", "Network to cut in two.", choices=BACKBONES)
-    cut: str | None = option(None, "Layer that ends the trunk; the backbone's own if unset.")
-    weights: str = option("imagenet", "imagenet (fetched by Keras), none, or a file of weights.")
-    num_segments: int = option(8, "T, snippets a video.", minimum=1)
+    backbone: str = option(
+        "resnet101v2", "Keras application to cut into trunk and tail.", choices=BACKBONES
+    )
+    cut: str | None = option(None, "Last layer of the trunk; the backbone's default if unset.")
+    weights: str = option(
+        "imagenet", "imagenet (fetched by Keras), none (random), or a path of weights."
+    )
+    num_segments: int = option(8, "T, snippets per video.", minimum=1)
     image_size: int = option(224, "Side of a frame, pixels.", minimum=32)
     units: int | None = option(
         None,
@@ -101,24 +105,28 @@ class ModelConfig:
         minimum=1,
         models=RECURRENT,
     )
-    dropout: float = option(0.8, "Before the dense layer.", minimum=0.0, maximum=0.999)
-    pairwise: str = option("embedded_gaussian", "f of eq. 2.", choices=PAIRWISE, models=RELATIONAL)
+    dropout: float = option(0.8, "Dropout before the dense layer.", minimum=0.0, maximum=0.999)
+    pairwise: str = option(
+        "embedded_gaussian", "Pairwise function f of eq. 2.", choices=PAIRWISE, models=RELATIONAL
+    )
     attention_scale: float = option(1.0, "Factor on theta^T phi.", minimum=0.0, models=RELATIONAL)
     bidirectional: bool = option(
-        False, "Half of the state from the last snippet to the first.", models=RELATIONAL
+        False, "Run half of the units from the last snippet to the first.", models=RELATIONAL
     )
     lstm_cell: str = option(
         "standard",
-        "Of --model=lstm; others: tensorflow-addons.",
+        "Cell of --model=lstm; all but standard need tensorflow-addons.",
         choices=LSTM_CELLS,
         models=("lstm",),
     )
-    batch_norm: str = option("population", "Statistics while training.", choices=STATISTICS)
+    batch_norm: str = option(
+        "population", "Statistics of batch normalization in training.", choices=STATISTICS
+    )
     batch_norm_momentum: float = option(
-        0.999, "Of the moving statistics.", minimum=0.0, maximum=1.0
+        0.999, "Momentum of the moving statistics.", minimum=0.0, maximum=1.0
     )
     channels: int = option(
-        3, "Of a snippet: 3 for RGB, 2 for each field of stacked flow.", minimum=1, flag=False
+        3, "Channels of a snippet: 3 for RGB, 2 for each flow field.", minimum=1, flag=False
     )
 
     def __post_init__(self) -> None:

@@ -65,45 +65,55 @@ def define_input(values: flags.FlagValues) -> None:
     """Defines the flags of the frames."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("data", None, "Directory of shards, by tfrecords_tools.build.", **own)
-    flags.DEFINE_enum("stream", "spatial", STREAMS, "RGB images, or optical flow.", **own)
+    flags.DEFINE_enum("stream", "spatial", STREAMS, "RGB images or optical flow.", **own)
     flags.DEFINE_integer(
         "new_length",
         None,
-        f"Flow fields a snippet, temporal stream only; {FLOW_LENGTH} if unset.",
+        f"Flow fields per snippet, temporal stream only; {FLOW_LENGTH} if unset.",
         lower_bound=1,
         **own,
     )
-    flags.DEFINE_integer("batch_size", 24, "Videos a step, on all devices.", lower_bound=1, **own)
+    flags.DEFINE_integer("batch_size", 24, "Videos per step, on all devices.", lower_bound=1, **own)
     flags.DEFINE_list(
-        "crop_scales", ["1", "0.875", "0.75", "0.66"], "Crop sides, of the short side.", **own
+        "crop_scales",
+        ["1", "0.875", "0.75", "0.66"],
+        "Sides of training crops, as shares of the short side.",
+        **own,
     )
     flags.DEFINE_boolean(
-        "flip", True, "Mirror half of the training videos; not where left and right matter.", **own
+        "flip",
+        True,
+        "Mirror half of the training videos; turn off if left and right matter.",
+        **own,
     )
     flags.DEFINE_enum(
         "augment_on",
         "host",
         AUGMENT_ON,
-        "Where training frames are cropped and resized: device leaves decoding alone to the host.",
+        "Where training frames are cropped and resized; with device, the host only decodes.",
         **own,
     )
-    flags.DEFINE_integer("seed", 0, "Of everything random.", 0, 2**32 - 1, **own)
+    flags.DEFINE_integer("seed", 0, "Seed of everything random.", 0, 2**32 - 1, **own)
 
 
 def _define_optimization(values: flags.FlagValues) -> None:
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_integer("epochs", 50, "Epochs.", 1, _MAX_COUNT, **own)
-    flags.DEFINE_float("learning_rate", 5e-4, "Of the first epoch.", 0.0, _MAX_FLOAT, **own)
+    flags.DEFINE_integer("epochs", 50, "Epochs to train.", 1, _MAX_COUNT, **own)
+    flags.DEFINE_float("learning_rate", 5e-4, "In the first epoch.", 0.0, _MAX_FLOAT, **own)
     flags.DEFINE_list("drop_epochs", ["35", "45"], "Divide the rate by 10 after these.", **own)
     flags.DEFINE_enum(
-        "optimizer", "sgd", OPTIMIZERS, "The paper's, or one of decoupled weight decay.", **own
+        "optimizer",
+        "sgd",
+        OPTIMIZERS,
+        "The paper's SGD, or one with decoupled weight decay.",
+        **own,
     )
-    flags.DEFINE_float("momentum", 0.9, "Of SGD (sgd, sgdw).", 0.0, 1.0, **own)
+    flags.DEFINE_float("momentum", 0.9, "Momentum of sgd and sgdw.", 0.0, 1.0, **own)
     flags.DEFINE_float(
         "weight_decay",
         5e-4,
-        "Of the kernels: L2 with sgd; with the others the share, times the learning rate, that a "
-        "step takes away.",
+        "Weight decay of the kernels: L2 with sgd; with the others, a step subtracts this share "
+        "times the learning rate.",
         0.0,
         _MAX_FLOAT,
         **own,
@@ -111,50 +121,52 @@ def _define_optimization(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "accumulate",
         1,
-        "Parts of a batch, one after the other, to save memory.",
+        "Micro-batches per batch, processed in turn to save memory.",
         lower_bound=1,
         **own,
     )
     flags.DEFINE_boolean(
-        "remat", False, "Compute the trunk again in the backward pass, to save memory.", **own
+        "remat", False, "Recompute the trunk in the backward pass, to save memory.", **own
     )
-    flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras policy of the network.", **own)
-    flags.DEFINE_boolean("jit", False, "Compile the step with XLA; one device.", **own)
+    flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras dtype policy.", **own)
+    flags.DEFINE_boolean("jit", False, "Compile the step with XLA; one device only.", **own)
 
 
 def _define_run(values: flags.FlagValues) -> None:
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("run_dir", None, "Directory of the run.", **own)
-    flags.DEFINE_string(
-        "init_from", None, "Directory of a trained run to start from: spatial, or TSN.", **own
-    )
-    flags.DEFINE_boolean("resume", False, "Continue the run in run_dir if there is one.", **own)
+    flags.DEFINE_string("init_from", None, "Run to initialize from: spatial stream or TSN.", **own)
+    flags.DEFINE_boolean("resume", False, "Resume the run in --run_dir, if there is one.", **own)
     flags.DEFINE_enum(
         "strategy",
         "auto",
         STRATEGIES,
-        "Devices: one, all GPUs of this machine, or of all machines in TF_CONFIG; auto = all GPUs.",
+        "none: one device; auto, mirrored: all GPUs here; multi_worker: the machines in TF_CONFIG.",
         **own,
     )
-    flags.DEFINE_string("val_subset", "val", "Scored after each epoch: val, test or none.", **own)
+    flags.DEFINE_string(
+        "val_subset", "val", "Subset to score after each epoch: val, test, none.", **own
+    )
     flags.DEFINE_string(
         "save_every",
         None,
-        "A checkpoint after so many steps (500) or minutes (10m); epoch ends have one anyway.",
+        "Steps (500) or minutes (10m) between checkpoints; each epoch ends with one anyway.",
         **own,
     )
     flags.DEFINE_list(
         "profile_steps",
         None,
-        "Profile from this to that step (10,20), counted from where the run starts or goes on.",
+        "First and last step to profile (10,20), counted from the start or from where it resumes.",
         **own,
     )
     flags.DEFINE_float(
-        "max_hours", None, "Stop after so many, saved: --resume goes on.", 1e-9, 1e6, **own
+        "max_hours", None, "Save and stop after these hours; --resume continues.", 1e-9, 1e6, **own
     )
-    flags.DEFINE_integer("keep_checkpoints", 3, "Newest ones kept.", lower_bound=1, **own)
+    flags.DEFINE_integer(
+        "keep_checkpoints", 3, "Number of newest checkpoints to keep.", lower_bound=1, **own
+    )
     flags.DEFINE_boolean(
-        "deterministic", False, "The same numbers in every run, on GPUs too; slower there.", **own
+        "deterministic", False, "Bitwise equal runs, on GPUs too; slower there.", **own
     )
 
 

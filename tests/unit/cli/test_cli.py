@@ -1,4 +1,4 @@
-"""Every entry point: quick help, one-line errors, statuses."""
+"""Every command: quick help, one-line errors, exit statuses."""
 
 import importlib
 import os
@@ -12,7 +12,7 @@ from repository import ROOT
 from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError, UsageError
 
-ENTRY_POINTS = sorted(
+COMMANDS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for folder in ("rlstm_tf", "tfrecords_tools", "benchmarks")
     for path in (ROOT / folder).glob("*.py")
@@ -24,13 +24,13 @@ def run(main, *arguments, **kwargs):
     return app.run(main, lambda values: None, ["program", *arguments], **kwargs)
 
 
-def test_there_are_entry_points():
-    assert {"rlstm_tf.train", "rlstm_tf.evaluate", "tfrecords_tools.build"} <= set(ENTRY_POINTS)
+def test_commands_are_found():
+    assert {"rlstm_tf.train", "rlstm_tf.evaluate", "tfrecords_tools.build"} <= set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", ENTRY_POINTS)
-def test_help_comes_before_anything_heavy_is_loaded(name):
-    """What makes it answer in under a second; the clock itself is not asserted."""
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_loads_nothing_heavy(name):
+    """So that it answers in under a second; a test of the time itself would be flaky."""
     heavy = ("tensorflow", "keras", "numpy", "cv2", "av", "sklearn", "scipy", "apache_beam")
     script = (
         f"import sys, runpy; sys.argv = ['x', '--help']\n"
@@ -49,7 +49,7 @@ def test_help_comes_before_anything_heavy_is_loaded(name):
     assert f"python -m {name}" in output
 
 
-@pytest.mark.parametrize("name", ENTRY_POINTS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_unknown_flags_are_refused(name, capsys):
     module = importlib.import_module(name)
     assert app.run(module.main, module.define_flags, [name, "--no_such_flag=1"]) == 2
@@ -60,19 +60,19 @@ def test_unknown_flags_are_refused(name, capsys):
 
 
 def start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, shell=""):
-    """A process of a Python; `shell` redirects what cannot be said otherwise."""
+    """Runs a command; `shell` adds redirections."""
     if shell:
         command = ["sh", "-c", f'exec "$@" {shell}', "sh", *command]
     return subprocess.run(command, cwd=ROOT, stdout=stdout, stderr=stderr, text=True)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("name", ENTRY_POINTS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_that_cannot_be_written(name):
     result = start(sys.executable, "-m", name, "--help", shell="> /dev/full")
     error = "error: cannot write to standard output: No space left on device\n"
     assert (result.returncode, result.stderr) == (1, error)
-    # Standard error on the same disk: the status alone is left to say it.
+    # With standard error on the same disk, the status alone tells.
     assert start(sys.executable, "-m", name, "--help", shell="> /dev/full 2>&1").returncode == 1
 
 
@@ -88,7 +88,7 @@ cli.leave(cli.run(main, lambda values: None, ["program"]))
 
 
 def prints(content="1", flush=False, fails=False, **redirected):
-    """A program that prints, and may fail for another reason then."""
+    """Runs a program that prints, and then may fail for another reason."""
     head = f"CONTENT, FLUSH, FAILS = {content}, {flush}, {fails}"
     return start(sys.executable, "-c", head + PRINTS, **redirected)
 
@@ -96,14 +96,14 @@ def prints(content="1", flush=False, fails=False, **redirected):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("content", ["1", "'x' * 100_000"])
 @pytest.mark.parametrize("flush", [False, True])
-def test_what_is_printed_on_a_full_disk(content, flush):
+def test_output_to_a_full_disk(content, flush):
     result = prints(content, flush, shell="> /dev/full")
     error = "error: cannot write to standard output: No space left on device\n"
     assert (result.returncode, result.stderr) == (1, error)
 
 
 @pytest.mark.parametrize("flush", [False, True])
-def test_what_nobody_reads(flush):
+def test_output_to_a_closed_pipe(flush):
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w") as pipe:
@@ -112,7 +112,7 @@ def test_what_nobody_reads(flush):
     assert (result.returncode, result.stderr) == (1, error)
 
 
-def test_another_error_is_not_taken_for_one_of_the_output():
+def test_other_errors_are_not_reported_as_errors_of_the_output():
     result = prints(fails=True)
     assert (result.returncode, result.stdout) == (1, "1\n")
     assert result.stderr.splitlines()[0].startswith("Traceback")
@@ -150,7 +150,7 @@ def test_user_errors_are_one_line(error, status, capsys):
     assert capsys.readouterr().err == "error: first second\n"
 
 
-def test_bugs_give_tracebacks():
+def test_bugs_show_tracebacks():
     def main(values):
         raise KeyError("bug")
 
@@ -166,20 +166,20 @@ def test_interrupted(capsys):
     assert capsys.readouterr().err == "error: interrupted\n"
 
 
-def test_arguments_without_a_flag(capsys):
+def test_stray_arguments_are_refused(capsys):
     assert run(lambda values: None, "stray") == 2
     assert "'stray'" in capsys.readouterr().err
 
 
 def run_with(*arguments, **takes):
-    """The values of a flag and of the multi-string flag `others`, and the exit status.
+    """Returns the values of two flags, and the exit status.
 
-    `takes` is `rest` or `positional` of `cli.run`, which says what sets the latter.
+    `takes` is `rest="others"` or `positional="others"` of `app.run`.
     """
     seen = []
 
     def define(values):
-        flags.DEFINE_integer("number", 0, "A flag of ours.", flag_values=values)
+        flags.DEFINE_integer("number", 0, "A flag.", flag_values=values)
         flags.DEFINE_multi_string("others", [], "All others.", flag_values=values)
 
     def main(values):
@@ -189,7 +189,7 @@ def run_with(*arguments, **takes):
     return (*seen, status)
 
 
-def test_what_stands_behind_two_dashes():
+def test_arguments_after_two_dashes():
     assert run_with("--number=1", "--", "--number=2", "--other=x", rest="others") == (
         (1, ["--number=2", "--other=x"]),
         0,
@@ -200,7 +200,7 @@ def test_what_stands_behind_two_dashes():
     assert run_with("stray", "--", "--b", rest="others") == (2,)
 
 
-def test_any_number_of_arguments_without_a_flag():
+def test_positional_arguments_of_a_multi_string_flag():
     assert run_with(positional="others") == ((0, []), 0)
     assert run_with("a", "--number=1", "b", "a", positional="others") == ((1, ["a", "b", "a"]), 0)
     assert run_with("--others=a", "b", positional="others") == ((0, ["a", "b"]), 0)
@@ -210,7 +210,7 @@ def test_any_number_of_arguments_without_a_flag():
     )
 
 
-def test_one_argument_for_a_flag_of_one_value(capsys):
+def test_positional_argument_of_a_string_flag(capsys):
     def define(values):
         flags.DEFINE_string("data", "", "A directory.", flag_values=values)
 
@@ -243,7 +243,7 @@ def load_in_a_process(*path):
     )
 
 
-def test_start_up_lines_do_not_drown_ours():
+def test_start_up_lines_are_hidden():
     assert load_in_a_process().stderr == "ours\n"
 
 
@@ -257,7 +257,7 @@ def test_start_up_lines_are_shown_when_loading_fails(tmp_path):
     assert "no such symbol" in result.stderr
 
 
-def test_start_up_lines_are_not_shown_to_whom_interrupts_them(tmp_path):
+def test_start_up_lines_are_hidden_when_interrupted(tmp_path):
     (tmp_path / "tensorflow.py").write_text(
         "import os; os.write(2, b'from C++'); raise KeyboardInterrupt"
     )
@@ -276,7 +276,7 @@ def test_start_up_lines_are_not_shown_to_whom_interrupts_them(tmp_path):
 
 
 def test_no_room_for_temporary_files():
-    """As where all disks are full."""
+    """Simulates full disks."""
     script = (
         "import resource, sys\n"
         "from rlstm_tf.cli import app as cli\n"

@@ -1,4 +1,4 @@
-"""Flags: what the configurations say, and what a user gets wrong."""
+"""Flags: values of the configurations, round trips, errors of the user."""
 
 import pytest
 from absl import flags as absl_flags
@@ -35,7 +35,7 @@ def test_configurations_have_the_papers_numbers(name, monkeypatch):
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda p: p.name)
-def test_every_configuration_parses_and_says_how_to_run_it(path, monkeypatch):
+def test_every_configuration_parses_and_names_its_command(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     values = parse(f"--flagfile=configs/{path.name}")
     flags.input_arguments(values)
@@ -43,7 +43,7 @@ def test_every_configuration_parses_and_says_how_to_run_it(path, monkeypatch):
     assert f"--flagfile=configs/{path.name}" in path.read_text()
 
 
-def test_what_is_written_reads_back_the_same(tmp_path):
+def test_formatted_flags_parse_to_the_same_values(tmp_path):
     values = parse(
         "--data=x y", "--run_dir=z", "--noflip", "--crop_scales=1,0.5", "--epochs=3", "--resume"
     )
@@ -56,7 +56,7 @@ def test_what_is_written_reads_back_the_same(tmp_path):
     assert flags.format_flags(again, ("resume",)) == texts
 
 
-def test_no_run_and_a_damaged_run(tmp_path):
+def test_missing_and_damaged_runs(tmp_path):
     with pytest.raises(DataError, match="holds no run"):
         run_flags.read_run(tmp_path / "flags.cfg")
     for text in ("--epochs=many\n", "--epochs=3\n", "--data=x\n--epochs=3\n"):
@@ -81,7 +81,7 @@ def test_lists_of_numbers(argument, message):
         (flags.input_arguments if "crop" in argument else flags.parse_drop_epochs)(values)
 
 
-def test_no_drop_at_all():
+def test_drop_epochs_may_be_empty():
     assert flags.parse_drop_epochs(parse("--drop_epochs=")) == ()
 
 
