@@ -12,6 +12,7 @@ import keras
 
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers import BatchNormalization
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models.dropout import Dropout
 from rlstm_tf.models.flow_stem import flow_stem
 from rlstm_tf.models.rematerialization import Trunk
@@ -72,13 +73,13 @@ class Backbone:
 
 
 def build_backbone(
-    name: str = "resnet101v2",
-    cut: str | None = None,
-    weights: str = "imagenet",
-    image_size: int = 224,
-    statistics: str = "population",
-    momentum: float = 0.999,
-    channels: int = 3,
+    name: str = ModelConfig.backbone,
+    cut: str | None = ModelConfig.cut,
+    weights: str = ModelConfig.weights,
+    image_size: int = ModelConfig.image_size,
+    statistics: str = ModelConfig.batch_norm,
+    momentum: float = ModelConfig.batch_norm_momentum,
+    channels: int = ModelConfig.channels,
 ) -> Backbone:
     """Builds an application, loads its weights, and cuts it.
 

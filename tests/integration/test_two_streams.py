@@ -154,7 +154,7 @@ def test_what_a_user_gets_wrong(records, spatial, tmp_path, capsys):
     refused(1, "shards are of the temporal stream, --stream=spatial was asked for", flow)
     refused(1, "shards are of the spatial stream", images, *TEMPORAL)
     refused(2, "--new_length=3 goes with --stream=temporal", images, "--new_length=3")
-    refused(2, "no multiple of --accumulate=3", images, "--accumulate=3")
+    refused(2, "must be a multiple of --accumulate=3", images, "--accumulate=3")
     refused(1, "holds no run", images, f"--init_from={tmp_path}")
     refused(1, "of another backbone", images, f"--init_from={spatial}", "--backbone=mobilenet_v2")
     refused(2, "is not a single map", images, "--cut=conv5_block2_1_conv")

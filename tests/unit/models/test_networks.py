@@ -9,7 +9,7 @@ from rlstm_tf import choices
 from rlstm_tf.compat import unrolled_conv_lstm
 from rlstm_tf.errors import UsageError
 from rlstm_tf.model_config import ModelConfig
-from rlstm_tf.models import MODELS, build_model
+from rlstm_tf.models import MODELS, baselines, build_model
 from rlstm_tf.models.backbone import build_backbone
 from rlstm_tf.runs.checkpoints import named_weights
 
@@ -196,6 +196,11 @@ def test_other_cuts(model, backbone, cut):
 def test_unknown_model():
     with pytest.raises(UsageError, match=r"model='trn' must be one of two_branch, rlstm, local"):
         build("trn")
+
+
+def test_networks_have_their_earlier_import_path():
+    for name in ("rlstm", "local", "tsn", "lstm", "convlstm"):
+        assert getattr(baselines, name) is MODELS[name]
 
 
 def test_separate_arguments_build_the_same_network():
