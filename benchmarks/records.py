@@ -104,21 +104,21 @@ def _shard(
     values: flags.FlagValues, paths: list[str], directory: str, flow: str | None, write: bool
 ) -> None:
     """What a build makes of some videos, in this process."""
-    from tfrecords_tools.builder import decoded_video as pieces
-    from tfrecords_tools.builder.shard_builder import ShardWork
+    from tfrecords_tools.builder import decoded_video
+    from tfrecords_tools.builder.shard_builder import ShardBuilder
     from tfrecords_tools.datasets.dataset import Action, Video
 
     videos = [Video(path, path, (Action(0),), "train", path) for path in paths]
     settings = {name: values[name].value for name in ("short_side", "jpeg_quality")}
     settings.update(flow=flow, frames_per_record=512)
-    work = ShardWork("train-00000", videos, ["one"], settings, directory)
-    for task in work.tasks():
-        reason = pieces.make(task)
+    builder = ShardBuilder("train-00000", videos, ["one"], settings, directory)
+    for task in builder.decode_tasks():
+        reason = decoded_video.decode(task)
         if reason is not None:
             raise DataError(f"{task.video}: {reason}")
     if write:
-        work.write(directory)
-    work.discard()
+        builder.write(directory)
+    builder.delete_decoded()
 
 
 def _bare(paths: list[str], short_side: int, quality: int, flow: str | None) -> int:

@@ -7,10 +7,10 @@
     python -m tfrecords_tools.beam --dataset=folder --videos=my_videos --output=data/mine \\
         --workers=8
 
-All flags of build, and behind `--` Beam's own options. Paths may be anything that every machine
-opens with tf.io.gfile. A machine makes the shards that the runner gives it, one or several at a
-time, on its local disk (TMPDIR: room for twice the shards under way). Run the same command again to
-go on with a job that was stopped: shards that are there are not made again.
+Takes all flags of build and, after `--`, Beam's own options. Paths may be local or remote; every
+machine must be able to open them. A machine builds the shards that the runner assigns to it, one or
+several at a time, on its local disk (TMPDIR: needs room for twice the shards in progress). Run the
+same command again to resume a job that was stopped: finished shards are kept.
 """
 
 from __future__ import annotations
@@ -25,21 +25,16 @@ from tfrecords_tools.builder import flags as shared
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Defines this entry point's flags."""
+    """Defines this command's flags."""
     shared.define_flags(values)
-    flags.DEFINE_integer(
-        "workers", 1, "Processes that decode, for each shard under way.", 1, flag_values=values
-    )
-    flags.DEFINE_multi_string(
-        "pipeline_options",
-        [],
-        "Beam's own; simpler: all that stands behind --.",
-        flag_values=values,
-    )
+    help_text = "Decoding processes, for each shard in progress."
+    flags.DEFINE_integer("workers", 1, help_text, 1, flag_values=values)
+    help_text = "Beam's options; it is simpler to give them after --."
+    flags.DEFINE_multi_string("pipeline_options", [], help_text, flag_values=values)
 
 
 def main(values: flags.FlagValues) -> int:
-    """Builds; the exit status is 1 if there are more damaged videos than allowed."""
+    """Builds shards; the exit status is 1 if more videos are damaged than allowed."""
     shared.check_flags(values)
     app.load_tensorflow()
     try:
@@ -47,21 +42,21 @@ def main(values: flags.FlagValues) -> int:
             import apache_beam  # noqa: F401
     except ImportError as error:
         raise UsageError(f"Apache Beam is needed: pip install 'rlstm-tf[beam]' ({error})") from None
-    # Its warnings are for those who write pipelines, and what ends a job is raised here again.
+    # Its warnings are meant for authors of pipelines; the error that ends a job is raised again.
     logging.getLogger().setLevel(logging.CRITICAL)
     from tfrecords_tools.builder import beam_pipeline, distributed_build
-    from tfrecords_tools.builder.reuse import places
+    from tfrecords_tools.builder.reuse import find_stored_videos
 
-    shards = beam_pipeline.opened(values.pipeline_options)
-    if not beam_pipeline.is_direct(shards):
-        # Where the job is, which has to be known to cancel it.
+    pipeline = beam_pipeline.make_pipeline(values.pipeline_options)
+    if not beam_pipeline.runs_locally(pipeline):
+        # Shows where the job runs, which one needs to know to cancel it.
         logging.basicConfig()
         logging.getLogger("apache_beam").setLevel(logging.INFO)
     plan = shared.plan_build(values)
-    stored = places(values.reuse, plan)
     manifest = distributed_build.build(
-        *(plan, values.output, values.workers, stored, values.leave_out),
-        make=lambda of_all, lines: beam_pipeline.run(shards, of_all, lines),
+        *(plan, values.output, values.workers, find_stored_videos(values.reuse, plan)),
+        left_out=values.leave_out,
+        run=lambda job, listings: beam_pipeline.run(pipeline, job, listings),
     )
     shared.print_result(values, manifest)
     return 0

@@ -4,9 +4,9 @@
     python -m tfrecords_tools.verify data/ucf101_split1 --repair \\
         --videos=UCF-101 --splits=ucfTrainTestlist
 
-Lists every problem, one line each; the exit status is 1 if there is any. --repair makes the shards
-that fail again from the videos, and no others; a shard takes its place only with the very bytes
-that the manifest says. The exit status is 0 if all is whole in the end.
+Lists every problem, one line each; the exit status is 1 if there is any. --repair rebuilds the
+damaged shards from the videos; a shard is replaced only if its new bytes match the manifest. The
+exit status is then 0 if all shards are intact in the end.
 """
 
 from __future__ import annotations
@@ -26,57 +26,52 @@ if TYPE_CHECKING:
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Defines this entry point's flags."""
-    flags.DEFINE_string(
-        "data", None, "Directory of the shards; may be given without --data=.", flag_values=values
-    )
-    flags.DEFINE_bool(
-        "decode", False, "Decode every JPEG and compare its size too.", flag_values=values
-    )
-    flags.DEFINE_bool(
-        "repair", False, "Make the shards that fail again from --videos.", flag_values=values
-    )
-    flags.DEFINE_string(
-        "videos", None, "repair: what the shards were built from.", flag_values=values
-    )
-    flags.DEFINE_string(
-        "splits", None, "repair: directory of the split files, where there are.", flag_values=values
-    )
+    """Defines this command's flags."""
+    help_text = "Directory of the shards; may be given without --data=."
+    flags.DEFINE_string("data", None, help_text, flag_values=values)
+    help_text = "Decode every JPEG and check its size too."
+    flags.DEFINE_bool("decode", False, help_text, flag_values=values)
+    help_text = "Rebuild damaged shards from --videos."
+    flags.DEFINE_bool("repair", False, help_text, flag_values=values)
+    help_text = "repair: the videos that the shards were built from."
+    flags.DEFINE_string("videos", None, help_text, flag_values=values)
+    help_text = "repair: directory of the split files, if there are any."
+    flags.DEFINE_string("splits", None, help_text, flag_values=values)
     shared.define_workers_flag(values)
 
 
 def main(values: flags.FlagValues) -> int:
-    """Verifies, and repairs if asked; the exit status is 1 if anything is wrong in the end."""
-    _check(values)
+    """Verifies, and repairs if asked; the exit status is 1 if a problem remains."""
+    _check_flags(values)
     from rlstm_tf.data.schema import Manifest
-    from tfrecords_tools.checker.checks import problems
+    from tfrecords_tools.checker.checks import find_problems
 
     if is_remote(values.data):
         app.load_tensorflow()
     manifest = Manifest.load(values.data)
     if values.repair:
-        left = _repair(values, manifest)
+        problems = _repair(values, manifest)
     else:
-        left = problems(values.data, manifest, values.decode)
-    for shard in left.values():
-        for problem in shard:
-            print(f"error: {problem}", file=sys.stderr)
-    if left:
+        problems = find_problems(values.data, manifest, values.decode)
+    for lines in problems.values():
+        for line in lines:
+            print(f"error: {line}", file=sys.stderr)
+    if problems:
         return 1
     shards = [shard for subset in manifest.subsets.values() for shard in subset.shards]
     images = "frames" if manifest.stream == "spatial" else "fields"
     print(
         f"{values.data}: {len(shards)} shards, {sum(shard.videos for shard in shards)} videos, "
-        f"{sum(shard.frames for shard in shards)} {images} are as the manifest says"
+        f"{sum(shard.frames for shard in shards)} {images} match the manifest"
     )
     return 0
 
 
-def _check(values: flags.FlagValues) -> None:
+def _check_flags(values: flags.FlagValues) -> None:
     if not values.data:
         raise UsageError("--data is required: the directory of the shards")
     if values.repair and not values.videos:
-        raise UsageError("--repair needs --videos: what the shards were built from")
+        raise UsageError("--repair needs --videos: the videos that the shards were built from")
     if values.repair and is_remote(values.data):
         raise UsageError(f"--repair: {values.data} must be a local directory")
     for name in ("videos", "splits"):
@@ -85,25 +80,25 @@ def _check(values: flags.FlagValues) -> None:
 
 
 def _repair(values: flags.FlagValues, manifest: Manifest) -> dict[str, list[str]]:
-    """Repairs; returns what is wrong in the end, by shard."""
+    """Repairs; returns the remaining problems by shard."""
     app.load_tensorflow()
-    from tfrecords_tools.checker.checks import problems
-    from tfrecords_tools.checker.repair import claimed, plan_again, repair
+    from tfrecords_tools.checker.checks import find_problems
+    from tfrecords_tools.checker.repair import recover_plan, repair, reserve_for_repair
 
-    with claimed(values.data) as work:
-        found = problems(values.data, manifest, values.decode)
+    with reserve_for_repair(values.data) as work:
+        found = find_problems(values.data, manifest, values.decode)
         if not found:
             return {}
-        for shard in found.values():
-            for problem in shard:
-                print(f"found: {problem}")
-        plan = plan_again(values.data, manifest, values.videos, values.splits)
-        refused = repair(values.data, manifest, plan, found, work, values.workers)
-        left = problems(values.data, manifest, values.decode, found)
+        for lines in found.values():
+            for line in lines:
+                print(f"found: {line}")
+        plan = recover_plan(values.data, manifest, values.videos, values.splits)
+        unchanged = repair(values.data, manifest, plan, found, work, values.workers)
+        left = find_problems(values.data, manifest, values.decode, found)
     for name in found:
         if name not in left:
             print(f"repaired: {name}")
-    return {name: [refused[name]] if name in refused else left[name] for name in left}
+    return {name: [unchanged[name]] if name in unchanged else left[name] for name in left}
 
 
 if __name__ == "__main__":

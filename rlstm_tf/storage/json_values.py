@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.files import open_file
 
 _SEAL = "sha256"
 
@@ -45,6 +46,24 @@ def unsealed(values: dict[str, Any], where: str) -> dict[str, Any]:
             f"it says {said}"
         )
     return values
+
+
+def read_json(path: str) -> dict[str, Any] | None:
+    """Reads a file, local or remote, that holds one JSON object.
+
+    Returns:
+        Its values; None if there is no such file.
+
+    Raises:
+        DataError: it cannot be read, or is not a JSON object.
+    """
+    try:
+        file = open_file(path)
+        return parsed(file.read(0, file.size), path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
 
 
 def parsed(text: str | bytes, where: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-import failing_pieces
+import failing_decoders
 import pytest
 from builds import arguments, files, run
 from repository import ROOT
@@ -106,7 +106,7 @@ def test_killed_build_continues_to_the_same_bytes(make_video, tmp_path, capfd):
 
 def test_full_disk_while_decoding(own, built, tmp_path, capfd, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(decoded_video, "make", failing_pieces.full)
+        patch.setattr(decoded_video, "decode", failing_decoders.full)
         status, _, errors = run(capfd, *arguments(own, tmp_path))
     assert status == 1
     assert len(errors) == 1
@@ -142,7 +142,7 @@ def test_full_disk_while_putting_together(own, built, tmp_path, capfd, monkeypat
 
 def test_piece_that_lost_bytes_is_refused(own, tmp_path, capfd, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(decoded_video, "make", failing_pieces.full)
+        patch.setattr(decoded_video, "decode", failing_decoders.full)
         run(capfd, *arguments(own, tmp_path))
     piece = sorted((tmp_path / ".build").glob("*.jpegs"))[-1]
     piece.write_bytes(piece.read_bytes()[:-1])
@@ -154,7 +154,7 @@ def test_piece_that_lost_bytes_is_refused(own, tmp_path, capfd, monkeypatch):
 
 
 def test_worker_that_dies(own, built, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(decoded_video, "make", failing_pieces.dying)
+    monkeypatch.setattr(decoded_video, "decode", failing_decoders.dying)
     status, _, errors = run(capfd, *arguments(own, tmp_path, "--workers=2", "--max_bad_videos=1"))
     reason = "the process that decoded it died twice, signal 11"
     assert (status, errors) == (0, [f"damaged: run <b>é/3.mp4: {reason}"])
@@ -170,7 +170,7 @@ def test_worker_that_dies(own, built, tmp_path, capfd, monkeypatch):
 
 
 def test_worker_with_a_bug_is_no_damaged_video(own, tmp_path, monkeypatch):
-    monkeypatch.setattr(decoded_video, "make", failing_pieces.buggy)
+    monkeypatch.setattr(decoded_video, "decode", failing_decoders.buggy)
     with pytest.raises(RuntimeError, match=r"(?s)in a worker:.*KeyError: 'bug'"):
         app.run(build.main, build.define_flags, ["build", *arguments(own, tmp_path)])
 
@@ -212,7 +212,7 @@ def test_nothing_decodes(tmp_path, capfd):
 
 
 def test_plan_is_on_record_while_the_build_runs(own, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(decoded_video, "make", failing_pieces.full)
+    monkeypatch.setattr(decoded_video, "decode", failing_decoders.full)
     run(capfd, *arguments(own, tmp_path))
     plan = json.loads((tmp_path / ".build/plan.json").read_text())
     assert plan["short_side"] == 32

@@ -15,7 +15,7 @@ from rlstm_tf.data.pipeline import InputConfig
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
-from tfrecords_tools.checker.checks import problems
+from tfrecords_tools.checker.checks import find_problems
 
 LENGTHS = [9, 3, 5, 4]
 # Two shards, dealt in turn.
@@ -33,7 +33,7 @@ def shards(tmp_path):
 
 
 def found_by_verify(directory):
-    found = problems(str(directory), Manifest.load(str(directory)), decode=False)
+    found = find_problems(str(directory), Manifest.load(str(directory)), decode=False)
     return [problem for of_shard in found.values() for problem in of_shard]
 
 

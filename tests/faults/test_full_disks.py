@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from build_processes import Build, check_is_part_of
 from builds import arguments, files
-from jobs import plan_of, started
+from jobs import plan_of, start_and_kill
 from small_disks import mounted
 
 from rlstm_tf.errors import DataError
@@ -137,9 +137,9 @@ def test_full_disk_under_the_output_of_a_job(own, tmp_path, survived):
     with mounted(tmp_path / "small") as remount:
         remount("size=1m")
         plan, output = plan_of(own), str(tmp_path / "small/shards")
-        whole, lines = started(plan, output)
+        job, listings = start_and_kill(plan, output)
         fill(tmp_path / "small/filler")
         with pytest.raises(DataError, match=FULL):
-            distributed_build.make_shard(whole, lines[0])
+            distributed_build.build_shard(job, listings[0])
         assert not list((tmp_path / "small").rglob("*.partial"))
     survived(7, 1)

@@ -108,7 +108,7 @@ def stored(s3, shards):
     flags = ["--dataset=folder", f"--videos={videos}", "--short_side=40", "--shards=2"]
     run(s3, "tfrecords_tools.build", *flags, "--workers=1", "--output=s3://bucket/shards")
     output = run(s3, "tfrecords_tools.verify", "s3://bucket/shards", "--decode")
-    assert "are as the manifest says" in output
+    assert "match the manifest" in output
     return "s3://bucket/shards"
 
 
@@ -157,7 +157,7 @@ def test_shards_over_http(s3, shards):
             "PUT", f"/bucket/public/{path.name}", path.read_bytes(), **{"x-amz-acl": "public-read"}
         )
     output = run(s3, "tfrecords_tools.verify", f"{s3.url}/bucket/public")
-    assert "are as the manifest says" in output
+    assert "match the manifest" in output
 
 
 def test_no_such_bucket(s3):

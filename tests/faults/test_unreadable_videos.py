@@ -8,15 +8,16 @@ import resource
 import shutil
 from dataclasses import replace
 
-import failing_pieces
+import failing_decoders
 import pytest
 from builds import arguments, files, run
-from jobs import begin, plan_of, remote_files, run_job
+from jobs import plan_of, remote_files, run_job, start_job
 
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError
-from tfrecords_tools.builder import decoded_video, distributed_build, lease, worker_pool
-from tfrecords_tools.builder.decoded_video import Task
+from tfrecords_tools.builder import decoded_video, distributed_build, worker_pool
+from tfrecords_tools.builder.decoded_video import DecodeTask
+from tfrecords_tools.builder.output_directory import reserve
 
 VIDEO = "run <b>é/3.mp4"
 
@@ -39,7 +40,7 @@ def test_what_the_system_refuses_is_no_damage(
     videos = shutil.copytree(own, tmp_path / "videos")
     given = arguments(videos, tmp_path / "new", "--max_bad_videos=9")
     with monkeypatch.context() as patch:
-        patch.setattr(decoded_video, "make", getattr(failing_pieces, failing))
+        patch.setattr(decoded_video, "decode", getattr(failing_decoders, failing))
         status, _, errors = run(capfd, *given)
     assert (status, errors) == (1, [f"error: cannot read {videos}/{VIDEO}: {reason}"])
     assert not marked(tmp_path)
@@ -64,7 +65,7 @@ def test_disk_that_does_not_give_a_file(own, built, tmp_path, capfd):
 
 def test_no_memory_is_no_damage(own, built, tmp_path, capfd, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(decoded_video, "make", failing_pieces.no_memory)
+        patch.setattr(decoded_video, "decode", failing_decoders.no_memory)
         status, _, errors = run(capfd, *arguments(own, tmp_path, "--max_bad_videos=9"))
     assert (status, errors) == (1, [f"error: no memory to decode {own}/{VIDEO}"])
     assert not marked(tmp_path)
@@ -73,7 +74,7 @@ def test_no_memory_is_no_damage(own, built, tmp_path, capfd, monkeypatch):
 
 
 def test_verdict_is_reached_twice(own, built, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(decoded_video, "make", failing_pieces.hiccup)
+    monkeypatch.setattr(decoded_video, "decode", failing_decoders.hiccup)
     assert run(capfd, *arguments(own, tmp_path / "new"))[::2] == (0, [])
     assert files(tmp_path / "new") == files(built)
 
@@ -81,19 +82,19 @@ def test_verdict_is_reached_twice(own, built, tmp_path, capfd, monkeypatch):
 def test_mark_that_cannot_be_read_is_not_called_damaged(tmp_path):
     (tmp_path / "0.damaged").mkdir()
     with pytest.raises(DataError, match=rf"^cannot read {tmp_path}/0.damaged: Is a directory$"):
-        decoded_video.damage(str(tmp_path / "0"))
+        decoded_video.read_damage(str(tmp_path / "0"))
 
 
 def killed_line(videos):
     return (
-        f"the process that decoded {videos}/{VIDEO} was ended twice, signal 9 (is there memory for "
-        f"it?): run the same command again; a build goes on without it with --leave_out={VIDEO}"
+        f"the process that decoded {videos}/{VIDEO} was killed twice, signal 9 (out of memory?): "
+        f"run the same command again; --leave_out={VIDEO} builds without it"
     )
 
 
 def test_killed_worker_is_no_damage(own, built, tmp_path, capfd, monkeypatch):
     given = arguments(own, tmp_path, "--workers=2")
-    monkeypatch.setattr(decoded_video, "make", failing_pieces.killed)
+    monkeypatch.setattr(decoded_video, "decode", failing_decoders.killed)
     status, _, errors = run(capfd, *given, "--max_bad_videos=9")
     assert (status, errors) == (1, [f"error: {killed_line(own)}"])
     assert not marked(tmp_path)
@@ -104,7 +105,7 @@ def test_killed_worker_is_no_damage(own, built, tmp_path, capfd, monkeypatch):
 
 def test_video_that_is_left_out(own, tmp_path, capfd, monkeypatch):
     """Alike by a build and by a job; it is named, and counts as damaged."""
-    monkeypatch.setattr(decoded_video, "make", failing_pieces.killed)
+    monkeypatch.setattr(decoded_video, "decode", failing_decoders.killed)
     given = arguments(own, tmp_path / "new", f"--leave_out={VIDEO}")
     status, _, errors = run(capfd, *given)
     assert status == 1
@@ -121,11 +122,11 @@ def test_video_that_is_left_out(own, tmp_path, capfd, monkeypatch):
     with pytest.raises(DataError) as caught:
         run_job(plan, output)
     assert str(caught.value) == killed_line(own)
-    with lease.claimed(output, plan.identity) as taken:
-        whole, lines = begin(plan, output)
-        for line in lines:
-            distributed_build.make_shard(replace(whole, left_out=(VIDEO,)), line)
-        distributed_build.finish(plan, output, taken.check)
+    with reserve(output, plan.identity) as taken:
+        job, listings = start_job(plan, output)
+        for listing in listings:
+            distributed_build.build_shard(replace(job, left_out=(VIDEO,)), listing)
+        distributed_build.write_manifest(plan, output, taken.check)
     assert remote_files(output) == files(tmp_path / "new")
 
 
@@ -140,20 +141,22 @@ def test_worker_that_cannot_begin_is_no_damage(own, built, tmp_path, capfd, monk
         patch.setattr(multiprocessing.spawn, "_python_exe", b"/nowhere/python")
         status, _, errors = run(capfd, *arguments(own, tmp_path))
     assert status == 1
-    assert errors == ["error: a process that decodes ended before it began: exit status 255"]
+    assert errors == ["error: a decoding process ended before it started to work: exit status 255"]
     assert not marked(tmp_path)
     assert run(capfd, *arguments(own, tmp_path))[::2] == (0, [])
     assert files(tmp_path) == files(built)
 
 
 def test_worker_that_cannot_be_started(tmp_path):
-    task = Task(str(tmp_path / "0"), "none.mp4", 32, 95)
+    task = DecodeTask(str(tmp_path / "0"), "none.mp4", 32, 95)
     free = os.dup(0)
     os.close(free)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
     try:
-        with pytest.raises(DataError, match=r"^cannot start a process .*: Too many open files$"):
-            next(worker_pool.results(decoded_video.make, [task], 1))
+        with pytest.raises(
+            DataError, match=r"^cannot start a decoding process: Too many open files$"
+        ):
+            next(worker_pool.run_tasks(decoded_video.decode, [task], 1))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)

@@ -16,7 +16,7 @@ from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 from tfrecords_tools.builder import shard_writer
 from tfrecords_tools.builder.plan import make_plan
-from tfrecords_tools.checker.checks import problems
+from tfrecords_tools.checker.checks import find_problems
 from tfrecords_tools.datasets.dataset import Action, Dataset, Video
 
 SHARD = "train-00000-of-00001"
@@ -73,7 +73,7 @@ def test_refused_when_read(shards, times, survived):
         message = f"video 'v{number % 3}' has label {label}, the class list allows 0 to 2"
         with pytest.raises(DataError, match=message):
             Shards.open(str(shards), "train")
-        found = problems(str(shards), Manifest.load(str(shards)), decode=False)
+        found = find_problems(str(shards), Manifest.load(str(shards)), decode=False)
         assert found == {SHARD: [f"{SHARD}: {message}"]}
     survived(10, len(labels))
 
@@ -84,7 +84,7 @@ def test_a_shorter_class_list_is_refused(shards, survived):
     message = "video 'v2' has label 2, the class list allows 0 to 1"
     with pytest.raises(DataError, match=message):
         Shards.open(str(shards), "train")
-    assert problems(str(shards), Manifest.load(str(shards)), decode=False)
+    assert find_problems(str(shards), Manifest.load(str(shards)), decode=False)
     survived(10, 1)
 
 
@@ -94,5 +94,5 @@ def test_the_manifest_of_other_shards_is_refused(shards, tmp_path, survived):
     (shards / schema.MANIFEST).write_bytes((tmp_path / "other" / schema.MANIFEST).read_bytes())
     with pytest.raises(DataError, match=rf"{SHARD}\.samples\.npy has sha256 "):
         Shards.open(str(shards), "train")
-    assert problems(str(shards), Manifest.load(str(shards)), decode=False)
+    assert find_problems(str(shards), Manifest.load(str(shards)), decode=False)
     survived(10, 1)

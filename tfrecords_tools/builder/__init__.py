@@ -1,1 +1,1 @@
-"""Videos in, shards out."""
+"""Builds shards from videos."""

@@ -1,4 +1,4 @@
-"""The Beam pipeline of a build: one element a shard."""
+"""The Beam pipeline of a build, with one element per shard."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineState
 
 from rlstm_tf.errors import DataError, UsageError
-from tfrecords_tools.builder.distributed_build import Job, Line, make_shard
+from tfrecords_tools.builder.distributed_build import Job, ShardListing, build_shard
 
-# Beam's DirectRunner is this one, once it has found that it cannot fetch another program.
+# What Beam's DirectRunner resolves to, after it has tried to fetch another program.
 _DIRECT = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
-def opened(arguments: Sequence[str]) -> beam.Pipeline:
-    """A pipeline without content, of Beam's options.
+def make_pipeline(arguments: Sequence[str]) -> beam.Pipeline:
+    """Makes an empty pipeline.
 
     Args:
-        arguments: `--name` or `--name=value` each.
+        arguments: Beam's options, each `--name` or `--name=value`.
 
     Raises:
-        UsageError: Beam knows no such option or runner, or refuses the value.
+        UsageError: Beam refuses an option, its value, or the runner.
     """
     for argument in arguments:
         if not argument.startswith("--"):
@@ -51,48 +51,48 @@ def opened(arguments: Sequence[str]) -> beam.Pipeline:
         raise UsageError(f"Beam's options: {error}") from None
 
 
-def is_direct(pipeline: beam.Pipeline) -> bool:
-    """Whether the shards are made on this machine, by Beam's own runner."""
+def runs_locally(pipeline: beam.Pipeline) -> bool:
+    """Returns True if Beam's own runner builds the shards on this machine."""
     return isinstance(pipeline.runner, FnApiRunner)
 
 
-def run(pipeline: beam.Pipeline, job: Job, lines: Sequence[Line]) -> None:
-    """Makes the shards; returns when all are made.
+def run(pipeline: beam.Pipeline, job: Job, listings: Sequence[ShardListing]) -> None:
+    """Builds the shards and waits until all are finished.
 
     Args:
-        pipeline: of `opened`.
-        job: what the shards have in common.
-        lines: of `job.write_list`.
+        pipeline: from `make_pipeline`.
+        job: values that the shards share.
+        listings: positions of the shards, from `write_shard_list`.
 
     Raises:
-        DataError: a shard cannot be made, or the runner does not end well.
+        DataError: a shard cannot be built, or the job does not succeed.
     """
-    # Reshuffled, so that a runner deals the shards to machines one by one.
+    # Reshuffled, so that a runner distributes single shards.
     (
         pipeline
-        | "Shards" >> beam.Create([tuple(line) for line in lines])
+        | "Shards" >> beam.Create([tuple(listing) for listing in listings])
         | "Deal" >> beam.Reshuffle()
-        | "Make" >> beam.ParDo(_MakeShard(job))
+        | "Make" >> beam.ParDo(_BuildShard(job))
     )
     try:
         state = pipeline.run().wait_until_finish()
     except Exception as error:
-        raise _of_ours(error) from error
+        raise _restore_error(error) from error
     if state != PipelineState.DONE:
         raise DataError(f"the Beam job ended as {state}: run the same command again")
 
 
-class _MakeShard(beam.DoFn):
+class _BuildShard(beam.DoFn):
     def __init__(self, job: Job):
         self._job = job
 
     def process(self, element: Any) -> None:
-        make_shard(self._job, Line(*element))
+        build_shard(self._job, ShardListing(*element))
 
 
-def _of_ours(error: Exception) -> BaseException:
-    """The error that a worker raised: runners pass on no more than its traceback's text."""
-    # So Beam says that Ctrl-C came while a worker was in this process.
+def _restore_error(error: Exception) -> BaseException:
+    """Restores the error of a worker, of which runners pass on only the traceback's text."""
+    # Beam's message after Ctrl-C while a worker ran in this process.
     if re.match(r"KeyboardInterrupt\b", str(error)):
         return KeyboardInterrupt()
     text = f"{type(error).__module__}.{type(error).__name__}: {error}"

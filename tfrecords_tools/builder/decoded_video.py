@@ -1,14 +1,12 @@
-"""One video -> its piece: JPEG frames in a file of their own, until its shard is put together.
+"""Decodes one video into a file of JPEG frames, which wait there for their shard.
 
-In the temporal stream, fields of optical flow take the place of frames.
+In the temporal stream, optical flow fields take the place of frames. Worker processes run this;
+memory does not grow with the length of a video. The files are
 
-This is what worker processes do; memory does not grow with the length of a video. A piece is
+    NUMBER.jpegs    the frames, concatenated
+    NUMBER.json     their sizes and checksums; written last, so that it marks completion
 
-    NUMBER.jpegs    the frames, one behind the other
-    NUMBER.json     their sizes and checksums; written last: where it stands the piece is whole
-
-or NUMBER.damaged with the reason why there is none. Both are sealed
-(`rlstm_tf.storage.json_values`).
+or NUMBER.damaged, the reason why the video cannot be decoded. The JSON files carry a checksum.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from array import array
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +35,7 @@ from rlstm_tf.data.video import (
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import PARTIAL, write_whole, writing
 from rlstm_tf.storage.json_values import of_fields, parsed, sealed, unsealed
-from tfrecords_tools.builder.reuse import Place, StoredImages
+from tfrecords_tools.builder.reuse import StoredVideo, StoredVideoReader
 
 _JPEGS = ".jpegs"
 _INDEX = ".json"
@@ -44,37 +43,38 @@ _DAMAGED = ".damaged"
 
 
 @dataclass(frozen=True)
-class Task:
+class DecodeTask:
     """A video to decode.
 
     Attributes:
-        piece: path of the piece, without a suffix.
-        video: path of the video.
+        target: path of the decoded video, without a suffix.
+        video: path of the video file.
         short_side: pixels.
         jpeg_quality: 1..100.
-        flow: one of `flow.METHODS` for the fields in place of the frames.
-        timed: its actions are given in seconds, which means nothing without a frame rate.
-        stored: where finished shards hold its images; they are copied then.
+        flow: a key of `optical_flow.METHODS`, for flow fields in place of frames.
+        timed: its actions are given in seconds, which requires a frame rate.
+        stored: finished shards that hold its images, to be copied instead of decoded.
     """
 
-    piece: str
+    target: str
     video: str
     short_side: int
     jpeg_quality: int
     flow: str | None = None
     timed: bool = False
-    stored: Place | None = None
+    stored: StoredVideo | None = None
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A video's frames.
+class DecodedVideo:
+    """A video's frames on disk.
 
     Attributes:
-        path: of the piece, without a suffix.
-        fps: frames per second, 0 = unknown.
+        path: without a suffix.
+        fps: frames per second, 0 if unknown.
         height, width: pixels of a frame, or of a flow field.
-        sizes, checksums: of each JPEG: bytes, and zlib.crc32.
+        sizes: bytes of each JPEG.
+        checksums: zlib.crc32 of each JPEG.
     """
 
     path: str
@@ -84,60 +84,59 @@ class Piece:
     sizes: list[int]
     checksums: list[int]
 
-    def jpegs(self) -> Iterator[bytes]:
-        """The frames in order.
-
-        Raises:
-            DataError: what is on disk is not what was written.
-        """
+    def read_jpegs(self) -> Iterator[bytes]:
+        """Yields the JPEG files in order; raises DataError if the file was changed."""
         try:
             with open(self.path + _JPEGS, "rb") as file:
                 for size, crc32 in zip(self.sizes, self.checksums):
                     jpeg = file.read(size)
                     if zlib.crc32(jpeg) != crc32:
-                        raise _damaged(self.path + _JPEGS, self.path + _INDEX)
+                        raise _damaged_file(self.path + _JPEGS, self.path + _INDEX)
                     yield jpeg
         except OSError as error:
-            raise _unread(error, self.path + _JPEGS, self.path + _INDEX) from None
+            raise _read_error(error, self.path + _JPEGS, self.path + _INDEX) from None
 
 
-def make(task: Task) -> str | None:
-    """Decodes a video into its piece.
+def decode(task: DecodeTask) -> str | None:
+    """Decodes a video.
 
     Returns:
         None, or the reason why the video is damaged.
 
     Raises:
-        DataError: the video cannot be read, or the piece not be written.
+        DataError: the video cannot be read, or its frames cannot be written.
     """
-    # The other processes keep the other cores busy.
+    # The other processes use the other cores.
     cv2.setNumThreads(1)
-    reason = _attempt(task)
+    reason = _try_to_decode(task)
     if reason is not None:
-        # It is for good, and what a file system fails to give looks like damage to FFmpeg: found
-        # again in a file that was just read from end to end, it is in the file.
+        # A failing file system looks like damage to FFmpeg. Damage that is found again, right after
+        # the file was read to its end, is in the file.
         require_readable(task.video)
-        reason = _attempt(task)
+        reason = _try_to_decode(task)
     if reason is not None:
-        mark_damaged(task.piece, reason)
+        mark_damaged(task.target, reason)
     return reason
 
 
-def _attempt(task: Task) -> str | None:
-    """Writes the piece; or returns the reason why the video seems damaged."""
-    partial = f"{task.piece}.{os.getpid()}{PARTIAL}"
+def _try_to_decode(task: DecodeTask) -> str | None:
+    partial = f"{task.target}.{os.getpid()}{PARTIAL}"
     sizes, checksums = array("I"), array("I")
     try:
         with writing(partial):
-            with _source(task) as source, open(partial, "wb") as file:
-                for jpeg in _jpegs(source, task):
+            with _open_source(task) as source, open(partial, "wb") as file:
+                for jpeg in _read_jpegs(source, task):
                     file.write(jpeg)
                     sizes.append(len(jpeg))
                     checksums.append(zlib.crc32(jpeg))
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(partial, task.piece + _JPEGS)
-            write_whole(task.piece + _INDEX, _index(task.piece, source, sizes, checksums))
+            os.replace(partial, task.target + _JPEGS)
+            decoded = DecodedVideo(
+                *(os.path.basename(task.target), source.fps, source.height, source.width),
+                *(sizes.tolist(), checksums.tolist()),
+            )
+            _write_json(task.target + _INDEX, asdict(decoded))
     except DamagedVideoError as error:
         return str(error)
     except MemoryError:
@@ -148,19 +147,19 @@ def _attempt(task: Task) -> str | None:
     return None
 
 
-def _source(task: Task) -> AbstractContextManager[VideoReader | StoredImages]:
+def _open_source(task: DecodeTask) -> AbstractContextManager[VideoReader | StoredVideoReader]:
     if task.stored:
-        return contextlib.nullcontext(StoredImages(task.stored))
+        return contextlib.nullcontext(StoredVideoReader(task.stored))
     return VideoReader(task.video, task.short_side)
 
 
-def _jpegs(source: VideoReader | StoredImages, task: Task) -> Iterator[bytes]:
-    if isinstance(source, StoredImages):
-        return source.jpegs()
-    return (encode_jpeg(image, task.jpeg_quality) for image in _images(source, task))
+def _read_jpegs(source: VideoReader | StoredVideoReader, task: DecodeTask) -> Iterator[bytes]:
+    if isinstance(source, StoredVideoReader):
+        return source.read_jpegs()
+    return (encode_jpeg(image, task.jpeg_quality) for image in _read_images(source, task))
 
 
-def _images(reader: VideoReader, task: Task) -> Iterator[np.ndarray]:
+def _read_images(reader: VideoReader, task: DecodeTask) -> Iterator[np.ndarray]:
     if task.timed and not reader.fps:
         raise DamagedVideoError("has no frame rate, and its actions are given in seconds")
     if task.flow is None:
@@ -174,73 +173,67 @@ def _images(reader: VideoReader, task: Task) -> Iterator[np.ndarray]:
         raise DamagedVideoError(f"flow cannot be computed: {error}") from None
 
 
-def _index(
-    path: str, source: VideoReader | StoredImages, sizes: array[int], checksums: array[int]
-) -> bytes:
-    size = source.fps, source.height, source.width
-    piece = Piece(os.path.basename(path), *size, sizes.tolist(), checksums.tolist())
-    return json.dumps(sealed(asdict(piece))).encode()
-
-
-def mark_damaged(piece: str, reason: str) -> None:
-    """Leaves the reason why there is no piece.
+def mark_damaged(target: str, reason: str) -> None:
+    """Records why a video cannot be decoded.
 
     Raises:
         DataError: it cannot be written.
     """
-    with writing(piece + _DAMAGED):
-        write_whole(piece + _DAMAGED, json.dumps(sealed({"reason": reason})).encode())
+    with writing(target + _DAMAGED):
+        _write_json(target + _DAMAGED, {"reason": reason})
 
 
-def damage(piece: str) -> str | None:
-    """The reason why there is no piece; None if the video is sound or was not tried yet.
+def read_damage(target: str) -> str | None:
+    """Returns why a video cannot be decoded; None if it is intact or not yet tried.
 
     Raises:
-        DataError: what is on disk is not what was written.
+        DataError: the file was changed.
     """
-    path = piece + _DAMAGED
-    try:
-        with open(path, "rb") as file:
-            return unsealed(parsed(file.read(), path), path)["reason"]
-    except FileNotFoundError:
+    if not os.path.exists(target + _DAMAGED):
         return None
-    except (OSError, DataError) as error:
-        raise _unread(error, path, path) from None
+    return _read_json(target + _DAMAGED)["reason"]
 
 
-def is_made(piece: str) -> bool:
-    """Whether the video was tried already."""
-    return os.path.exists(piece + _INDEX) or os.path.exists(piece + _DAMAGED)
+def is_tried(target: str) -> bool:
+    """Returns True if the video was decoded or found damaged."""
+    return os.path.exists(target + _INDEX) or os.path.exists(target + _DAMAGED)
 
 
-def load(piece: str) -> Piece:
-    """A piece that `make` wrote.
+def load(target: str) -> DecodedVideo:
+    """Loads what `decode` wrote.
 
     Raises:
-        DataError: what is on disk is not what was written.
+        DataError: the file was changed.
     """
-    path = piece + _INDEX
-    try:
-        with open(path, "rb") as file:
-            values = of_fields(Piece, unsealed(parsed(file.read(), path), path), path)
-    except (OSError, DataError) as error:
-        raise _unread(error, path, path) from None
-    return Piece(**{**values, "path": piece})
+    return DecodedVideo(**{**_read_json(target + _INDEX, DecodedVideo), "path": target})
 
 
-def remove(piece: str) -> None:
-    """Deletes a piece; what damaged it stays on record."""
+def remove(target: str) -> None:
+    """Deletes a decoded video; the record of a damaged one stays."""
     for suffix in (_INDEX, _JPEGS):
         with contextlib.suppress(FileNotFoundError):
-            os.remove(piece + suffix)
+            os.remove(target + suffix)
 
 
-def _unread(error: OSError | DataError, path: str, to_delete: str) -> DataError:
-    # Too many open files, or a lost server, say nothing of what the file holds.
+def _write_json(path: str, values: dict[str, Any]) -> None:
+    write_whole(path, json.dumps(sealed(values)).encode())
+
+
+def _read_json(path: str, kind: type | None = None) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            values = unsealed(parsed(file.read(), path), path)
+        return of_fields(kind, values, path) if kind else values
+    except (OSError, DataError) as error:
+        raise _read_error(error, path, path) from None
+
+
+def _read_error(error: OSError | DataError, path: str, to_delete: str) -> DataError:
+    # Too many open files, or a lost server, is not damage.
     if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
         return DataError(f"cannot read {path}: {error.strerror}")
-    return _damaged(path, to_delete)
+    return _damaged_file(path, to_delete)
 
 
-def _damaged(path: str, to_delete: str) -> DataError:
+def _damaged_file(path: str, to_delete: str) -> DataError:
     return DataError(f"{path} is damaged: delete {to_delete} and build again")

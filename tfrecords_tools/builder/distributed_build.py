@@ -1,8 +1,8 @@
-"""A build by many machines, or into a store: what the one that starts it does, and each shard's.
+"""Builds on many machines, or into a store: coordination of the job, and the work on each shard.
 
-Nothing here knows Beam. All that the machines tell each other stands in the output directory: which
-videos go into which shard (`.build/shards.jsonl`), and of each finished shard what is in it
-(`.build/NAME.json`), from which the manifest is made.
+Independent of Beam. The machines communicate through files in the output directory: the videos of
+each shard (`.build/shards.jsonl`) and the record of each finished shard (`.build/NAME.json`), from
+which the manifest is made.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.atomic import PARTIAL, cannot_write, writing
+from rlstm_tf.storage.atomic import PARTIAL, cannot_write, synced, writing
 from rlstm_tf.storage.files import (
     copy,
     is_remote,
@@ -33,21 +33,20 @@ from rlstm_tf.storage.files import (
     write_text,
 )
 from rlstm_tf.storage.json_values import parsed, sealed, unsealed
-from tfrecords_tools.builder.lease import claimed
-from tfrecords_tools.builder.local_build import finished, make_manifest, note_path, note_text
-from tfrecords_tools.builder.output_directory import BUILD, PLAN
+from tfrecords_tools.builder.built_shard import load_built_shard, make_manifest, record_path
+from tfrecords_tools.builder.output_directory import BUILD, require_plan, reserve
 from tfrecords_tools.builder.plan import Plan
-from tfrecords_tools.builder.reuse import Place
-from tfrecords_tools.builder.shard_builder import LEFT_OUT, Made, ShardWork, put_together
+from tfrecords_tools.builder.reuse import StoredVideo
+from tfrecords_tools.builder.shard_builder import LEFT_OUT, ShardBuilder, build_shards
 from tfrecords_tools.datasets.dataset import Action, Video
 
 _LIST = "shards.jsonl"
-_SECONDS_BETWEEN_LOOKS = 5.0
-_READ_AT_ONCE = 32
+_POLL_INTERVAL_S = 5.0
+_PARALLEL_READS = 32
 
 
-class Line(NamedTuple):
-    """Where the videos of a shard are listed: bytes of the list."""
+class ShardListing(NamedTuple):
+    """Position in the list of shards, in bytes, of the videos of one shard."""
 
     name: str
     offset: int
@@ -56,14 +55,14 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """What all shards have in common.
+    """Values that all shards share.
 
     Attributes:
         output: directory, local or remote.
-        classes: names; a label is the position in them.
-        settings: of the plan.
-        workers: processes that decode a shard.
-        left_out: ids of videos to take for damaged.
+        classes: class names in label order.
+        settings: settings of the plan.
+        workers: number of decoding processes for each shard.
+        left_out: ids of videos to treat as damaged.
     """
 
     output: str
@@ -77,203 +76,193 @@ def build(
     plan: Plan,
     output: str,
     workers: int,
-    stored: Mapping[str, Place],
+    stored: Mapping[str, StoredVideo],
     left_out: Sequence[str],
-    make: Callable[[Job, list[Line]], None],
+    run: Callable[[Job, list[ShardListing]], None],
 ) -> schema.Manifest:
-    """Does what is left to do of a plan.
+    """Builds the shards that are not finished yet.
 
     Args:
-        plan: see there.
+        plan: what to build.
         output: directory, local or remote.
-        workers: processes that decode a shard.
-        stored: where finished shards hold images of a video, by its id.
-        left_out: ids of videos to take for damaged.
-        make: makes all shards, each by `make_shard`, wherever it likes.
+        workers: number of decoding processes for each shard.
+        stored: locations of images in finished shards, by id of the video.
+        left_out: ids of videos to treat as damaged.
+        run: calls `build_shard` for each shard, on any machines.
 
     Raises:
-        DataError: something cannot be read or written, or another has the directory.
+        DataError: a file cannot be read or written, or the directory is in use.
     """
-    with claimed(output, plan.identity) as claim:
-        if claim.manifest is not None:
+    with reserve(output, plan.identity) as reservation:
+        if reservation.manifest is not None:
             print(f"{output} is complete already")
-            return claim.manifest
-        lines = write_list(plan, output, stored)
-        of_all = Job(output, plan.dataset.classes, plan.settings, workers, tuple(left_out))
-        with progress(plan, output):
-            make(of_all, lines)
-        return finish(plan, output, claim.check)
+            return reservation.manifest
+        listings = write_shard_list(plan, output, stored)
+        job = Job(output, plan.dataset.classes, plan.settings, workers, tuple(left_out))
+        with show_progress(plan, output):
+            run(job, listings)
+        return write_manifest(plan, output, reservation.check)
 
 
-def one_after_the_other(job: Job, lines: list[Line]) -> None:
-    """Makes all shards in this process."""
-    for line in lines:
-        make_shard(job, line)
+def build_in_sequence(job: Job, listings: list[ShardListing]) -> None:
+    """Builds all shards in this process."""
+    for listing in listings:
+        build_shard(job, listing)
 
 
-def write_list(plan: Plan, output: str, stored: Mapping[str, Place]) -> list[Line]:
-    """Writes down which videos go into which shard; a job of millions would not carry it all.
+def write_shard_list(
+    plan: Plan, output: str, stored: Mapping[str, StoredVideo]
+) -> list[ShardListing]:
+    """Writes the videos of each shard to a file; millions of them would not fit into a Beam job.
 
     Args:
-        plan: see there.
-        output: directory, claimed for this plan.
-        stored: where finished shards hold images of a video, by its id.
+        plan: what to build.
+        output: directory, reserved for this plan.
+        stored: locations of images in finished shards, by id of the video.
 
     Returns:
-        Where each shard's videos are listed.
+        Position of each shard in the file.
 
     Raises:
         DataError: it cannot be written.
     """
-    lines: list[Line] = []
-    texts: list[str] = []
+    listings: list[ShardListing] = []
+    lines: list[str] = []
     offset = 0
     for name, videos in plan.shards.items():
         rows = [
             (*astuple(video), astuple(stored[video.id]) if video.id in stored else None)
             for video in videos
         ]
-        texts.append(json.dumps(sealed({"videos": rows})) + "\n")
-        lines.append(Line(name, offset, len(texts[-1])))
-        offset += len(texts[-1])
+        lines.append(json.dumps(sealed({"videos": rows})) + "\n")
+        listings.append(ShardListing(name, offset, len(lines[-1])))
+        offset += len(lines[-1])
     path = _list_path(output)
     with writing(path):
-        write_text(path, "".join(texts))
-    return lines
+        write_text(path, "".join(lines))
+    return listings
 
 
-def make_shard(job: Job, line: Line) -> None:
-    """Makes a shard, unless that was done: here first, then copied beside its place and renamed.
+def build_shard(job: Job, listing: ShardListing) -> None:
+    """Builds a shard, unless it is finished: on the local disk, then moved to the output.
 
     Raises:
-        DataError: something cannot be read or written, or the directory is another plan's by now.
+        DataError: a file cannot be read or written, or the directory belongs to another plan.
     """
-    plan = job.settings["plan"]
-    if finished(job.output, line.name, plan):
+    plan, name = job.settings["plan"], listing.name
+    if load_built_shard(job.output, name, plan):
         return
-    videos, stored = _read_line(job.output, line)
-    with _scratch() as scratch:
-        work = ShardWork(line.name, videos, job.classes, job.settings, scratch, stored=stored)
-        work.leave_out(dict.fromkeys(job.left_out, LEFT_OUT))
-        outcome = put_together([work], job.workers, lambda own: own.write(scratch), lambda: None)
-        note = note_path(scratch, line.name)
-        with writing(note):
-            os.mkdir(os.path.dirname(note))
-            write_text(note, note_text(outcome[line.name], plan))
-        _check_plan(job)
-        # The note comes last: where it stands the shard is whole.
-        sources = *schema.shard_paths(scratch, line.name), note
-        targets = *schema.shard_paths(job.output, line.name), note_path(job.output, line.name)
+    videos, stored = _read_listing(job.output, listing)
+    with _make_scratch_directory() as scratch:
+        builder = ShardBuilder(name, videos, job.classes, job.settings, scratch, stored=stored)
+        builder.leave_out(dict.fromkeys(job.left_out, LEFT_OUT))
+        built = build_shards([builder], job.workers, lambda b: b.write(scratch), lambda: None)
+        record = record_path(scratch, name)
+        with writing(record):
+            os.mkdir(os.path.dirname(record))
+            write_text(record, built[name].to_json(plan))
+        require_plan(job.output, plan)
+        # The record comes last: it marks the shard as finished.
+        sources = *schema.shard_paths(scratch, name), record
+        targets = *schema.shard_paths(job.output, name), record_path(job.output, name)
         for source, target in zip(sources, targets):
             with writing(target):
                 _publish(source, target, schema.join(job.output, BUILD))
 
 
 @contextlib.contextmanager
-def progress(plan: Plan, output: str) -> Iterator[None]:
-    """Shows how many shards are finished, whoever makes them."""
-    notes = {os.path.basename(note_path(output, name)) for name in plan.shards}
+def show_progress(plan: Plan, output: str) -> Iterator[None]:
+    """Shows the number of finished shards, whichever machine builds them."""
+    records = {os.path.basename(record_path(output, name)) for name in plan.shards}
     ended = threading.Event()
 
-    def finished_now() -> int:
-        return len(notes & set(list_directory(schema.join(output, BUILD))))
+    def count_finished() -> int:
+        return len(records & set(list_directory(schema.join(output, BUILD))))
 
-    def look() -> None:
-        # Only the bar depends on it, and a store that does not answer may do so the next time.
+    def update() -> None:
+        # A store that does not answer may do so the next time; only the bar depends on it.
         with contextlib.suppress(DataError):
-            shown.update(finished_now() - shown.n)
+            progress.update(count_finished() - progress.n)
 
-    def look_again_and_again() -> None:
-        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
-            look()
+    def poll() -> None:
+        while not ended.wait(_POLL_INTERVAL_S):
+            update()
 
-    with progress_bar(len(plan.shards), "build", "shards", initial=finished_now()) as shown:
-        watcher = threading.Thread(target=look_again_and_again, daemon=True)
-        watcher.start()
+    with progress_bar(len(plan.shards), "build", "shards", initial=count_finished()) as progress:
+        thread = threading.Thread(target=poll, daemon=True)
+        thread.start()
         try:
             yield
         finally:
             ended.set()
-            watcher.join()
-            look()
+            thread.join()
+            update()
 
 
-def finish(plan: Plan, output: str, check: Callable[[], None]) -> schema.Manifest:
-    """Writes the manifest, if all shards are there.
+def write_manifest(plan: Plan, output: str, check: Callable[[], None]) -> schema.Manifest:
+    """Writes the manifest if all shards are finished.
 
     Args:
-        plan: see there.
-        output: directory, claimed for this plan.
-        check: raises DataError if the claim is lost.
+        plan: what was built.
+        output: directory, reserved for this plan.
+        check: raises DataError if the reservation is lost.
 
     Raises:
-        DataError: shards are not there, or no video at all decodes.
+        DataError: shards are missing, or no video could be decoded.
     """
-    with ThreadPoolExecutor(_READ_AT_ONCE) as threads:
-        notes = threads.map(lambda name: finished(output, name, plan.settings["plan"]), plan.shards)
-        made: dict[str, Made | None] = dict(zip(plan.shards, notes))
-    there = {name: note for name, note in made.items() if note is not None}
-    if len(there) < len(made):
-        first = next(name for name in made if name not in there)
-        raise DataError(
-            f"{len(made) - len(there)} of {len(made)} shards were not made, the first {first}: "
-            "run the same command again"
+    with ThreadPoolExecutor(_PARALLEL_READS) as threads:
+        found = threads.map(
+            lambda name: load_built_shard(output, name, plan.settings["plan"]), plan.shards
         )
-    manifest = make_manifest(plan, there)
+        built = {name: shard for name, shard in zip(plan.shards, found) if shard is not None}
+    if len(built) < len(plan.shards):
+        first = next(name for name in plan.shards if name not in built)
+        raise DataError(
+            f"{len(plan.shards) - len(built)} of {len(plan.shards)} shards were not built, "
+            f"the first {first}: run the same command again"
+        )
+    manifest = make_manifest(plan, built)
     check()
     with writing(schema.join(output, schema.MANIFEST)):
         manifest.save(output)
     return manifest
 
 
-def _scratch() -> tempfile.TemporaryDirectory[str]:
+def _make_scratch_directory() -> tempfile.TemporaryDirectory[str]:
     try:
         return tempfile.TemporaryDirectory()
     except OSError as error:
-        # No file is named where no directory at all can be used.
+        # The error names no file if no directory is usable.
         raise cannot_write(error.filename or "TMPDIR", error) from None
 
 
-def _read_line(output: str, line: Line) -> tuple[list[Video], dict[str, Place]]:
+def _read_listing(output: str, listing: ShardListing) -> tuple[list[Video], dict[str, StoredVideo]]:
     path = _list_path(output)
     try:
-        text = open_file(path).read(line.offset, line.size)
+        text = open_file(path).read(listing.offset, listing.size)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
-    # A changed digit would be a wrong label, of which nothing else tells.
-    where = f"{path}, line of {line.name},"
+    # With a checksum: nothing else would reveal a changed digit, which is a wrong label.
+    where = f"{path}, line of {listing.name},"
     try:
         rows = unsealed(parsed(text, where), where)["videos"]
     except DataError as error:
         raise DataError(f"{error}: run the same command again") from None
     videos, stored = [], {}
-    for name, path, actions, subset, group, place in rows:
-        videos.append(Video(name, path, tuple(Action(*own) for own in actions), subset, group))
-        if place:
-            stored[name] = Place(*place)
+    for name, video, actions, subset, group, location in rows:
+        videos.append(Video(name, video, tuple(Action(*a) for a in actions), subset, group))
+        if location:
+            stored[name] = StoredVideo(*location)
     return videos, stored
 
 
-def _check_plan(job: Job) -> None:
-    """Refuses to put a shard into a directory that was deleted, and begun anew, meanwhile."""
-    path = schema.join(schema.join(job.output, BUILD), PLAN)
-    try:
-        file = open_file(path)
-        found = parsed(file.read(0, file.size), path)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    if found.get("plan") != job.settings["plan"]:
-        raise DataError(f"{job.output} holds a build with another plan by now")
-
-
 def _publish(source: str, target: str, build: str) -> None:
-    # The name is its own: another machine may be making the same shard, if a job was started again.
+    # A unique name: another machine may build the same shard if a job was started again.
     partial = schema.join(build, f"{os.path.basename(target)}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         copy(source, partial)
         if not is_remote(partial):
-            with open(partial, "rb") as file:
-                os.fsync(file.fileno())
+            synced(partial)
         if sizes([partial]) != sizes([source]):
             raise OSError(5, f"{partial} has another size than was written")
         move(partial, target)

@@ -1,4 +1,4 @@
-"""Remote videos are copied to a local disk, shortly before they are decoded there."""
+"""Downloads remote videos to the local disk shortly before they are decoded."""
 
 from __future__ import annotations
 
@@ -11,58 +11,58 @@ from dataclasses import replace
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import copy, is_remote
-from tfrecords_tools.builder.decoded_video import Task
+from tfrecords_tools.builder.decoded_video import DecodeTask
 
 
-def fetched(tasks: Iterable[Task], ahead: int) -> Generator[Task, None, None]:
-    """The tasks in order; a video that is remote is copied beside its piece, and read there.
+def download_ahead(tasks: Iterable[DecodeTask], count: int) -> Generator[DecodeTask, None, None]:
+    """Yields the tasks in order; a remote video is replaced by a local copy.
 
-    Decoders then need no TensorFlow, seek without waiting, and see the same file as if it had been
-    local all along. Close it where it is not used to its end: it has threads, and Python's
-    collector may come for them just where they cannot be waited for.
+    Decoders then need no TensorFlow, seek without delay, and read the same bytes as from a local
+    file. Close the generator if you do not exhaust it: its threads cannot be joined by Python's
+    garbage collector.
 
     Args:
-        tasks: as planned.
-        ahead: how many are copied at once, before they are asked for.
+        tasks: tasks with local or remote videos.
+        count: number of videos to download at once, ahead of use.
 
     Raises:
-        DataError: a video cannot be copied. That is no damaged video.
+        DataError: a video cannot be copied, which does not make it a damaged one.
     """
-    coming: deque[Future[Task]] = deque()
-    with ThreadPoolExecutor(ahead) as threads:
+    downloads: deque[Future[DecodeTask]] = deque()
+    with ThreadPoolExecutor(count) as threads:
         try:
             for task in tasks:
-                coming.append(threads.submit(_local, task))
-                if len(coming) > ahead:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
+                downloads.append(threads.submit(_download, task))
+                if len(downloads) > count:
+                    yield downloads.popleft().result()
+            while downloads:
+                yield downloads.popleft().result()
         finally:
-            for future in coming:
+            for future in downloads:
                 future.cancel()
 
 
-def discard(task: Task) -> None:
-    """Deletes the copy that a task was given, if it was given one."""
-    if task.video == _copy_of(task):
+def delete_download(task: DecodeTask) -> None:
+    """Deletes the local copy of a task's video, if it has one."""
+    if task.video == _copy_path(task):
         with contextlib.suppress(FileNotFoundError):
             os.remove(task.video)
 
 
-def _local(task: Task) -> Task:
+def _download(task: DecodeTask) -> DecodeTask:
     if task.stored or not is_remote(task.video):
         return task
-    local = _copy_of(task)
+    local = _copy_path(task)
     try:
         copy(task.video, local)
     except OSError as error:
-        # Half a video may be what fills the disk.
+        # A partial copy may be what fills the disk.
         with contextlib.suppress(OSError):
             os.remove(local)
         raise DataError(f"cannot copy {task.video} to {local}: {error.strerror}") from None
     return replace(task, video=local)
 
 
-def _copy_of(task: Task) -> str:
-    # The end of a name helps FFmpeg to tell what a file is.
-    return f"{task.piece}.video{os.path.splitext(task.video)[1]}"
+def _copy_path(task: DecodeTask) -> str:
+    # The suffix helps FFmpeg to detect the format.
+    return f"{task.target}.video{os.path.splitext(task.video)[1]}"

@@ -1,17 +1,16 @@
-"""An output directory for one Beam job, local or remote: whose it is while the job lasts.
+"""A lease on a remote output directory, where no file can be locked.
 
-A local directory is locked, as a build's is. Where `tf.io.gfile` writes no file can be locked, and
-nothing is both looked at and written in one step. There a claim is a file that its job rewrites
-every few seconds. A second job that finds one watches it for a while: if it changes, its job lives,
-and the second is refused; if not, its job was killed, and the second takes over. Each reads its own
-claim again before it rewrites it, and before the manifest is written: of two that begin in the same
-moment, or of one that was held up for so long that another took over, one goes on.
+The lease is a file that its job rewrites every few seconds. A job that finds one watches it: if the
+file changes, its owner is alive and the second job is refused; if not, the owner was killed and the
+second job takes over. Each job reads its own lease before it rewrites it and before it writes the
+manifest, so that of two jobs that start at the same moment, or of one that was delayed until
+another took over, only one proceeds.
 
-That keeps two jobs apart that someone starts by mistake. It does not stop workers of a cluster that
-outlive their job. Those look at the directory's plan before they put a shard there, and the note
-of a shard says its plan: one of another plan counts as not made. Workers of one plan write the same
-bytes, each file under a name of its own first, so long as all have the same version of the decoder
-and none runs out of memory over a video.
+This protects against starting two jobs by mistake, not against cluster workers that outlive their
+job. Those check the plan of the directory before they publish a shard, and a finished shard's entry
+names its plan, so that a shard of another plan does not count. Workers of one plan write the same
+bytes, each file under a unique name first, as long as all have the same version of the decoder and
+none runs out of memory.
 """
 
 from __future__ import annotations
@@ -24,145 +23,79 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from time import sleep
-from typing import Any, NamedTuple
+from typing import Any
 
-from rlstm_tf.data.schema import MANIFEST, Manifest, join
+from rlstm_tf.data.schema import MANIFEST, join
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import writing
-from rlstm_tf.storage.files import (
-    is_directory,
-    is_remote,
-    list_directory,
-    make_directory,
-    open_file,
-    remove,
-    sizes,
-    write_text,
-)
-from rlstm_tf.storage.json_values import parsed
-from tfrecords_tools.builder import output_directory as local_output
-from tfrecords_tools.builder.output_directory import BUILD, PLAN, same_plan
+from rlstm_tf.storage.files import make_directory, remove, sizes, write_text
+from rlstm_tf.storage.json_values import read_json
 
-# Seconds from one sign of life to the next; without one for so long, a job is dead.
-BEAT = 10.0
-PATIENCE = 40.0
-# Seconds after which a store shows to one job what another wrote at the same time.
-_SETTLED = 2.0
-_CLAIM = "claim.json"
-
-
-class Claimed(NamedTuple):
-    """A directory that was taken.
-
-    Attributes:
-        manifest: if all is done already; else None.
-        check: raises DataError if another job has taken the directory meanwhile.
-    """
-
-    manifest: Manifest | None
-    check: Callable[[], None]
+HEARTBEAT_S = 10.0
+# A job whose lease does not change for this long is dead.
+LEASE_TIMEOUT_S = 40.0
+# Time after which a store shows to one job what another wrote at the same moment.
+_CONSISTENCY_DELAY_S = 2.0
+_FILE = "claim.json"
 
 
 @contextlib.contextmanager
-def claimed(output: str, plan: dict[str, Any]) -> Iterator[Claimed]:
-    """Takes a directory for one job, so long as the context lasts.
+def hold_lease(output: str, build: str) -> Iterator[Callable[[], None]]:
+    """Holds the lease on a directory while the context lasts.
 
     Args:
-        output: directory, local or remote; made if it is not there.
-        plan: what makes this job this job; one that was begun with another is not continued.
+        output: remote directory.
+        build: its directory for work in progress; deleted at the end if the output is complete.
+
+    Yields:
+        A function that raises DataError if the lease is lost.
 
     Raises:
-        DataError: the directory holds something else, is in use, or cannot be written.
+        DataError: another job holds the lease, or it cannot be read or written.
     """
-    if not is_remote(output):
-        with local_output.claimed(output, plan) as manifest:
-            yield Claimed(manifest, lambda: None)
-        return
-    build, complete = join(output, BUILD), join(output, MANIFEST)
-    if not _is_there(complete):
-        _begin(output, build)
-        with _held(output, build) as check:
-            # Another job may have ended between the look and the claim.
-            if not _is_there(complete):
-                _continue(output, join(build, PLAN), plan)
-                yield Claimed(None, check)
-                return
-    manifest = Manifest.load(output)
-    found = {name: getattr(manifest, name) for name in ("dataset", "split", "stream")}
-    same_plan(output, {**found, **manifest.settings}, plan)
-    yield Claimed(manifest, lambda: None)
-
-
-def _begin(output: str, build: str) -> None:
-    names = set(list_directory(output)) if is_directory(output) else set()
-    if names - {BUILD} and not _is_there(join(build, PLAN)):
-        raise DataError(f"{output} is not empty and holds no shards; --output must be new or empty")
-    with writing(build):
-        make_directory(build)
-
-
-def _continue(output: str, path: str, plan: dict[str, Any]) -> None:
-    if _is_there(path):
-        try:
-            file = open_file(path)
-            found = parsed(file.read(0, file.size), path)
-        except OSError as error:
-            raise DataError(f"{path}: {error.strerror}") from None
-        same_plan(output, found, plan)
-    else:
-        with writing(path):
-            write_text(path, json.dumps(plan))
-
-
-@contextlib.contextmanager
-def _held(output: str, build: str) -> Iterator[Callable[[], None]]:
-    path = join(build, _CLAIM)
-    claim = _Claim(output, path)
-    claim.take()
+    path = join(build, _FILE)
+    lease = _Lease(output, path)
+    lease.acquire()
     ended = threading.Event()
-    beats = threading.Thread(target=claim.beat, args=(ended,), daemon=True)
-    beats.start()
+    heartbeat = threading.Thread(target=lease.renew, args=(ended,), name="heartbeat", daemon=True)
+    heartbeat.start()
     try:
-        yield claim.check
+        yield lease.check
     finally:
         ended.set()
-        beats.join()
-        # What cannot be deleted does no harm: the next job finds that it does not change.
+        heartbeat.join()
+        # A lease that cannot be deleted does no harm: it no longer changes.
         with contextlib.suppress(OSError, DataError):
-            if claim.is_ours():
-                remove(build if _is_there(join(output, MANIFEST)) else path)
+            if lease.is_ours():
+                remove(build if sizes([join(output, MANIFEST)]) != [None] else path)
 
 
-def _is_there(path: str) -> bool:
-    return sizes([path]) != [None]
-
-
-class _Claim:
+class _Lease:
     def __init__(self, output: str, path: str):
         self._output = output
         self._path = path
         self._own = {"id": uuid.uuid4().hex, "host": socket.gethostname(), "process": os.getpid()}
         self._lost = False
 
-    def take(self) -> None:
-        other = self._read()
-        if other:
-            print(f"{self._output} is claimed by {_named(other)}: looking whether it is alive")
-            sleep(PATIENCE)
+    def acquire(self) -> None:
+        found = self._read()
+        if found:
+            print(f"{self._output} is leased to {_describe(found)}: checking whether it is alive")
+            sleep(LEASE_TIMEOUT_S)
             now = self._read()
-            if now and now != other:
+            if now and now != found:
                 raise self._in_use(now)
-        # One that ended meanwhile has cleared up.
+        # The other job may have finished meanwhile, and deleted the directory.
         with writing(self._path):
             make_directory(os.path.dirname(self._path))
         self._write(0)
-        sleep(_SETTLED)
+        sleep(_CONSISTENCY_DELAY_S)
         self.check()
 
-    def beat(self, ended: threading.Event) -> None:
-        """Gives a sign of life again and again, until the claim is lost."""
+    def renew(self, ended: threading.Event) -> None:
+        """Rewrites the lease periodically until `ended` is set or the lease is lost."""
         number = 0
-        while not ended.wait(BEAT) and not self._lost:
+        while not ended.wait(HEARTBEAT_S) and not self._lost:
             number += 1
             # A store that does not answer may do so the next time.
             with contextlib.suppress(DataError):
@@ -179,21 +112,15 @@ class _Claim:
         return self._read().get("id") == self._own["id"]
 
     def _read(self) -> dict[str, Any]:
-        try:
-            file = open_file(self._path)
-            return parsed(file.read(0, file.size), self._path)
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise DataError(f"{self._path}: {error.strerror}") from None
+        return read_json(self._path) or {}
 
-    def _write(self, beat: int) -> None:
+    def _write(self, number: int) -> None:
         with writing(self._path):
-            write_text(self._path, json.dumps({**self._own, "beat": beat}))
+            write_text(self._path, json.dumps({**self._own, "beat": number}))
 
     def _in_use(self, other: dict[str, Any]) -> DataError:
-        return DataError(f"{self._output} is in use by {_named(other)}")
+        return DataError(f"{self._output} is in use by {_describe(other)}")
 
 
-def _named(claim: dict[str, Any]) -> str:
-    return f"another job, process {claim.get('process')} on {claim.get('host')}"
+def _describe(lease: dict[str, Any]) -> str:
+    return f"another job, process {lease.get('process')} on {lease.get('host')}"

@@ -1,6 +1,7 @@
-"""The directory that a build writes into: whose it is, and what is said when it cannot be written.
+"""The directory that a build writes into: reserved for one build at a time.
 
-While a build is under way its work lies in `.build`: the plan, one piece a video, a lock.
+The work of a build in progress is in `.build`: the plan, the decoded videos, the finished shards'
+entries for the manifest, and a lock (local) or a lease (remote).
 """
 
 from __future__ import annotations
@@ -11,120 +12,151 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
-from rlstm_tf.data.schema import MANIFEST, Manifest
+from rlstm_tf.data.schema import MANIFEST, Manifest, join
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.atomic import PARTIAL, cannot_write, write_whole, writing
-from rlstm_tf.storage.json_values import parsed
+from rlstm_tf.storage.atomic import PARTIAL, cannot_write, writing
+from rlstm_tf.storage.files import (
+    is_directory,
+    is_remote,
+    list_directory,
+    make_directory,
+    sizes,
+    write_text,
+)
+from rlstm_tf.storage.json_values import read_json
+from tfrecords_tools.builder.lease import hold_lease
 
 BUILD = ".build"
-PLAN = "plan.json"
+_PLAN = "plan.json"
 _LOCK = "lock"
 
 
+class Reservation(NamedTuple):
+    """A directory that is reserved for this process.
+
+    Attributes:
+        manifest: of a complete build; None if there is work to do.
+        check: raises DataError if another process has taken over the directory.
+    """
+
+    manifest: Manifest | None
+    check: Callable[[], None]
+
+
 @contextlib.contextmanager
-def claimed(output: str, plan: dict[str, Any]) -> Iterator[Manifest | None]:
-    """Takes a directory for one build, so long as the context lasts.
+def reserve(output: str, plan: dict[str, Any]) -> Iterator[Reservation]:
+    """Reserves a directory for one build while the context lasts.
 
     Args:
-        output: directory; made if it is not there.
-        plan: what makes this build this build, by name. A build that was begun with another plan
-            is not continued.
-
-    Yields:
-        The manifest, if the build is complete already; else None.
+        output: directory, local or remote; created if missing.
+        plan: identity of the build. A build that was started with another plan is not resumed.
 
     Raises:
         DataError: the directory holds something else, is in use, or cannot be written.
     """
-    if os.path.exists(output) and not os.path.isdir(output):
-        raise DataError(f"{output} is a file; --output must be a directory")
-    build = os.path.join(output, BUILD)
-    complete = os.path.join(output, MANIFEST)
-    if not os.path.exists(complete):
-        with writing(output):
-            _begin(output, build)
-        with locked(build, output, "build"):
-            # Another build may have ended between the look and the lock.
-            if not os.path.exists(complete):
-                _continue(output, os.path.join(build, PLAN), plan)
-                yield None
-                if os.path.exists(complete):
-                    # Whoever finds the manifest clears up too.
+    remote = is_remote(output)
+    build = join(output, BUILD)
+    if not _exists(join(output, MANIFEST)):
+        _create(output, build)
+        lock = hold_lease(output, build) if remote else hold_lock(build, output, "build")
+        with lock as check:
+            # Another build may have finished before the lock was taken.
+            if not _exists(join(output, MANIFEST)):
+                _resume(output, build, plan)
+                yield Reservation(None, check)
+                if not remote and _exists(join(output, MANIFEST)):
                     shutil.rmtree(build, ignore_errors=True)
                 return
     manifest = Manifest.load(output)
-    # Left behind by a build that was killed after its last act.
-    shutil.rmtree(build, ignore_errors=True)
+    if not remote:
+        # Left behind by a build that was killed after it wrote the manifest.
+        shutil.rmtree(build, ignore_errors=True)
     found = {name: getattr(manifest, name) for name in ("dataset", "split", "stream")}
-    same_plan(output, {**found, **manifest.settings}, plan)
-    yield manifest
-
-
-def _begin(output: str, build: str) -> None:
-    others = os.path.isdir(output) and set(os.listdir(output)) - {BUILD}
-    if others and not os.path.exists(os.path.join(build, PLAN)):
-        raise DataError(f"{output} is not empty and holds no shards; --output must be new or empty")
-    os.makedirs(build, exist_ok=True)
-    # What is decoded goes to the directory within; this one is first written hours later.
-    with tempfile.TemporaryFile(dir=output):
-        pass
+    _require_same_plan(output, {**found, **manifest.settings}, plan)
+    yield Reservation(manifest, lambda: None)
 
 
 @contextlib.contextmanager
-def locked(directory: str, output: str, what: str) -> Iterator[None]:
-    """Keeps every other process that does the same out of `output`.
+def hold_lock(directory: str, output: str, what: str) -> Iterator[Callable[[], None]]:
+    """Locks a local directory against other processes.
 
     Args:
-        directory: in which the lock's file lies.
-        output: named in the error.
-        what: what the other process is then: `build`.
+        directory: holds the lock file.
+        output: named in the error message.
+        what: what holds the lock, for the error message: `build` or `repair`.
+
+    Yields:
+        A check that never fails, as `hold_lease` yields one that may.
 
     Raises:
-        DataError: another process holds the lock, or its file cannot be written.
+        DataError: another process holds the lock, or the file cannot be written.
     """
     path = os.path.join(directory, _LOCK)
     with writing(path):
         file = open(path, "w")  # noqa: SIM115
     with file:
         try:
-            # The kernel lets go of it when the process ends, however it ends.
+            # The kernel releases it when the process ends, however it ends.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # A build that ends deletes the file; a lock on what is deleted keeps no one out.
+            # A build that ends deletes the file; a lock on a deleted file excludes no one.
             ours = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
         except (BlockingIOError, FileNotFoundError):
             ours = False
         except OSError as error:
-            # Some file systems know no locks.
+            # Some file systems do not support locks.
             raise cannot_write(path, error) from None
         if not ours:
             raise DataError(f"{output} is in use by another {what}")
-        yield
+        yield lambda: None
 
 
-def _continue(output: str, plan_file: str, plan: dict[str, Any]) -> None:
-    if os.path.exists(plan_file):
-        with open(plan_file, "rb") as file:
-            same_plan(output, parsed(file.read(), plan_file), plan)
+def require_plan(output: str, checksum: str) -> None:
+    """Raises DataError if the directory no longer belongs to the build with this plan."""
+    found = read_json(join(join(output, BUILD), _PLAN))
+    if found is None or found.get("plan") != checksum:
+        raise DataError(f"{output} no longer holds a build with this plan")
+
+
+def _exists(path: str) -> bool:
+    return sizes([path]) != [None]
+
+
+def _create(output: str, build: str) -> None:
+    if not is_remote(output) and os.path.exists(output) and not os.path.isdir(output):
+        raise DataError(f"{output} is a file; --output must be a directory")
+    names = set(list_directory(output)) if is_directory(output) else set()
+    if names - {BUILD} and not _exists(join(build, _PLAN)):
+        raise DataError(f"{output} is not empty and holds no shards; --output must be new or empty")
+    if is_remote(output):
+        with writing(build):
+            make_directory(build)
+        return
+    with writing(output):
+        os.makedirs(build, exist_ok=True)
+        # The first shard is written here hours later: find out now whether that is permitted.
+        with tempfile.TemporaryFile(dir=output):
+            pass
+
+
+def _resume(output: str, build: str, plan: dict[str, Any]) -> None:
+    path = join(build, _PLAN)
+    found = read_json(path)
+    if found is None:
+        with writing(path):
+            write_text(path, json.dumps(plan))
     else:
-        with writing(plan_file):
-            write_whole(plan_file, json.dumps(plan).encode())
-    build = os.path.dirname(plan_file)
-    for name in os.listdir(build):
+        _require_same_plan(output, found, plan)
+    for name in [] if is_remote(output) else os.listdir(build):
         if name.endswith(PARTIAL):
-            # A worker that has just lost its build may be quicker.
+            # A worker of the interrupted build may delete it first.
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(build, name))
 
 
-def same_plan(output: str, found: dict[str, Any], plan: dict[str, Any]) -> None:
-    """Refuses to go on with a build that was begun with another plan.
-
-    Raises:
-        DataError: names what differs.
-    """
+def _require_same_plan(output: str, found: dict[str, Any], plan: dict[str, Any]) -> None:
     if found == plan:
         return
     names = [name for name in plan if found.get(name) != plan[name] and name != "plan"]

@@ -1,4 +1,4 @@
-"""Which video goes into which shard, and what tells one build from another."""
+"""Assigns videos to shards, and identifies a build."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from rlstm_tf.data.schema import SUBSETS, shard_name
+from rlstm_tf.choices import SUBSETS
+from rlstm_tf.data.schema import shard_name
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import sizes
 from tfrecords_tools.datasets.dataset import Dataset, Video
@@ -15,14 +16,14 @@ from tfrecords_tools.datasets.dataset import Dataset, Video
 
 @dataclass(frozen=True)
 class Plan:
-    """A build, before it begins.
+    """The shards to build, and what goes into them.
 
     Attributes:
         dataset: the videos.
         stream: `spatial` or `temporal`.
-        settings: for the manifest; `plan` among them is a checksum of everything that the bytes
-            of the shards depend on, the sizes of the videos included.
-        shards: names, in order, and the videos of each.
+        settings: for the manifest. `plan` is a checksum of everything that the bytes of the shards
+            depend on, including the sizes of the videos.
+        shards: videos of each shard, by its name, in order.
     """
 
     dataset: Dataset
@@ -32,7 +33,7 @@ class Plan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a build to be continued."""
+        """Values that must not change when a build is resumed."""
         return {
             "dataset": self.dataset.name,
             "split": self.dataset.split,
@@ -42,23 +43,23 @@ class Plan:
 
 
 def make_plan(dataset: Dataset, stream: str, settings: dict[str, Any], shards: int) -> Plan:
-    """Deals the videos to shards.
+    """Assigns the videos to shards.
 
     Args:
         dataset: every video has a file.
         stream: `spatial` or `temporal`.
         settings: how frames are made, and how the subsets were chosen.
-        shards: number of shards of the training set; the other subsets get as many in proportion,
+        shards: number of shards of the training set. The other subsets get a proportional number,
             at least one. No shard is empty.
 
     Raises:
-        DataError: a video is gone, or has a label that is no class.
+        DataError: a video is missing, or has a label outside the class list.
     """
     _check_labels(dataset)
-    dealt: dict[str, tuple[Video, ...]] = {}
+    assigned: dict[str, tuple[Video, ...]] = {}
     training = sum(video.subset == "train" for video in dataset.videos)
     for subset in SUBSETS:
-        # By a hash, so that whoever reads the shards in order does not get one class at a time.
+        # Ordered by a hash, so that reading the shards in order does not give one class at a time.
         videos = sorted(
             (video for video in dataset.videos if video.subset == subset),
             key=lambda video: hashlib.sha256(video.id.encode()).digest(),
@@ -67,12 +68,12 @@ def make_plan(dataset: Dataset, stream: str, settings: dict[str, Any], shards: i
         count = min(max(wanted, 1), len(videos))
         for index in range(count):
             first, end = (len(videos) * edge // count for edge in (index, index + 1))
-            dealt[shard_name(subset, index, count)] = tuple(videos[first:end])
+            assigned[shard_name(subset, index, count)] = tuple(videos[first:end])
     paths = [video.path for video in dataset.videos]
     size_of = dict(zip(paths, sizes(paths)))
     for path, size in size_of.items():
         if size is None:
-            raise DataError(f"{path} is not there any more")
+            raise DataError(f"{path} no longer exists")
     settings = {**settings, "shards": shards}
     content = {
         "dataset": [dataset.name, dataset.split, dataset.classes],
@@ -83,11 +84,11 @@ def make_plan(dataset: Dataset, stream: str, settings: dict[str, Any], shards: i
             name: [
                 (video.id, [*map(astuple, video.actions)], size_of[video.path]) for video in videos
             ]
-            for name, videos in dealt.items()
+            for name, videos in assigned.items()
         },
     }
     checksum = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return Plan(dataset, stream, {**settings, "plan": checksum}, dealt)
+    return Plan(dataset, stream, {**settings, "plan": checksum}, assigned)
 
 
 def _check_labels(dataset: Dataset) -> None:

@@ -1,6 +1,6 @@
-"""One shard from its videos: workers decode them into pieces, then it is put together from those.
+"""Builds shards: workers decode the videos, then each shard is written from the decoded frames.
 
-What a build does with all shards, a repair with the damaged ones and a Beam worker with one.
+Serves local builds (all shards), repairs (the damaged ones) and Beam workers (one).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -21,53 +20,40 @@ from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import writing
 from tfrecords_tools.builder import decoded_video
-from tfrecords_tools.builder.download import discard, fetched
+from tfrecords_tools.builder.built_shard import BuiltShard
+from tfrecords_tools.builder.decoded_video import DecodeTask
+from tfrecords_tools.builder.download import delete_download, download_ahead
 from tfrecords_tools.builder.plan import Plan
-from tfrecords_tools.builder.reuse import Place
+from tfrecords_tools.builder.reuse import StoredVideo
 from tfrecords_tools.builder.shard_writer import Context, Sample, write_shard
-from tfrecords_tools.builder.worker_pool import Died, results
+from tfrecords_tools.builder.worker_pool import Crash, run_tasks
 from tfrecords_tools.datasets.dataset import Action, Video
 
 Result = TypeVar("Result")
-# What a decoder that crashes ends its process by. Any other end is not of its making: SIGKILL is
-# the kernel's, short of memory, or someone's who is impatient.
-_CRASHES = {
-    *(-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL),
-    *(-signal.SIGTRAP, -signal.SIGSYS),
+# Signals of a crashing decoder. Any other end has another cause: SIGKILL comes from the kernel, out
+# of memory, or from a user.
+_CRASH_SIGNALS = {
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL),
+    *(signal.SIGTRAP, signal.SIGSYS),
 }
 LEFT_OUT = "left out by --leave_out"
 
 
-@dataclass(frozen=True)
-class Made:
-    """A shard that was put together.
-
-    Attributes:
-        shard: its line of the manifest.
-        damaged: `id`, `path` and `reason` of each of its videos that was left out.
-        labels_without_sample: labels of its videos that have no frames to train on.
-    """
-
-    shard: schema.Shard
-    damaged: tuple[dict[str, str], ...]
-    labels_without_sample: int
-
-
-class ShardWork:
-    """The videos of one shard on their way into it.
+class ShardBuilder:
+    """Decodes the videos of one shard and writes the shard.
 
     Args:
-        name: of the shard.
-        videos: that go into it, in order.
-        classes: names; a label is the position in them.
-        settings: of the plan.
-        directory: for the pieces; there, and on the same disk as the shard will be.
-        first: number of the first video's piece.
-        stored: where finished shards hold images of a video, by its id.
+        name: name of the shard.
+        videos: its videos, in order.
+        classes: class names in label order.
+        settings: settings of the plan.
+        directory: for decoded videos; exists, on the same disk as the shard.
+        first: number of the first video, for file names.
+        stored: locations of images in finished shards, by id of the video.
 
     Attributes:
-        name: of the shard.
-        waiting: how many of its videos no run has tried yet.
+        name: name of the shard.
+        num_pending: number of its videos that were not tried yet.
     """
 
     def __init__(
@@ -78,192 +64,187 @@ class ShardWork:
         settings: Mapping[str, Any],
         directory: str,
         first: int = 0,
-        stored: Mapping[str, Place] = MappingProxyType({}),
+        stored: Mapping[str, StoredVideo] = MappingProxyType({}),
     ):
         self.name = name
-        self._videos = videos
         self._classes = classes
         self._settings = settings
         self._directory = directory
         self._stored = stored
-        self._pieces = [
-            os.path.join(directory, f"{first + number:07d}") for number in range(len(videos))
-        ]
-        self.waiting = sum(not decoded_video.is_made(piece) for piece in self._pieces)
+        # Path of the decoded video -> video.
+        self._videos = {
+            os.path.join(directory, f"{number:07d}"): video
+            for number, video in enumerate(videos, first)
+        }
+        self.num_pending = sum(not decoded_video.is_tried(target) for target in self._videos)
 
-    def tasks(self) -> Iterator[decoded_video.Task]:
-        """The videos that no run has tried yet."""
+    def decode_tasks(self) -> Iterator[DecodeTask]:
+        """Yields a task for each video that was not tried yet."""
         settings = self._settings
-        for video, piece in zip(self._videos, self._pieces):
-            if not decoded_video.is_made(piece):
-                yield decoded_video.Task(
-                    *(piece, video.path, settings["short_side"], settings["jpeg_quality"]),
+        for target, video in self._videos.items():
+            if not decoded_video.is_tried(target):
+                yield DecodeTask(
+                    *(target, video.path, settings["short_side"], settings["jpeg_quality"]),
                     flow=settings.get("flow"),
                     timed=any(action.end is not None for action in video.actions),
                     stored=self._stored.get(video.id),
                 )
 
     def leave_out(self, reasons: Mapping[str, str]) -> None:
-        """Takes videos for damaged without a try.
+        """Marks videos as damaged without trying them.
 
         Args:
-            reasons: why, by id; ids of other shards may be among them.
+            reasons: why, by id; ids of other shards' videos are ignored.
         """
-        for video, piece in zip(self._videos, self._pieces):
-            if video.id in reasons and not decoded_video.is_made(piece):
-                decoded_video.mark_damaged(piece, reasons[video.id])
-                self.waiting -= 1
+        for target, video in self._videos.items():
+            if video.id in reasons and not decoded_video.is_tried(target):
+                decoded_video.mark_damaged(target, reasons[video.id])
+                self.num_pending -= 1
 
-    def video_of(self, piece: str) -> Video:
-        """The video whose piece has this path."""
-        return self._videos[self._pieces.index(piece)]
-
-    def damaged(self) -> tuple[dict[str, str], ...]:
-        """Of the videos tried so far, those that did not decode, as in `Made`."""
-        return tuple(
-            {"id": video.id, "path": video.path, "reason": reason}
-            for video, piece in zip(self._videos, self._pieces)
-            if (reason := decoded_video.damage(piece)) is not None
-        )
-
-    def write(self, directory: str) -> Made:
-        """Puts the shard together in a directory; all its videos have been tried.
+    def end_task(self, task: DecodeTask, result: str | Crash | None) -> None:
+        """Counts a task as done; a crash of the decoder marks its video as damaged.
 
         Raises:
-            DataError: it cannot be written, or a piece is damaged.
+            DataError: the process was killed, which says nothing about the video.
+        """
+        if isinstance(result, Crash):
+            video = self._videos[task.target]
+            if result.exit_code is None or -result.exit_code not in _CRASH_SIGNALS:
+                raise DataError(
+                    f"the process that decoded {video.path} was killed twice, {result} "
+                    "(out of memory?): run the same command again; "
+                    f"--leave_out={video.id} builds without it"
+                )
+            reason = f"the process that decoded it died twice, {result}"
+            decoded_video.mark_damaged(task.target, reason)
+        self.num_pending -= 1
+
+    def write(self, directory: str) -> BuiltShard:
+        """Writes the shard into a directory; all its videos have been tried.
+
+        Raises:
+            DataError: it cannot be written, or a decoded video was changed.
         """
         with writing(schema.tfrecord_path(directory, self.name)):
             shard = write_shard(
                 directory,
                 self.name,
-                self._decoded(),
+                self._read_decoded(),
                 self._settings["frames_per_record"],
                 scratch=self._directory,
             )
         samples = np.load(schema.samples_path(directory, self.name))
-        without = int((samples["num_frames"] == 0).sum())
-        return Made(shard, self.damaged(), without)
+        without_sample = int((samples["num_frames"] == 0).sum())
+        damaged = tuple(
+            {"id": video.id, "path": video.path, "reason": reason}
+            for target, video in self._videos.items()
+            if (reason := decoded_video.read_damage(target)) is not None
+        )
+        return BuiltShard(shard, damaged, without_sample)
 
-    def discard(self) -> None:
-        """Deletes the pieces."""
-        for piece in self._pieces:
-            decoded_video.remove(piece)
+    def delete_decoded(self) -> None:
+        """Deletes the decoded videos."""
+        for target in self._videos:
+            decoded_video.remove(target)
 
-    def _decoded(self) -> Iterator[tuple[Context, Iterator[bytes]]]:
-        for video, path in zip(self._videos, self._pieces):
-            if decoded_video.damage(path) is None:
-                piece = decoded_video.load(path)
-                context = Context(
-                    id=video.id,
-                    samples=tuple(
-                        Sample(action.label, self._classes[action.label], *frames)
-                        for action in video.actions
-                        for frames in [frames_of(action, piece.fps, len(piece.sizes))]
-                    ),
-                    fps=piece.fps,
-                    height=piece.height,
-                    width=piece.width,
-                    num_frames=len(piece.sizes),
+    def _read_decoded(self) -> Iterator[tuple[Context, Iterator[bytes]]]:
+        for target, video in self._videos.items():
+            if decoded_video.read_damage(target) is not None:
+                continue
+            decoded = decoded_video.load(target)
+            num_frames = len(decoded.sizes)
+            samples = tuple(
+                Sample(
+                    *(action.label, self._classes[action.label]),
+                    *action_frames(action, decoded.fps, num_frames),
                 )
-                yield context, piece.jpegs()
+                for action in video.actions
+            )
+            size = decoded.height, decoded.width
+            yield Context(video.id, samples, decoded.fps, *size, num_frames), decoded.read_jpegs()
 
 
-def works_of(
-    plan: Plan, directory: str, stored: Mapping[str, Place] = MappingProxyType({})
-) -> dict[str, ShardWork]:
-    """All shards of a plan by name; a video's piece has its number in the plan."""
-    works: dict[str, ShardWork] = {}
+def make_shard_builders(
+    plan: Plan, directory: str, stored: Mapping[str, StoredVideo] = MappingProxyType({})
+) -> list[ShardBuilder]:
+    """Makes a builder for each shard of a plan; decoded videos are numbered across the shards."""
+    builders: list[ShardBuilder] = []
     first = 0
     for name, videos in plan.shards.items():
-        works[name] = ShardWork(
-            name, videos, plan.dataset.classes, plan.settings, directory, first, stored
-        )
+        content = videos, plan.dataset.classes, plan.settings
+        builders.append(ShardBuilder(name, *content, directory, first, stored))
         first += len(videos)
-    return works
+    return builders
 
 
-def put_together(
-    works: Sequence[ShardWork],
+def build_shards(
+    builders: Sequence[ShardBuilder],
     workers: int,
-    finish: Callable[[ShardWork], Result],
+    finish: Callable[[ShardBuilder], Result],
     progress: Callable[[], object],
 ) -> dict[str, Result]:
-    """Decodes what is left of shards, and finishes each as soon as all its videos were tried.
+    """Decodes the videos of shards, and finishes each shard once all its videos were tried.
 
     Args:
-        works: the shards; their videos are decoded in this order.
-        workers: number of processes that decode.
-        finish: writes a shard. Called in one other thread, one shard at a time.
+        builders: the shards; their videos are decoded in this order.
+        workers: number of decoding processes.
+        finish: writes a shard. Called in another thread, for one shard at a time.
         progress: called after each video.
 
     Returns:
-        What `finish` returned, by the name of the shard.
+        Results of `finish`, by name of the shard.
 
     Raises:
-        DataError: something cannot be written, a video not be read or copied, or a process that
-            decoded one was ended by something else than a crash.
+        DataError: a file cannot be written, a video cannot be read or copied, or a decoding process
+            was killed.
     """
-    # All of them now: finishing a shard deletes its pieces, which then look as if never made.
-    tasks = [(task, work) for work in works for task in work.tasks()]
-    of_piece = {task.piece: work for task, work in tasks}
-    # Finishing is mostly hashing and writing, which run beside the loop that feeds workers.
+    # All of them now: a finished shard's decoded videos are deleted, and would look as if untried.
+    tasks = [(task, builder) for builder in builders for task in builder.decode_tasks()]
+    owners = {task.target: builder for task, builder in tasks}
+    # Finishing is mostly hashing and writing, which run beside the loop that feeds the workers.
     thread = ThreadPoolExecutor(1)
     try:
-        finished = {work.name: thread.submit(finish, work) for work in works if not work.waiting}
+        finished = {b.name: thread.submit(finish, b) for b in builders if not b.num_pending}
         pending = set(finished.values())
-        there = fetched((task for task, _ in tasks), workers)
-        made = results(decoded_video.make, there, workers)
-        with contextlib.closing(there), contextlib.closing(made):
-            for task, result in made:
-                work = of_piece[task.piece]
-                if isinstance(result, Died):
-                    decoded_video.mark_damaged(
-                        task.piece, _death(result, work.video_of(task.piece))
-                    )
-                discard(task)
+        downloaded = download_ahead((task for task, _ in tasks), workers)
+        results = run_tasks(decoded_video.decode, downloaded, workers)
+        with contextlib.closing(downloaded), contextlib.closing(results):
+            for task, result in results:
+                builder = owners[task.target]
+                builder.end_task(task, result)
+                delete_download(task)
                 progress()
-                work.waiting -= 1
-                if not work.waiting:
-                    finished[work.name] = thread.submit(finish, work)
-                    pending.add(finished[work.name])
+                if not builder.num_pending:
+                    finished[builder.name] = thread.submit(finish, builder)
+                    pending.add(finished[builder.name])
                 _raise_failures(pending)
         return {name: future.result() for name, future in finished.items()}
     finally:
-        # Where one failed, or after Ctrl-C, those that wait their turn are not written first.
+        # After a failure or Ctrl-C, do not write the shards that are still queued.
         thread.shutdown(cancel_futures=True)
 
 
-def frames_of(action: Action, fps: float, num_frames: int) -> tuple[int, int]:
-    """First frame, and number of frames, of an action: every frame it touches.
+def action_frames(action: Action, fps: float, num_frames: int) -> tuple[int, int]:
+    """Converts an action's interval from seconds to frames: every frame it touches.
 
     Args:
-        action: in seconds.
-        fps: frames a second; only asked for if the action has an end.
-        num_frames: stored frames; the action is cut to them.
+        action: start and end in seconds.
+        fps: frames per second; used only if the action has an end.
+        num_frames: number of stored frames; clips the interval.
 
     Returns:
-        (0, 0) if no frame is left.
+        First frame and number of frames; (0, 0) if no frame is left.
     """
     if action.end is None:
         return 0, num_frames
-    # Rounded, so that 0.1 s at 30 frames a second is frame 3 and not what floats make of it.
+    # Rounded, so that 0.1 s at 30 frames per second is frame 3 in spite of floating point.
     first, end = round(action.start * fps, 6), round(action.end * fps, 6)
     first, end = math.floor(first), min(math.ceil(end), num_frames)
     return (first, end - first) if action.end > action.start and end > first else (0, 0)
 
 
-def _death(died: Died, video: Video) -> str:
-    """Why a video is damaged, if that is what ended the process."""
-    if died.exit_code in _CRASHES:
-        return f"the process that decoded it died twice, {died}"
-    raise DataError(
-        f"the process that decoded {video.path} was ended twice, {died} (is there memory for it?): "
-        f"run the same command again; a build goes on without it with --leave_out={video.id}"
-    )
-
-
 def _raise_failures(pending: set[Future[Result]]) -> None:
-    """Ends it at once when a shard cannot be written, not hours later; drops what has ended."""
+    """Raises the error of a shard that cannot be written at once; drops the finished ones."""
     for future in [future for future in pending if future.done()]:
         pending.remove(future)
         future.result()

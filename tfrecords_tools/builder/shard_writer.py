@@ -1,4 +1,4 @@
-"""Videos, as JPEG frames -> a shard: TFRecords, and where every frame lies in them."""
+"""Writes a shard: TFRecords of JPEG frames, and an index of every frame in them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import PARTIAL
 
 FRAMES_PER_RECORD = 512
-# Protobuf refuses messages of 2 GB, and a record is built in memory: a record ends before its
-# frames pass this many bytes, however few they are.
+# A record ends before its frames exceed this size: Protobuf refuses messages of 2 GB, and a record
+# is built in memory.
 RECORD_BYTES = 32 << 20
 
 
 class Sample(NamedTuple):
-    """A label of a video, and the frames it holds for.
+    """A label of a video and its frames.
 
     Attributes:
-        label: position in the class list.
-        class_name: the class list's name for it.
+        label: index into the class list.
+        class_name: name of the label.
         first_frame: number in the video.
-        num_frames: 0 = the video has the label, but there is nothing to train on.
+        num_frames: 0 means that the video has the label but no frames to train on.
     """
 
     label: int
@@ -42,14 +42,14 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Context:
-    """What all records of one video say.
+    """Values that all records of a video share.
 
     Attributes:
         id: unique in the data set.
-        samples: its labels; one label for all of it, or any number of intervals.
-        fps: average frames per second of the video, 0 = unknown.
-        height, width: pixels of the JPEG frames; of the flow field in the temporal stream.
-        num_frames: frames in the whole video, at least 1.
+        samples: one label for the whole video, or any number of intervals.
+        fps: average frames per second of the video, 0 if unknown.
+        height, width: pixels of a JPEG frame; of a flow field in the temporal stream.
+        num_frames: number of frames in the whole video, at least 1.
 
     Raises:
         DataError: a label is negative.
@@ -75,22 +75,22 @@ def write_shard(
     frames_per_record: int = FRAMES_PER_RECORD,
     scratch: str | None = None,
 ) -> schema.Shard:
-    """Writes a shard and its index; they appear in `directory` when all of it is on disk.
+    """Writes a shard and its index; the files appear in `directory` once all are complete.
 
     Args:
-        directory: where the four files go; what they held is replaced.
-        name: of the shard, without a suffix.
-        videos: of each, its context and its JPEG files in order. No more than one record is held
-            in memory.
-        frames_per_record: most frames in one record; records of large frames hold fewer.
-        scratch: directory on the same disk for the files while they grow; None = `directory`.
+        directory: receives the four files; existing ones are replaced.
+        name: name of the shard, without a suffix.
+        videos: context and JPEG files, in order, of each video. At most one record is held in
+            memory.
+        frames_per_record: maximum; records of large frames hold fewer.
+        scratch: directory on the same disk for the unfinished files; None means `directory`.
 
     Returns:
-        The shard's line of the manifest.
+        The shard's entry in the manifest.
 
     Raises:
         OSError: the files cannot be written.
-        DataError: a label goes by two class names.
+        DataError: a label has two class names.
     """
     scratch = scratch or directory
     targets = schema.shard_paths(directory, name)
@@ -99,7 +99,7 @@ def write_shard(
         records, frames, samples, num_videos = _write_records(partial[0], videos, frames_per_record)
     except tf.errors.OpError as error:
         full = isinstance(error, tf.errors.ResourceExhaustedError)
-        # The message is the path of the partial file, and what is wrong with it.
+        # The message is the path of the partial file, then the reason.
         reason = error.message.rpartition("; ")[2]
         raise OSError(errno.ENOSPC if full else errno.EIO, reason) from None
     for path, rows in zip(partial[1:], (records, frames, samples)):
@@ -108,17 +108,17 @@ def write_shard(
         with open(path, "wb") as file:
             file.write(content.getvalue())
     size = os.path.getsize(partial[0])
-    checksums = [_flushed_sha256(path) for path in partial]
+    checksums = [_sync_and_hash(path) for path in partial]
     for path, target in zip(partial, targets):
         os.replace(path, target)
-    trained = int((samples["num_frames"] > 0).sum())
-    return schema.Shard(name, len(records), num_videos, len(frames), trained, size, *checksums)
+    num_samples = int((samples["num_frames"] > 0).sum())
+    return schema.Shard(name, len(records), num_videos, len(frames), num_samples, size, *checksums)
 
 
 def _write_records(
     path: str, videos: Iterable[tuple[Context, Iterable[bytes]]], frames_per_record: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Writes the .tfrecord file; returns its indexes and the number of videos."""
+    """Writes the .tfrecord file; returns the three indexes and the number of videos."""
     records: list[tuple[bytes | float, ...]] = []
     frames = [np.empty(0, schema.FRAME)]
     samples: list[tuple[int, int, int, int]] = []
@@ -126,24 +126,24 @@ def _write_records(
     position = num_videos = num_frames = 0
     with tf.io.TFRecordWriter(path) as writer:
         for context, jpegs in videos:
-            _check_names(context, class_names)
+            _check_class_names(context, class_names)
             samples += [
                 (num_videos, sample.label, sample.first_frame, sample.num_frames)
                 for sample in context.samples
             ]
             num_videos += 1
             first = 0
-            for part in _parts(jpegs, frames_per_record):
-                message = _message(context, first, part)
+            for batch in _split_into_records(jpegs, frames_per_record):
+                message = _serialize(context, first, batch)
                 writer.write(message)
-                row = context.id.encode(), first, len(part), num_frames
+                row = context.id.encode(), first, len(batch), num_frames
                 records.append((*row, context.fps, context.height, context.width))
-                frames.append(_located(message, part, position + schema.RECORD_HEAD))
+                frames.append(_locate_frames(message, batch, position + schema.RECORD_HEAD))
                 position += schema.RECORD_HEAD + len(message) + schema.RECORD_TAIL
-                first += len(part)
-                num_frames += len(part)
+                first += len(batch)
+                num_frames += len(batch)
             if first != context.num_frames:
-                raise ValueError(f"{context.id}: {first} frames, said to be {context.num_frames}")
+                raise ValueError(f"{context.id}: {first} frames, expected {context.num_frames}")
     id_bytes = max((len(row[0]) for row in records if isinstance(row[0], bytes)), default=1)
     return (
         np.array(records, schema.record_dtype(id_bytes)),
@@ -153,32 +153,31 @@ def _write_records(
     )
 
 
-def _check_names(context: Context, class_names: dict[int, str]) -> None:
-    """Collects the class names of labels; there is one class list."""
+def _check_class_names(context: Context, class_names: dict[int, str]) -> None:
+    """Collects the names of labels; raises DataError if a label has two."""
     for sample in context.samples:
         name = class_names.setdefault(sample.label, sample.class_name)
         if name != sample.class_name:
             raise DataError(
                 f"video {context.id!r} calls label {sample.label} {sample.class_name!r}, "
-                f"a video before it {name!r}"
+                f"an earlier video {name!r}"
             )
 
 
-def _parts(jpegs: Iterable[bytes], frames_per_record: int) -> Iterator[list[bytes]]:
-    """The frames of one record after the other."""
-    part: list[bytes] = []
+def _split_into_records(jpegs: Iterable[bytes], frames_per_record: int) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
     size = 0
     for jpeg in jpegs:
-        if part and (len(part) == frames_per_record or size + len(jpeg) > RECORD_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(jpeg)
+        if batch and (len(batch) == frames_per_record or size + len(jpeg) > RECORD_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(jpeg)
         size += len(jpeg)
-    if part:
-        yield part
+    if batch:
+        yield batch
 
 
-def _message(context: Context, first_frame: int, jpegs: list[bytes]) -> bytes:
+def _serialize(context: Context, first_frame: int, jpegs: list[bytes]) -> bytes:
     example = tf.train.SequenceExample()
     feature = example.context.feature
     feature[schema.ID].bytes_list.value.append(context.id.encode())
@@ -195,26 +194,26 @@ def _message(context: Context, first_frame: int, jpegs: list[bytes]) -> bytes:
     frames = example.feature_lists.feature_list[schema.FRAMES].feature
     for jpeg in jpegs:
         frames.add().bytes_list.value.append(jpeg)
-    # Maps serialize in any order otherwise, and a build run twice must give the same bytes.
+    # Otherwise maps serialize in any order, and a repeated build must give the same bytes.
     return example.SerializeToString(deterministic=True)
 
 
-def _located(message: bytes, jpegs: list[bytes], start: int) -> np.ndarray:
-    """Rows of `schema.FRAME` for a message that starts at byte `start` of its file."""
+def _locate_frames(message: bytes, jpegs: list[bytes], start: int) -> np.ndarray:
+    """Returns rows of `schema.FRAME` for a message at byte `start` of its file."""
     rows = []
-    found = 0
+    position = 0
     for jpeg in jpegs:
-        # Only a few bytes of lengths lie between two frames: ten times as fast as bytes.index,
-        # which studies the whole JPEG before it looks.
-        places = range(found, len(message))
-        found = next(place for place in places if message.startswith(jpeg, place))
-        rows.append((start + found, len(jpeg), zlib.crc32(jpeg)))
-        found += len(jpeg)
+        # Only a few bytes of lengths lie between two frames. Ten times as fast as bytes.index,
+        # which preprocesses the whole JPEG.
+        candidates = range(position, len(message))
+        position = next(at for at in candidates if message.startswith(jpeg, at))
+        rows.append((start + position, len(jpeg), zlib.crc32(jpeg)))
+        position += len(jpeg)
     return np.array(rows, schema.FRAME)
 
 
-def _flushed_sha256(path: str) -> str:
-    """Forces a file to disk; returns its checksum in hexadecimal."""
+def _sync_and_hash(path: str) -> str:
+    """Syncs a file to disk; returns its sha256 in hexadecimal."""
     checksum = hashlib.sha256()
     with open(path, "rb") as file:
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Worker processes with one task each at a time; one that dies takes no other task with it."""
+"""Runs tasks in worker processes; one that crashes affects no other task."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Died:
-    """In place of a result: the task ended two processes, the second while it ran all alone.
+class Crash:
+    """Replaces the result of a task that ended two processes, the second while it ran alone.
 
     Attributes:
-        exit_code: of the second; -n = killed by signal n.
+        exit_code: exit code of the second process; -n means killed by signal n.
     """
 
     exit_code: int | None
@@ -36,56 +36,55 @@ class Died:
         return f"exit status {self.exit_code}"
 
 
-def results(
+def run_tasks(
     function: Callable[[Task], Result], tasks: Iterable[Task], count: int
-) -> Generator[tuple[Task, Result | Died], None, None]:
-    """Calls `function(task)` for every task in `count` processes; yields as they come.
+) -> Generator[tuple[Task, Result | Crash], None, None]:
+    """Calls `function(task)` for every task in `count` processes; yields results as they finish.
 
-    A process that dies (a decoder's crash, the kernel short of memory) is replaced. Its task is
-    tried again when nothing else is left to do, alone, in a process of its own.
+    Replaces a process that dies (the decoder crashes, the kernel runs out of memory). Retries its
+    task at the end, alone, in a process of its own.
 
     Args:
         function: importable by name. A `UserError` that it raises is raised here; any other
             exception is a bug, raised here as RuntimeError with the worker's traceback.
-        tasks: what is passed; each must pickle. Taken from the iterable only when there is a
-            process for it.
+        tasks: picklable arguments, each taken from the iterable only when a process is free.
         count: number of processes, at least 1. None is started before there is a task for it.
 
     Raises:
-        DataError: a process cannot be started, or ends before it takes a task.
+        DataError: a process cannot be started, or dies before it takes a task.
     """
-    again: list[Task] = []
-    for task, result in _together(function, tasks, count):
-        if isinstance(result, Died):
-            again.append(task)
+    crashed: list[Task] = []
+    for task, result in _run_once(function, tasks, count):
+        if isinstance(result, Crash):
+            crashed.append(task)
         else:
             yield task, result
-    for task in again:
-        yield from _together(function, [task], 1)
+    for task in crashed:
+        yield from _run_once(function, [task], 1)
 
 
-def _together(
+def _run_once(
     function: Callable[[Task], Result], tasks: Iterable[Task], count: int
-) -> Generator[tuple[Task, Result | Died], None, None]:
-    waiting = iter(tasks)
+) -> Generator[tuple[Task, Result | Crash], None, None]:
+    queue = iter(tasks)
     idle: list[_Worker] = []
     busy: dict[Any, _Worker] = {}
     try:
         while True:
-            for task in itertools.islice(waiting, count - len(busy)):
+            for task in itertools.islice(queue, count - len(busy)):
                 worker = idle.pop() if idle else _Worker(function)
-                worker.give(task)
+                worker.send(task)
                 busy[worker.connection] = worker
             if not busy:
                 return
             for connection in multiprocessing.connection.wait(list(busy)):
                 worker = busy[connection]
                 if not worker.ready:
-                    worker.meet()
+                    worker.receive_ready()
                     continue
                 del busy[connection]
-                result = worker.answer()
-                if not isinstance(result, Died):
+                result = worker.receive()
+                if not isinstance(result, Crash):
                     idle.append(worker)
                 yield worker.task, result
     finally:
@@ -105,29 +104,29 @@ class _Worker(Generic[Task, Result]):
             self._process = context.Process(target=_serve, args=(theirs, function), daemon=True)
             self._process.start()
         except OSError as error:
-            raise DataError(f"cannot start a process that decodes: {error.strerror}") from None
-        # Now the worker's end is open in the worker alone: it closes when the worker dies.
+            raise DataError(f"cannot start a decoding process: {error.strerror}") from None
+        # Only the worker keeps its end open, so that it closes when the worker dies.
         theirs.close()
 
-    def give(self, task: Task) -> None:
+    def send(self, task: Task) -> None:
         self.task = task
-        # One that died idle is met by `answer`.
+        # If the worker died idle, `receive` notices.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(task)
 
-    def meet(self) -> None:
-        """Hears that the process has begun; it may have ended before, which is no task's doing."""
-        answer = self.answer()
-        if isinstance(answer, Died):
-            raise DataError(f"a process that decodes ended before it began: {answer}")
+    def receive_ready(self) -> None:
+        """Receives the first message; a process that dies before it did not die of its task."""
+        answer = self.receive()
+        if isinstance(answer, Crash):
+            raise DataError(f"a decoding process ended before it started to work: {answer}")
         self.ready = True
 
-    def answer(self) -> Result | Died:
+    def receive(self) -> Result | Crash:
         try:
             result, error = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self._process.join()
-            return Died(self._process.exitcode)
+            return Crash(self._process.exitcode)
         if error is not None:
             raise error
         return result
@@ -139,13 +138,12 @@ class _Worker(Generic[Task, Result]):
 
 
 def _serve(connection: Any, function: Callable[[Any], Any]) -> None:
-    # Ctrl-C reaches the whole process group; the parent alone answers it, and stops the workers.
+    # Ctrl-C reaches the whole process group; the parent handles it and stops the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     # The other end closes when the parent is gone, even if it was killed.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        # That it has begun, and takes tasks from now on.
-        connection.send((None, None))
+        connection.send((None, None))  # ready
         while True:
             task = connection.recv()
             answer: tuple[Any, Exception | None]
@@ -158,10 +156,10 @@ def _serve(connection: Any, function: Callable[[Any], Any]) -> None:
             connection.send(answer)
 
 
-def _end_with_parent() -> None:
-    """Ends this process when the parent was killed, in the middle of a task.
+def _exit_with_parent() -> None:
+    """Ends this process when the parent is killed, even in the middle of a task.
 
-    Whoever builds next has the directory for itself then, and need not wait for a long video.
+    The next build then has the directory for itself and need not wait for a long video.
     """
     parent = multiprocessing.parent_process()
     if parent:

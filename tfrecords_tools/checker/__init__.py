@@ -1,1 +1,1 @@
-"""Checks shards, and repairs them."""
+"""Verifies and repairs shards."""

@@ -1,4 +1,4 @@
-"""Compares shards with their manifest and their index, and lists all that does not agree."""
+"""Compares shards with their manifest and their index, and lists every difference."""
 
 from __future__ import annotations
 
@@ -19,24 +19,27 @@ from rlstm_tf.data import schema
 from rlstm_tf.storage.files import File, open_file
 
 _BLOCK = 1 << 20
-# NumPy reads a header with Python's parser. In several threads that of CPython 3.11.7, for one, now
-# and then fails with "AST constructor recursion depth mismatch" (python/cpython issue 106905).
+# NumPy parses a header with Python's parser, which in CPython 3.11 is not always safe to run in
+# several threads: "AST constructor recursion depth mismatch" (python/cpython issue 106905).
 _PARSER = threading.Lock()
 
 
-def problems(
+def find_problems(
     directory: str,
     manifest: schema.Manifest,
     decode: bool,
     names: Collection[str] | None = None,
 ) -> dict[str, list[str]]:
-    """Everything that is wrong, one line each, by the name of the shard; sound ones are left out.
+    """Finds all problems of shards.
 
     Args:
-        directory: of the shards, local or remote.
-        manifest: its manifest.
-        decode: also decode every frame and compare its size with the record's.
-        names: of the shards to look at; None = all.
+        directory: the shards, local or remote.
+        manifest: their manifest.
+        decode: also decodes every frame and compares its size with the record's.
+        names: names of the shards to check; None means all.
+
+    Returns:
+        One line for each problem, by name of the shard; intact shards are left out.
     """
     shards = [
         shard
@@ -46,7 +49,7 @@ def problems(
     ]
     frames = sum(shard.frames for shard in shards)
     progress = progress_bar(frames, "verify", "frames")
-    # Hashing, decoding and reading all leave Python's lock.
+    # Hashing, decoding and reading release Python's global lock.
     with progress, ThreadPoolExecutor(os.cpu_count()) as threads:
         checks = [_Check(directory, shard, manifest, progress) for shard in shards]
         list(threads.map(lambda check: check.run(decode), checks))
@@ -61,7 +64,7 @@ def problems(
 
 
 class _Check:
-    """Of one shard: collects `problems`, and the ids of its videos."""
+    """Checks one shard; collects `problems` and the ids of its videos."""
 
     def __init__(
         self, directory: str, shard: schema.Shard, manifest: schema.Manifest, progress: tqdm
@@ -74,24 +77,26 @@ class _Check:
         self._progress = progress
 
     def run(self, decode: bool) -> None:
-        """Does all checks that what is there allows."""
+        """Makes all checks that the readable files allow."""
         tfrecord = schema.tfrecord_path(self._directory, self.shard.name)
         try:
             self._run(tfrecord, decode)
         except OSError as error:
-            # It could be read from end to end a moment ago.
-            self._say(f"{tfrecord}: {error.strerror}")
+            # The checksum was computed without an error a moment ago.
+            self._report(f"{tfrecord}: {error.strerror}")
 
     def _run(self, tfrecord: str, decode: bool) -> None:
         shard = self.shard
-        file = self._opened(tfrecord, shard.sha256)
+        file = self._open(tfrecord, shard.sha256)
         if file and file.size != shard.bytes:
-            self._say(f"{tfrecord} has {file.size} bytes, the manifest says {shard.bytes}")
-        records = self._index(
+            self._report(f"{tfrecord} has {file.size} bytes, the manifest says {shard.bytes}")
+        records = self._load_index(
             schema.records_path(self._directory, shard.name), shard.records_sha256
         )
-        frames = self._index(schema.frames_path(self._directory, shard.name), shard.frames_sha256)
-        samples = self._index(
+        frames = self._load_index(
+            schema.frames_path(self._directory, shard.name), shard.frames_sha256
+        )
+        samples = self._load_index(
             schema.samples_path(self._directory, shard.name), shard.samples_sha256
         )
         if file:
@@ -103,26 +108,26 @@ class _Check:
             if file:
                 self._check_frames(file, records, frames, decode)
 
-    def _say(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         self.problems.append(problem)
 
-    def _opened(self, path: str, sha256: str) -> File | None:
+    def _open(self, path: str, sha256: str) -> File | None:
         try:
             file = open_file(path)
             checksum = hashlib.sha256()
             for offset in range(0, file.size, _BLOCK):
                 checksum.update(file.read(offset, _BLOCK))
         except OSError as error:
-            self._say(f"{path}: {error.strerror}")
+            self._report(f"{path}: {error.strerror}")
             return None
         if checksum.hexdigest() != sha256:
-            self._say(f"{path} has sha256 {checksum.hexdigest()}, the manifest says {sha256}")
+            self._report(f"{path} has sha256 {checksum.hexdigest()}, the manifest says {sha256}")
         return file
 
-    def _index(self, path: str, sha256: str) -> np.ndarray | None:
+    def _load_index(self, path: str, sha256: str) -> np.ndarray | None:
         before = len(self.problems)
-        file = self._opened(path, sha256)
-        # NumPy is not given what is not the index that was written: its errors are of many kinds.
+        file = self._open(path, sha256)
+        # NumPy raises errors of many kinds for a changed file.
         if file is None or len(self.problems) > before:
             return None
         try:
@@ -130,43 +135,45 @@ class _Check:
             with _PARSER:
                 return np.load(io.BytesIO(content), allow_pickle=False)
         except (ValueError, EOFError):
-            self._say(f"{path} is no NumPy array")
+            self._report(f"{path} is not a NumPy array")
         except OSError as error:
-            self._say(f"{path}: {error.strerror}")
+            self._report(f"{path}: {error.strerror}")
         return None
 
     def _count_records(self, file: File, path: str) -> None:
-        """Walks from length to length, as a sequential reader does."""
+        """Counts records as a sequential reader does, from length to length."""
         position = count = 0
         while position < file.size:
             head = file.read(position, schema.RECORD_HEAD)
             position += schema.RECORD_HEAD + schema.RECORD_TAIL + int.from_bytes(head[:8], "little")
             if len(head) < schema.RECORD_HEAD or position > file.size:
-                self._say(f"{path} ends inside record {count}")
+                self._report(f"{path} ends inside record {count}")
                 return
             count += 1
         if count != self.shard.records:
-            self._say(f"{path} has {count} records, the manifest says {self.shard.records}")
+            self._report(f"{path} has {count} records, the manifest says {self.shard.records}")
 
     def _index_agrees(self, records: np.ndarray, frames: np.ndarray) -> bool:
-        """Whether both indexes are ours, of the size they should have, and fit together."""
+        """Checks types and counts; returns False if the two indexes do not fit together."""
         name = self.shard.name
         id_bytes = records.dtype["id"].itemsize if "id" in (records.dtype.names or ()) else 1
         types = schema.record_dtype(id_bytes), schema.FRAME
         if (records.dtype, frames.dtype) != types or records.ndim + frames.ndim != 2:
-            self._say(f"{name}: the index has other columns than this program reads")
+            self._report(f"{name}: the index has other columns than this program reads")
             return False
         found = len(records), int((records["first_frame"] == 0).sum()), len(frames)
         said = self.shard.records, self.shard.videos, self.shard.frames
         if found != said:
-            self._say(
+            self._report(
                 f"{name}: the index has {found[0]} records, {found[1]} videos, {found[2]} frames; "
                 f"the manifest says {said[0]}, {said[1]}, {said[2]}"
             )
         ends = np.cumsum(records["num_frames"], dtype=np.uint64)
         starts = ends - records["num_frames"]
         if not np.array_equal(starts, records["first_row"]) or ends[-1:].sum() != len(frames):
-            self._say(f"{name}: the index of records and the index of frames do not fit together")
+            self._report(
+                f"{name}: the index of records and the index of frames do not fit together"
+            )
             return False
         return True
 
@@ -177,21 +184,23 @@ class _Check:
             video = row[0].decode(errors="replace")
             if first_frame == 0:
                 if video in self.ids:
-                    self._say(f"{self.shard.name}: video {video!r} is there twice")
+                    self._report(f"{self.shard.name}: video {video!r} occurs twice")
                 self.ids[video] = None
             elif (video, first_frame) != before:
-                self._say(f"{self.shard.name}: video {video!r} lacks what precedes {first_frame}")
+                self._report(
+                    f"{self.shard.name}: video {video!r} lacks what precedes {first_frame}"
+                )
             before = video, first_frame + num_frames
 
     def _check_samples(self, records: np.ndarray, samples: np.ndarray) -> None:
-        """Whether every label is one, and every interval lies in its video."""
+        """Checks that every label is in the class list and every interval in its video."""
         name = self.shard.name
         if samples.dtype != schema.SAMPLE or samples.ndim != 1:
-            self._say(f"{name}: the index of samples has other columns than this program reads")
+            self._report(f"{name}: the index of samples has other columns than this program reads")
             return
         found = int((samples["num_frames"] > 0).sum())
         if found != self.shard.samples:
-            self._say(
+            self._report(
                 f"{name}: the index has {found} samples, the manifest says {self.shard.samples}"
             )
         begins = np.flatnonzero(records["first_frame"] == 0)
@@ -200,23 +209,23 @@ class _Check:
         labels = [0] * len(ids)
         for video, label, first, count in samples.tolist():
             if video >= len(ids):
-                self._say(f"{name}: a sample of video {video}, there are {len(ids)}")
+                self._report(f"{name}: a sample of video {video}, there are {len(ids)}")
                 continue
             labels[video] += 1
             if first + count > lengths[video]:
-                self._say(
+                self._report(
                     f"{name}: video {ids[video]!r}: a sample up to frame {first + count}, "
                     f"the video has {lengths[video]}"
                 )
             if not 0 <= label < len(self._manifest.classes):
-                self._say(
+                self._report(
                     f"{name}: video {ids[video]!r} has label {label}, "
                     f"the class list allows 0 to {len(self._manifest.classes) - 1}"
                 )
         if not self._manifest.multi_label:
             for video_id, count in zip(ids, labels):
                 if count != 1:
-                    self._say(f"{name}: video {video_id!r} has {count} labels, must have one")
+                    self._report(f"{name}: video {video_id!r} has {count} labels, expected one")
 
     def _check_frames(
         self, file: File, records: np.ndarray, frames: np.ndarray, decode: bool
@@ -235,25 +244,25 @@ class _Check:
                     wrong = _frame_problem(jpeg, crc32, expected if decode else None)
                     if wrong:
                         video = record["id"].decode(errors="replace")
-                        self._say(f"{self.shard.name}: video {video!r}, frame {number}: {wrong}")
+                        self._report(f"{self.shard.name}: video {video!r}, frame {number}: {wrong}")
             self._progress.update(len(rows))
         if beyond:
-            self._say(f"{self.shard.name}: {beyond} frames lie beyond the end of the file")
+            self._report(f"{self.shard.name}: {beyond} frames lie beyond the end of the file")
 
 
 def _frame_problem(jpeg: bytes, crc32: int, shape: tuple[int, ...] | None) -> str | None:
-    """What is wrong with a frame; `shape` is what it must decode to, None = not to be decoded."""
+    """Describes what is wrong with a frame; decodes it if its `shape` is given."""
     if zlib.crc32(jpeg) != crc32:
         return f"checksum {zlib.crc32(jpeg):08x}, {crc32:08x} when it was written"
     if shape is None:
         return None
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
-        return "is no JPEG that decodes"
+        return "cannot be decoded"
     if image.shape != shape:
-        return f"is {_described(image.shape)}, the record says {_described(shape)}"
+        return f"is {_describe(image.shape)}, the record says {_describe(shape)}"
     return None
 
 
-def _described(shape: tuple[int, ...]) -> str:
+def _describe(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}{'' if len(shape) == 3 else ' grey'}"

@@ -1,4 +1,4 @@
-"""Makes the damaged shards of a directory again from their videos, and nothing else."""
+"""Rebuilds the damaged shards of a directory from their videos."""
 
 from __future__ import annotations
 
@@ -16,58 +16,57 @@ from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import writing
 from rlstm_tf.storage.files import open_file
-from tfrecords_tools.builder.output_directory import locked
+from tfrecords_tools.builder.built_shard import BuiltShard
+from tfrecords_tools.builder.output_directory import hold_lock
 from tfrecords_tools.builder.plan import Plan, make_plan
-from tfrecords_tools.builder.shard_builder import Made, ShardWork, put_together, works_of
+from tfrecords_tools.builder.shard_builder import ShardBuilder, build_shards, make_shard_builders
 from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, read_dataset
 
-_WORK = ".repair"
+_REPAIR = ".repair"
 
 
 @contextlib.contextmanager
-def claimed(directory: str) -> Iterator[str]:
-    """Takes a directory of shards for one repair, so long as the context lasts.
+def reserve_for_repair(directory: str) -> Iterator[str]:
+    """Reserves a directory of shards for one repair while the context lasts.
 
     Yields:
-        An empty directory to work in, on the same disk. It is deleted at the end.
+        An empty work directory on the same disk, deleted at the end.
 
     Raises:
-        DataError: another repair is under way, or nothing can be written there.
+        DataError: another repair is running, or the directory cannot be written.
     """
-    own = os.path.join(directory, _WORK)
+    own = os.path.join(directory, _REPAIR)
     with writing(own):
         os.makedirs(own, exist_ok=True)
-    with locked(own, directory, "repair"):
+    with hold_lock(own, directory, "repair"):
         work = os.path.join(own, "work")
-        # Left behind by one that was killed. What it had finished is in its place.
+        # Left behind by a repair that was killed. The shards that it finished are in place.
         shutil.rmtree(work, ignore_errors=True)
         with writing(work):
             os.mkdir(work)
         try:
             yield work
         finally:
-            # The lock last: without it another repair would begin in what is still deleted.
+            # The lock file last: without it another repair would start in a directory that is still
+            # being deleted.
             shutil.rmtree(work, ignore_errors=True)
             shutil.rmtree(own, ignore_errors=True)
 
 
-def plan_again(
-    directory: str,
-    manifest: schema.Manifest,
-    videos: str,
-    splits: str | None,
+def recover_plan(
+    directory: str, manifest: schema.Manifest, videos: str, splits: str | None
 ) -> Plan:
-    """The plan that a directory was built by.
+    """Recovers the plan of a finished build.
 
     Args:
-        directory: of the shards.
-        manifest: its manifest.
-        videos, splits: as the build was given them; they may have moved.
+        directory: the shards.
+        manifest: their manifest.
+        videos, splits: as given to the build; they may have moved.
 
     Raises:
-        DataError: the manifest is not of `tfrecords_tools.build`, or videos and split files give
-            another plan.
-        UsageError: there are split files, and none are given.
+        DataError: `tfrecords_tools.build` did not write the manifest, or the videos and split files
+            give another plan.
+        UsageError: the data set has split files and `splits` is None.
     """
     settings = dict(manifest.settings)
     if manifest.dataset not in DATASETS:
@@ -78,17 +77,15 @@ def plan_again(
     if lacks:
         path = schema.join(directory, schema.MANIFEST)
         raise DataError(f"{path} lacks the settings {', '.join(lacks)}: it cannot be repaired")
-    identity, shards = settings.pop("plan"), settings.pop("shards")
+    checksum, shards = settings.pop("plan"), settings.pop("shards")
     dataset = read_dataset(
         *(manifest.dataset, videos, splits, manifest.split, settings),
         allow_missing=manifest.missing["count"] > 0,
     )
     plan = make_plan(dataset, manifest.stream, settings, shards)
-    if plan.settings["plan"] != identity:
-        raise DataError(
-            f"{videos} is not what {directory} was built from: "
-            + _difference(plan, directory, manifest)
-        )
+    if plan.settings["plan"] != checksum:
+        difference = _describe_difference(plan, directory, manifest)
+        raise DataError(f"{videos} is not what {directory} was built from: {difference}")
     return plan
 
 
@@ -100,82 +97,81 @@ def repair(
     work: str,
     workers: int,
 ) -> dict[str, str]:
-    """Makes shards again; each takes its place when it has the bytes that the manifest says.
+    """Rebuilds shards, and replaces those whose new bytes match the manifest.
 
     Args:
-        directory: of the shards.
-        manifest: its manifest.
-        plan: of `plan_again`.
-        damaged: names of the shards to make again.
-        work: of `claimed`.
-        workers: number of processes that decode.
+        directory: the shards.
+        manifest: their manifest.
+        plan: from `recover_plan`.
+        damaged: names of the shards to rebuild.
+        work: from `reserve_for_repair`.
+        workers: number of decoding processes.
 
     Returns:
-        Why shards were not repaired, by name. They are as they were.
+        Why shards were not replaced, by name. Their files are unchanged.
 
     Raises:
-        DataError: something cannot be written.
+        DataError: a file cannot be written.
     """
     entries = {s.name: s for subset in manifest.subsets.values() for s in subset.shards}
     left_out = {video["id"]: video["reason"] for video in manifest.damaged}
-    works = [made for name, made in works_of(plan, work).items() if name in damaged]
-    for shard in works:
-        shard.leave_out(left_out)
+    builders = [b for b in make_shard_builders(plan, work) if b.name in damaged]
+    for builder in builders:
+        builder.leave_out(left_out)
 
-    def finish(shard: ShardWork) -> str | None:
-        made = shard.write(work)
-        shard.discard()
-        refused = _refused(made, entries[shard.name], left_out)
-        places = schema.shard_paths(directory, shard.name)
-        for new, place in zip(schema.shard_paths(work, shard.name), places):
-            if refused:
-                os.remove(new)
+    def finish(builder: ShardBuilder) -> str | None:
+        built = builder.write(work)
+        builder.delete_decoded()
+        difference = _compare(built, entries[builder.name], left_out)
+        targets = schema.shard_paths(directory, builder.name)
+        for source, target in zip(schema.shard_paths(work, builder.name), targets):
+            if difference:
+                os.remove(source)
             else:
-                with writing(place):
-                    os.replace(new, place)
-        return refused
+                with writing(target):
+                    os.replace(source, target)
+        return difference
 
-    with progress_bar(sum(shard.waiting for shard in works), "repair", "videos") as progress:
-        outcomes = put_together(works, workers, finish, progress.update)
-    return {name: refused for name, refused in outcomes.items() if refused}
+    with progress_bar(sum(b.num_pending for b in builders), "repair", "videos") as progress:
+        outcomes = build_shards(builders, workers, finish, progress.update)
+    return {name: difference for name, difference in outcomes.items() if difference}
 
 
-def _refused(made: Made, entry: schema.Shard, left_out: Collection[str]) -> str | None:
-    if made.shard == entry:
+def _compare(built: BuiltShard, entry: schema.Shard, left_out: Collection[str]) -> str | None:
+    if built.shard == entry:
         return None
-    news = [video for video in made.damaged if video["id"] not in left_out]
-    why = "; {id}: {reason}".format(**news[0]) if news else ""
+    new = [video for video in built.damaged if video["id"] not in left_out]
+    why = "; {id}: {reason}".format(**new[0]) if new else ""
     return (
-        f"{entry.name} is left as it was: these videos, or this version of the decoder, give "
-        f"other bytes than the manifest says{why}"
+        f"{entry.name} is unchanged: these videos, or this version of the decoder, do not give "
+        f"the bytes in the manifest{why}"
     )
 
 
-def _difference(plan: Plan, directory: str, manifest: schema.Manifest) -> str:
-    """What tells a plan from the one that was built, as far as that can be known."""
+def _describe_difference(plan: Plan, directory: str, manifest: schema.Manifest) -> str:
     dataset = plan.dataset
     if dataset.classes != manifest.classes:
-        here, there = set(dataset.classes), set(manifest.classes)
-        names = ", ".join(map(repr, sorted(here ^ there)[:3])) or "in another order"
-        return f"{len(here)} classes, {len(there)} when it was built: {names}"
+        now, built = set(dataset.classes), set(manifest.classes)
+        names = ", ".join(map(repr, sorted(now ^ built)[:3])) or "in another order"
+        return f"{len(now)} classes, {len(built)} when it was built: {names}"
     if len(dataset.missing) != manifest.missing["count"]:
         count = manifest.missing["count"]
         return f"{len(dataset.missing)} listed videos are missing, {count} when it was built"
-    ids, all_known = _known_ids(directory, manifest)
+    known, complete = _read_ids(directory, manifest)
     found = {video.id for video in dataset.videos}
-    if gone := sorted(ids - found):
-        return f"{len(gone)} videos are not there any more, the first {gone[0]}"
-    built = sum(subset.videos for subset in manifest.subsets.values()) + len(manifest.damaged)
-    if len(found) != built:
-        new = f", {min(found - ids)} is new" if all_known and found - ids else ""
-        return f"{len(found)} videos, {built} when it was built{new}"
+    if gone := sorted(known - found):
+        return f"{len(gone)} videos no longer exist, the first {gone[0]}"
+    num_built = sum(subset.videos for subset in manifest.subsets.values()) + len(manifest.damaged)
+    if len(found) != num_built:
+        new = f", {min(found - known)} is new" if complete and found - known else ""
+        return f"{len(found)} videos, {num_built} when it was built{new}"
     return "a video has another name, size, label or subset"
 
 
-def _known_ids(directory: str, manifest: schema.Manifest) -> tuple[set[str], bool]:
-    """Ids of the videos that were built, as far as the indexes are whole; whether all are."""
+def _read_ids(directory: str, manifest: schema.Manifest) -> tuple[set[str], bool]:
+    """Reads the ids of the built videos; returns False if a damaged index hides some."""
     ids = {video["id"] for video in manifest.damaged}
-    whole = True
+    complete = True
     for subset in manifest.subsets.values():
         for shard in subset.shards:
             try:
@@ -187,5 +183,5 @@ def _known_ids(directory: str, manifest: schema.Manifest) -> tuple[set[str], boo
                 rows = np.load(io.BytesIO(content), allow_pickle=False)
                 ids.update(name.decode() for name in rows["id"].tolist())
             else:
-                whole = False
-    return ids, whole
+                complete = False
+    return ids, complete

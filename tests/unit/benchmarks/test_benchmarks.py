@@ -67,7 +67,9 @@ def test_the_bare_loop_makes_the_images_of_a_build(tmp_path, monkeypatch):
     (path,) = map(str, (tmp_path / "videos").rglob("*.mp4"))
     for flow in (None, "dis"):
         piece = str(tmp_path / f"piece_{flow}")
-        assert decoded_video.make(decoded_video.Task(piece, path, 32, 90, flow=flow)) is None
+        assert (
+            decoded_video.decode(decoded_video.DecodeTask(piece, path, 32, 90, flow=flow)) is None
+        )
         ours, encode = [], cv2.imencode
 
         def noted(*arguments, ours=ours, encode=encode):
@@ -78,7 +80,7 @@ def test_the_bare_loop_makes_the_images_of_a_build(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(cv2, "imencode", noted)
             assert records._bare([path], 32, 90, flow) == len(ours)
-        assert ours == list(decoded_video.load(piece).jpegs())
+        assert ours == list(decoded_video.load(piece).read_jpegs())
 
 
 def test_serving(capsys):

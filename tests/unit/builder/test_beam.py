@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-import failing_pieces
+import failing_decoders
 import pytest
 from builds import arguments, files, run
 from jobs import remote_files, upload
@@ -49,7 +49,7 @@ def test_the_bytes_are_those_of_a_build(own, built, tmp_path, capfd):
 
 
 def test_remote_videos_and_remote_output(own, built, capfd, monkeypatch):
-    monkeypatch.setattr(lease, "_SETTLED", 0)
+    monkeypatch.setattr(lease, "_CONSISTENCY_DELAY_S", 0)
     videos = upload(own, "ram://beam/videos")
     status, _, errors = run_beam(capfd, *arguments(videos, "ram://beam/new"))
     assert (status, errors) == (0, [])
@@ -88,14 +88,14 @@ def test_damaged_video(own, tmp_path, capfd):
 
 
 def test_video_whose_decoder_is_killed(own, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(decoded_video, "make", failing_pieces.killed)
+    monkeypatch.setattr(decoded_video, "decode", failing_decoders.killed)
     video = "run <b>é/3.mp4"
     given = arguments(own, tmp_path / "beam", "--max_bad_videos=1")
     status, _, errors = run_beam(capfd, *given)
     assert status == 1
     assert len(errors) == 1
-    assert errors[0].startswith(f"error: the process that decoded {own}/{video} was ended twice")
-    assert errors[0].endswith(f"a build goes on without it with --leave_out={video}")
+    assert errors[0].startswith(f"error: the process that decoded {own}/{video} was killed twice")
+    assert errors[0].endswith(f"--leave_out={video} builds without it")
     status, _, errors = run_beam(capfd, *given, f"--leave_out={video}")
     assert (status, errors) == (0, [f"damaged: {video}: left out by --leave_out"])
     given = arguments(own, tmp_path / "build", "--max_bad_videos=1", f"--leave_out={video}")
@@ -150,7 +150,7 @@ def test_interrupted(own, tmp_path, capfd, monkeypatch):
     def interrupted(*given):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(distributed_build, "put_together", interrupted)
+    monkeypatch.setattr(distributed_build, "build_shards", interrupted)
     status, _, errors = run_beam(capfd, *arguments(own, tmp_path / "new"))
     assert (status, errors) == (130, ["error: interrupted"])
 
@@ -180,7 +180,7 @@ def test_bug_in_a_worker_is_no_user_error(own, tmp_path, monkeypatch):
     def buggy(*given):
         raise KeyError("bug")
 
-    monkeypatch.setattr(distributed_build, "put_together", buggy)
+    monkeypatch.setattr(distributed_build, "build_shards", buggy)
     given = ["beam", *arguments(own, tmp_path / "new")]
     with pytest.raises((KeyError, RuntimeError), match="bug"):
         app.run(beam.main, beam.define_flags, given, rest="pipeline_options")
@@ -203,23 +203,23 @@ def test_bad_options_are_refused_before_anything_is_written(own, tmp_path, capfd
     assert not (tmp_path / "new").exists()
 
 
-def test_build_goes_on_with_what_a_job_began(own, built, tmp_path, capfd, monkeypatch):
-    make_shard = distributed_build.make_shard
-    made = []
+def test_build_resumes_a_job(own, built, tmp_path, capfd, monkeypatch):
+    build_shard = distributed_build.build_shard
+    finished = []
 
-    def one_only(whole, line):
-        if not made:
-            made.append(line.name)
-            make_shard(whole, line)
+    def one_only(job, listing):
+        if not finished:
+            finished.append(listing.name)
+            build_shard(job, listing)
 
     with monkeypatch.context() as patch:
-        patch.setattr("tfrecords_tools.builder.beam_pipeline.make_shard", one_only)
+        patch.setattr("tfrecords_tools.builder.beam_pipeline.build_shard", one_only)
         status, _, errors = run_beam(capfd, *arguments(own, tmp_path / "new"))
     assert status == 1
-    assert "2 of 3 shards were not made" in errors[0]
-    note = json.loads((tmp_path / f"new/.build/{made[0]}.json").read_text())
-    assert note["shard"]["name"] == made[0]
-    before = (tmp_path / f"new/{made[0]}.tfrecord").stat().st_mtime_ns
+    assert "2 of 3 shards were not built" in errors[0]
+    note = json.loads((tmp_path / f"new/.build/{finished[0]}.json").read_text())
+    assert note["shard"]["name"] == finished[0]
+    before = (tmp_path / f"new/{finished[0]}.tfrecord").stat().st_mtime_ns
     assert run(capfd, *arguments(own, tmp_path / "new"))[0] == 0
-    assert (tmp_path / f"new/{made[0]}.tfrecord").stat().st_mtime_ns == before
+    assert (tmp_path / f"new/{finished[0]}.tfrecord").stat().st_mtime_ns == before
     assert files(tmp_path / "new") == files(built)

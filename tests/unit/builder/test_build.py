@@ -85,10 +85,11 @@ def test_memory_of_a_worker_does_not_grow_with_the_length(make_video, tmp_path):
     # The peak that getrusage knows begins with that of the process which started this one.
     script = r"""
 import re, sys
-from tfrecords_tools.builder.decoded_video import Task, make
+from tfrecords_tools.builder.decoded_video import DecodeTask, decode
 peaks = []
 for length in ("short", "long"):
-    assert make(Task(sys.argv[1] + "/" + length, sys.argv[1] + f"/{length}.mp4", 256, 95)) is None
+    target = sys.argv[1] + "/" + length
+    assert decode(DecodeTask(target, target + ".mp4", 256, 95)) is None
     peaks.append(int(re.search(r"VmHWM:\s*(\d+)", open("/proc/self/status").read())[1]))
 print(peaks[1] - peaks[0])
 """

@@ -95,12 +95,12 @@ def test_number_of_workers_does_not_matter(own, temporal, tmp_path, capfd):
 
 
 def test_stopped_build_continues_to_the_same_bytes(own, temporal, tmp_path, capfd, monkeypatch):
-    import failing_pieces
+    import failing_decoders
 
     from tfrecords_tools.builder import decoded_video
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoded_video, "make", failing_pieces.full)
+        patch.setattr(decoded_video, "decode", failing_decoders.full)
         assert run(capfd, *arguments(own, tmp_path, *DIS))[0] == 1
     done = list((tmp_path / ".build").glob("0*.json"))
     assert done
@@ -132,12 +132,12 @@ def test_flow_is_not_put_to_frames(own, built, capfd):
 
 
 def test_a_begun_build_of_another_stream_is_not_continued(own, tmp_path, capfd, monkeypatch):
-    import failing_pieces
+    import failing_decoders
 
     from tfrecords_tools.builder import decoded_video
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoded_video, "make", failing_pieces.full)
+        patch.setattr(decoded_video, "decode", failing_decoders.full)
         assert run(capfd, *arguments(own, tmp_path, *DIS))[0] == 1
     status, _, errors = run(capfd, *arguments(own, tmp_path))
     assert status == 1
@@ -181,9 +181,12 @@ def test_field_too_high_for_a_jpeg_is_a_damaged_video(make_video, tmp_path, monk
 
     monkeypatch.setattr(decoded_video, "LONGEST_SIDE", 63)
     video = make_video(tmp_path / "0.mp4", frames=3)
-    temporal = decoded_video.Task(str(tmp_path / "t"), str(video), 32, 95, flow="dis")
-    assert decoded_video.make(temporal) == "fields of 43x32 are too high for a JPEG"
-    assert decoded_video.make(decoded_video.Task(str(tmp_path / "s"), str(video), 32, 95)) is None
+    temporal = decoded_video.DecodeTask(str(tmp_path / "t"), str(video), 32, 95, flow="dis")
+    assert decoded_video.decode(temporal) == "fields of 43x32 are too high for a JPEG"
+    assert (
+        decoded_video.decode(decoded_video.DecodeTask(str(tmp_path / "s"), str(video), 32, 95))
+        is None
+    )
 
 
 def test_workers_do_not_import_tensorflow():

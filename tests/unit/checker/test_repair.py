@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-import failing_pieces
+import failing_decoders
 import pytest
 from builds import arguments, files, run
 from repository import ROOT
@@ -21,7 +21,7 @@ from small_shards import flip_byte, write_shards
 from rlstm_tf.data.schema import Manifest
 from tfrecords_tools import verify
 from tfrecords_tools.builder import decoded_video
-from tfrecords_tools.checker.repair import claimed
+from tfrecords_tools.checker.repair import reserve_for_repair
 
 SHARD = "train-00000-of-00002"
 
@@ -67,7 +67,7 @@ def test_each_file_of_a_shard(own, built, shards, capfd, suffix, how):
     assert (status, errors) == (0, [])
     assert f"found: {shards}/{SHARD}{suffix}" in out
     assert f"repaired: {SHARD}\n" in out
-    assert "3 shards, 7 videos, 56 frames are as the manifest says" in out
+    assert "3 shards, 7 videos, 56 frames match the manifest" in out
     assert files(shards) == files(built)
     assert set(os.listdir(shards)) == set(files(built))
     assert {path: path.stat().st_mtime_ns for path in others} == others
@@ -124,7 +124,7 @@ def no_class(videos, make_video):
     ("change", "message"),
     [
         (added, "8 videos, 7 when it was built"),
-        (renamed, "1 videos are not there any more, the first walk/2.mp4"),
+        (renamed, "1 videos no longer exist, the first walk/2.mp4"),
         (another_size, "a video has another name, size, label or subset"),
         (another_class, "3 classes, 2 when it was built: 'stand'"),
         (no_class, "no such directory"),
@@ -271,7 +271,7 @@ def test_the_lock_is_deleted_last(tmp_path, monkeypatch):
         seen.append((os.path.basename(path), sorted(os.listdir(tmp_path / ".repair"))))
         rmtree(path, **options)
 
-    with claimed(str(tmp_path)):
+    with reserve_for_repair(str(tmp_path)):
         monkeypatch.setattr(shutil, "rmtree", looking)
     assert seen == [("work", ["lock", "work"]), (".repair", ["lock"])]
 
@@ -281,7 +281,7 @@ def test_full_disk(own, built, shards, capfd, monkeypatch):
     (shards / "train-00001-of-00002.tfrecord").unlink()
     before = files(shards)
     with monkeypatch.context() as patch:
-        patch.setattr(decoded_video, "make", failing_pieces.full)
+        patch.setattr(decoded_video, "decode", failing_decoders.full)
         status, _, errors = repair(capfd, shards, own)
     assert status == 1
     assert len(errors) == 1

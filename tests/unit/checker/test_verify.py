@@ -46,7 +46,7 @@ def test_says_what_it_checked(shards, capfd):
     arguments = ["verify", str(shards)]
     assert app.run(verify.main, verify.define_flags, arguments, positional="data") == 0
     captured = capfd.readouterr()
-    assert "2 shards, 4 videos, 21 frames are as the manifest says" in captured.out
+    assert "2 shards, 4 videos, 21 frames match the manifest" in captured.out
     assert "21/21" in captured.err
     assert "frames/s" in captured.err
 
@@ -106,7 +106,7 @@ def test_pickled_index_is_not_opened(shards, capfd):
     rewrite_index(shards, lambda rows: np.array([{"id": 1}], object))
     status, errors = run(capfd, str(shards))
     assert status == 1
-    assert any("records.npy is no NumPy array" in error for error in errors)
+    assert any("records.npy is not a NumPy array" in error for error in errors)
 
 
 def rewrite_index(shards, change, kind="records"):
@@ -145,7 +145,7 @@ def field(name, row, value):
         (lambda rows: rows[:-1], "has 4 records, 2 videos, 14 frames; the manifest says 5, 2, 14"),
         (field("first_row", 2, 7), "do not fit together"),
         (field("first_frame", 1, 5), "video 'v0' lacks what precedes 5"),
-        (field("id", 3, b"v0"), "video 'v0' is there twice"),
+        (field("id", 3, b"v0"), "video 'v0' occurs twice"),
         (
             field("id", slice(3, 5), b"v3"),
             "video 'v3' is in train-00000-of-00002 and in train-00001",
@@ -164,9 +164,9 @@ def test_index_that_contradicts_itself(shards, capfd, change, message):
     [
         (lambda rows: rows["label"], "index of samples has other columns"),
         (lambda rows: rows[:-1], "index has 1 samples, the manifest says 2"),
-        (lambda rows: rows[:-1], "video 'v2' has 0 labels, must have one"),
+        (lambda rows: rows[:-1], "video 'v2' has 0 labels, expected one"),
         (field("num_frames", 1, 0), "index has 1 samples, the manifest says 2"),
-        (field("video", 1, 0), "video 'v0' has 2 labels, must have one"),
+        (field("video", 1, 0), "video 'v0' has 2 labels, expected one"),
         (field("video", 1, 7), "a sample of video 7, there are 2"),
         (field("first_frame", 0, 1), "video 'v0': a sample up to frame 10, the video has 9"),
         (field("label", 1, 3), "video 'v2' has label 3, the class list allows 0 to 2"),
@@ -208,7 +208,7 @@ def test_decode_finds_what_checksums_cannot(tmp_path, capfd):
     assert status == 1
     assert errors == [
         "error: test-00000-of-00001: video 'a', frame 1: is 16x8, the record says 48x40",
-        "error: test-00000-of-00001: video 'a', frame 2: is no JPEG that decodes",
+        "error: test-00000-of-00001: video 'a', frame 2: cannot be decoded",
     ]
 
 

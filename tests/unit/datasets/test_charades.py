@@ -10,7 +10,7 @@ from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 from tfrecords_tools import verify
-from tfrecords_tools.builder.shard_builder import frames_of
+from tfrecords_tools.builder.shard_builder import action_frames
 from tfrecords_tools.datasets.charades import read_charades
 from tfrecords_tools.datasets.dataset import Action
 from tfrecords_tools.datasets.subsets import add_validation
@@ -205,7 +205,7 @@ def test_other_files_refused(tmp_path):
     ],
 )
 def test_frames_of_an_interval(start, end, fps, num_frames, expected):
-    assert frames_of(Action(0, start, end), fps, num_frames) == expected
+    assert action_frames(Action(0, start, end), fps, num_frames) == expected
 
 
 @pytest.fixture(scope="module")
@@ -274,10 +274,12 @@ def test_video_without_a_frame_rate(tree, tmp_path, capfd, monkeypatch):
             self.fps = 0.0
 
     monkeypatch.setattr(decoded_video, "VideoReader", Timeless)
-    timed = decoded_video.Task(str(tmp_path / "a"), str(tree / "AAAAA.mp4"), 32, 95, timed=True)
-    assert decoded_video.make(timed) == "has no frame rate, and its actions are given in seconds"
-    untimed = decoded_video.Task(str(tmp_path / "b"), str(tree / "AAAAA.mp4"), 32, 95)
-    assert decoded_video.make(untimed) is None
+    timed = decoded_video.DecodeTask(
+        str(tmp_path / "a"), str(tree / "AAAAA.mp4"), 32, 95, timed=True
+    )
+    assert decoded_video.decode(timed) == "has no frame rate, and its actions are given in seconds"
+    untimed = decoded_video.DecodeTask(str(tmp_path / "b"), str(tree / "AAAAA.mp4"), 32, 95)
+    assert decoded_video.decode(untimed) is None
 
 
 @pytest.mark.parametrize(

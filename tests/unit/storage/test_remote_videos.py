@@ -15,7 +15,7 @@ from repository import ROOT
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage import files as data_files
 from tfrecords_tools.builder import download
-from tfrecords_tools.builder.decoded_video import Task
+from tfrecords_tools.builder.decoded_video import DecodeTask
 from tfrecords_tools.datasets.charades import read_charades
 from tfrecords_tools.datasets.dataset import drop_missing
 from tfrecords_tools.datasets.folder import read_folder
@@ -116,13 +116,13 @@ def test_build_gives_the_same_shards(own, built, tmp_path, capfd, scheme):
 def test_copies_are_deleted_one_by_one(own, tmp_path):
     there = upload(own, "ram://copies/videos")
     paths = [f"{there}/walk/{number}.mp4" for number in (0, 2, 4, 6)]
-    tasks = [Task(str(tmp_path / str(n)), path, 32, 95) for n, path in enumerate(paths)]
+    tasks = [DecodeTask(str(tmp_path / str(n)), path, 32, 95) for n, path in enumerate(paths)]
     seen = []
-    for number, task in enumerate(download.fetched(tasks, 1)):
+    for number, task in enumerate(download.download_ahead(tasks, 1)):
         assert len(list(tmp_path.iterdir())) <= 3
         assert task.video == f"{tmp_path}/{number}.video.mp4"
         seen.append(Path(task.video).read_bytes())
-        download.discard(task)
+        download.delete_download(task)
     assert seen == [(own / f"walk/{number}.mp4").read_bytes() for number in (0, 2, 4, 6)]
     assert not list(tmp_path.iterdir())
 
@@ -147,14 +147,14 @@ def test_half_a_copy_is_deleted(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(download, "copy", half)
-    task = Task(str(tmp_path / "0000000"), "ram://half/0.mp4", 32, 95)
+    task = DecodeTask(str(tmp_path / "0000000"), "ram://half/0.mp4", 32, 95)
     with pytest.raises(DataError, match=r"cannot copy .*: No space left on device"):
-        list(download.fetched([task], 1))
+        list(download.download_ahead([task], 1))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_local_videos_are_never_deleted(own, tmp_path):
-    task = Task(str(tmp_path / "0"), str(own / "walk/0.mp4"), 32, 95)
-    assert list(download.fetched([task], 2)) == [task]
-    download.discard(task)
+    task = DecodeTask(str(tmp_path / "0"), str(own / "walk/0.mp4"), 32, 95)
+    assert list(download.download_ahead([task], 2)) == [task]
+    download.delete_download(task)
     assert (own / "walk/0.mp4").exists()

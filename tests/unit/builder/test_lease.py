@@ -17,6 +17,7 @@ from tensorflow import io as tf_io
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage import files as data_files
 from tfrecords_tools.builder import distributed_build, lease
+from tfrecords_tools.builder.output_directory import reserve
 
 PLAN = {"dataset": "folder", "short_side": 32, "plan": "0" * 64}
 OTHER = {"id": "other", "host": "elsewhere", "process": 7, "beat": 3}
@@ -48,11 +49,11 @@ def put_claim(output, **changes):
 
 
 def test_free_directory(waited):
-    with lease.claimed("ram://claim/free", PLAN) as taken:
+    with reserve("ram://claim/free", PLAN) as taken:
         assert taken.manifest is None
         assert data_files.sizes([path_of("ram://claim/free")]) != [None]
         taken.check()
-    assert sum(waited.seconds) < lease.BEAT
+    assert sum(waited.seconds) < lease.HEARTBEAT_S
     # Whoever comes next need not wait to see whether this one is alive.
     assert data_files.sizes([path_of("ram://claim/free")]) == [None]
 
@@ -64,11 +65,11 @@ def test_job_that_lives_is_left_alone(waited):
         pytest.raises(
             DataError, match=r"ram://claim/alive is in use by another job, process 7 on elsewhere"
         ),
-        lease.claimed("ram://claim/alive", PLAN),
+        reserve("ram://claim/alive", PLAN),
     ):
         raise AssertionError("two jobs in one directory")
     assert json.loads(data_files.read_text(path_of("ram://claim/alive"))) == {**OTHER, "beat": 4}
-    assert waited.seconds[0] > 2 * lease.BEAT
+    assert waited.seconds[0] > 2 * lease.HEARTBEAT_S
 
 
 def test_of_two_that_follow_a_killed_job_one_goes_on(waited):
@@ -76,7 +77,7 @@ def test_of_two_that_follow_a_killed_job_one_goes_on(waited):
     waited.happens.append(lambda: put_claim("ram://claim/three", id="third", process=8))
     with (
         pytest.raises(DataError, match="in use by another job, process 8 on"),
-        lease.claimed("ram://claim/three", PLAN),
+        reserve("ram://claim/three", PLAN),
     ):
         raise AssertionError("two jobs in one directory")
 
@@ -91,14 +92,14 @@ def test_job_that_ends_meanwhile(own, waited, tmp_path):
         run_job(plan, f"{tmp_path}/new")
 
     waited.happens.append(end)
-    with lease.claimed(output, plan.identity) as taken:
+    with reserve(output, plan.identity) as taken:
         assert taken.manifest is not None
     assert not (tmp_path / "new/.build").exists()
 
 
 def test_job_that_was_killed_is_followed(waited):
     put_claim("ram://claim/dead")
-    with lease.claimed("ram://claim/dead", PLAN) as taken:
+    with reserve("ram://claim/dead", PLAN) as taken:
         taken.check()
     assert len(waited.seconds) == 2
 
@@ -107,21 +108,21 @@ def test_of_two_that_begin_in_the_same_moment_one_goes_on(waited):
     waited.happens.append(lambda: put_claim("ram://claim/both"))
     with (
         pytest.raises(DataError, match="is in use by another job"),
-        lease.claimed("ram://claim/both", PLAN),
+        reserve("ram://claim/both", PLAN),
     ):
         raise AssertionError("two jobs in one directory")
     assert json.loads(data_files.read_text(path_of("ram://claim/both"))) == OTHER
 
 
 def test_job_that_lost_its_claim_writes_no_manifest(own, waited, monkeypatch):
-    make_shard = distributed_build.make_shard
+    build_shard = distributed_build.build_shard
     output = "ram://claim/lost"
 
     def overtaken(*given):
         put_claim(output)
-        make_shard(*given)
+        build_shard(*given)
 
-    monkeypatch.setattr(distributed_build, "make_shard", overtaken)
+    monkeypatch.setattr(distributed_build, "build_shard", overtaken)
     with pytest.raises(DataError, match="is in use by another job, process 7 on elsewhere"):
         run_job(plan_of(own), output)
     assert "manifest.json" not in remote_files(output)
@@ -137,9 +138,9 @@ def wait_while(condition):
 
 
 def test_signs_of_life(waited, monkeypatch):
-    monkeypatch.setattr(lease, "BEAT", 0.01)
+    monkeypatch.setattr(lease, "HEARTBEAT_S", 0.01)
     output = "ram://claim/beats"
-    with lease.claimed(output, PLAN) as taken:
+    with reserve(output, PLAN) as taken:
         first = json.loads(data_files.read_text(path_of(output)))
         wait_while(lambda: json.loads(data_files.read_text(path_of(output))) == first)
 
@@ -157,11 +158,11 @@ def test_signs_of_life(waited, monkeypatch):
 
 def test_other_plan_is_refused(waited):
     output = "ram://claim/plan"
-    with lease.claimed(output, PLAN):
+    with reserve(output, PLAN):
         pass
     with (
         pytest.raises(DataError, match="holds a build with short_side 32, not 48"),
-        lease.claimed(output, {**PLAN, "short_side": 48}),
+        reserve(output, {**PLAN, "short_side": 48}),
     ):
         raise AssertionError("two plans in one directory")
 
@@ -174,7 +175,7 @@ def test_damaged_file_of_a_job_is_named(waited, name):
         file.write(b'{"id": "\xff"}')
     with (
         pytest.raises(DataError, match=f"{name}.json is not JSON"),
-        lease.claimed(output, PLAN),
+        reserve(output, PLAN),
     ):
         raise AssertionError("a damaged file")
 
@@ -203,7 +204,7 @@ def test_file_system_without_locks_is_not_in_use(tmp_path, monkeypatch, number, 
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refused)
-    with pytest.raises(DataError, match=message), lease.claimed(str(tmp_path), PLAN):
+    with pytest.raises(DataError, match=message), reserve(str(tmp_path), PLAN):
         raise AssertionError("no lock")
 
 
@@ -212,7 +213,7 @@ def test_directory_of_something_else_is_refused(waited):
     data_files.write_text("ram://claim/full/thesis.txt", "text")
     with (
         pytest.raises(DataError, match="is not empty and holds no shards"),
-        lease.claimed("ram://claim/full", PLAN),
+        reserve("ram://claim/full", PLAN),
     ):
         raise AssertionError("not a directory of shards")
     assert data_files.list_directory("ram://claim/full") == ["thesis.txt"]
@@ -222,9 +223,9 @@ def test_complete_directory(own, waited):
     plan, output = plan_of(own), "ram://claim/complete"
     manifest = run_job(plan, output)
     before = remote_files(output)
-    with lease.claimed(output, plan.identity) as taken:
+    with reserve(output, plan.identity) as taken:
         assert taken.manifest == manifest
-    with pytest.raises(DataError, match="holds a build with"), lease.claimed(output, PLAN):
+    with pytest.raises(DataError, match="holds a build with"), reserve(output, PLAN):
         raise AssertionError("another plan")
     assert remote_files(output) == before
 
@@ -235,6 +236,6 @@ def test_local_directory_is_locked_as_a_build_locks_it(tmp_path):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with (
             pytest.raises(DataError, match="is in use by another build"),
-            lease.claimed(str(tmp_path), PLAN),
+            reserve(str(tmp_path), PLAN),
         ):
             raise AssertionError("two jobs in one directory")

@@ -18,21 +18,21 @@ from tfrecords_tools.builder import decoded_video
 
 def full(task):
     """The disk is full before the fourth piece."""
-    if task.piece.endswith("3"):
-        with writing(task.piece):
+    if task.target.endswith("3"):
+        with writing(task.target):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return decoded_video.make(task)
+    return decoded_video.decode(task)
 
 
 def dying(task):
     """One decoder crashes every time, another one the first time."""
     if task.video.endswith("3.mp4"):
         os.kill(os.getpid(), signal.SIGSEGV)
-    mark = task.piece + ".died"
+    mark = task.target + ".died"
     if task.video.endswith("4.mp4") and not os.path.exists(mark):
         Path(mark).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return decoded_video.make(task)
+    return decoded_video.decode(task)
 
 
 def buggy(task):
@@ -44,19 +44,19 @@ def killed(task):
     """As the kernel ends a process, short of memory, every time."""
     if task.video.endswith("3.mp4"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return decoded_video.make(task)
+    return decoded_video.decode(task)
 
 
 def no_files(task):
     """No other file can be opened while the fourth video is decoded."""
     if not task.video.endswith("3.mp4"):
-        return decoded_video.make(task)
+        return decoded_video.decode(task)
     free = os.dup(0)
     os.close(free)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
     try:
-        return decoded_video.make(task)
+        return decoded_video.decode(task)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
@@ -69,19 +69,19 @@ def no_memory(task):
 
     if task.video.endswith("3.mp4"):
         decoded_video.encode_jpeg = refused
-    return decoded_video.make(task)
+    return decoded_video.decode(task)
 
 
 def no_right(task):
     """Another user's files; root, too, may not read them then."""
     if not task.video.endswith("3.mp4"):
-        return decoded_video.make(task)
+        return decoded_video.decode(task)
     os.chmod(task.video, 0)
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
     try:
-        return decoded_video.make(task)
+        return decoded_video.decode(task)
     finally:
         os.seteuid(user)
         os.chmod(task.video, 0o644)
@@ -91,10 +91,10 @@ def unmounted(task):
     """The videos go away while they are decoded."""
     directory = os.path.dirname(task.video)
     if not task.video.endswith("3.mp4"):
-        return decoded_video.make(task)
+        return decoded_video.decode(task)
     os.rename(directory, directory + " away")
     try:
-        return decoded_video.make(task)
+        return decoded_video.decode(task)
     finally:
         os.rename(directory + " away", directory)
 
@@ -108,4 +108,4 @@ def hiccup(task):
         raise DamagedVideoError("3 frames decode, header says 8")
 
     decoded_video.VideoReader = lost
-    return decoded_video.make(task)
+    return decoded_video.decode(task)

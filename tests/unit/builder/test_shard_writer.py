@@ -136,9 +136,7 @@ def test_two_names_of_one_label_are_refused(tmp_path):
         (Context(name, (Sample(1, class_name, 0, 2),), 25.0, 8, 16, 2), frames(2))
         for name, class_name in (("a", "climb"), ("b", "chew"))
     ]
-    with pytest.raises(
-        DataError, match="video 'b' calls label 1 'chew', a video before it 'climb'"
-    ):
+    with pytest.raises(DataError, match="video 'b' calls label 1 'chew', an earlier video 'climb'"):
         write_shard(str(tmp_path), NAME, videos)
     assert not (tmp_path / f"{NAME}.tfrecord").exists()
 
@@ -171,7 +169,7 @@ def test_appears_only_when_whole(tmp_path):
 
     with pytest.raises(KeyError):
         write_shard(str(tmp_path), NAME, [(context("a", 3), broken())])
-    with pytest.raises(ValueError, match="a: 2 frames, said to be 3"):
+    with pytest.raises(ValueError, match="a: 2 frames, expected 3"):
         write_shard(str(tmp_path), NAME, [(context("a", 3), frames(2))])
     assert {path.suffix for path in tmp_path.iterdir()} == {".partial"}
 

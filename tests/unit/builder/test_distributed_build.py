@@ -13,10 +13,10 @@ import time
 from concurrent.futures import Future
 from dataclasses import replace
 
-import failing_pieces
+import failing_decoders
 import pytest
 from builds import arguments, files, run
-from jobs import plan_of, remote_files, run_job, started, upload
+from jobs import plan_of, remote_files, run_job, start_and_kill, upload
 
 from rlstm_tf.cli import app
 from rlstm_tf.data.schema import Manifest
@@ -24,7 +24,7 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.storage import files as data_files
 from tfrecords_tools import beam, verify
 from tfrecords_tools.builder import decoded_video, distributed_build, lease, shard_builder
-from tfrecords_tools.builder.reuse import places
+from tfrecords_tools.builder.reuse import find_stored_videos
 
 
 @pytest.fixture(autouse=True)
@@ -45,43 +45,45 @@ def test_the_bytes_are_those_of_a_build(own, built, tmp_path, capfd, kind):
 
 def test_what_is_there_is_not_made_again(own, built, monkeypatch):
     plan, output = plan_of(own), "ram://again/new"
-    whole, lines = started(plan, output)
-    distributed_build.make_shard(whole, lines[0])
+    job, listings = start_and_kill(plan, output)
+    distributed_build.build_shard(job, listings[0])
     made = []
     monkeypatch.setattr(
         distributed_build,
-        "put_together",
-        lambda works, *rest: made.extend(works) or put(works, *rest),
+        "build_shards",
+        lambda builders, *rest: made.extend(builders) or build_shards(builders, *rest),
     )
-    put = shard_builder.put_together
+    build_shards = shard_builder.build_shards
     run_job(plan, output)
-    assert [work.name for work in made] == [line.name for line in lines[1:]]
+    assert [builder.name for builder in made] == [listing.name for listing in listings[1:]]
     assert remote_files(output) == files(built)
 
 
 @pytest.mark.parametrize("what", ["tfrecord", "frames.npy"])
 def test_a_shard_that_went_away_is_made_again(own, built, what):
     plan, output = plan_of(own), f"ram://away/{what}"
-    whole, lines = started(plan, output)
-    for line in lines:
-        distributed_build.make_shard(whole, line)
-    data_files.remove(f"{output}/{lines[1].name}.{what}")
-    with pytest.raises(DataError, match=rf"1 of 3 shards were not made, the first {lines[1].name}"):
-        distributed_build.finish(plan, output, lambda: None)
+    job, listings = start_and_kill(plan, output)
+    for listing in listings:
+        distributed_build.build_shard(job, listing)
+    data_files.remove(f"{output}/{listings[1].name}.{what}")
+    with pytest.raises(
+        DataError, match=rf"1 of 3 shards were not built, the first {listings[1].name}"
+    ):
+        distributed_build.write_manifest(plan, output, lambda: None)
     run_job(plan, output)
     assert remote_files(output) == files(built)
 
 
 def test_changed_note_is_refused(own):
     plan, output = plan_of(own), "ram://note/new"
-    whole, lines = started(plan, output)
-    distributed_build.make_shard(whole, lines[0])
-    path = f"{output}/.build/{lines[0].name}.json"
+    job, listings = start_and_kill(plan, output)
+    distributed_build.build_shard(job, listings[0])
+    path = f"{output}/.build/{listings[0].name}.json"
     note = json.loads(data_files.read_text(path))
     note["shard"]["frames"] += 1
     data_files.write_text(path, json.dumps(note))
     with pytest.raises(DataError, match="was changed since it was written"):
-        distributed_build.make_shard(whole, lines[0])
+        distributed_build.build_shard(job, listings[0])
 
 
 def test_damaged_video_is_listed_as_by_a_build(own, tmp_path, capfd):
@@ -100,7 +102,7 @@ def test_images_of_another_build_are_copied(own, built, tmp_path):
         # As long as before, but no video: whoever decoded it would find it damaged.
         path.write_bytes(bytes(path.stat().st_size))
     plan = plan_of(videos)
-    run_job(plan, str(tmp_path / "new"), places([str(built)], plan))
+    run_job(plan, str(tmp_path / "new"), find_stored_videos([str(built)], plan))
     assert files(tmp_path / "new") == files(built)
 
 
@@ -135,71 +137,71 @@ def test_failures_are_looked_for_in_what_was_not_looked_at():
 @pytest.mark.parametrize("ends", [DataError, KeyboardInterrupt])
 def test_shards_that_wait_their_turn_are_not_written_when_all_ends(own, tmp_path, ends):
     plan = plan_of(own)
-    for work in shard_builder.works_of(plan, str(tmp_path)).values():
-        for task in work.tasks():
-            decoded_video.make(task)
-    works = [*shard_builder.works_of(plan, str(tmp_path)).values()]
-    assert [work.waiting for work in works] == [0, 0, 0]
+    for builder in shard_builder.make_shard_builders(plan, str(tmp_path)):
+        for task in builder.decode_tasks():
+            decoded_video.decode(task)
+    builders = shard_builder.make_shard_builders(plan, str(tmp_path))
+    assert [builder.num_pending for builder in builders] == [0, 0, 0]
     begun = []
 
-    def finish(work):
-        begun.append(work.name)
+    def finish(builder):
+        begun.append(builder.name)
         if ends is DataError:
             raise DataError("full")
-        if begun == [work.name]:
+        if begun == [builder.name]:
             time.sleep(0.5)  # until the others are queued
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
 
     with pytest.raises(ends):
-        shard_builder.put_together(works, 1, finish, lambda: None)
+        shard_builder.build_shards(builders, 1, finish, lambda: None)
     # The second may have begun before the failure of the first was seen.
-    assert works[-1].name not in begun
+    assert builders[-1].name not in begun
 
 
 def test_what_fails_leaves_no_threads(own, tmp_path, monkeypatch):
     """For as long as the error is known, its frames are: they are not to hold any."""
-    works = shard_builder.works_of(plan_of(own), str(tmp_path)).values()
-    monkeypatch.setattr(decoded_video, "make", failing_pieces.full)
+    builders = shard_builder.make_shard_builders(plan_of(own), str(tmp_path))
+    monkeypatch.setattr(decoded_video, "decode", failing_decoders.full)
     before = threading.enumerate()
     with pytest.raises(DataError, match="No space left") as caught:
-        shard_builder.put_together([*works], 1, lambda work: work.name, lambda: None)
+        shard_builder.build_shards(builders, 1, lambda builder: builder.name, lambda: None)
     assert set(threading.enumerate()) <= set(before)
     assert caught.value.__traceback__
 
 
 @pytest.mark.parametrize("gone", ["before", "meanwhile"])
 def test_no_place_for_temporary_files_is_one_line(own, tmp_path, monkeypatch, gone):
-    whole, lines = started(plan_of(own), str(tmp_path / "new"))
+    job, listings = start_and_kill(plan_of(own), str(tmp_path / "new"))
     monkeypatch.setattr(tempfile, "tempdir", None if gone == "before" else str(tmp_path / "gone"))
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
     with pytest.raises(DataError) as caught:
-        distributed_build.make_shard(whole, lines[0])
+        distributed_build.build_shard(job, listings[0])
     where = "TMPDIR: No usable temporary" if gone == "before" else f"{tmp_path}/gone/tmp"
     assert str(caught.value).startswith(f"cannot write {where}")
 
 
 def test_list_that_lost_bytes_is_refused(own):
     plan, output = plan_of(own), "ram://list/new"
-    whole, lines = started(plan, output)
+    job, listings = start_and_kill(plan, output)
     path = f"{output}/.build/shards.jsonl"
     data_files.write_text(path, data_files.read_text(path)[:-20])
     with pytest.raises(DataError, match=r"shards.jsonl, line of .* is not JSON: .* again"):
-        distributed_build.make_shard(whole, lines[-1])
+        distributed_build.build_shard(job, listings[-1])
 
 
 def test_list_with_another_label_is_refused(own):
     plan, output = plan_of(own), "ram://list/label"
-    whole, lines = started(plan, output)
+    job, listings = start_and_kill(plan, output)
     path = f"{output}/.build/shards.jsonl"
     text = data_files.read_text(path)
     changed = text.replace("[[1, 0.0, null]]", "[[0, 0.0, null]]").replace("[[1, ", "[[0, ")
     assert changed != text
     data_files.write_text(path, changed)
     old, new = text.splitlines(), changed.splitlines()
-    first = next(number for number in range(len(lines)) if old[number] != new[number])
+    first = next(number for number in range(len(listings)) if old[number] != new[number])
     with pytest.raises(DataError, match="was changed since it was written"):
-        distributed_build.make_shard(whole, lines[first])
+        distributed_build.build_shard(job, listings[first])
 
 
 def other_plan(plan):
@@ -209,21 +211,21 @@ def other_plan(plan):
 def test_shard_of_another_plan_is_not_taken_for_made(own, built):
     """As a worker leaves it behind that outlives a job whose output was deleted."""
     plan, output = plan_of(own), "ram://outlived/new"
-    whole, lines = started(other_plan(plan), output)
-    distributed_build.make_shard(whole, lines[0])
+    job, listings = start_and_kill(other_plan(plan), output)
+    distributed_build.build_shard(job, listings[0])
     data_files.write_text(f"{output}/.build/plan.json", json.dumps(plan.identity))
-    with pytest.raises(DataError, match="3 of 3 shards were not made"):
-        distributed_build.finish(plan, output, lambda: None)
+    with pytest.raises(DataError, match="3 of 3 shards were not built"):
+        distributed_build.write_manifest(plan, output, lambda: None)
     run_job(plan, output)
     assert remote_files(output) == files(built)
 
 
 def test_worker_that_outlives_its_job_puts_nothing_into_the_next(own):
     plan, output = plan_of(own), "ram://outlives/new"
-    whole, lines = started(plan, output)
+    job, listings = start_and_kill(plan, output)
     data_files.write_text(f"{output}/.build/plan.json", json.dumps(other_plan(plan).identity))
-    with pytest.raises(DataError, match="holds a build with another plan by now"):
-        distributed_build.make_shard(whole, lines[0])
+    with pytest.raises(DataError, match="no longer holds a build with this plan"):
+        distributed_build.build_shard(job, listings[0])
     assert remote_files(output) == {}
 
 
@@ -242,11 +244,11 @@ def test_copy_that_fails_is_removed(own, tmp_path, monkeypatch):
 
 def test_progress_counts_what_any_machine_finished(own, tmp_path, capsys):
     plan, output = plan_of(own), str(tmp_path)
-    whole, lines = started(plan, output)
-    distributed_build.make_shard(whole, lines[0])
-    with distributed_build.progress(plan, output):
-        for line in lines[1:]:
-            distributed_build.make_shard(whole, line)
+    job, listings = start_and_kill(plan, output)
+    distributed_build.build_shard(job, listings[0])
+    with distributed_build.show_progress(plan, output):
+        for listing in listings[1:]:
+            distributed_build.build_shard(job, listing)
     error = capsys.readouterr().err
     assert "1/3" in error
     assert "3/3" in error

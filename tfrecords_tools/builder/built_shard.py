@@ -1,0 +1,117 @@
+"""Records each finished shard in a file, and assembles the manifest from these."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from rlstm_tf.choices import SUBSETS
+from rlstm_tf.data import schema
+from rlstm_tf.errors import DataError
+from rlstm_tf.storage.files import sizes
+from rlstm_tf.storage.json_values import of_fields, read_json, sealed, unsealed
+from tfrecords_tools.builder.output_directory import BUILD
+from tfrecords_tools.builder.plan import Plan
+
+_MISSING_LISTED = 20
+
+
+@dataclass(frozen=True)
+class BuiltShard:
+    """A finished shard.
+
+    Attributes:
+        shard: its entry in the manifest.
+        damaged: `id`, `path` and `reason` of each of its videos that was left out.
+        labels_without_sample: number of labels of its videos without frames to train on.
+    """
+
+    shard: schema.Shard
+    damaged: tuple[dict[str, str], ...]
+    labels_without_sample: int
+
+    def to_json(self, plan: str) -> str:
+        """Returns the text of the shard's record; `plan` is the checksum of the plan."""
+        return json.dumps(sealed({**asdict(self), "plan": plan}))
+
+
+def record_path(output: str, name: str) -> str:
+    """Returns the path of a shard's record; the file marks the shard as finished."""
+    return schema.join(schema.join(output, BUILD), name + ".json")
+
+
+def load_built_shard(output: str, name: str, plan: str) -> BuiltShard | None:
+    """Loads a shard's record, if the shard is finished and its files still exist.
+
+    A record of another plan does not count: a worker that outlived its job may have left it in a
+    directory that was deleted and started again.
+
+    Args:
+        output: directory, local or remote.
+        name: name of the shard.
+        plan: checksum of the plan.
+
+    Raises:
+        DataError: the record was changed since it was written.
+    """
+    path = record_path(output, name)
+    try:
+        values = read_json(path)
+        if values is None:
+            return None
+        values = unsealed(values, path)
+        if values.pop("plan", None) != plan:
+            return None
+        values = of_fields(BuiltShard, values, path)
+        shard = schema.Shard(**of_fields(schema.Shard, values["shard"], path))
+    except DataError as error:
+        raise DataError(f"{error}: delete it and build again") from None
+    found = sizes(schema.shard_paths(output, name))
+    if found[0] != shard.bytes or None in found:
+        return None
+    return BuiltShard(shard, tuple(values["damaged"]), values["labels_without_sample"])
+
+
+def make_manifest(plan: Plan, built: Mapping[str, BuiltShard]) -> schema.Manifest:
+    """Assembles the manifest.
+
+    Args:
+        plan: what was built.
+        built: all shards of the plan by name.
+
+    Raises:
+        DataError: no video could be decoded.
+    """
+    dataset = plan.dataset
+    damaged = [video for name in plan.shards for video in built[name].damaged]
+    subsets = {}
+    for subset in SUBSETS:
+        shards = tuple(
+            built[name].shard for name, videos in plan.shards.items() if videos[0].subset == subset
+        )
+        if any(shard.videos for shard in shards):
+            subsets[subset] = schema.Subset(
+                sum(shard.videos for shard in shards),
+                sum(shard.frames for shard in shards),
+                sum(shard.samples for shard in shards),
+                shards,
+            )
+    if not subsets:
+        first = "{id}: {reason}".format(**damaged[0])
+        raise DataError(f"none of the {len(damaged)} videos can be decoded; the first, {first}")
+    notes = dict(dataset.notes)
+    if dataset.multi_label:
+        notes["labels_without_sample"] = sum(one.labels_without_sample for one in built.values())
+    return schema.Manifest(
+        dataset=dataset.name,
+        split=dataset.split,
+        stream=plan.stream,
+        classes=dataset.classes,
+        settings=plan.settings,
+        subsets=subsets,
+        damaged=tuple(damaged),
+        missing={"count": len(dataset.missing), "first": list(dataset.missing[:_MISSING_LISTED])},
+        multi_label=dataset.multi_label,
+        notes=notes,
+    )
