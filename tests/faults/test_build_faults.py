@@ -208,7 +208,7 @@ def test_nothing_decodes(tmp_path, capfd):
     status, _, errors = run(capfd, *arguments(tmp_path / "videos", tmp_path / "shards"))
     assert status == 1
     assert len(errors) == 1
-    assert "none of the 2 videos decodes; the first, " in errors[0]
+    assert "none of the 2 videos can be decoded; the first, " in errors[0]
 
 
 def test_plan_is_on_record_while_the_build_runs(own, tmp_path, capfd, monkeypatch):

@@ -121,14 +121,17 @@ def require_plan(output: str, checksum: str) -> None:
 
 
 def _exists(path: str) -> bool:
-    return sizes([path]) != [None]
+    return sizes([path]) != [None] if is_remote(path) else os.path.exists(path)
 
 
 def _create(output: str, build: str) -> None:
-    if not is_remote(output) and os.path.exists(output) and not os.path.isdir(output):
+    if is_remote(output):
+        names = list_directory(output) if is_directory(output) else []
+    elif os.path.exists(output) and not os.path.isdir(output):
         raise DataError(f"{output} is a file; --output must be a directory")
-    names = set(list_directory(output)) if is_directory(output) else set()
-    if names - {BUILD} and not _exists(join(build, _PLAN)):
+    else:
+        names = os.listdir(output) if os.path.isdir(output) else []
+    if set(names) - {BUILD} and not _exists(join(build, _PLAN)):
         raise DataError(f"{output} is not empty and holds no shards; --output must be new or empty")
     if is_remote(output):
         with writing(build):

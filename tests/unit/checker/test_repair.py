@@ -173,7 +173,8 @@ def test_a_shard_of_other_bytes_is_refused_and_the_old_one_kept(
     assert status == 1
     assert len(errors) == 1
     assert (
-        "is left as it was: these videos, or this version of the decoder, give other" in errors[0]
+        "is unchanged: these videos, or this version of the decoder, do not give the bytes"
+        in errors[0]
     )
     assert message in errors[0]
     refused = errors[0].split()[1]
