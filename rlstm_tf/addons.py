@@ -1,6 +1,6 @@
-"""What is taken from tensorflow-addons, which is imported when that is asked for: extra `addons`.
+"""The optimizer and the LSTM cells that need tensorflow-addons (extra `addons`), imported lazily.
 
-It loads beside Keras 2.15 alone.
+tensorflow-addons works with Keras 2.15 only.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from rlstm_tf.errors import UsageError
 
 
 def tensorflow_addons(flag: str) -> Any:
-    """tensorflow-addons, without its warnings, at every import, that its development has ended.
+    """Imports tensorflow-addons without its warnings about the end of its development.
 
     Args:
-        flag: what asks for it, as `--name=value`.
+        flag: the flag that needs it, as `--name=value`, for the error message.
 
     Raises:
-        UsageError: it is not installed, or cannot be.
+        UsageError: it is not installed, or Keras is too new.
     """
-    todo = "pip install -e '.[addons]', on Python 3.9 - 3.11"
+    hint = "pip install -e '.[addons]', on Python 3.9 - 3.11"
     if KERAS_3:
-        raise UsageError(f"{flag} needs tensorflow-addons, which Keras 3 cannot load: {todo}")
+        raise UsageError(f"{flag} needs tensorflow-addons, which Keras 3 cannot load: {hint}")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"\s*Tensor[Ff]low Addons", UserWarning)
         try:
@@ -34,28 +34,28 @@ def tensorflow_addons(flag: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != "tensorflow_addons":
                 raise
-            raise UsageError(f"{flag} needs tensorflow-addons, which is missing: {todo}") from None
+            raise UsageError(f"{flag} needs tensorflow-addons, which is missing: {hint}") from None
     return addons
 
 
 def lamb(learning_rate: Any, weight_decay: float, kernels: list[Any]) -> Any:
-    """LAMB with decoupled weight decay, as Keras 3's own does it; its slots not yet made.
+    """Makes LAMB with decoupled weight decay, like that of Keras 3; its slots are not created yet.
 
     Args:
-        learning_rate: a schedule.
-        weight_decay: times the learning rate, the share of a kernel that a step takes away.
-        kernels: the variables that decay; made in the strategy whose scope this is called in.
+        learning_rate: schedule of the learning rate.
+        weight_decay: share of a kernel, times the learning rate, that a step subtracts.
+        kernels: variables that decay, created under the current strategy.
 
     Raises:
-        UsageError: as `tensorflow_addons`.
+        UsageError: tensorflow-addons cannot be imported.
     """
     optimizers = tensorflow_addons("--optimizer=lamb").optimizers
-    # Each replica's copy: it is these that a step gets to see, and they do not tell of what.
+    # A step sees each replica's copy, which does not refer to its variable.
     copies = tf.distribute.get_strategy().experimental_local_results
     decayed = {copy._unique_id for variable in kernels for copy in copies(variable)}
 
     class Lamb(optimizers.extend_with_decoupled_weight_decay(optimizers.LAMB)):  # type: ignore[misc]
-        """Both bases keep their decay under one name; here only that of the extension is meant."""
+        """Switches off the decay of LAMB itself, which has the name of the extension's decay."""
 
         def _prepare_local(self, var_device: Any, var_dtype: Any, apply_state: Any) -> None:
             super()._prepare_local(var_device, var_dtype, apply_state)
@@ -73,15 +73,15 @@ def lamb(learning_rate: Any, weight_decay: float, kernels: list[Any]) -> Any:
 
 
 def lstm_cell(name: str, units: int, **kwargs: Any) -> keras.layers.Layer:
-    """A cell for `keras.layers.RNN` that Keras itself does not have.
+    """Makes an LSTM cell for `keras.layers.RNN` that Keras does not have.
 
     Args:
         name: `"layer_norm"` (Ba et al., arXiv 1607.06450) or `"peephole"` (Gers et al., 2002).
-        units: of the state.
-        **kwargs: of `keras.layers.LSTMCell`.
+        units: channels of the state.
+        **kwargs: further arguments of `keras.layers.LSTMCell`.
 
     Raises:
-        UsageError: as `tensorflow_addons`.
+        UsageError: tensorflow-addons cannot be imported.
     """
     rnn = tensorflow_addons(f"--lstm_cell={name}").rnn
     cells = {"layer_norm": rnn.LayerNormLSTMCell, "peephole": rnn.PeepholeLSTMCell}
@@ -89,5 +89,5 @@ def lstm_cell(name: str, units: int, **kwargs: Any) -> keras.layers.Layer:
 
 
 def _glorot_uniform(shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
-    """Draws anew at every call; one initializer would give all peepholes the same weights."""
+    """Uses a new initializer each time: one alone would give all peepholes the same weights."""
     return keras.initializers.GlorotUniform()(shape, dtype, **kwargs)

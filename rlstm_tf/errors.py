@@ -2,33 +2,31 @@
 
 
 class UserError(Exception):
-    """Base of those below.
-
-    The message says what was given and what is allowed, on one line.
+    """Base class. The message states on one line what was given and what is allowed.
 
     Attributes:
-        status: exit status of an entry point that meets this error.
+        status: exit status of a command that ends with this error.
     """
 
     status = 1
 
 
 class UsageError(UserError):
-    """The command is wrong: a flag, or flags that contradict each other. Exit status 2."""
+    """A flag has a wrong value, or flags contradict each other. Exit status 2."""
 
     status = 2
 
 
 class DataError(UserError):
-    """What is on disk is wrong: missing, damaged, or made for something else. Exit status 1."""
+    """A file is missing, damaged, or made for something else. Exit status 1."""
 
     status = 1
 
 
 class OutputError(UserError):
-    """Standard output cannot be written: its disk is full, or nobody reads it. Exit status 1.
+    """Standard output cannot be written: full disk or closed pipe. Exit status 1.
 
-    Neither of the two above, for whoever goes on after one of those could not say so.
+    Not a DataError, because code that catches those and continues could not print them.
     """
 
     status = 1
