@@ -18,6 +18,7 @@ import numpy as np
 
 from rlstm_tf.data import schema
 from rlstm_tf.data.descriptors import allow_shards, reason
+from rlstm_tf.data.index_rules import find_record_problems, find_sample_problems
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import File, is_remote, open_file
@@ -68,7 +69,9 @@ class Shards:
         self._shard_of_video = np.repeat(np.arange(len(shards)), counts)
         self._first_row = videos["first_row"].astype(np.int64)
         rows = _of_subset([shard.samples for shard in shards], counts)
-        self._check_labels(rows)
+        if len(set(self.ids)) != len(self.ids):
+            twice = Counter(self.ids).most_common(1)[0][0]
+            raise DataError(f"video {twice!r} occurs twice in subset {subset!r}")
         self.samples = rows[rows["num_frames"] > 0]
         self.labels = rows["label"].copy()
         if manifest.multi_label:
@@ -98,8 +101,11 @@ class Shards:
             allow_shards(len(manifest.subsets[subset].shards))
         for entry in manifest.subsets[subset].shards:
             shard, rows = _open_shard(directory, entry)
-            _check_index(shard, rows, entry)
-            _check_samples(shard, rows, entry, manifest.multi_label)
+            problems = find_record_problems(entry, rows, shard.frames) or find_sample_problems(
+                entry, manifest, rows, shard.samples
+            )
+            if problems:
+                raise DataError(f"{directory}: {problems[0]}: build the shards again")
             shards.append(shard)
             records.append(rows)
         try:
@@ -158,17 +164,6 @@ class Shards:
                 jpegs.append(jpeg)
         return jpegs
 
-    def _check_labels(self, rows: np.ndarray) -> None:
-        wrong = rows[(rows["label"] < 0) | (rows["label"] >= len(self.classes))]
-        if len(wrong):
-            raise DataError(
-                f"video {self.ids[wrong[0]['video']]!r} has label {wrong[0]['label']}, "
-                f"the class list allows 0 to {len(self.classes) - 1}"
-            )
-        if len(set(self.ids)) != len(self.ids):
-            twice = Counter(self.ids).most_common(1)[0][0]
-            raise DataError(f"video {twice!r} occurs twice in subset {self.subset!r}")
-
 
 def _open_shard(directory: str, entry: schema.Shard) -> tuple[_Shard, np.ndarray]:
     """The shard and its rows of records; its files have the size or sha256 of the manifest."""
@@ -210,65 +205,6 @@ def _mapped(path: str) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     except OSError as error:
         raise DataError(f"{path}: {reason(error)}") from None
-
-
-def _check_index(shard: _Shard, records: np.ndarray, entry: schema.Shard) -> None:
-    """Refuses an index that has other types or counts than it must, or contradicts itself."""
-    id_bytes = records.dtype["id"].itemsize if "id" in (records.dtype.names or ()) else 1
-    indexes = records, shard.frames, shard.samples
-    types = [schema.record_dtype(id_bytes), schema.FRAME, schema.SAMPLE]
-    if [rows.dtype for rows in indexes] != types or any(rows.ndim != 1 for rows in indexes):
-        raise DataError(f"{shard.name}: the index has other columns than this program reads")
-    first_frame = records["first_frame"].astype(np.int64)
-    count = records["num_frames"].astype(np.int64)
-    begins = first_frame == 0
-    found = len(records), int(begins.sum()), len(shard.frames)
-    if found != (entry.records, entry.videos, entry.frames):
-        raise DataError(
-            f"{shard.name}: the index holds {found[0]} records, {found[1]} videos and {found[2]} "
-            f"frames, {schema.MANIFEST} says {entry.records}, {entry.videos} and {entry.frames}"
-        )
-    end_row = np.cumsum(count)
-    offset = shard.frames["offset"].astype(np.int64)
-    end = offset + shard.frames["size"]
-    follows = (records["id"][1:] == records["id"][:-1]) & (
-        first_frame[1:] == first_frame[:-1] + count[:-1]
-    )
-    if not (
-        begins[:1].all()
-        and (count > 0).all()
-        and (end_row - count == records["first_row"]).all()
-        and end_row[-1:].sum() == len(shard.frames)
-        and (begins[1:] | follows).all()
-        and (offset[1:] >= end[:-1]).all()
-        and (end[-1:] <= entry.bytes).all()
-    ):
-        raise DataError(f"{shard.name}: the index contradicts itself: build the shards again")
-
-
-def _check_samples(
-    shard: _Shard, records: np.ndarray, entry: schema.Shard, multi_label: bool
-) -> None:
-    """Refuses samples that are not of their video, or not what one label a video means."""
-    found = int((shard.samples["num_frames"] > 0).sum())
-    if found != entry.samples:
-        raise DataError(
-            f"{shard.name}: the index holds {found} samples, {schema.MANIFEST} says {entry.samples}"
-        )
-    video, first, count = (
-        shard.samples[name].astype(np.int64) for name in ("video", "first_frame", "num_frames")
-    )
-    begins = np.flatnonzero(records["first_frame"] == 0)
-    frames = np.diff(records["first_row"][begins].astype(np.int64), append=entry.frames)
-    # One label a video, for all of it.
-    whole = np.array_equal(video, np.arange(len(begins))) and np.array_equal(count, frames)
-    if not (
-        (multi_label or whole)
-        and (video[1:] >= video[:-1]).all()
-        and (video[-1:] < len(begins)).all()
-        and (first + count <= frames[video]).all()
-    ):
-        raise DataError(f"{shard.name}: the index contradicts itself: build the shards again")
 
 
 def _of_subset(samples: list[np.ndarray], videos: list[int]) -> np.ndarray:

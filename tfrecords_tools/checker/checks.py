@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
+from rlstm_tf.data.index_rules import find_record_problems, find_sample_problems
 from rlstm_tf.storage.files import File, open_file
 
 _BLOCK = 1 << 20
@@ -71,7 +72,7 @@ class _Check:
     ):
         self.shard = shard
         self.problems: list[str] = []
-        self.ids: dict[str, None] = {}
+        self.ids: list[str] = []
         self._directory = directory
         self._manifest = manifest
         self._progress = progress
@@ -101,12 +102,17 @@ class _Check:
         )
         if file:
             self._count_records(file, tfrecord)
-        if records is not None and frames is not None and self._index_agrees(records, frames):
-            self._check_records(records)
-            if samples is not None:
-                self._check_samples(records, samples)
-            if file:
-                self._check_frames(file, records, frames, decode)
+        if records is None or frames is None:
+            return
+        problems = find_record_problems(shard, records, frames)
+        self.problems += problems
+        if problems:
+            return
+        self.ids = [video.decode() for video in records["id"][records["first_frame"] == 0].tolist()]
+        if samples is not None:
+            self.problems += find_sample_problems(shard, self._manifest, records, samples)
+        if file:
+            self._check_frames(file, records, frames, decode)
 
     def _report(self, problem: str) -> None:
         self.problems.append(problem)
@@ -152,80 +158,6 @@ class _Check:
             count += 1
         if count != self.shard.records:
             self._report(f"{path} has {count} records, the manifest says {self.shard.records}")
-
-    def _index_agrees(self, records: np.ndarray, frames: np.ndarray) -> bool:
-        """Checks types and counts; returns False if the two indexes do not fit together."""
-        name = self.shard.name
-        id_bytes = records.dtype["id"].itemsize if "id" in (records.dtype.names or ()) else 1
-        types = schema.record_dtype(id_bytes), schema.FRAME
-        if (records.dtype, frames.dtype) != types or records.ndim + frames.ndim != 2:
-            self._report(f"{name}: the index has other columns than this program reads")
-            return False
-        found = len(records), int((records["first_frame"] == 0).sum()), len(frames)
-        said = self.shard.records, self.shard.videos, self.shard.frames
-        if found != said:
-            self._report(
-                f"{name}: the index has {found[0]} records, {found[1]} videos, {found[2]} frames; "
-                f"the manifest says {said[0]}, {said[1]}, {said[2]}"
-            )
-        ends = np.cumsum(records["num_frames"], dtype=np.uint64)
-        starts = ends - records["num_frames"]
-        if not np.array_equal(starts, records["first_row"]) or ends[-1:].sum() != len(frames):
-            self._report(
-                f"{name}: the index of records and the index of frames do not fit together"
-            )
-            return False
-        return True
-
-    def _check_records(self, records: np.ndarray) -> None:
-        before: tuple[str, int] | None = None
-        for row in records.tolist():
-            first_frame, num_frames = row[1:3]
-            video = row[0].decode(errors="replace")
-            if first_frame == 0:
-                if video in self.ids:
-                    self._report(f"{self.shard.name}: video {video!r} occurs twice")
-                self.ids[video] = None
-            elif (video, first_frame) != before:
-                self._report(
-                    f"{self.shard.name}: video {video!r} lacks what precedes {first_frame}"
-                )
-            before = video, first_frame + num_frames
-
-    def _check_samples(self, records: np.ndarray, samples: np.ndarray) -> None:
-        """Checks that every label is in the class list and every interval in its video."""
-        name = self.shard.name
-        if samples.dtype != schema.SAMPLE or samples.ndim != 1:
-            self._report(f"{name}: the index of samples has other columns than this program reads")
-            return
-        found = int((samples["num_frames"] > 0).sum())
-        if found != self.shard.samples:
-            self._report(
-                f"{name}: the index has {found} samples, the manifest says {self.shard.samples}"
-            )
-        begins = np.flatnonzero(records["first_frame"] == 0)
-        ids = [video.decode(errors="replace") for video in records["id"][begins].tolist()]
-        lengths = [int(part.sum()) for part in np.split(records["num_frames"], begins[1:])]
-        labels = [0] * len(ids)
-        for video, label, first, count in samples.tolist():
-            if video >= len(ids):
-                self._report(f"{name}: a sample of video {video}, there are {len(ids)}")
-                continue
-            labels[video] += 1
-            if first + count > lengths[video]:
-                self._report(
-                    f"{name}: video {ids[video]!r}: a sample up to frame {first + count}, "
-                    f"the video has {lengths[video]}"
-                )
-            if not 0 <= label < len(self._manifest.classes):
-                self._report(
-                    f"{name}: video {ids[video]!r} has label {label}, "
-                    f"the class list allows 0 to {len(self._manifest.classes) - 1}"
-                )
-        if not self._manifest.multi_label:
-            for video_id, count in zip(ids, labels):
-                if count != 1:
-                    self._report(f"{name}: video {video_id!r} has {count} labels, expected one")
 
     def _check_frames(
         self, file: File, records: np.ndarray, frames: np.ndarray, decode: bool

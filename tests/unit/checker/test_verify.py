@@ -144,7 +144,7 @@ def field(name, row, value):
         (lambda rows: rows[["id", "fps"]], "other columns"),
         (lambda rows: rows[:-1], "has 4 records, 2 videos, 14 frames; the manifest says 5, 2, 14"),
         (field("first_row", 2, 7), "do not fit together"),
-        (field("first_frame", 1, 5), "video 'v0' lacks what precedes 5"),
+        (field("first_frame", 1, 5), "video 'v0' lacks the frames before 5"),
         (field("id", 3, b"v0"), "video 'v0' occurs twice"),
         (
             field("id", slice(3, 5), b"v3"),

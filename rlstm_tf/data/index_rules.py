@@ -1,0 +1,122 @@
+"""Rules for the index of a shard, checked whenever shards are opened or verified."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rlstm_tf.data import schema
+
+
+def find_record_problems(shard: schema.Shard, records: np.ndarray, frames: np.ndarray) -> list[str]:
+    """Checks the indexes of records and frames against each other and the manifest.
+
+    Args:
+        shard: the shard's entry in the manifest.
+        records: contents of `*.records.npy`.
+        frames: contents of `*.frames.npy`.
+
+    Returns:
+        One line for each problem.
+    """
+    name = shard.name
+    id_bytes = records.dtype["id"].itemsize if "id" in (records.dtype.names or ()) else 1
+    types = schema.record_dtype(id_bytes), schema.FRAME
+    if (records.dtype, frames.dtype) != types or (records.ndim, frames.ndim) != (1, 1):
+        return [f"{name}: the index has other columns than this program reads"]
+    first_frame = records["first_frame"].astype(np.int64)
+    count = records["num_frames"].astype(np.int64)
+    begins = first_frame == 0
+    problems = []
+    found = len(records), int(begins.sum()), len(frames)
+    if found != (shard.records, shard.videos, shard.frames):
+        problems.append(
+            f"{name}: the index has {found[0]} records, {found[1]} videos, {found[2]} frames; "
+            f"the manifest says {shard.records}, {shard.videos}, {shard.frames}"
+        )
+    end_row = np.cumsum(count)
+    if not (
+        (count > 0).all()
+        and (end_row - count == records["first_row"]).all()
+        and end_row[-1:].sum() == len(frames)
+    ):
+        problems.append(f"{name}: the index of records and the index of frames do not fit together")
+    offset = frames["offset"].astype(np.int64)
+    end = offset + frames["size"]
+    if not ((offset[1:] >= end[:-1]).all() and (end[-1:] <= shard.bytes).all()):
+        problems.append(f"{name}: frames of the index overlap or lie beyond the end of the shard")
+    follows = (records["id"][1:] == records["id"][:-1]) & (
+        first_frame[1:] == first_frame[:-1] + count[:-1]
+    )
+    gaps = np.flatnonzero(~begins & ~np.concatenate([[False], follows])[: len(begins)])
+    problems += [
+        f"{name}: video {_decode(records['id'][row])!r} lacks the frames before {first_frame[row]}"
+        for row in gaps
+    ]
+    ids, occurrences = np.unique(records["id"][begins], return_counts=True)
+    twice = ids[occurrences > 1]
+    return problems + [f"{name}: video {_decode(video)!r} occurs twice" for video in twice]
+
+
+def find_sample_problems(
+    shard: schema.Shard, manifest: schema.Manifest, records: np.ndarray, samples: np.ndarray
+) -> list[str]:
+    """Checks the index of samples: every label is in the class list, every interval in its video.
+
+    Args:
+        shard: the shard's entry in the manifest.
+        manifest: names the classes; says whether a video may have several labels.
+        records: contents of `*.records.npy`, without problems.
+        samples: contents of `*.samples.npy`.
+
+    Returns:
+        One line for each problem.
+    """
+    name = shard.name
+    if samples.dtype != schema.SAMPLE or samples.ndim != 1:
+        return [f"{name}: the index of samples has other columns than this program reads"]
+    problems = []
+    num_samples = int((samples["num_frames"] > 0).sum())
+    if num_samples != shard.samples:
+        problems.append(
+            f"{name}: the index has {num_samples} samples, the manifest says {shard.samples}"
+        )
+    begins = np.flatnonzero(records["first_frame"] == 0)
+    ids = [_decode(video) for video in records["id"][begins]]
+    num_frames = np.diff(records["first_row"][begins].astype(np.int64), append=shard.frames)
+    video, label, first, count = (
+        samples[column].astype(np.int64)
+        for column in ("video", "label", "first_frame", "num_frames")
+    )
+    if (video[1:] < video[:-1]).any():
+        problems.append(f"{name}: the index of samples is not in the order of the videos")
+    unknown = video >= len(ids)
+    problems += [f"{name}: a sample of video {v}, there are {len(ids)}" for v in video[unknown]]
+    video, label, first, count = (column[~unknown] for column in (video, label, first, count))
+    end = first + count
+    for row in np.flatnonzero(end > num_frames[video]):
+        problems.append(
+            f"{name}: video {ids[video[row]]!r}: a sample up to frame {end[row]}, "
+            f"the video has {num_frames[video[row]]}"
+        )
+    last = len(manifest.classes) - 1
+    for row in np.flatnonzero((label < 0) | (label > last)):
+        problems.append(
+            f"{name}: video {ids[video[row]]!r} has label {label[row]}, "
+            f"the class list allows 0 to {last}"
+        )
+    if not manifest.multi_label:
+        labels = np.bincount(video, minlength=len(ids))
+        for number in np.flatnonzero(labels != 1):
+            problems.append(
+                f"{name}: video {ids[number]!r} has {labels[number]} labels, expected one"
+            )
+        for row in np.flatnonzero((labels[video] == 1) & (count != num_frames[video])):
+            problems.append(
+                f"{name}: video {ids[video[row]]!r} has a label for {count[row]} of its "
+                f"{num_frames[video[row]]} frames, expected all"
+            )
+    return problems
+
+
+def _decode(video_id: bytes) -> str:
+    return video_id.decode(errors="replace")
