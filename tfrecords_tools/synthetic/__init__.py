@@ -1,1 +1,1 @@
-"""The generated data sets: scenes, drawing, layouts."""
+"""Draws the synthetic data sets and writes them in public layouts."""

@@ -1,4 +1,4 @@
-"""Videos of the embedded data set: the clips that they are made of, drawn and encoded."""
+"""Draws clips and encodes them as the videos of a synthetic data set."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import numpy as np
 from rlstm_tf.cli.terminal import progress_bar
 
 FPS = 8
-# Clips of a group share their background. UCF-101 has 4 to 7.
+# Clips of a group share their background. UCF-101 has 4 to 7 per group.
 CLIPS_PER_GROUP = 4
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip of one class: all that its pixels depend on beside the settings."""
+    """Identifies a clip; its pixels depend on this and on the settings."""
 
     class_name: str
     group: int
@@ -31,10 +31,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class Video:
-    """One file.
+    """A video file.
 
     Attributes:
-        path: below the directory of the data set; the ending names the container.
+        path: relative to the directory of the data set; the suffix names the container.
         clips: shown one after the other.
     """
 
@@ -42,8 +42,8 @@ class Video:
     clips: tuple[Clip, ...]
 
 
-def plan(classes: Sequence[str], clips_per_class: int) -> list[Clip]:
-    """The clips of a data set, class after class. Of two sets, one begins like the other."""
+def list_clips(classes: Sequence[str], clips_per_class: int) -> list[Clip]:
+    """Lists the clips of a data set, class by class."""
     return [
         Clip(name, index // CLIPS_PER_GROUP + 1, index % CLIPS_PER_GROUP + 1)
         for name in classes
@@ -57,9 +57,9 @@ def write_videos(
     """Draws and encodes all videos, with a progress bar.
 
     Args:
-        directory: of the data set.
-        videos: what to write.
-        draw: `scene` of `scenes` or `relations` with all but the first three arguments given.
+        directory: root of the data set.
+        videos: videos to write.
+        draw: returns a clip's frames from its class name, group and number.
         workers: number of processes.
 
     Raises:
@@ -87,22 +87,22 @@ def _write(directory: str, draw: Callable[..., np.ndarray], video: Video) -> Non
 
 
 def encode(frames: np.ndarray, container: str) -> bytes:
-    """A file in MPEG-4 of RGB frames; the same frames, the same bytes.
+    """Encodes RGB frames as MPEG-4; the same frames give the same bytes.
 
     Args:
         frames: uint8 [F, H, W, 3].
         container: `avi` or `mp4`.
     """
     file = io.BytesIO()
-    # Not bit-exact, the header names the library's version.
+    # Without bitexact, the header contains the library's version.
     with av.open(file, "w", format=container, options={"fflags": "+bitexact"}) as output:
         stream = output.add_stream("mpeg4", rate=FPS, options={"flags": "+bitexact"})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        # More than it needs: at the finest quantizer the shapes keep their edges.
+        # Generous: the finest quantizer keeps the edges of the shapes.
         stream.bit_rate = 100 * FPS * stream.height * stream.width
         stream.codec_context.qmin = 2
-        # Slices, and so the bytes, depend on the number of threads.
+        # The bytes depend on the number of threads.
         stream.codec_context.thread_count = 1
         for image in frames:
             output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))

@@ -1,7 +1,7 @@
-"""What the embedded data sets are drawn with: shapes, and a texture that moves behind them.
+"""Draws shapes, and a moving texture behind them.
 
-Lengths are in picture sides, so that a clip of any size shows the same scene. The picture's centre
-is (0, 0), x points right and y down.
+Lengths are fractions of the picture side, so that a clip of any size shows the same scene. The
+picture's center is (0, 0), x points right and y down.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ import numpy as np
 
 
 class Look(NamedTuple):
-    """What a shape looks like.
+    """The look of a shape.
 
     Attributes:
         kind: one of `KINDS`.
         radius: about half its width.
-        turn: by which it is turned, radians.
-        colour: red, green and blue, 0..255.
-        hole: radius of a hole of the same kind in its middle.
+        turn: rotation, radians.
+        color: red, green and blue, 0..255.
+        hole: radius of a hole of the same kind in its middle; 0 means none.
     """
 
     kind: str
     radius: float
     turn: float
-    colour: np.ndarray
+    color: np.ndarray
     hole: float = 0.0
 
 
 def paint(
-    picture: np.ndarray, positions: np.ndarray, look: Look, seen: np.ndarray | None = None
+    picture: np.ndarray, positions: np.ndarray, look: Look, visible: np.ndarray | None = None
 ) -> None:
     """Paints a shape over the frames of a clip.
 
     Args:
         picture: float32 [F, S, S, 3], changed in place.
-        positions: of its centre in each frame, float32 [F, 2] (x, y).
-        look: see there.
-        seen: bool [F], whether it is there at all in each frame; in all if None.
+        positions: its center in each frame, float32 [F, 2] (x, y).
+        look: kind, size and color.
+        visible: bool [F], frames that show it; all if None.
     """
     size = picture.shape[1]
     grid = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
@@ -50,20 +50,20 @@ def paint(
     outside = KINDS[look.kind](along_x, along_y, look.radius)
     if look.hole:
         outside = np.maximum(outside, -KINDS[look.kind](along_x, along_y, look.hole))
-    # Half a pixel on both sides of the edge is mixed.
+    # Antialiasing: half a pixel on both sides of the edge is blended.
     cover = np.clip(0.5 - outside * size, 0, 1)[..., None]
-    if seen is not None:
-        cover *= seen[:, None, None, None]
-    picture += cover * (look.colour.astype(np.float32) - picture)
+    if visible is not None:
+        cover *= visible[:, None, None, None]
+    picture += cover * (look.color.astype(np.float32) - picture)
 
 
 def to_pixels(picture: np.ndarray) -> np.ndarray:
-    """float32 0..255 -> the nearest uint8."""
+    """Rounds float32 0..255 to uint8."""
     return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
 
 
-def along(angle: np.ndarray | float) -> np.ndarray:
-    """The unit vector in a direction, [..., 2]; a growing angle turns clockwise."""
+def unit_vector(angle: np.ndarray | float) -> np.ndarray:
+    """Returns the unit vector [..., 2] at an angle in radians; a growing angle turns clockwise."""
     return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
 
@@ -84,7 +84,7 @@ def _diamond(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
     return (1.5 * np.abs(x) + np.abs(y)) / np.float32(np.sqrt(3.25)) - np.float32(0.75 * radius)
 
 
-# Kind -> signed distance of points from the edge, negative inside, in picture sides.
+# Kind -> signed distance of points from the edge, in picture sides; negative inside.
 KINDS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
     "disc": _disc,
     "square": _square,
@@ -93,21 +93,23 @@ KINDS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
 }
 
 
-def background(rng: np.random.Generator, num_frames: int, size: int, camera: float) -> np.ndarray:
-    """A grey texture of plane waves that drifts by.
+def draw_background(
+    rng: np.random.Generator, num_frames: int, size: int, camera: float
+) -> np.ndarray:
+    """Draws a gray texture of plane waves that drifts by.
 
     Args:
         rng: draws the texture and its drift.
         num_frames: F.
         size: S, pixels.
-        camera: farthest drift over the clip.
+        camera: maximum drift over the clip, picture sides.
 
     Returns:
         float32 [F, S, S, 3], 0..255.
     """
     waves = 12
     frequency = rng.uniform(1, 9, size=waves) * 2 * np.pi
-    direction = along(rng.uniform(0, 2 * np.pi, size=waves)) * frequency[:, None]
+    direction = unit_vector(rng.uniform(0, 2 * np.pi, size=waves)) * frequency[:, None]
     phase = rng.uniform(0, 2 * np.pi, size=waves)
     drift = rng.uniform(-camera, camera, size=2)
     grid = (np.arange(size) + 0.5) / size

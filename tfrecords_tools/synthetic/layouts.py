@@ -1,8 +1,8 @@
-"""The embedded data set in the layouts of UCF-101, HMDB-51 and Charades: its videos and lists.
+"""Arranges clips in the layouts of UCF-101, HMDB-51 and Charades: videos and annotation files.
 
-Groups of clips with the same background are kept together. In UCF-101's and HMDB-51's layout split
-1 tests the groups 2, 7, 12, ..., split 2 tests 3, 8, 13, ... and split 3 tests 4, 9, 14, ...: no
-clip is in the test lists of two splits. Charades has one split, the first.
+Clips of a group, which share their background, are in the same subset. In the layouts of UCF-101
+and HMDB-51, the test set is groups 2, 7, 12, ... in split 1, 3, 8, 13, ... in split 2 and 4, 9, 14,
+... in split 3, so that no clip is in two test sets. Charades has only the first split.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from tfrecords_tools.synthetic.clips import CLIPS_PER_GROUP, FPS, Clip, Video, plan
+from tfrecords_tools.synthetic.clips import CLIPS_PER_GROUP, FPS, Clip, Video, list_clips
 
-# Split -> the first group that it tests; then every fifth.
+# Split -> the first group of its test set; then every fifth.
 _FIRST_TESTED = {1: 2, 2: 3, 3: 4}
 _EVERY = 5
 
 _COLUMNS = "id,subject,scene,quality,relevance,verified,script,objects,descriptions,actions,length"
 _MOST_CLIPS = 4
-# An interval that ends after its video ends so much after it, seconds.
+# Seconds by which some intervals exceed their video.
 _LATE = 1.0
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a data set consists of; paths are below its directory.
+    """The files of a data set; paths are relative to its directory.
 
     Attributes:
-        videos: to draw.
-        lists: path -> text of the files that say what is in the videos.
-        num_test: number of videos that split 1 tests; it trains on all others.
+        videos: videos to draw.
+        lists: text of each annotation file, by path.
+        num_test: number of test videos in split 1; it trains on all others.
     """
 
     videos: list[Video]
@@ -45,11 +45,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Recording:
-    """One video of Charades, and what is said of it.
+    """A video of Charades with its annotations.
 
     Attributes:
         video: the file.
-        group: of all its clips; the subject.
+        group: group of all its clips; serves as the subject.
         actions: class, start and end in seconds.
     """
 
@@ -59,30 +59,30 @@ class _Recording:
 
 
 def ucf101(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int) -> Layout:
-    """UCF-101: classes from 1 on; training lists with these numbers, test lists without.
+    """Arranges clips as UCF-101: class numbers from 1; test lists without class numbers.
 
-    Lists of a split are there if it has something to test, as split 2 has from 9 clips of each
-    class on, and split 3 from 13.
+    Writes the lists of a split only if it has a test set: split 2 from 9 clips of each class,
+    split 3 from 13.
 
     Args:
-        classes: their names.
+        classes: class names.
         clips_per_class: number of videos of each class.
-        num_frames, seed: the lists do not depend on them.
+        num_frames, seed: not used.
     """
-    clips = plan(classes, clips_per_class)
+    clips = list_clips(classes, clips_per_class)
     label = {name: place for place, name in enumerate(classes, start=1)}
     path = {
         clip: f"{clip.class_name}/v_{clip.class_name}_g{clip.group:02d}_c{clip.number:02d}.avi"
         for clip in clips
     }
-    lists = {"classInd.txt": _text(f"{place} {name}" for name, place in label.items())}
+    lists = {"classInd.txt": _join_lines(f"{place} {name}" for name, place in label.items())}
     for split in _splits(clips):
-        lists[f"trainlist{split:02d}.txt"] = _text(
+        lists[f"trainlist{split:02d}.txt"] = _join_lines(
             f"{path[clip]} {label[clip.class_name]}"
             for clip in clips
             if not _is_tested(clip.group, split)
         )
-        lists[f"testlist{split:02d}.txt"] = _text(
+        lists[f"testlist{split:02d}.txt"] = _join_lines(
             path[clip] for clip in clips if _is_tested(clip.group, split)
         )
     return Layout(
@@ -93,17 +93,17 @@ def ucf101(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: 
 
 
 def hmdb51(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int) -> Layout:
-    """HMDB-51: a list for each class and split, of file names with 1 (train) or 2 (test).
+    """Arranges clips as HMDB-51: a list for each class and split, with 1 (train) or 2 (test).
 
-    The names are built like HMDB-51's, brackets included: source, class, visible parts, camera,
-    people, view, quality, number of the clip in its source. Splits as in `ucf101`.
+    File names follow HMDB-51, including parentheses: source, class, visible parts, camera, people,
+    view, quality, number of the clip in its source. Splits are as in `ucf101`.
 
     Args:
-        classes: their names.
+        classes: class names.
         clips_per_class: number of videos of each class.
-        num_frames, seed: the lists do not depend on them.
+        num_frames, seed: not used.
     """
-    clips = plan(classes, clips_per_class)
+    clips = list_clips(classes, clips_per_class)
     folder = {name: re.sub("(?<=.)(?=[A-Z])", "_", name).lower() for name in classes}
     path = {
         clip: f"Two_Shapes_({clip.group:02d})_{folder[clip.class_name]}"
@@ -111,7 +111,7 @@ def hmdb51(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: 
         for clip in clips
     }
     lists = {
-        f"testTrainMulti_7030_splits/{folder[name]}_test_split{split}.txt": _text(
+        f"testTrainMulti_7030_splits/{folder[name]}_test_split{split}.txt": _join_lines(
             f"{path[clip]} {2 if _is_tested(clip.group, split) else 1} "
             for clip in clips
             if clip.class_name == name
@@ -127,28 +127,27 @@ def hmdb51(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: 
 
 
 def charades(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int) -> Layout:
-    """Charades: videos of 2 to 4 clips of different classes, each clip an action interval.
+    """Arranges clips as Charades: videos of 2 to 4 clips of different classes.
 
-    The groups are the subjects. Every clip is in one video and is one interval, so that there are
-    `clips_per_class` intervals of each class. As in the genuine files, some intervals end after
-    their video does; one more, in a training video, starts at its end and ends at its start; and
-    one more video in each list has no action listed.
+    Each clip is one action interval in one video; its group is the subject. As in the genuine
+    files, some intervals end after their video; one more interval, in a training video, ends before
+    it starts; and one more video in each list has no action.
 
     Args:
-        classes: their names.
+        classes: class names.
         clips_per_class: number of clips of each class in all videos together.
-        num_frames: of each clip.
-        seed: another seed puts other clips together.
+        num_frames: frames of each clip.
+        seed: selects other combinations of clips.
     """
     recordings = list(_recordings(classes, clips_per_class, num_frames, seed))
     train = [recording for recording in recordings if not _is_tested(recording.group, 1)]
     test = [recording for recording in recordings if _is_tested(recording.group, 1)]
     lists = {
-        "Charades/Charades_v1_classes.txt": _text(
+        "Charades/Charades_v1_classes.txt": _join_lines(
             f"c{number:03d} {name}" for number, name in enumerate(classes)
         ),
-        "Charades/Charades_v1_train.csv": _table(classes, train, num_frames),
-        "Charades/Charades_v1_test.csv": _table(classes, test, num_frames),
+        "Charades/Charades_v1_train.csv": _write_table(classes, train, num_frames),
+        "Charades/Charades_v1_test.csv": _write_table(classes, test, num_frames),
     }
     return Layout([recording.video for recording in recordings], lists, len(test))
 
@@ -165,32 +164,32 @@ def _is_tested(group: int, split: int) -> bool:
 
 
 def _splits(clips: Sequence[Clip]) -> list[int]:
-    """The splits that have something to test."""
+    """Returns the splits with a test set."""
     return [
         split for split in _FIRST_TESTED if any(_is_tested(clip.group, split) for clip in clips)
     ]
 
 
-def _text(lines: Iterator[str]) -> str:
+def _join_lines(lines: Iterator[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
 def _recordings(
     classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int
 ) -> Iterator[_Recording]:
-    """Those without actions first, so that of two sets one begins like the other."""
+    """Yields the videos; those without actions first, so that a larger set begins the same."""
     duration = num_frames / FPS
     index = 0
-    # A training and a test subject; the clips are in no other video.
+    # One training and one test subject; their clips are in no other video.
     for group in (1, 2):
         clips = tuple(Clip(name, group, CLIPS_PER_GROUP + 1) for name in classes[:_MOST_CLIPS])
-        yield _Recording(_numbered(index, clips), group, [])
+        yield _Recording(_make_video(index, clips), group, [])
         index += 1
     for row in range(clips_per_class):
         group, number = row // CLIPS_PER_GROUP + 1, row % CLIPS_PER_GROUP + 1
-        # The last number is no class: a generator that draws no clip.
+        # The last number is not a label, so that no clip shares this generator.
         rng = np.random.default_rng((seed, group, number, len(classes)))
-        for place, names in enumerate(_dealt(classes, rng)):
+        for place, names in enumerate(_deal(classes, rng)):
             clips = tuple(Clip(name, group, number) for name in names)
             actions = [
                 (name, start * duration, (start + 1) * duration) for start, name in enumerate(names)
@@ -200,12 +199,12 @@ def _recordings(
                 actions[-1] = (name, start, end + _LATE)
             elif row == 0 and place == 1:
                 actions.append((name, end, start))
-            yield _Recording(_numbered(index, clips), group, actions)
+            yield _Recording(_make_video(index, clips), group, actions)
             index += 1
 
 
-def _dealt(classes: Sequence[str], rng: np.random.Generator) -> Iterator[list[str]]:
-    """All classes, in an order that is drawn, in parts of 2 to 4."""
+def _deal(classes: Sequence[str], rng: np.random.Generator) -> Iterator[list[str]]:
+    """Shuffles the classes and yields them in chunks of 2 to 4."""
     names = [str(name) for name in rng.permutation(classes)]
     while names:
         sizes = range(2, min(_MOST_CLIPS, len(names)) + 1)
@@ -214,16 +213,16 @@ def _dealt(classes: Sequence[str], rng: np.random.Generator) -> Iterator[list[st
         names = names[size:]
 
 
-def _numbered(index: int, clips: tuple[Clip, ...]) -> Video:
-    # The factor has no divisor in common with 36, so that no id comes twice; they look as drawn.
+def _make_video(index: int, clips: tuple[Clip, ...]) -> Video:
+    # The factor is coprime to 36, so that ids are unique; they look random.
     name = np.base_repr((index + 1) * 27_644_437 % 36**5, 36).zfill(5)
     return Video(f"Charades_v1_480/{name}.mp4", clips)
 
 
-def _table(classes: Sequence[str], recordings: list[_Recording], num_frames: int) -> str:
+def _write_table(classes: Sequence[str], recordings: list[_Recording], num_frames: int) -> str:
     number = {name: f"c{place:03d}" for place, name in enumerate(classes)}
     file = io.StringIO()
-    # The genuine lines end in CR LF.
+    # As in the genuine files.
     rows = csv.DictWriter(file, _COLUMNS.split(","), lineterminator="\r\n")
     rows.writeheader()
     for recording in recordings:

@@ -1,7 +1,7 @@
-"""What happens in the clips of the relational data set: where each shape is in each frame.
+"""Draws the motion in clips of the relational data set: each shape's position in each frame.
 
-Each function here draws a clip of one of two classes: its arguments are the generator, the number
-of frames F, and whether the clip is of the first class. Lengths are as in `drawing`.
+The public functions draw a clip of one of two classes. Their arguments are the random generator,
+the number of frames F, and True for the first class. Lengths are as in `drawing`.
 """
 
 from __future__ import annotations
@@ -10,185 +10,189 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfrecords_tools.synthetic.drawing import along
+from tfrecords_tools.synthetic.drawing import unit_vector
 
-# As in `tfrecords_tools.synthetic.shapes`; smaller, for there are more of them.
+# As in `tfrecords_tools.synthetic.shapes`, but smaller, as there are more shapes.
 RADIUS = (0.06, 0.085)
 EDGE = 0.5 - RADIUS[1]
 RED, BLUE, GREEN = range(3)
 
 
 @dataclass
-class Play:
-    """What happens in a clip.
+class ClipMotion:
+    """The motion in a clip.
 
     Attributes:
-        tracks: of the red, the blue and the green shape, [F, 3, 2] (shape, x y).
-        hollow: whether the red one has a hole.
-        mark: track of a yellow ring, [F, 2], if there is one.
-        marked: frames that show it, bool [F].
+        tracks: positions of the red, the blue and the green shape, [F, 3, 2] (shape, x y).
+        hollow: True if the red shape has a hole.
+        mark: positions of a yellow ring, [F, 2], if there is one.
+        mark_visible: frames that show the ring, bool [F].
     """
 
     tracks: np.ndarray
     hollow: bool = False
     mark: np.ndarray | None = None
-    marked: np.ndarray | None = None
+    mark_visible: np.ndarray | None = None
 
 
-def _progress(rng: np.random.Generator, num_frames: int) -> np.ndarray:
-    """How far a motion has come in each frame, from 0 to 1, at a speed that changes once."""
+def _draw_progress(rng: np.random.Generator, num_frames: int) -> np.ndarray:
+    """Draws the fraction of a motion done in each frame; the speed changes once."""
     time = np.linspace(0, 1, num_frames)
     return np.interp(time, [0, rng.uniform(0.3, 0.7), 1], [0, 0.5, 1])
 
 
-def _placed(rng: np.random.Generator, tracks: np.ndarray) -> np.ndarray:
-    """Moves shapes together to a place where all of them stay in the picture, [F, K, 2]."""
+def _place(rng: np.random.Generator, tracks: np.ndarray) -> np.ndarray:
+    """Moves all shapes to a random place where they stay in the picture, [F, K, 2]."""
     room = EDGE - np.abs(tracks).max(axis=(0, 1))
     return tracks + rng.uniform(-np.maximum(room, 0), np.maximum(room, 0))
 
 
-def _centred(tracks: np.ndarray) -> np.ndarray:
+def _center(tracks: np.ndarray) -> np.ndarray:
     low, high = tracks.min(axis=(0, 1)), tracks.max(axis=(0, 1))
     return tracks - (low + high) / 2
 
 
-def wander(rng: np.random.Generator, num_frames: int) -> np.ndarray:
-    """A shape that crosses a part of the picture, [F, 2]."""
-    way = rng.uniform(0.05, 0.35) * along(rng.uniform(0, 2 * np.pi))
-    track = (_progress(rng, num_frames) - 0.5)[:, None] * way
-    return _placed(rng, track[:, None])[:, 0]
+def draw_wanderer(rng: np.random.Generator, num_frames: int) -> np.ndarray:
+    """Draws the track of a shape that crosses a part of the picture, [F, 2]."""
+    way = rng.uniform(0.05, 0.35) * unit_vector(rng.uniform(0, 2 * np.pi))
+    track = (_draw_progress(rng, num_frames) - 0.5)[:, None] * way
+    return _place(rng, track[:, None])[:, 0]
 
 
-def _with_wanderers(rng: np.random.Generator, tracks: np.ndarray) -> np.ndarray:
-    """Adds shapes that wander to those of a play, up to three."""
-    others = [wander(rng, len(tracks)) for _ in range(3 - tracks.shape[1])]
+def _add_wanderers(rng: np.random.Generator, tracks: np.ndarray) -> np.ndarray:
+    """Adds wandering shapes until there are three."""
+    others = [draw_wanderer(rng, len(tracks)) for _ in range(3 - tracks.shape[1])]
     return np.concatenate([tracks, *(other[:, None] for other in others)], axis=1)
 
 
-def _exchanged(tracks: np.ndarray, first: bool, one: int, other: int) -> np.ndarray:
-    """`tracks`, or in the pair's second class the same with two shapes' parts exchanged."""
+def _exchange(tracks: np.ndarray, first: bool, one: int, other: int) -> np.ndarray:
+    """Exchanges the roles of two shapes in the second class of a pair."""
     order = [RED, BLUE, GREEN]
     if not first:
         order[one], order[other] = other, one
     return tracks[:, order]
 
 
-def solid_or_hollow(rng: np.random.Generator, num_frames: int, first: bool) -> Play:
-    """The red shape is whole, or has a hole."""
+def solid_or_hollow(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
+    """Draws a solid red shape, or one with a hole."""
     nobody = np.empty((num_frames, 0, 2))
-    return Play(_with_wanderers(rng, nobody), hollow=not first)
+    return ClipMotion(_add_wanderers(rng, nobody), hollow=not first)
 
 
-def approach_or_recede(rng: np.random.Generator, num_frames: int, first: bool) -> Play:
-    """The red and the blue shape come near to each other, or part."""
+def approach_or_recede(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
+    """Lets the red and the blue shape approach each other, or part."""
     nearest, farthest = rng.uniform(0.16, 0.24), rng.uniform(0.36, 0.5)
-    distance = farthest + (nearest - farthest) * _progress(rng, num_frames)
-    between = distance[:, None] * along(rng.uniform(0, 2 * np.pi))
-    two = _placed(rng, np.stack([between / 2, -between / 2], axis=1))
-    # Time turned round.
-    return Play(_with_wanderers(rng, two if first else two[::-1]))
+    distance = farthest + (nearest - farthest) * _draw_progress(rng, num_frames)
+    between = distance[:, None] * unit_vector(rng.uniform(0, 2 * np.pi))
+    two = _place(rng, np.stack([between / 2, -between / 2], axis=1))
+    # Reversed in time.
+    return ClipMotion(_add_wanderers(rng, two if first else two[::-1]))
 
 
-def orbit(rng: np.random.Generator, num_frames: int, first: bool) -> Play:
-    """The red and the blue shape turn about each other, clockwise or the other way."""
-    turned = rng.uniform(0.5 * np.pi, 0.9 * np.pi) * _progress(rng, num_frames)
+def orbit(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
+    """Lets the red and the blue shape orbit each other, clockwise or counterclockwise."""
+    turned = rng.uniform(0.5 * np.pi, 0.9 * np.pi) * _draw_progress(rng, num_frames)
     angle = rng.uniform(0, 2 * np.pi) + (turned if first else -turned)
-    between = rng.uniform(0.28, 0.44) * along(angle)
-    return Play(_with_wanderers(rng, _placed(rng, np.stack([between / 2, -between / 2], axis=1))))
+    between = rng.uniform(0.28, 0.44) * unit_vector(angle)
+    return ClipMotion(
+        _add_wanderers(rng, _place(rng, np.stack([between / 2, -between / 2], axis=1)))
+    )
 
 
-def near(rng: np.random.Generator, num_frames: int, first: bool) -> Play:
-    """The red shape is near the blue one and far from the green one, or the other way round."""
+def near(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
+    """Puts the red shape near the blue one and far from the green one, or the reverse."""
     angle = rng.uniform(0, 2 * np.pi)
-    near = rng.uniform(0.16, 0.24) * along(angle)
-    far = rng.uniform(0.36, 0.5) * along(angle + rng.uniform(0.5 * np.pi, 1.5 * np.pi))
-    way = rng.uniform(0, 0.15) * along(rng.uniform(0, 2 * np.pi))
-    places = _centred(np.stack([np.zeros(2), near, far])[None])
-    moved = places + (_progress(rng, num_frames) - 0.5)[:, None, None] * way
-    return Play(_exchanged(_placed(rng, moved), first, BLUE, GREEN))
+    near = rng.uniform(0.16, 0.24) * unit_vector(angle)
+    far = rng.uniform(0.36, 0.5) * unit_vector(angle + rng.uniform(0.5 * np.pi, 1.5 * np.pi))
+    way = rng.uniform(0, 0.15) * unit_vector(rng.uniform(0, 2 * np.pi))
+    places = _center(np.stack([np.zeros(2), near, far])[None])
+    moved = places + (_draw_progress(rng, num_frames) - 0.5)[:, None, None] * way
+    return ClipMotion(_exchange(_place(rng, moved), first, BLUE, GREEN))
 
 
-def between(rng: np.random.Generator, num_frames: int, first: bool) -> Play:
-    """The red or the blue shape is between the other one and the green one."""
+def between(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
+    """Puts the red or the blue shape between the other one and the green one."""
     angle = rng.uniform(0, 2 * np.pi)
-    end = rng.uniform(0.36, 0.56) * along(angle)
-    middle = rng.uniform(0.4, 0.6) * end + rng.uniform(-0.05, 0.05) * along(angle + np.pi / 2)
-    way = rng.uniform(0, 0.15) * along(rng.uniform(0, 2 * np.pi))
-    places = _centred(np.stack([middle, np.zeros(2), end])[None])
-    moved = places + (_progress(rng, num_frames) - 0.5)[:, None, None] * way
-    return Play(_exchanged(_placed(rng, moved), first, RED, BLUE))
+    end = rng.uniform(0.36, 0.56) * unit_vector(angle)
+    middle = rng.uniform(0.4, 0.6) * end + rng.uniform(-0.05, 0.05) * unit_vector(angle + np.pi / 2)
+    way = rng.uniform(0, 0.15) * unit_vector(rng.uniform(0, 2 * np.pi))
+    places = _center(np.stack([middle, np.zeros(2), end])[None])
+    moved = places + (_draw_progress(rng, num_frames) - 0.5)[:, None, None] * way
+    return ClipMotion(_exchange(_place(rng, moved), first, RED, BLUE))
 
 
-def directions(rng: np.random.Generator, num_frames: int, first: bool) -> Play:
-    """The red and the blue shape move the same way, or opposite ways.
+def directions(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
+    """Moves the red and the blue shape in the same direction, or in opposite ones.
 
-    What they do not do they have done to an extent drawn beforehand: so that in a single frame
-    their distance, and their middle, are what they could be in the other class.
+    The other motion is frozen at a random stage, so that the distance and the midpoint in a single
+    frame have the same distribution in both classes.
     """
-    steps = _progress(rng, num_frames) - 0.5
+    steps = _draw_progress(rng, num_frames) - 0.5
     other = np.full(num_frames, steps[rng.integers(num_frames)])
     together, apart = (steps, other) if first else (other, steps)
-    ways = rng.uniform(0.12, 0.2, (2, 1)) * along(rng.uniform(0, 2 * np.pi, 2))
+    ways = rng.uniform(0.12, 0.2, (2, 1)) * unit_vector(rng.uniform(0, 2 * np.pi, 2))
     middle = rng.uniform(-0.06, 0.06, 2) + together[:, None] * ways[0]
-    half = rng.uniform(0.1, 0.15) * along(rng.uniform(0, 2 * np.pi)) + apart[:, None] * ways[1]
-    return Play(_with_wanderers(rng, np.stack([middle + half, middle - half], axis=1)))
+    half = (
+        rng.uniform(0.1, 0.15) * unit_vector(rng.uniform(0, 2 * np.pi)) + apart[:, None] * ways[1]
+    )
+    return ClipMotion(_add_wanderers(rng, np.stack([middle + half, middle - half], axis=1)))
 
 
-def _turns(rng: np.random.Generator, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Progress of a motion in a clip's first part, and of another one in the rest."""
+def _draw_turns(rng: np.random.Generator, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws the progress of two motions, one after the other."""
     time, change = np.linspace(0, 1, num_frames), rng.uniform(0.4, 0.6)
     return np.clip(time / change, 0, 1), np.clip((time - change) / (1 - change), 0, 1)
 
 
-def who_first(rng: np.random.Generator, num_frames: int, first: bool) -> Play:
-    """One moves, and only then the other."""
-    turns = _turns(rng, num_frames)
-    ways = rng.uniform(0.2, 0.4, (2, 1)) * along(rng.uniform(0, 2 * np.pi, 2))
+def who_first(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
+    """Moves the red and then the blue shape, or the reverse."""
+    turns = _draw_turns(rng, num_frames)
+    ways = rng.uniform(0.2, 0.4, (2, 1)) * unit_vector(rng.uniform(0, 2 * np.pi, 2))
     two = [
-        _placed(rng, ((turn - 0.5)[:, None] * way)[:, None])[:, 0] for turn, way in zip(turns, ways)
+        _place(rng, ((turn - 0.5)[:, None] * way)[:, None])[:, 0] for turn, way in zip(turns, ways)
     ]
-    tracks = _with_wanderers(rng, np.stack(two, axis=1))
-    # The green one stays where it is, or it would be a third that moves.
+    tracks = _add_wanderers(rng, np.stack(two, axis=1))
+    # The green shape stays, so that only two move.
     tracks[:, GREEN] = tracks[:1, GREEN]
-    return Play(_exchanged(tracks, first, RED, BLUE))
+    return ClipMotion(_exchange(tracks, first, RED, BLUE))
 
 
-def repeats(rng: np.random.Generator, num_frames: int, first: bool) -> Play:
-    """The blue shape goes the way that the red one went before it, or the opposite way."""
-    turns = _turns(rng, num_frames)
-    way = rng.uniform(0.2, 0.4) * along(rng.uniform(0, 2 * np.pi))
+def repeats(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
+    """Lets the blue shape repeat the motion of the red one before it, or reverse it."""
+    turns = _draw_turns(rng, num_frames)
+    way = rng.uniform(0.2, 0.4) * unit_vector(rng.uniform(0, 2 * np.pi))
     two = [
-        _placed(rng, ((turn - 0.5)[:, None] * sign * way)[:, None])[:, 0]
+        _place(rng, ((turn - 0.5)[:, None] * sign * way)[:, None])[:, 0]
         for turn, sign in zip(turns, (1, 1 if first else -1))
     ]
-    tracks = _with_wanderers(rng, np.stack(two, axis=1))
+    tracks = _add_wanderers(rng, np.stack(two, axis=1))
     tracks[:, GREEN] = tracks[:1, GREEN]
-    return Play(tracks)
+    return ClipMotion(tracks)
 
 
-def _ends(num_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """The frames of the first eighth, and of the last."""
+def _mark_ends(num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns masks of the frames in the first eighth and in the last, bool [F]."""
     time = np.arange(num_frames) * 8 // num_frames
     return time == 0, time == 7
 
 
-def marked_in_turn(rng: np.random.Generator, num_frames: int, first: bool) -> Play:
-    """A ring is round the red shape at first and round the blue one at last, or the other way."""
-    tracks = _with_wanderers(rng, np.empty((num_frames, 0, 2)))
-    begin, end = _ends(num_frames)
-    of_begin, of_end = (RED, BLUE) if first else (BLUE, RED)
-    mark = np.where(begin[:, None], tracks[:, of_begin], tracks[:, of_end])
-    return Play(tracks, mark=mark, marked=begin | end)
+def marked_in_turn(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
+    """Puts a ring around the red shape first and the blue one last, or the reverse."""
+    tracks = _add_wanderers(rng, np.empty((num_frames, 0, 2)))
+    begin, end = _mark_ends(num_frames)
+    shape_at_begin, shape_at_end = (RED, BLUE) if first else (BLUE, RED)
+    mark = np.where(begin[:, None], tracks[:, shape_at_begin], tracks[:, shape_at_end])
+    return ClipMotion(tracks, mark=mark, mark_visible=begin | end)
 
 
-def returns(rng: np.random.Generator, num_frames: int, first: bool) -> Play:
-    """A ring that is seen at first is at last seen in the same place, or in another one."""
-    tracks = _with_wanderers(rng, np.empty((num_frames, 0, 2)))
-    begin, end = _ends(num_frames)
+def returns(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
+    """Shows a ring first and last in the same place, or in two places."""
+    tracks = _add_wanderers(rng, np.empty((num_frames, 0, 2)))
+    begin, end = _mark_ends(num_frames)
     places = rng.uniform(-0.36, 0.36, (2, 2))
     while np.linalg.norm(places[0] - places[1]) < 0.4:
         places = rng.uniform(-0.36, 0.36, (2, 2))
-    # Not always the place that was drawn first.
+    # In random order.
     here, there = places[rng.permutation(2)]
     mark = np.where(begin[:, None], here, here if first else there)
-    return Play(tracks, mark=mark, marked=begin | end)
+    return ClipMotion(tracks, mark=mark, mark_visible=begin | end)

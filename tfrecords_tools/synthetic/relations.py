@@ -1,17 +1,17 @@
-"""Draws the clips of the relational data set: of its classes we know what tells them apart.
+"""Draws the clips of the relational data set, whose classes differ in known ways.
 
-A red, a blue and a green shape play, others are in the way, a texture moves behind them. Classes
-come in pairs, and pairs in groups:
+A red, a blue and a green shape move among distractors, in front of a moving texture. Classes come
+in pairs, and pairs in groups by what distinguishes the two classes:
 
-    appearance     one frame suffices
+    appearance     a single frame
     motion         the order of the frames
-    space          how shapes stand or move to each other
-    time           what one shape does to what another one did before
-    ends           what is seen in the first eighth of the clip and in the last
+    space          positions or motions of shapes relative to each other
+    time           a shape's motion relative to an earlier motion of another
+    ends           the first eighth of the clip together with the last
 
-The classes of a pair are drawn from the same distribution but for that one thing. Where `one_frame`
-is False, any single frame of the one class is as likely in the other: by turning time round, by a
-mirror, by exchanging colours, or because what differs is how two frames go together.
+Apart from that, the classes of a pair have the same distribution. Where `one_frame` is False, a
+single frame is equally likely in both: they differ by time reversal, by mirroring, by exchanged
+colors, or only by how two frames relate.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfrecords_tools.synthetic import relation_motions
-from tfrecords_tools.synthetic.drawing import KINDS, Look, background, paint, to_pixels
-from tfrecords_tools.synthetic.relation_motions import RADIUS, RED, Play
+from tfrecords_tools.synthetic.drawing import KINDS, Look, draw_background, paint, to_pixels
+from tfrecords_tools.synthetic.relation_motions import RADIUS, RED, ClipMotion
 
 JITTER = 0.004
 CAMERA = 0.3
 
-# Lowest and highest of red, green and blue: of the three, of what is in the way, and of the mark.
+# Ranges of red, green and blue: of the three players, of distractors and of the mark.
 _PLAYERS = (
     ((185, 20, 20), (255, 60, 60)),
     ((20, 40, 185), (60, 80, 255)),
@@ -40,23 +40,23 @@ _MARK = ((235, 215, 0), (255, 255, 60))
 
 @dataclass(frozen=True)
 class Pair:
-    """Two classes, and what one must see to tell them apart.
+    """Two classes, and what distinguishes them.
 
     Attributes:
-        group: see the module.
-        classes: their names.
-        one_frame: whether a single frame can tell.
-        play: draws what happens in a clip of F frames; its last argument is whether the clip is of
-            the first class.
+        group: kind of difference, as listed in the module's docstring.
+        classes: names of the two classes.
+        one_frame: True if a single frame suffices.
+        draw_motion: draws the motion in a clip, from a random generator, the number of frames and
+            True for the first class.
     """
 
     group: str
     classes: tuple[str, str]
     one_frame: bool
-    play: Callable[[np.random.Generator, int, bool], Play]
+    draw_motion: Callable[[np.random.Generator, int, bool], ClipMotion]
 
 
-def scene(
+def draw_scene(
     class_name: str,
     group: int,
     clip: int,
@@ -70,13 +70,13 @@ def scene(
 
     Args:
         class_name: one of `CLASSES`.
-        group: number of the clip's group: clips of one share the background, in every class.
+        group: number of the clip's group; clips of a group share the background in every class.
         clip: number of the clip within its group.
         num_frames: F, 8 or more.
-        size: height and width S in pixels.
-        seed: of the whole data set.
-        camera: farthest that the background drifts in a clip, picture sides.
-        distractors: shapes that are in the way.
+        size: height and width S, pixels.
+        seed: seed of the whole data set.
+        camera: maximum drift of the background in a clip, picture sides.
+        distractors: number of other shapes in the way.
 
     Returns:
         RGB frames, uint8, [F, S, S, 3].
@@ -84,33 +84,35 @@ def scene(
     number = CLASSES.index(class_name)
     rng = np.random.default_rng((seed, group, clip, number, len(CLASSES)))
     pair = PAIRS[number // 2]
-    play = pair.play(rng, num_frames, number % 2 == 0)
-    picture = background(
+    motion = pair.draw_motion(rng, num_frames, number % 2 == 0)
+    picture = draw_background(
         np.random.default_rng((seed, group, len(CLASSES))), num_frames, size, camera
     )
     for _ in range(distractors):
         low, high = _DISTRACTING[rng.integers(len(_DISTRACTING))]
         paint(
-            picture, _jittered(rng, relation_motions.wander(rng, num_frames)), _look(rng, low, high)
+            picture,
+            _jitter(rng, relation_motions.draw_wanderer(rng, num_frames)),
+            _draw_look(rng, low, high),
         )
-    # The one drawn last covers the others where they meet.
+    # The shape drawn last covers the others where they overlap.
     for shape in rng.permutation(3):
-        look = _look(rng, *_PLAYERS[shape])
-        if shape == RED and play.hollow:
+        look = _draw_look(rng, *_PLAYERS[shape])
+        if shape == RED and motion.hollow:
             look = look._replace(hole=0.6 * look.radius)
-        paint(picture, _jittered(rng, play.tracks[:, shape]), look)
-    if play.mark is not None:
-        look = _look(rng, *_MARK)._replace(kind="disc", radius=0.12, hole=0.09)
-        paint(picture, _jittered(rng, play.mark), look, play.marked)
+        paint(picture, _jitter(rng, motion.tracks[:, shape]), look)
+    if motion.mark is not None:
+        look = _draw_look(rng, *_MARK)._replace(kind="disc", radius=0.12, hole=0.09)
+        paint(picture, _jitter(rng, motion.mark), look, motion.mark_visible)
     return to_pixels(picture)
 
 
-def _look(rng: np.random.Generator, low: tuple, high: tuple) -> Look:
+def _draw_look(rng: np.random.Generator, low: tuple, high: tuple) -> Look:
     kind = str(rng.choice(list(KINDS)))
     return Look(kind, rng.uniform(*RADIUS), rng.uniform(0, 2 * np.pi), rng.uniform(low, high))
 
 
-def _jittered(rng: np.random.Generator, track: np.ndarray) -> np.ndarray:
+def _jitter(rng: np.random.Generator, track: np.ndarray) -> np.ndarray:
     return (track + rng.normal(0, JITTER, track.shape)).astype(np.float32)
 
 

@@ -1,9 +1,9 @@
-"""Draws the clips of the embedded data set: a red and a blue shape in eight kinds of motion.
+"""Draws the clips of the demo data set: a red and a blue shape in eight kinds of motion.
 
-What happens is told by order and roles alone. Recede is Approach backwards, BlueChasesRed is
-RedChasesBlue with the colours exchanged, the orbits are mirror images; in every class the shapes
-are seen at distances from the same range, anywhere in the picture, in any direction. So one frame,
-or the frames without their order, tell little of the class.
+Only order and roles distinguish the classes. Recede is Approach backwards, BlueChasesRed is
+RedChasesBlue with the colors exchanged, the orbits are mirror images. In every class the shapes are
+at distances from the same range, anywhere in the picture, in any direction, so that one frame, or
+the frames without their order, reveal little about the class.
 """
 
 from __future__ import annotations
@@ -13,21 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfrecords_tools.synthetic.drawing import KINDS, Look, along, background, paint, to_pixels
-
-CLASSES = (
-    "Approach",
-    "Recede",
-    "RedChasesBlue",
-    "BlueChasesRed",
-    "OrbitClockwise",
-    "OrbitCounterclockwise",
-    "Swap",
-    "PartAndMeet",
+from tfrecords_tools.synthetic.drawing import (
+    KINDS,
+    Look,
+    draw_background,
+    paint,
+    to_pixels,
+    unit_vector,
 )
 
-# Lengths are in picture sides, so that a clip of any size shows the same scene. The farthest
-# distance, the longest chase and the widest shapes together still fit between two edges.
+# Lengths in picture sides. The farthest distance, the longest chase and the widest shapes together
+# still fit into the picture.
 RADIUS = (0.075, 0.095)
 NEAREST = 0.26
 FARTHEST = (0.36, 0.5)
@@ -41,13 +37,13 @@ CAMERA = 0.3
 
 @dataclass(frozen=True)
 class Motion:
-    """What one clip's motion is made of, drawn before its class is looked at.
+    """Random values of a clip's motion, drawn independently of its class.
 
     Attributes:
-        progress: how far the motion has come in each frame, rising from 0 to 1, [F].
+        progress: fraction of the motion done in each frame, rising from 0 to 1, [F].
         angle: direction from the blue shape to the red one at the start, radians.
-        nearest, farthest: distances of the centres between which the shapes come and go.
-        distance: distance of the centres where it does not change, between those two.
+        nearest, farthest: range of the distance between the centers, if it changes.
+        distance: distance between the centers, if it does not change.
         turn: angle of an orbit, radians.
         chase: length of a chase.
     """
@@ -61,7 +57,7 @@ class Motion:
     chase: float
 
 
-def scene(
+def draw_scene(
     class_name: str,
     group: int,
     clip: int,
@@ -72,38 +68,38 @@ def scene(
 ) -> np.ndarray:
     """Draws one clip; the same arguments always give the same pixels.
 
-    Clips of one group share the background in every class, so that it tells nothing of the class.
+    Clips of one group share the background in every class, so that it does not reveal the class.
 
     Args:
         class_name: one of `CLASSES`.
         group: number of the clip's group.
         clip: number of the clip within its group.
         num_frames: F.
-        size: height and width S in pixels.
-        seed: of the whole data set.
-        camera: farthest that the background drifts in a clip, picture sides.
+        size: height and width S, pixels.
+        seed: seed of the whole data set.
+        camera: maximum drift of the background in a clip, picture sides.
 
     Returns:
         RGB frames, uint8, [F, S, S, 3].
     """
     rng = np.random.default_rng((seed, group, clip, CLASSES.index(class_name)))
     radii = rng.uniform(*RADIUS, size=2)
-    positions = _positions(class_name, radii, num_frames, rng)
-    picture = background(np.random.default_rng((seed, group)), num_frames, size, camera)
+    positions = _draw_positions(class_name, radii, num_frames, rng)
+    picture = draw_background(np.random.default_rng((seed, group)), num_frames, size, camera)
     kinds = rng.choice(list(KINDS), size=2)
     turns = rng.uniform(0, 2 * np.pi, size=2)
-    colours = rng.uniform((185, 20, 20), (255, 60, 60)), rng.uniform((20, 40, 185), (60, 80, 255))
-    # The one drawn last covers the other where they meet.
+    colors = rng.uniform((185, 20, 20), (255, 60, 60)), rng.uniform((20, 40, 185), (60, 80, 255))
+    # The shape drawn last covers the other where they overlap.
     for shape in rng.permutation(2):
-        look = Look(str(kinds[shape]), radii[shape], turns[shape], colours[shape])
+        look = Look(str(kinds[shape]), radii[shape], turns[shape], colors[shape])
         paint(picture, positions[:, shape], look)
     return to_pixels(picture)
 
 
-def _positions(
+def _draw_positions(
     class_name: str, radii: np.ndarray, num_frames: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Centres of the red and the blue shape, from the picture's centre, [F, 2, 2] (shape, x y)."""
+    """Draws the centers of the red and the blue shape, [F, 2, 2] (shape, x y)."""
     touching = 0.9 * radii.sum()
     nearest = rng.uniform(touching, NEAREST)
     farthest = rng.uniform(*FARTHEST)
@@ -124,8 +120,8 @@ def _positions(
     drift = rng.uniform(-DRIFT, DRIFT, size=2) * np.linspace(-1, 1, num_frames)[:, None]
     positions = np.stack([middle + between / 2, middle - between / 2], axis=1) + drift[:, None]
     positions += rng.normal(0, JITTER, positions.shape)
-    # The room is the same for all classes, whether they use it or not; otherwise a near pair in a
-    # corner could only be one of those that never part.
+    # The same margin for all classes, whether they use it or not. Otherwise a near pair in a corner
+    # could only belong to a class whose shapes never part.
     room = 0.5 - radii.max() - farthest / 2
     positions += rng.uniform(-room, room, size=2)
     edge = 0.5 - radii.max()
@@ -136,7 +132,7 @@ def _positions(
 
 def _approach(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
     distance = motion.farthest + (motion.nearest - motion.farthest) * motion.progress
-    return distance[:, None] * along(motion.angle), np.zeros(2)
+    return distance[:, None] * unit_vector(motion.angle), np.zeros(2)
 
 
 def _recede(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
@@ -145,9 +141,9 @@ def _recede(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _red_chases_blue(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
-    between = motion.distance * along(motion.angle)
+    between = motion.distance * unit_vector(motion.angle)
     # `between` points from blue to red: both run the other way, blue in front.
-    middle = (0.5 - motion.progress[:, None]) * motion.chase * along(motion.angle)
+    middle = (0.5 - motion.progress[:, None]) * motion.chase * unit_vector(motion.angle)
     return np.broadcast_to(between, middle.shape), middle
 
 
@@ -157,40 +153,36 @@ def _blue_chases_red(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _orbit_clockwise(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
-    # y points down, so that a growing angle turns clockwise.
-    return motion.distance * along(motion.angle + motion.turn * motion.progress), np.zeros(2)
+    # y points down, so a growing angle turns clockwise.
+    return motion.distance * unit_vector(motion.angle + motion.turn * motion.progress), np.zeros(2)
 
 
 def _orbit_counterclockwise(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
-    return motion.distance * along(motion.angle - motion.turn * motion.progress), np.zeros(2)
+    return motion.distance * unit_vector(motion.angle - motion.turn * motion.progress), np.zeros(2)
 
 
 def _swap(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
-    # They pass each other side by side, no nearer than in the other classes.
-    aside = motion.nearest * along(motion.angle + np.pi / 2)
-    ahead = motion.farthest * (1 - 2 * motion.progress[:, None]) * along(motion.angle)
+    # The shapes pass each other side by side, no nearer than in the other classes.
+    aside = motion.nearest * unit_vector(motion.angle + np.pi / 2)
+    ahead = motion.farthest * (1 - 2 * motion.progress[:, None]) * unit_vector(motion.angle)
     return ahead + aside, np.zeros(2)
 
 
 def _part_and_meet(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
     apart = 1 - np.abs(1 - 2 * motion.progress)
     distance = motion.nearest + (motion.farthest - motion.nearest) * apart
-    return distance[:, None] * along(motion.angle), np.zeros(2)
+    return distance[:, None] * unit_vector(motion.angle), np.zeros(2)
 
 
-# Class -> vector from the blue shape to the red one [F, 2], middle between them [F, 2] or [2].
-_MOTIONS: dict[str, Callable[[Motion], tuple[np.ndarray, np.ndarray]]] = dict(
-    zip(
-        CLASSES,
-        (
-            _approach,
-            _recede,
-            _red_chases_blue,
-            _blue_chases_red,
-            _orbit_clockwise,
-            _orbit_counterclockwise,
-            _swap,
-            _part_and_meet,
-        ),
-    )
-)
+# Class -> vector from the blue shape to the red one [F, 2], and their midpoint [F, 2] or [2].
+_MOTIONS: dict[str, Callable[[Motion], tuple[np.ndarray, np.ndarray]]] = {
+    "Approach": _approach,
+    "Recede": _recede,
+    "RedChasesBlue": _red_chases_blue,
+    "BlueChasesRed": _blue_chases_red,
+    "OrbitClockwise": _orbit_clockwise,
+    "OrbitCounterclockwise": _orbit_counterclockwise,
+    "Swap": _swap,
+    "PartAndMeet": _part_and_meet,
+}
+CLASSES = tuple(_MOTIONS)

@@ -9,7 +9,7 @@ from rlstm_tf.data.video import VideoReader
 from tfrecords_tools import demo
 from tfrecords_tools.datasets.ucf101 import read_ucf101
 from tfrecords_tools.synthetic import clips
-from tfrecords_tools.synthetic.shapes import CLASSES, scene
+from tfrecords_tools.synthetic.shapes import CLASSES, draw_scene
 
 
 def run(*arguments):
@@ -69,7 +69,7 @@ def test_every_clip_decodes(made):
 
 
 def test_what_is_decoded_is_what_was_drawn(made):
-    drawn = scene("Swap", 1, 2, num_frames=5, size=32, seed=0)
+    drawn = draw_scene("Swap", 1, 2, num_frames=5, size=32, seed=0)
     with VideoReader(str(made / "videos/Swap/v_Swap_g01_c02.avi"), 32) as reader:
         decoded = np.stack(list(reader))[..., ::-1]
     error = np.mean((decoded.astype(float) - drawn) ** 2)
@@ -103,8 +103,8 @@ def test_running_again_changes_nothing(made, capsys):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda output: (output / "notes.txt").write_text("mine"), "is no demo data set"),
-        (lambda output: (output / "demo.json").write_text("[1]"), "is no demo data set"),
+        (lambda output: (output / "notes.txt").write_text("mine"), "is not a demo data set"),
+        (lambda output: (output / "demo.json").write_text("[1]"), "is not a demo data set"),
         (
             lambda output: (output / "demo.json").write_text('{"seed": 3}'),
             "videos_per_class None, not 6",
@@ -125,7 +125,7 @@ def test_what_is_something_else_is_refused(tmp_path, capsys, spoil, message):
 def test_a_file_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     assert small(tmp_path / "file") == 1
-    assert "is no demo data set" in capsys.readouterr().err
+    assert "is not a demo data set" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -184,8 +184,8 @@ def accuracy(inputs, labels):
 
 def test_the_class_is_in_the_order_of_the_frames_alone():
     tracks, labels = [], []
-    for clip in clips.plan(CLASSES, 150):
-        frames = scene(clip.class_name, clip.group, clip.number, 8, 32, seed=0)
+    for clip in clips.list_clips(CLASSES, 150):
+        frames = draw_scene(clip.class_name, clip.group, clip.number, 8, 32, seed=0)
         tracks.append(centres(frames))
         labels.append(CLASSES.index(clip.class_name))
     tracks, labels = np.stack(tracks), np.array(labels)

@@ -20,7 +20,7 @@ from tfrecords_tools.datasets.hmdb51 import read_hmdb51
 from tfrecords_tools.datasets.subsets import add_validation
 from tfrecords_tools.datasets.ucf101 import read_ucf101
 from tfrecords_tools.synthetic.layouts import charades
-from tfrecords_tools.synthetic.shapes import CLASSES, scene
+from tfrecords_tools.synthetic.shapes import CLASSES, draw_scene
 
 # Clips of each class: 4 groups, of which the fourth has one clip.
 CLIPS = 13
@@ -254,7 +254,7 @@ def test_the_reader_of_charades_finds_every_video_and_what_is_dirty(made):
 def test_a_camera_that_stands_still():
     """The background is the same in all frames, and the shapes are where they were."""
     moving, still = (
-        scene("Swap", 1, 1, num_frames=4, size=32, seed=0, camera=camera).astype(int)
+        draw_scene("Swap", 1, 1, num_frames=4, size=32, seed=0, camera=camera).astype(int)
         for camera in (0.3, 0.0)
     )
     covered = (np.ptp(still, axis=-1) > 60).any(axis=0)
@@ -282,7 +282,9 @@ def test_videos_show_their_actions(made):
                 continue
             shown = frames[int(start * 8) : int(start * 8) + 4]
             errors = [
-                np.mean((scene(CLASSES[int(name[1:])], group, number, 4, 32, seed=0) - shown) ** 2)
+                np.mean(
+                    (draw_scene(CLASSES[int(name[1:])], group, number, 4, 32, seed=0) - shown) ** 2
+                )
                 for number in range(1, 5)
             ]
             # Right classes give 29 dB or more here, wrong ones 25.2 or less.

@@ -7,33 +7,33 @@ from sklearn.ensemble import ExtraTreesClassifier
 from rlstm_tf.cli import app
 from tfrecords_tools import demo
 from tfrecords_tools.synthetic.relation_motions import BLUE, GREEN, RED
-from tfrecords_tools.synthetic.relations import CLASSES, PAIRS, scene
+from tfrecords_tools.synthetic.relations import CLASSES, PAIRS, draw_scene
 
 FRAMES = 16
 names = pytest.mark.parametrize("pair", PAIRS, ids=[" or ".join(pair.classes) for pair in PAIRS])
 
 
-def plays(pair, count):
+def draw_motions(pair, count):
     """Clips of both classes in turn, and which are of the first."""
     rng = np.random.default_rng(1)
     first = np.arange(count) % 2 == 0
-    return [pair.play(rng, FRAMES, bool(one)) for one in first], first
+    return [pair.draw_motion(rng, FRAMES, bool(one)) for one in first], first
 
 
-def seen(play, frame):
+def visible(motion, frame):
     """All there is to see in one frame, for someone who sees perfectly."""
-    track = play.tracks[frame]
+    track = motion.tracks[frame]
     apart = [np.linalg.norm(track[a] - track[b]) for a, b in ((0, 1), (0, 2), (1, 2))]
-    mark = np.zeros(2) if play.mark is None else play.mark[frame] * play.marked[frame]
+    mark = np.zeros(2) if motion.mark is None else motion.mark[frame] * motion.mark_visible[frame]
     to_mark = np.linalg.norm(track - mark, axis=-1)
-    return np.concatenate([track.ravel(), apart, mark, to_mark, [play.hollow]])
+    return np.concatenate([track.ravel(), apart, mark, to_mark, [motion.hollow]])
 
 
 @names
 def test_one_frame_tells_the_class_only_where_it_says_so(pair):
-    clips, first = plays(pair, 3000)
+    clips, first = draw_motions(pair, 3000)
     frames = np.random.default_rng(2).integers(FRAMES, size=len(clips))
-    inputs = np.stack([seen(play, frame) for play, frame in zip(clips, frames)])
+    inputs = np.stack([visible(motion, frame) for motion, frame in zip(clips, frames)])
     trees = ExtraTreesClassifier(100, min_samples_leaf=5, random_state=0, n_jobs=2)
     trees.fit(inputs[:2000], first[:2000])
     share = trees.score(inputs[2000:], first[2000:])
@@ -44,84 +44,84 @@ def test_one_frame_tells_the_class_only_where_it_says_so(pair):
         assert 0.44 < share < 0.56
 
 
-def distance(play, one, other):
-    return np.linalg.norm(play.tracks[:, one] - play.tracks[:, other], axis=-1)
+def distance(motion, one, other):
+    return np.linalg.norm(motion.tracks[:, one] - motion.tracks[:, other], axis=-1)
 
 
-def way(play, shape):
-    return play.tracks[-1, shape] - play.tracks[0, shape]
+def way(motion, shape):
+    return motion.tracks[-1, shape] - motion.tracks[0, shape]
 
 
 def cross(u, v):
     return u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
 
 
-def moved_at(play, shape):
+def moved_at(motion, shape):
     """Mean time of a shape's motion, in frames."""
-    steps = np.linalg.norm(np.diff(play.tracks[:, shape], axis=0), axis=-1)
+    steps = np.linalg.norm(np.diff(motion.tracks[:, shape], axis=0), axis=-1)
     return np.average(np.arange(len(steps)), weights=steps)
 
 
-def between(play, one, other):
+def between(motion, one, other):
     """Whether `one` is nearer to the green shape, on the way of `other` to it."""
-    return distance(play, one, GREEN).mean() < distance(play, other, GREEN).mean()
+    return distance(motion, one, GREEN).mean() < distance(motion, other, GREEN).mean()
 
 
-def marked(play, frame):
+def marked(motion, frame):
     """The shape in the mark."""
-    return np.linalg.norm(play.tracks[frame] - play.mark[frame], axis=-1).argmin()
+    return np.linalg.norm(motion.tracks[frame] - motion.mark[frame], axis=-1).argmin()
 
 
 # Of each pair, what one must see for its first class.
 RULES = {
-    "RedSolid": lambda play: not play.hollow,
-    "Approach": lambda play: distance(play, RED, BLUE)[0] > distance(play, RED, BLUE)[-1],
-    "OrbitClockwise": lambda play: (
+    "RedSolid": lambda motion: not motion.hollow,
+    "Approach": lambda motion: distance(motion, RED, BLUE)[0] > distance(motion, RED, BLUE)[-1],
+    "OrbitClockwise": lambda motion: (
         cross(
-            play.tracks[:-1, RED] - play.tracks[:-1, BLUE],
-            play.tracks[1:, RED] - play.tracks[1:, BLUE],
+            motion.tracks[:-1, RED] - motion.tracks[:-1, BLUE],
+            motion.tracks[1:, RED] - motion.tracks[1:, BLUE],
         ).sum()
         > 0
     ),
-    "RedNearBlue": lambda play: distance(play, RED, BLUE)[0] < distance(play, RED, GREEN)[0],
-    "RedBetween": lambda play: between(play, RED, BLUE),
-    "SameDirection": lambda play: way(play, RED) @ way(play, BLUE) > 0,
-    "RedFirst": lambda play: moved_at(play, RED) < moved_at(play, BLUE),
-    "BlueRepeats": lambda play: way(play, RED) @ way(play, BLUE) > 0,
-    "MarkRedThenBlue": lambda play: marked(play, 0) == RED,
-    "MarkReturns": lambda play: np.allclose(play.mark[0], play.mark[-1]),
+    "RedNearBlue": lambda motion: distance(motion, RED, BLUE)[0] < distance(motion, RED, GREEN)[0],
+    "RedBetween": lambda motion: between(motion, RED, BLUE),
+    "SameDirection": lambda motion: way(motion, RED) @ way(motion, BLUE) > 0,
+    "RedFirst": lambda motion: moved_at(motion, RED) < moved_at(motion, BLUE),
+    "BlueRepeats": lambda motion: way(motion, RED) @ way(motion, BLUE) > 0,
+    "MarkRedThenBlue": lambda motion: marked(motion, 0) == RED,
+    "MarkReturns": lambda motion: np.allclose(motion.mark[0], motion.mark[-1]),
 }
 
 
 @names
 def test_all_frames_tell_the_class(pair):
-    clips, first = plays(pair, 400)
-    found = [bool(RULES[pair.classes[0]](play)) for play in clips]
+    clips, first = draw_motions(pair, 400)
+    found = [bool(RULES[pair.classes[0]](motion)) for motion in clips]
     assert np.mean(found == first) > 0.99
 
 
 def test_marks_are_seen_in_the_first_and_the_last_eighth_alone():
     for pair in PAIRS:
-        (play, *_), _ = plays(pair, 2)
+        (motion, *_), _ = draw_motions(pair, 2)
         if pair.group == "ends":
-            assert np.flatnonzero(play.marked).tolist() == [0, 1, 14, 15]
+            assert np.flatnonzero(motion.mark_visible).tolist() == [0, 1, 14, 15]
         else:
-            assert play.mark is None
+            assert motion.mark is None
 
 
 def test_one_moves_after_the_other():
     for pair in PAIRS:
         if pair.group == "time":
-            for play in plays(pair, 20)[0]:
-                steps = np.linalg.norm(np.diff(play.tracks, axis=0), axis=-1) > 1e-9
+            for motion in draw_motions(pair, 20)[0]:
+                steps = np.linalg.norm(np.diff(motion.tracks, axis=0), axis=-1) > 1e-9
                 assert (steps[:, :2].sum(axis=1) == 2).sum() <= 1
                 assert not steps[:, GREEN].any()
 
 
 @names
 def test_shapes_stay_in_the_picture(pair):
-    for play in plays(pair, 200)[0]:
-        assert np.abs(play.tracks).max() < 0.5
+    for motion in draw_motions(pair, 200)[0]:
+        assert np.abs(motion.tracks).max() < 0.5
 
 
 def test_groups():
@@ -132,17 +132,17 @@ def test_groups():
 
 def test_the_same_arguments_give_the_same_pixels():
     arguments = ("RedFirst", 3, 2, 8, 32)
-    clip = scene(*arguments, seed=0)
+    clip = draw_scene(*arguments, seed=0)
     assert clip.shape == (8, 32, 32, 3)
     assert clip.dtype == np.uint8
-    np.testing.assert_array_equal(scene(*arguments, seed=0), clip)
-    assert (scene(*arguments, seed=1) != clip).any()
-    assert (scene(*arguments, seed=0, distractors=0) != clip).any()
+    np.testing.assert_array_equal(draw_scene(*arguments, seed=0), clip)
+    assert (draw_scene(*arguments, seed=1) != clip).any()
+    assert (draw_scene(*arguments, seed=0, distractors=0) != clip).any()
 
 
 def test_background_tells_nothing_of_the_class():
     """Clips of a group share it; the corner of a picture is mostly background."""
-    one, other = (scene(name, 7, 1, 8, 64, seed=0, distractors=0) for name in CLASSES[:2])
+    one, other = (draw_scene(name, 7, 1, 8, 64, seed=0, distractors=0) for name in CLASSES[:2])
     assert np.mean(np.all(one == other, axis=-1)) > 0.8
 
 
@@ -162,7 +162,10 @@ def test_demo_writes_them(tmp_path):
     ("arguments", "message"),
     [
         (["--distractors=1"], "--distractors=1 goes with --scenes=relations"),
-        (["--scenes=relations", "--num_frames=7"], "--num_frames=7: --scenes=relations take 8"),
+        (
+            ["--scenes=relations", "--num_frames=7"],
+            "--num_frames=7: --scenes=relations needs at least 8",
+        ),
     ],
 )
 def test_refused(tmp_path, capsys, arguments, message):
