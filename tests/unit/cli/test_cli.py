@@ -67,7 +67,7 @@ def start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, shell=""):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["rlstm_tf.train", "tfrecords_tools.build"])
 def test_help_that_cannot_be_written(name):
     result = start(sys.executable, "-m", name, "--help", shell="> /dev/full")
     error = "error: cannot write to standard output: No space left on device\n"
