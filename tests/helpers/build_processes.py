@@ -1,7 +1,6 @@
-"""Builds and repairs in processes of their own, held and killed at any file that they touch.
+"""Runs builds and repairs in processes that tests can pause and kill at any file access.
 
-The processes are forked from one that has loaded TensorFlow, so that a build costs no more than
-its work.
+The processes are forked from one that has loaded TensorFlow, so that they start fast.
 """
 
 from __future__ import annotations
@@ -18,29 +17,28 @@ from pathlib import Path
 
 from builds import files
 
-# What Python reports before it happens; TensorFlow's own writing lies between two of these.
+# Audit events of Python; TensorFlow's own writes lie between two of these.
 _EVENTS = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "fcntl.flock"}
 
 
 class Build:
-    """A build that runs, and is held before it touches a file, if a place is given.
+    """A build in a process of its own, paused before a file access if `point` is given.
 
     Args:
-        arguments: of `tfrecords_tools.build`.
-        point: the `point`-th touch; or the kind of touch (an audit event of Python's) and how the
-            file's path ends.
-        file_size: bytes that no file may pass, if any may not.
+        arguments: flags of `tfrecords_tools.build`.
+        point: number of the access; or an audit event of Python and the end of the file's path.
+        file_size: maximum size of any file, bytes.
         program: module of tfrecords_tools to run with the arguments in place of `build`.
 
     Attributes:
-        touches: how often the build touched a file of the output; known after `status`.
+        touches: number of accesses to files of the output; known after `status`.
     """
 
     def __init__(self, arguments, point=None, file_size=None, program="build"):
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["tensorflow", "tfrecords_tools.checker.repair"])
         self._connection, theirs = context.Pipe()
-        # No file: what is printed has no limit.
+        # A pipe, to which the limit of file sizes does not apply.
         self._printed, printed = context.Pipe(duplex=False)
         given = arguments, theirs, printed, point, file_size, program
         self._process = context.Process(target=_run, args=given)
@@ -50,7 +48,7 @@ class Build:
         self.touches = None
 
     def held(self):
-        """Waits until the build is held; returns where, or None if it ended before."""
+        """Waits until the build is paused; returns where, or None if it ended before."""
         try:
             found = self._connection.recv()
         except EOFError:
@@ -61,11 +59,11 @@ class Build:
         return found
 
     def go_on(self):
-        """Ends the holding."""
+        """Lets a paused build continue."""
         self._connection.send(None)
 
     def kill(self, alone):
-        """SIGKILL to the build `alone`, or to its workers too."""
+        """Sends SIGKILL to the build `alone`, or to its workers too."""
         (os.kill if alone else os.killpg)(self._process.pid, signal.SIGKILL)
         self._process.join()
         assert self._process.exitcode == -signal.SIGKILL
@@ -78,17 +76,17 @@ class Build:
 
     @cached_property
     def printed(self):
-        """All that a build that has ended printed."""
+        """The output of a build that has ended."""
         return b"".join(iter(lambda: os.read(self._printed.fileno(), 1 << 16), b"")).decode()
 
     def errors(self):
-        """The lines `error: ...` of a build that has ended without a traceback."""
+        """Returns the lines `error: ...` of a build that has ended; fails on a traceback."""
         assert "Traceback" not in self.printed, self.printed
         lines = [line.split("\r")[-1] for line in self.printed.splitlines()]
         return [line for line in lines if line.startswith("error")]
 
     def has_living_processes(self):
-        """Whether any process of the build still runs."""
+        """Returns True if any process of the build is still running."""
         for path in Path("/proc").glob("[0-9]*/stat"):
             try:
                 state, _, group = path.read_text().rpartition(")")[2].split()[:3]
@@ -100,7 +98,7 @@ class Build:
 
 
 def check_is_part_of(directory, expected):
-    """What stands under its final name is whole, and the manifest comes last."""
+    """Checks that files under their final names are complete, and that the manifest comes last."""
     found = files(directory) if Path(directory).exists() else {}
     found.pop("manifest.json.partial", None)
     assert set(found) <= set(expected)
@@ -111,7 +109,7 @@ def check_is_part_of(directory, expected):
 
 
 def _run(arguments, connection, printed, point, file_size, program):
-    # The head of its process group, as a command of a shell is.
+    # The leader of its process group, as a command of a shell is.
     os.setsid()
     os.dup2(printed.fileno(), 1)
     os.dup2(printed.fileno(), 2)

@@ -1,4 +1,4 @@
-"""Runs of the entry points that build and verify, for their tests."""
+"""Runs build and verify in the process of the test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tfrecords_tools import build, verify
 
 
 def run(capfd, *arguments, program=build):
-    """Exit status, standard output, and the lines of standard error that are no progress bar."""
+    """Runs a command; returns exit status, stdout, and the lines of errors and damaged videos."""
     name = "data" if program is verify else None
     status = app.run(program.main, program.define_flags, ["prog", *arguments], positional=name)
     captured = capfd.readouterr()

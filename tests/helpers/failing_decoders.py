@@ -1,6 +1,6 @@
-"""Stand-ins for `pieces.make` that fail, for tests/unit/builder/test_build.py.
+"""Replacements for `decoded_video.decode` that fail.
 
-In a module of their own, so that the worker processes that import it load no TensorFlow.
+In a module of their own, so that the worker processes that import it do not load TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tfrecords_tools.builder import decoded_video
 
 
 def full(task):
-    """The disk is full before the fourth piece."""
+    """Fails as if the disk were full before the fourth video."""
     if task.target.endswith("3"):
         with writing(task.target):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -25,7 +25,7 @@ def full(task):
 
 
 def dying(task):
-    """One decoder crashes every time, another one the first time."""
+    """Crashes on one video every time, and on another the first time."""
     if task.video.endswith("3.mp4"):
         os.kill(os.getpid(), signal.SIGSEGV)
     mark = task.target + ".died"
@@ -36,19 +36,19 @@ def dying(task):
 
 
 def buggy(task):
-    """An error that no input should cause."""
+    """Raises an error that no input should cause."""
     raise KeyError("bug")
 
 
 def killed(task):
-    """As the kernel ends a process, short of memory, every time."""
+    """Is killed on one video every time, as by the kernel when memory runs out."""
     if task.video.endswith("3.mp4"):
         os.kill(os.getpid(), signal.SIGKILL)
     return decoded_video.decode(task)
 
 
 def no_files(task):
-    """No other file can be opened while the fourth video is decoded."""
+    """Cannot open another file while it decodes the fourth video."""
     if not task.video.endswith("3.mp4"):
         return decoded_video.decode(task)
     free = os.dup(0)
@@ -62,7 +62,7 @@ def no_files(task):
 
 
 def no_memory(task):
-    """For a frame of the fourth video."""
+    """Runs out of memory on a frame of the fourth video."""
 
     def refused(*_):
         raise MemoryError
@@ -73,7 +73,7 @@ def no_memory(task):
 
 
 def no_right(task):
-    """Another user's files; root, too, may not read them then."""
+    """Has no permission to read the fourth video, even as root."""
     if not task.video.endswith("3.mp4"):
         return decoded_video.decode(task)
     os.chmod(task.video, 0)
@@ -88,7 +88,7 @@ def no_right(task):
 
 
 def unmounted(task):
-    """The videos go away while they are decoded."""
+    """Loses the directory of videos while it decodes the fourth."""
     directory = os.path.dirname(task.video)
     if not task.video.endswith("3.mp4"):
         return decoded_video.decode(task)
@@ -100,7 +100,7 @@ def unmounted(task):
 
 
 def hiccup(task):
-    """A file system loses its server for a moment: FFmpeg takes what it lacks for damage."""
+    """Reads a truncated video once, as from a file system that loses its server for a moment."""
     reader = decoded_video.VideoReader
 
     def lost(path, short_side):

@@ -1,4 +1,4 @@
-"""Shards by Apache Beam: the bytes of a build. Skipped where Beam is not installed."""
+"""Apache Beam builds the same bytes as a local build. Skipped if Beam is not installed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytest.importorskip("apache_beam", reason="needs Apache Beam: pip install 'rlstm
 
 
 def run_beam(capfd, *given):
-    """Exit status, standard output, and the lines of standard error that are no progress bar."""
+    """Runs the command; returns exit status, stdout, and stderr without progress bars."""
     status = app.run(beam.main, beam.define_flags, ["prog", *given], rest="pipeline_options")
     captured = capfd.readouterr()
     assert "Traceback" not in captured.err
@@ -35,8 +35,8 @@ def run_beam(capfd, *given):
     return status, captured.out, [line for line in lines if line and not line.startswith("build: ")]
 
 
-def test_the_bytes_are_those_of_a_build(own, built, tmp_path, capfd):
-    """Beam's own lines are not among ours."""
+def test_gives_the_bytes_of_a_local_build(own, built, tmp_path, capfd):
+    """Also prints none of Beam's own lines."""
     status, out, errors = run_beam(capfd, *arguments(own, tmp_path / "new"))
     assert (status, errors) == (0, [])
     assert "folder: 2 classes, videos: 5 train, 2 test" in out
@@ -65,7 +65,7 @@ def test_flow(own, tmp_path, capfd):
 
 
 def test_options_of_beam(own, built, tmp_path, capfd):
-    """More machines, as far as one machine can be several."""
+    """Several workers on one machine."""
     given = arguments(own, tmp_path / "new")
     options = ["--direct_running_mode=multi_threading", "--direct_num_workers=2"]
     assert run_beam(capfd, *given, "--", *options)[::2] == (0, [])
@@ -103,7 +103,7 @@ def test_video_whose_decoder_is_killed(own, tmp_path, capfd, monkeypatch):
     assert files(tmp_path / "beam") == files(tmp_path / "build")
 
 
-def test_killed_job_goes_on_to_the_same_bytes(make_video, tmp_path, capfd):
+def test_killed_job_resumes_to_the_same_bytes(make_video, tmp_path, capfd):
     for seed in range(8):
         make_video(tmp_path / "videos" / f"c{seed % 2}" / f"{seed}.mp4", frames=60, seed=seed)
     more = ("--shards=4", "--short_side=256", "--test_share=0")
@@ -156,8 +156,8 @@ def test_interrupted(own, tmp_path, capfd, monkeypatch):
 
 
 @pytest.mark.parametrize("remote", [False, True])
-def test_lines_of_a_runner_elsewhere_are_shown(own, tmp_path, capfd, monkeypatch, remote):
-    """They say where the job is, for whoever wants to cancel it."""
+def test_messages_of_a_remote_runner_are_shown(own, tmp_path, capfd, monkeypatch, remote):
+    """They tell where the job runs, which one needs to know to cancel it."""
     logger, before = logging.getLogger("apache_beam"), logging.getLogger().level
     shown = []
 
@@ -176,7 +176,7 @@ def test_lines_of_a_runner_elsewhere_are_shown(own, tmp_path, capfd, monkeypatch
     assert shown == [remote]
 
 
-def test_bug_in_a_worker_is_no_user_error(own, tmp_path, monkeypatch):
+def test_bug_in_a_worker_is_not_a_user_error(own, tmp_path, monkeypatch):
     def buggy(*given):
         raise KeyError("bug")
 

@@ -35,7 +35,7 @@ def test_folder(own, built, capfd):
     assert run(capfd, str(built), "--decode", program=verify)[0] == 0
 
 
-def test_frames_are_those_of_the_video(own, built):
+def test_frames_equal_those_of_the_video(own, built):
     for subset in ("train", "test"):
         for shard in Manifest.load(str(built)).subsets[subset].shards:
             content = Path(schema.tfrecord_path(str(built), shard.name)).read_bytes()
@@ -82,7 +82,7 @@ def test_long_video_is_split_over_records(own, tmp_path, capfd):
 
 @pytest.mark.skipif(not os.path.isfile("/proc/self/status"), reason="needs Linux's /proc")
 def test_memory_of_a_worker_does_not_grow_with_the_length(make_video, tmp_path):
-    # The peak that getrusage knows begins with that of the process which started this one.
+    # getrusage would include the peak of the parent process.
     script = r"""
 import re, sys
 from tfrecords_tools.builder.decoded_video import DecodeTask, decode
@@ -102,7 +102,7 @@ print(peaks[1] - peaks[0])
     assert grown < 4000
 
 
-def test_complete_build_is_left_alone(own, built, capfd):
+def test_complete_build_is_unchanged(own, built, capfd):
     before = files(built)
     status, out, errors = run(capfd, *arguments(own, built))
     assert (status, errors) == (0, [])

@@ -26,7 +26,7 @@ DIS = ("--stream=temporal", "--flow=dis")
 
 @pytest.fixture(scope="module")
 def temporal(own, tmp_path_factory):
-    """What an undisturbed build of the flow of `own` gives."""
+    """A complete build of the flow of `own`."""
     from rlstm_tf.cli import app
     from tfrecords_tools import build
 
@@ -41,7 +41,7 @@ def decoded(shards, video, frame):
     return cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
-def test_fields_are_those_of_the_video(own, temporal, built, capfd):
+def test_fields_equal_those_of_the_video(own, temporal, built, capfd):
     manifest = Manifest.load(str(temporal))
     assert (manifest.stream, manifest.settings["flow"]) == ("temporal", "dis")
     assert "flow" not in Manifest.load(str(built)).settings
@@ -62,7 +62,7 @@ def test_fields_are_those_of_the_video(own, temporal, built, capfd):
     assert run(capfd, str(temporal), "--decode", program=verify)[0] == 0
 
 
-def test_motion_of_the_videos_is_in_them(temporal):
+def test_fields_show_the_motion_of_the_videos(temporal):
     """`make_video` moves its texture 2 of 64 pixels to the right, 1.3 of 43 here."""
     shards = Shards.open(str(temporal), "train")
     for video in range(len(shards)):
@@ -72,7 +72,7 @@ def test_motion_of_the_videos_is_in_them(temporal):
         assert abs(y) < 0.2
 
 
-def test_tvl1_is_what_is_built_unless_told(make_video, tmp_path, capfd):
+def test_tvl1_is_the_default(make_video, tmp_path, capfd):
     for label in ("a", "b"):
         make_video(tmp_path / "videos" / label / "0.mp4", frames=3)
     given = arguments(tmp_path / "videos", tmp_path / "new", "--stream=temporal")
@@ -94,7 +94,7 @@ def test_number_of_workers_does_not_matter(own, temporal, tmp_path, capfd):
     assert files(tmp_path / "new") == files(temporal)
 
 
-def test_stopped_build_continues_to_the_same_bytes(own, temporal, tmp_path, capfd, monkeypatch):
+def test_interrupted_build_resumes_to_the_same_bytes(own, temporal, tmp_path, capfd, monkeypatch):
     import failing_decoders
 
     from tfrecords_tools.builder import decoded_video
@@ -116,7 +116,7 @@ def test_stopped_build_continues_to_the_same_bytes(own, temporal, tmp_path, capf
         ([], "holds a build with stream 'temporal', not 'spatial'"),
     ],
 )
-def test_another_stream_or_method_does_not_mix(own, temporal, capfd, more, message):
+def test_another_stream_or_method_is_refused(own, temporal, capfd, more, message):
     before = files(temporal)
     status, _, errors = run(capfd, *arguments(own, temporal, *more))
     assert status == 1
@@ -125,13 +125,13 @@ def test_another_stream_or_method_does_not_mix(own, temporal, capfd, more, messa
     assert files(temporal) == before
 
 
-def test_flow_is_not_put_to_frames(own, built, capfd):
+def test_flow_does_not_mix_with_frames(own, built, capfd):
     status, _, errors = run(capfd, *arguments(own, built, *DIS))
     assert status == 1
     assert "holds a build with stream 'spatial', not 'temporal', flow None, not 'dis'" in errors[0]
 
 
-def test_a_begun_build_of_another_stream_is_not_continued(own, tmp_path, capfd, monkeypatch):
+def test_interrupted_build_of_another_stream_is_not_resumed(own, tmp_path, capfd, monkeypatch):
     import failing_decoders
 
     from tfrecords_tools.builder import decoded_video
@@ -176,7 +176,7 @@ def test_bad_usage(own, tmp_path, capfd, more, status, message):
 
 
 def test_field_too_high_for_a_jpeg_is_a_damaged_video(make_video, tmp_path, monkeypatch):
-    """As frames it fits: a field is twice as high."""
+    """Frames of this size fit, but a field is twice as high."""
     from tfrecords_tools.builder import decoded_video
 
     monkeypatch.setattr(decoded_video, "LONGEST_SIDE", 63)
@@ -197,8 +197,8 @@ def test_workers_do_not_import_tensorflow():
     assert subprocess.run([sys.executable, "-c", script], cwd=root).returncode == 0
 
 
-def test_verify_knows_the_two_streams_apart(own, temporal, built, tmp_path, capfd):
-    """Frames under a manifest that says flow, and the reverse."""
+def test_verify_detects_the_wrong_stream(own, temporal, built, tmp_path, capfd):
+    """Tests frames with a manifest for flow, and the reverse."""
     import shutil
 
     for place, says, message in (
@@ -215,7 +215,7 @@ def test_verify_knows_the_two_streams_apart(own, temporal, built, tmp_path, capf
         assert message in errors[0]
 
 
-def test_a_begun_build_leaves_only_shards(temporal):
+def test_complete_build_leaves_only_shards(temporal):
     shards = [
         s.name for subset in Manifest.load(str(temporal)).subsets.values() for s in subset.shards
     ]

@@ -1,4 +1,4 @@
-"""Shards made one by one and put beside their place, as Beam's workers do; no Beam is needed."""
+"""Builds shard by shard, as Beam's workers do, but without Beam."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def no_waiting(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["local", "file", "ram"])
-def test_the_bytes_are_those_of_a_build(own, built, tmp_path, capfd, kind):
+def test_gives_the_bytes_of_a_local_build(own, built, tmp_path, capfd, kind):
     videos = upload(own, "ram://bytes/videos") if kind == "ram" else own
     output = {"local": "", "file": "file://"}.get(kind, "ram:/") + str(tmp_path / "new")
     manifest = run_job(plan_of(videos), output)
@@ -43,7 +43,7 @@ def test_the_bytes_are_those_of_a_build(own, built, tmp_path, capfd, kind):
     assert run(capfd, output, program=verify)[0] == 0
 
 
-def test_what_is_there_is_not_made_again(own, built, monkeypatch):
+def test_finished_shards_are_not_built_again(own, built, monkeypatch):
     plan, output = plan_of(own), "ram://again/new"
     job, listings = start_and_kill(plan, output)
     distributed_build.build_shard(job, listings[0])
@@ -60,7 +60,7 @@ def test_what_is_there_is_not_made_again(own, built, monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["tfrecord", "frames.npy"])
-def test_a_shard_that_went_away_is_made_again(own, built, what):
+def test_deleted_shard_is_built_again(own, built, what):
     plan, output = plan_of(own), f"ram://away/{what}"
     job, listings = start_and_kill(plan, output)
     for listing in listings:
@@ -74,7 +74,7 @@ def test_a_shard_that_went_away_is_made_again(own, built, what):
     assert remote_files(output) == files(built)
 
 
-def test_changed_note_is_refused(own):
+def test_changed_record_is_refused(own):
     plan, output = plan_of(own), "ram://note/new"
     job, listings = start_and_kill(plan, output)
     distributed_build.build_shard(job, listings[0])
@@ -86,7 +86,7 @@ def test_changed_note_is_refused(own):
         distributed_build.build_shard(job, listings[0])
 
 
-def test_damaged_video_is_listed_as_by_a_build(own, tmp_path, capfd):
+def test_damaged_video_is_listed_as_by_a_local_build(own, tmp_path, capfd):
     videos = shutil.copytree(own, tmp_path / "videos")
     (videos / "walk/2.mp4").write_bytes(b"text")
     more = ("--max_bad_videos=1",)
@@ -99,14 +99,14 @@ def test_damaged_video_is_listed_as_by_a_build(own, tmp_path, capfd):
 def test_images_of_another_build_are_copied(own, built, tmp_path):
     videos = shutil.copytree(own, tmp_path / "videos")
     for path in videos.rglob("*.mp4"):
-        # As long as before, but no video: whoever decoded it would find it damaged.
+        # Same size but not a video: decoding it would fail.
         path.write_bytes(bytes(path.stat().st_size))
     plan = plan_of(videos)
     run_job(plan, str(tmp_path / "new"), find_stored_videos([str(built)], plan))
     assert files(tmp_path / "new") == files(built)
 
 
-def test_a_copy_that_lost_bytes_never_gets_its_name(own, tmp_path, monkeypatch):
+def test_truncated_copy_is_never_renamed(own, tmp_path, monkeypatch):
     def short(source, target):
         with open(source, "rb") as file, open(target, "wb") as other:
             other.write(file.read()[:-1])
@@ -121,8 +121,8 @@ def test_a_copy_that_lost_bytes_never_gets_its_name(own, tmp_path, monkeypatch):
     assert not (tmp_path / "new/.build").exists()
 
 
-def test_failures_are_looked_for_in_what_was_not_looked_at():
-    """Not in all that is finished, once a video: they may be tens of thousands."""
+def test_failures_are_checked_once_for_each_shard():
+    """Finished shards, which may be many, are not checked again after each video."""
     done, failed, open_ = Future(), Future(), Future()
     done.set_result(None)
     pending = {done, open_}
@@ -135,7 +135,7 @@ def test_failures_are_looked_for_in_what_was_not_looked_at():
 
 
 @pytest.mark.parametrize("ends", [DataError, KeyboardInterrupt])
-def test_shards_that_wait_their_turn_are_not_written_when_all_ends(own, tmp_path, ends):
+def test_queued_shards_are_not_written_after_a_failure(own, tmp_path, ends):
     plan = plan_of(own)
     for builder in shard_builder.make_shard_builders(plan, str(tmp_path)):
         for task in builder.decode_tasks():
@@ -155,12 +155,12 @@ def test_shards_that_wait_their_turn_are_not_written_when_all_ends(own, tmp_path
 
     with pytest.raises(ends):
         shard_builder.build_shards(builders, 1, finish, lambda: None)
-    # The second may have begun before the failure of the first was seen.
+    # The second may have started before the failure of the first was noticed.
     assert builders[-1].name not in begun
 
 
-def test_what_fails_leaves_no_threads(own, tmp_path, monkeypatch):
-    """For as long as the error is known, its frames are: they are not to hold any."""
+def test_failure_leaves_no_threads(own, tmp_path, monkeypatch):
+    """The stack frames of the error must not keep threads alive."""
     builders = shard_builder.make_shard_builders(plan_of(own), str(tmp_path))
     monkeypatch.setattr(decoded_video, "decode", failing_decoders.full)
     before = threading.enumerate()
@@ -171,7 +171,7 @@ def test_what_fails_leaves_no_threads(own, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("gone", ["before", "meanwhile"])
-def test_no_place_for_temporary_files_is_one_line(own, tmp_path, monkeypatch, gone):
+def test_missing_tmpdir_is_one_line(own, tmp_path, monkeypatch, gone):
     job, listings = start_and_kill(plan_of(own), str(tmp_path / "new"))
     monkeypatch.setattr(tempfile, "tempdir", None if gone == "before" else str(tmp_path / "gone"))
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
@@ -181,7 +181,7 @@ def test_no_place_for_temporary_files_is_one_line(own, tmp_path, monkeypatch, go
     assert str(caught.value).startswith(f"cannot write {where}")
 
 
-def test_list_that_lost_bytes_is_refused(own):
+def test_truncated_shard_list_is_refused(own):
     plan, output = plan_of(own), "ram://list/new"
     job, listings = start_and_kill(plan, output)
     path = f"{output}/.build/shards.jsonl"
@@ -190,7 +190,7 @@ def test_list_that_lost_bytes_is_refused(own):
         distributed_build.build_shard(job, listings[-1])
 
 
-def test_list_with_another_label_is_refused(own):
+def test_shard_list_with_a_changed_label_is_refused(own):
     plan, output = plan_of(own), "ram://list/label"
     job, listings = start_and_kill(plan, output)
     path = f"{output}/.build/shards.jsonl"
@@ -208,8 +208,8 @@ def other_plan(plan):
     return replace(plan, settings={**plan.settings, "plan": "f" * 64})
 
 
-def test_shard_of_another_plan_is_not_taken_for_made(own, built):
-    """As a worker leaves it behind that outlives a job whose output was deleted."""
+def test_shard_of_another_plan_does_not_count(own, built):
+    """A worker may outlive a job whose output was deleted, and leave a shard."""
     plan, output = plan_of(own), "ram://outlived/new"
     job, listings = start_and_kill(other_plan(plan), output)
     distributed_build.build_shard(job, listings[0])
@@ -220,7 +220,7 @@ def test_shard_of_another_plan_is_not_taken_for_made(own, built):
     assert remote_files(output) == files(built)
 
 
-def test_worker_that_outlives_its_job_puts_nothing_into_the_next(own):
+def test_worker_that_outlives_its_job_writes_nothing_into_the_next(own):
     plan, output = plan_of(own), "ram://outlives/new"
     job, listings = start_and_kill(plan, output)
     data_files.write_text(f"{output}/.build/plan.json", json.dumps(other_plan(plan).identity))
@@ -229,7 +229,7 @@ def test_worker_that_outlives_its_job_puts_nothing_into_the_next(own):
     assert remote_files(output) == {}
 
 
-def test_copy_that_fails_is_removed(own, tmp_path, monkeypatch):
+def test_failed_copy_is_deleted(own, tmp_path, monkeypatch):
     def half(source, target):
         with open(target, "wb") as file:
             file.write(b"half")
@@ -242,7 +242,7 @@ def test_copy_that_fails_is_removed(own, tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_progress_counts_what_any_machine_finished(own, tmp_path, capsys):
+def test_progress_counts_shards_of_any_machine(own, tmp_path, capsys):
     plan, output = plan_of(own), str(tmp_path)
     job, listings = start_and_kill(plan, output)
     distributed_build.build_shard(job, listings[0])
@@ -255,7 +255,7 @@ def test_progress_counts_what_any_machine_finished(own, tmp_path, capsys):
     assert "shards/s" in error
 
 
-def test_where_beam_is_not_installed(own, tmp_path, capfd, monkeypatch):
+def test_without_beam_installed(own, tmp_path, capfd, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     given = ["beam", *arguments(own, tmp_path / "new")]
     assert app.run(beam.main, beam.define_flags, given, rest="pipeline_options") == 2

@@ -1,4 +1,4 @@
-"""Two jobs into one directory where no file can be locked: at most one goes on."""
+"""Leases: of two jobs with one remote directory, at most one proceeds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHER = {"id": "other", "host": "elsewhere", "process": 7, "beat": 3}
 
 @pytest.fixture
 def waited(monkeypatch):
-    """Seconds that were slept, and what happens meanwhile."""
+    """Replaces sleep: records the seconds, and calls the functions in `happens` meanwhile."""
     seconds: list[float] = []
     happens: list = []
 
@@ -43,48 +43,48 @@ def path_of(output):
     return f"{output}/.build/claim.json"
 
 
-def put_claim(output, **changes):
+def put_lease(output, **changes):
     data_files.make_directory(f"{output}/.build")
     data_files.write_text(path_of(output), json.dumps({**OTHER, **changes}))
 
 
 def test_free_directory(waited):
-    with reserve("ram://claim/free", PLAN) as taken:
-        assert taken.manifest is None
-        assert data_files.sizes([path_of("ram://claim/free")]) != [None]
-        taken.check()
+    with reserve("ram://lease/free", PLAN) as reservation:
+        assert reservation.manifest is None
+        assert data_files.sizes([path_of("ram://lease/free")]) != [None]
+        reservation.check()
     assert sum(waited.seconds) < lease.HEARTBEAT_S
-    # Whoever comes next need not wait to see whether this one is alive.
-    assert data_files.sizes([path_of("ram://claim/free")]) == [None]
+    # The next job need not wait.
+    assert data_files.sizes([path_of("ram://lease/free")]) == [None]
 
 
-def test_job_that_lives_is_left_alone(waited):
-    put_claim("ram://claim/alive")
-    waited.happens.append(lambda: put_claim("ram://claim/alive", beat=4))
+def test_live_job_is_not_disturbed(waited):
+    put_lease("ram://lease/alive")
+    waited.happens.append(lambda: put_lease("ram://lease/alive", beat=4))
     with (
         pytest.raises(
-            DataError, match=r"ram://claim/alive is in use by another job, process 7 on elsewhere"
+            DataError, match=r"ram://lease/alive is in use by another job, process 7 on elsewhere"
         ),
-        reserve("ram://claim/alive", PLAN),
+        reserve("ram://lease/alive", PLAN),
     ):
         raise AssertionError("two jobs in one directory")
-    assert json.loads(data_files.read_text(path_of("ram://claim/alive"))) == {**OTHER, "beat": 4}
+    assert json.loads(data_files.read_text(path_of("ram://lease/alive"))) == {**OTHER, "beat": 4}
     assert waited.seconds[0] > 2 * lease.HEARTBEAT_S
 
 
-def test_of_two_that_follow_a_killed_job_one_goes_on(waited):
-    put_claim("ram://claim/three")
-    waited.happens.append(lambda: put_claim("ram://claim/three", id="third", process=8))
+def test_one_of_two_successors_of_a_killed_job_proceeds(waited):
+    put_lease("ram://lease/three")
+    waited.happens.append(lambda: put_lease("ram://lease/three", id="third", process=8))
     with (
         pytest.raises(DataError, match="in use by another job, process 8 on"),
-        reserve("ram://claim/three", PLAN),
+        reserve("ram://lease/three", PLAN),
     ):
         raise AssertionError("two jobs in one directory")
 
 
-def test_job_that_ends_meanwhile(own, waited, tmp_path):
+def test_other_job_finishes_meanwhile(own, waited, tmp_path):
     plan, output = plan_of(own), f"file://{tmp_path}/new"
-    put_claim(output)
+    put_lease(output)
     (tmp_path / "new/.build/plan.json").write_text(json.dumps(plan.identity))
 
     def end():
@@ -92,41 +92,41 @@ def test_job_that_ends_meanwhile(own, waited, tmp_path):
         run_job(plan, f"{tmp_path}/new")
 
     waited.happens.append(end)
-    with reserve(output, plan.identity) as taken:
-        assert taken.manifest is not None
+    with reserve(output, plan.identity) as reservation:
+        assert reservation.manifest is not None
     assert not (tmp_path / "new/.build").exists()
 
 
-def test_job_that_was_killed_is_followed(waited):
-    put_claim("ram://claim/dead")
-    with reserve("ram://claim/dead", PLAN) as taken:
-        taken.check()
+def test_killed_job_is_taken_over(waited):
+    put_lease("ram://lease/dead")
+    with reserve("ram://lease/dead", PLAN) as reservation:
+        reservation.check()
     assert len(waited.seconds) == 2
 
 
-def test_of_two_that_begin_in_the_same_moment_one_goes_on(waited):
-    waited.happens.append(lambda: put_claim("ram://claim/both"))
+def test_one_of_two_simultaneous_jobs_proceeds(waited):
+    waited.happens.append(lambda: put_lease("ram://lease/both"))
     with (
         pytest.raises(DataError, match="is in use by another job"),
-        reserve("ram://claim/both", PLAN),
+        reserve("ram://lease/both", PLAN),
     ):
         raise AssertionError("two jobs in one directory")
-    assert json.loads(data_files.read_text(path_of("ram://claim/both"))) == OTHER
+    assert json.loads(data_files.read_text(path_of("ram://lease/both"))) == OTHER
 
 
-def test_job_that_lost_its_claim_writes_no_manifest(own, waited, monkeypatch):
+def test_job_that_lost_its_lease_writes_no_manifest(own, waited, monkeypatch):
     build_shard = distributed_build.build_shard
-    output = "ram://claim/lost"
+    output = "ram://lease/lost"
 
     def overtaken(*given):
-        put_claim(output)
+        put_lease(output)
         build_shard(*given)
 
     monkeypatch.setattr(distributed_build, "build_shard", overtaken)
     with pytest.raises(DataError, match="is in use by another job, process 7 on elsewhere"):
         run_job(plan_of(own), output)
     assert "manifest.json" not in remote_files(output)
-    # The claim of the other stays.
+    # The lease of the other job stays.
     assert json.loads(data_files.read_text(path_of(output))) == OTHER
 
 
@@ -137,27 +137,27 @@ def wait_while(condition):
         time.sleep(0.01)
 
 
-def test_signs_of_life(waited, monkeypatch):
+def test_heartbeat(waited, monkeypatch):
     monkeypatch.setattr(lease, "HEARTBEAT_S", 0.01)
-    output = "ram://claim/beats"
-    with reserve(output, PLAN) as taken:
+    output = "ram://lease/beats"
+    with reserve(output, PLAN) as reservation:
         first = json.loads(data_files.read_text(path_of(output)))
         wait_while(lambda: json.loads(data_files.read_text(path_of(output))) == first)
 
-        def beats():
-            # Again and again: a sign of life may be between its look and its write.
-            put_claim(output)
-            return any("beat" in thread.name for thread in threading.enumerate())
+        def is_beating():
+            # Repeatedly: the heartbeat may be between its read and its write.
+            put_lease(output)
+            return any("heartbeat" in thread.name for thread in threading.enumerate())
 
-        wait_while(beats)
-        # It is noticed, and the other's claim is not written over.
+        wait_while(is_beating)
+        # The loss is noticed, and the other job's lease is not overwritten.
         with pytest.raises(DataError, match="is in use by another job"):
-            taken.check()
+            reservation.check()
         assert json.loads(data_files.read_text(path_of(output))) == OTHER
 
 
 def test_other_plan_is_refused(waited):
-    output = "ram://claim/plan"
+    output = "ram://lease/plan"
     with reserve(output, PLAN):
         pass
     with (
@@ -169,7 +169,7 @@ def test_other_plan_is_refused(waited):
 
 @pytest.mark.parametrize("name", ["plan", "claim"])
 def test_damaged_file_of_a_job_is_named(waited, name):
-    output = f"ram://claim/damaged_{name}"
+    output = f"ram://lease/damaged_{name}"
     data_files.make_directory(f"{output}/.build")
     with tf_io.gfile.GFile(f"{output}/.build/{name}.json", "wb") as file:
         file.write(b'{"id": "\xff"}')
@@ -180,20 +180,20 @@ def test_damaged_file_of_a_job_is_named(waited, name):
         raise AssertionError("a damaged file")
 
 
-def test_two_that_write_one_file_do_not_share_its_partial(monkeypatch):
-    """The other renames its own between this one's write and rename."""
-    path, rename = "ram://claim/one/text", tf_io.gfile.rename
+def test_two_writers_of_one_file_use_separate_partial_files(monkeypatch):
+    """The other writer renames its file between this one's write and rename."""
+    path, rename = "ram://lease/one/text", tf_io.gfile.rename
 
     def other_first(source, target, overwrite):
         monkeypatch.setattr(tf_io.gfile, "rename", rename)
         data_files.write_text(path, "other")
         rename(source, target, overwrite)
 
-    data_files.make_directory("ram://claim/one")
+    data_files.make_directory("ram://lease/one")
     monkeypatch.setattr(tf_io.gfile, "rename", other_first)
     data_files.write_text(path, "own")
     assert data_files.read_text(path) == "own"
-    assert data_files.list_directory("ram://claim/one") == ["text"]
+    assert data_files.list_directory("ram://lease/one") == ["text"]
 
 
 @pytest.mark.parametrize(
@@ -208,29 +208,29 @@ def test_file_system_without_locks_is_not_in_use(tmp_path, monkeypatch, number, 
         raise AssertionError("no lock")
 
 
-def test_directory_of_something_else_is_refused(waited):
-    data_files.make_directory("ram://claim/full")
-    data_files.write_text("ram://claim/full/thesis.txt", "text")
+def test_directory_with_other_content_is_refused(waited):
+    data_files.make_directory("ram://lease/full")
+    data_files.write_text("ram://lease/full/thesis.txt", "text")
     with (
         pytest.raises(DataError, match="is not empty and holds no shards"),
-        reserve("ram://claim/full", PLAN),
+        reserve("ram://lease/full", PLAN),
     ):
         raise AssertionError("not a directory of shards")
-    assert data_files.list_directory("ram://claim/full") == ["thesis.txt"]
+    assert data_files.list_directory("ram://lease/full") == ["thesis.txt"]
 
 
 def test_complete_directory(own, waited):
-    plan, output = plan_of(own), "ram://claim/complete"
+    plan, output = plan_of(own), "ram://lease/complete"
     manifest = run_job(plan, output)
     before = remote_files(output)
-    with reserve(output, plan.identity) as taken:
-        assert taken.manifest == manifest
+    with reserve(output, plan.identity) as reservation:
+        assert reservation.manifest == manifest
     with pytest.raises(DataError, match="holds a build with"), reserve(output, PLAN):
         raise AssertionError("another plan")
     assert remote_files(output) == before
 
 
-def test_local_directory_is_locked_as_a_build_locks_it(tmp_path):
+def test_local_directory_is_locked(tmp_path):
     (tmp_path / ".build").mkdir()
     with open(tmp_path / ".build/lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

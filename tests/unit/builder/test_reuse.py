@@ -1,4 +1,4 @@
-"""Another split from finished shards: the same bytes as from the videos, which are not decoded."""
+"""Another split from finished shards: the same bytes as from the videos, without decoding."""
 
 import shutil
 
@@ -11,7 +11,7 @@ from tfrecords_tools import demo
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """Generated clips in the layout of UCF-101, three splits."""
+    """Synthetic clips in the layout of UCF-101, with three splits."""
     output = tmp_path_factory.mktemp("demo") / "made"
     arguments = (f"--output={output}", "--videos_per_class=13", "--num_frames=5", "--size=32")
     assert app.run(demo.main, demo.define_flags, ["demo", *arguments, "--workers=1"]) == 0
@@ -28,7 +28,7 @@ def arguments(videos, split, output, *more):
 
 @pytest.fixture(scope="module")
 def first(videos, tmp_path_factory):
-    """Split 1, both streams."""
+    """Shards of split 1, both streams."""
     from tfrecords_tools import build
 
     root = tmp_path_factory.mktemp("records")
@@ -40,13 +40,13 @@ def first(videos, tmp_path_factory):
 
 
 @pytest.mark.parametrize("more", [[], ["--stream=temporal", "--flow=dis"]], ids=["frames", "flow"])
-def test_the_bytes_are_the_same_and_nothing_is_decoded(videos, first, tmp_path, capfd, more):
+def test_same_bytes_without_decoding(videos, first, tmp_path, capfd, more):
     plain, copied = tmp_path / "plain", tmp_path / "copied"
     assert run(capfd, *arguments(videos, 2, plain, *more))[0] == 0
     other = tmp_path / "videos"
     shutil.copytree(videos, other)
     for path in (other / "videos").rglob("*.avi"):
-        # As long as before, but no video: whoever decoded it would find it damaged.
+        # Same size but not a video: decoding it would fail.
         path.write_bytes(b"\0" * path.stat().st_size)
     source = first / ("temporal" if more else "spatial")
     status, _, errors = run(capfd, *arguments(other, 2, copied, *more, f"--reuse={source}"))

@@ -15,7 +15,7 @@ NAME = "train-00000-of-00001"
 
 
 def frames(count, seed=0):
-    """Bytes that only look like JPEG to whoever searches for them."""
+    """Makes bytes that begin like a JPEG."""
     random = np.random.default_rng(seed)
     return [b"\xff\xd8\xff" + random.bytes(50 + number) for number in range(count)]
 
@@ -25,7 +25,7 @@ def context(name, count, label=1):
 
 
 def sequential(path):
-    """The records as anyone reads them: TFRecordDataset and parse_single_sequence_example."""
+    """Reads the records with TFRecordDataset and parse_single_sequence_example."""
     scalar = {
         **dict.fromkeys((schema.ID, schema.CLASS_NAME), tf.io.FixedLenFeature([], tf.string)),
         **dict.fromkeys(
@@ -46,7 +46,7 @@ def sequential(path):
         )
 
 
-def test_positional_reads_are_the_sequential_ones(tmp_path):
+def test_positional_reads_equal_sequential_reads(tmp_path):
     videos = {"climb/a é (1)!+.avi": frames(7), "b": frames(1, seed=1), "c": frames(4, seed=2)}
     shard = write_shard(
         str(tmp_path),
@@ -94,7 +94,7 @@ def test_positional_reads_are_the_sequential_ones(tmp_path):
 
 
 def test_labels_of_intervals(tmp_path):
-    """Every record of a video says all of them; the index, once."""
+    """Every record of a video has all its labels; the index lists them once."""
     labels = (Sample(4, "e", 2, 3), Sample(0, "a é", 0, 0), Sample(4, "e", 0, 1))
     videos = [
         (Context("a", labels, 25.0, 8, 16, 5), frames(5)),
@@ -149,20 +149,20 @@ def test_same_bytes_every_time(tmp_path):
     assert shards[0] == shards[1]
 
 
-def test_equal_frames_have_a_place_each(tmp_path):
+def test_equal_frames_have_separate_offsets(tmp_path):
     write_shard(str(tmp_path), NAME, [(context("a", 3), frames(1) * 3)])
     offsets = np.load(schema.frames_path(str(tmp_path), NAME))["offset"]
     assert len(set(offsets.tolist())) == 3
 
 
-def test_record_ends_before_it_grows_large(tmp_path, monkeypatch):
+def test_size_of_a_record_is_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(shard_writer, "RECORD_BYTES", 1000)
     write_shard(str(tmp_path), NAME, [(context("a", 5), [bytes(400)] * 4 + [bytes(3000)])])
     rows = np.load(schema.records_path(str(tmp_path), NAME))
     assert rows["num_frames"].tolist() == [2, 2, 1]
 
 
-def test_appears_only_when_whole(tmp_path):
+def test_appears_only_when_complete(tmp_path):
     def broken():
         yield from frames(2)
         raise KeyError
@@ -174,7 +174,7 @@ def test_appears_only_when_whole(tmp_path):
     assert {path.suffix for path in tmp_path.iterdir()} == {".partial"}
 
 
-def test_without_a_video(tmp_path):
+def test_shard_without_videos(tmp_path):
     shard = write_shard(str(tmp_path), NAME, [])
     assert (shard.records, shard.videos, shard.frames, shard.bytes) == (0, 0, 0, 0)
 

@@ -1,4 +1,4 @@
-"""Repair: the damaged shards come back byte for byte, and nothing else is touched."""
+"""Repair restores damaged shards byte for byte and changes nothing else."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHARD = "train-00000-of-00002"
 
 @pytest.fixture
 def shards(built, tmp_path):
-    """A copy of the undisturbed build."""
+    """A copy of a complete build."""
     return Path(shutil.copytree(built, tmp_path / "shards"))
 
 
@@ -37,7 +37,7 @@ def repair(capfd, shards, videos, *more):
     return run(capfd, *given, program=verify)
 
 
-def cut_at_a_record_edge(path):
+def cut_at_a_record_boundary(path):
     content = path.read_bytes()
     path.write_bytes(content[: 16 + int.from_bytes(content[:8], "little")])
 
@@ -45,7 +45,7 @@ def cut_at_a_record_edge(path):
 DAMAGE = {
     "flipped": lambda path: flip_byte(path, path.stat().st_size // 2),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-7]),
-    "edge": cut_at_a_record_edge,
+    "boundary": cut_at_a_record_boundary,
     "empty": lambda path: path.write_bytes(b""),
     "deleted": Path.unlink,
 }
@@ -83,8 +83,8 @@ def test_only_the_manifest_is_left(own, built, shards, capfd):
     assert files(shards) == files(built)
 
 
-def test_sound_shards_are_left_alone(shards, capfd, tmp_path):
-    """The videos are not even looked at."""
+def test_intact_shards_are_unchanged(shards, capfd, tmp_path):
+    """Does not even read the videos."""
     before = {path: path.stat().st_mtime_ns for path in shards.iterdir()}
     status, out, errors = repair(capfd, shards, tmp_path / "nowhere")
     assert (status, errors) == (0, [])
@@ -92,7 +92,7 @@ def test_sound_shards_are_left_alone(shards, capfd, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in shards.iterdir()} == before
 
 
-def test_videos_that_moved_are_the_same(own, built, shards, capfd, tmp_path):
+def test_videos_may_have_moved(own, built, shards, capfd, tmp_path):
     shutil.copytree(own, tmp_path / "elsewhere")
     (shards / f"{SHARD}.tfrecord").unlink()
     assert repair(capfd, shards, tmp_path / "elsewhere")[0] == 0
@@ -144,7 +144,7 @@ def test_other_videos_are_refused(own, shards, capfd, tmp_path, make_video, chan
 
 
 def swapped(path, make_video):
-    """Another video of the same size: what is missing to it is a box without content."""
+    """Writes another video, padded to the same size with an empty MP4 box."""
     size = path.stat().st_size
     content = make_video(path, frames=4, seed=99).read_bytes()
     free = size - len(content)
@@ -158,10 +158,10 @@ def destroyed(path, make_video):
 @pytest.mark.parametrize(
     ("change", "message"), [(swapped, ""), (destroyed, "; run <b>é/5.mp4: cannot be opened: ")]
 )
-def test_a_shard_of_other_bytes_is_refused_and_the_old_one_kept(
+def test_shard_with_other_bytes_is_not_replaced(
     own, built, shards, capfd, tmp_path, make_video, change, message
 ):
-    """The plan is the same, and only the bytes tell. The other shard is repaired all the same."""
+    """The plan is the same, only the bytes differ. The other shards are repaired."""
     videos = shutil.copytree(own, tmp_path / "videos")
     change(videos / "run <b>é/5.mp4", make_video)
     manifest = Manifest.load(str(built))
@@ -182,13 +182,13 @@ def test_a_shard_of_other_bytes_is_refused_and_the_old_one_kept(
     assert after[f"{refused}.tfrecord"] == before[f"{refused}.tfrecord"]
     assert sorted(names) == sorted([refused, *(n for n in names if f"repaired: {n}\n" in out)])
     assert sum(after[name] != content for name, content in files(built).items()) == 1
-    # Of the video that did not do nothing is left behind.
+    # Nothing of the failed attempt is left behind.
     assert repair(capfd, shards, own)[0] == 0
     assert files(shards) == files(built)
 
 
-def test_what_the_build_left_out_stays_out(own, tmp_path, capfd, make_video):
-    """Even if it would decode: the manifest says what the shard holds."""
+def test_videos_left_out_of_the_build_stay_out(own, tmp_path, capfd, make_video):
+    """Even if they can be decoded now: the shard must match the manifest."""
     videos = shutil.copytree(own, tmp_path / "videos")
     sound = (videos / "walk/2.mp4").read_bytes()
     (videos / "walk/2.mp4").write_bytes(b"\0" * len(sound))
@@ -220,8 +220,8 @@ def test_split_files_and_missing_videos(real, tmp_path, capfd):
     assert files(tmp_path / "new") == whole
 
 
-def test_killed_repair_continues_to_the_same_bytes(make_video, tmp_path, capfd):
-    # Long enough that it is killed before the last is done.
+def test_killed_repair_resumes_to_the_same_bytes(make_video, tmp_path, capfd):
+    # Long enough to be killed before the last shard is finished.
     for seed in range(8):
         make_video(tmp_path / "videos" / f"c{seed % 2}" / f"{seed}.mp4", frames=150, seed=seed)
     more = ("--shards=4", "--workers=2", "--short_side=256", "--test_share=0")
@@ -243,7 +243,7 @@ def test_killed_repair_continues_to_the_same_bytes(make_video, tmp_path, capfd):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert done
-    # What stands in its place is whole.
+    # Replaced shards are complete.
     assert all(whole[path.name] == path.read_bytes() for path in shards.glob("*.tfrecord"))
     finished = {path: path.stat().st_mtime_ns for path in shards.glob("*.tfrecord")}
     assert len(finished) < 4
@@ -265,7 +265,7 @@ def test_second_repair_is_refused(own, shards, capfd):
 
 
 def test_the_lock_is_deleted_last(tmp_path, monkeypatch):
-    """Whoever finds none begins a repair of its own in the same directory."""
+    """Without the lock file, another repair would start in the same directory."""
     rmtree, seen = shutil.rmtree, []
 
     def looking(path, **options):

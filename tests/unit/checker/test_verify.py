@@ -17,7 +17,7 @@ SHARD = "train-00000-of-00002"
 
 
 def run(capfd, *arguments):
-    """Exit status and the lines `error: ...`."""
+    """Runs verify; returns exit status and the lines `error: ...`."""
     status = app.run(verify.main, verify.define_flags, ["verify", *arguments], positional="data")
     captured = capfd.readouterr()
     assert "Traceback" not in captured.err
@@ -26,23 +26,23 @@ def run(capfd, *arguments):
 
 @pytest.fixture
 def shards(tmp_path):
-    """Videos of 9, 3, 5, 4 frames: v0 and v2 in shard 0, v1 and v3 in shard 1; 4 a record."""
+    """Videos of 9, 3, 5, 4 frames: v0 and v2 in shard 0, v1 and v3 in shard 1; 4 per record."""
     write_shards(tmp_path, (9, 3, 5, 4), frames_per_record=4)
     return tmp_path
 
 
 @pytest.mark.parametrize("form", [["{}"], ["--data={}"], ["{}", "--decode"], ["--decode", "{}"]])
-def test_sound_shards(shards, capfd, form):
+def test_intact_shards(shards, capfd, form):
     assert run(capfd, *(part.format(shards) for part in form)) == (0, [])
 
 
-def test_shard_without_a_video(tmp_path, capfd):
+def test_shard_without_videos(tmp_path, capfd):
     """All its videos were damaged."""
     write_shards(tmp_path, (3,), num_shards=2)
     assert run(capfd, str(tmp_path), "--decode") == (0, [])
 
 
-def test_says_what_it_checked(shards, capfd):
+def test_prints_what_it_checked(shards, capfd):
     arguments = ["verify", str(shards)]
     assert app.run(verify.main, verify.define_flags, arguments, positional="data") == 0
     captured = capfd.readouterr()
@@ -80,8 +80,8 @@ def test_cut_inside_a_record(shards, capfd):
     assert f"{SHARD}: 1 frames lie beyond the end" in errors[3]
 
 
-def test_cut_at_a_record_edge(shards, capfd):
-    """TensorFlow reads such a file as a shorter one, without a word."""
+def test_cut_at_a_record_boundary(shards, capfd):
+    """TensorFlow silently reads such a file as a shorter one."""
     file = shards / f"{SHARD}.tfrecord"
     content = file.read_bytes()
     end = 16 + int.from_bytes(content[:8], "little")
@@ -152,7 +152,7 @@ def field(name, row, value):
         ),
     ],
 )
-def test_index_that_contradicts_itself(shards, capfd, change, message):
+def test_inconsistent_index(shards, capfd, change, message):
     rewrite_index(shards, change)
     status, errors = run(capfd, str(shards))
     assert status == 1
@@ -173,14 +173,14 @@ def test_index_that_contradicts_itself(shards, capfd, change, message):
         (field("label", 1, -1), "video 'v2' has label -1, the class list allows 0 to 2"),
     ],
 )
-def test_samples_that_contradict_the_records(shards, capfd, change, message):
+def test_samples_that_do_not_fit_the_records(shards, capfd, change, message):
     rewrite_index(shards, change, "samples")
     status, errors = run(capfd, str(shards))
     assert status == 1
     assert any(message in error for error in errors), errors
 
 
-def test_samples_that_lost_bytes_or_are_gone(shards, capfd):
+def test_damaged_or_missing_samples(shards, capfd):
     flip_byte(shards / f"{SHARD}.samples.npy", 130)
     (shards / "train-00001-of-00002.samples.npy").unlink()
     status, errors = run(capfd, str(shards))
@@ -197,7 +197,7 @@ def test_shards_for_another_class_list(shards, capfd):
 
 
 def test_decode_finds_what_checksums_cannot(tmp_path, capfd):
-    """Bytes as they were written, but written wrong."""
+    """Checksums match, but the frames were wrong when written."""
     small = cv2.imencode(".jpg", np.zeros((8, 16, 3), np.uint8))[1].tobytes()
     videos = [(context("a", 0, 3), [jpeg(0, 0), small, b"no JPEG"])]
     shard = shard_writer.write_shard(str(tmp_path), "test-00000-of-00001", videos)

@@ -24,7 +24,7 @@ def row(video, actions, length="2.00", subject="AB12"):
 
 
 def write(directory, train, test, classes=CLASSES):
-    """As published: CRLF ends the rows of the tables."""
+    """Writes the files as published: rows of the tables end in CRLF."""
     (directory / "Charades_v1_classes.txt").write_text("\n".join(classes) + "\n")
     for subset, rows in (("train", train), ("test", test)):
         text = "\r\n".join([HEADER, *rows]) + "\r\n"
@@ -34,7 +34,7 @@ def write(directory, train, test, classes=CLASSES):
 
 @pytest.fixture(scope="module")
 def genuine(real, tmp_path_factory):
-    """The genuine training table; of the test table, the rows that are at hand."""
+    """The genuine training table, and 200 lines of the test table."""
     directory = tmp_path_factory.mktemp("charades")
     names = {
         "Charades_v1_train.csv": "Charades_v1_train.csv",
@@ -95,7 +95,7 @@ def test_genuine_mangled_table_is_refused(real, tmp_path):
     (tmp_path / "Charades_v1_test.csv").symlink_to(mangled)
     with pytest.raises(DataError, match=r"Charades_v1_test.csv:1: the header must be id,subject,"):
         read_charades(str(tmp_path), str(tmp_path))
-    # The same with its header put right.
+    # The same with a corrected header.
     content = mangled.read_bytes().split(b"\n", 1)[1]
     (tmp_path / "Charades_v1_test.csv").unlink()
     (tmp_path / "Charades_v1_test.csv").write_bytes(HEADER.encode() + b"\r\n" + content)
@@ -111,7 +111,7 @@ TRAIN = [
 TEST = [row("DDDDD", "c001 0 2.00", subject="S3"), row("EEEEE", "")]
 
 
-def test_the_rule_for_intervals(tmp_path):
+def test_clipping_of_intervals(tmp_path):
     write(tmp_path, TRAIN, TEST)
     dataset = read_charades(str(tmp_path), str(tmp_path))
     assert dataset.classes == CLASSES
@@ -210,12 +210,12 @@ def test_frames_of_an_interval(start, end, fps, num_frames, expected):
 
 @pytest.fixture(scope="module")
 def tree(make_video, tmp_path_factory):
-    """Videos of 2 s at 10 frames a second; what their header says is all that is believed."""
+    """Videos of 2 s at 10 frames per second."""
     directory = tmp_path_factory.mktemp("tree")
     write(directory, [*TRAIN, row("FFFFF", "c001 1.95 2.00", subject="S4")], TEST)
     for seed, name in enumerate(("AAAAA", "BBBBB", "CCCCC", "DDDDD", "EEEEE")):
         make_video(directory / f"{name}.mp4", frames=20, fps=10, seed=seed)
-    # Shorter than its line says.
+    # Shorter than the length in the table.
     make_video(directory / "FFFFF.mp4", frames=15, fps=10)
     return directory
 
@@ -265,7 +265,7 @@ def test_build_with_validation_and_another_table(tree, tmp_path, capfd):
 
 
 def test_video_without_a_frame_rate(tree, tmp_path, capfd, monkeypatch):
-    """Actions in seconds are nothing without one; a video without actions does not need it."""
+    """Timed actions require a frame rate; a video without actions does not."""
     from tfrecords_tools.builder import decoded_video
 
     class Timeless(decoded_video.VideoReader):

@@ -22,7 +22,7 @@ def test_ucf101_genuine_splits(real, tmp_path, split, train, test):
     dataset = read_ucf101(str(tmp_path), str(real / "splits/ucfTrainTestlist"), split)
     assert subsets(dataset) == {"train": train, "test": test}
     assert len(dataset.classes) == 101
-    # The order of classInd.txt, which is not that of any sort() of Python.
+    # The order of classInd.txt, which no sort() of Python gives.
     assert dataset.classes[34:37] == ("Hammering", "HammerThrow", "HandstandPushups")
     assert dataset.classes != tuple(sorted(dataset.classes))
     by_id = {video.id: video for video in dataset.videos}
@@ -49,7 +49,7 @@ def test_hmdb51_genuine_splits(real, tmp_path, split):
     assert len(lines) - len(dataset.videos) == 1666
     assert len(dataset.classes) == 51
     assert dataset.classes == tuple(sorted(dataset.classes))
-    # Names that are each other's beginning.
+    # Some names are prefixes of others.
     assert {"climb", "climb_stairs", "shoot_ball", "sword", "sword_exercise"} < set(dataset.classes)
     assert set((splits / "class_list.txt").read_text().split()) == set(dataset.classes)
 
@@ -100,7 +100,7 @@ def test_hmdb51_genuine_clips(real):
         drop_missing(listed, allow_missing=False)
 
 
-def test_all_missing_is_refused_even_when_some_may_be(real, tmp_path):
+def test_all_videos_missing_is_refused_even_with_allow_missing(real, tmp_path):
     listed = read_ucf101(str(tmp_path), str(real / "splits/ucfTrainTestlist"), 1)
     with pytest.raises(DataError, match=r"13320 of 13320 listed videos are missing") as caught:
         drop_missing(listed, allow_missing=True)
@@ -116,7 +116,7 @@ def test_validation_takes_whole_groups(real, tmp_path, name):
     counts = subsets(dataset)
     assert counts["test"] == subsets(listed)["test"]
     assert 0.08 < counts["val"] / subsets(listed)["train"] < 0.12
-    # Clips of one source video have one number behind _g (UCF-101) or one name before the class.
+    # Clips of one source video share the number after _g (UCF-101) or the name before the class.
     groups = {"train": set(), "val": set(), "test": set()}
     for video in dataset.videos:
         stem = video.id.rsplit("_c", 1)[0]
@@ -132,21 +132,21 @@ def test_validation_takes_whole_groups(real, tmp_path, name):
     assert add_validation(listed, 0.0, seed=3) == listed
 
 
-def alone(name):
+def make_video_in_own_group(name):
     return Video(name, "", (Action(0),), "train", group=name)
 
 
-def test_held_out_keeps_its_choice_when_a_video_is_added():
-    videos = [alone(f"a/{number}") for number in range(50)]
+def test_hold_out_is_stable_when_a_video_is_added():
+    videos = [make_video_in_own_group(f"a/{number}") for number in range(50)]
     held = hold_out(videos, 0.2, "test")
     assert len(held) == 10
     assert hold_out(videos[::-1], 0.2, "test") == held
-    more = hold_out([*videos, alone("a/new")], 0.2, "test")
+    more = hold_out([*videos, make_video_in_own_group("a/new")], 0.2, "test")
     assert len(held ^ more) <= 2
 
 
-def test_held_out_of_all_videos_together():
-    """Groups go over all classes, and a video may have none."""
+def test_hold_out_of_all_videos_together():
+    """Groups span classes, and a video may have no label."""
     videos = [
         Video(f"{number}", "", (Action(number % 7),) * (number % 3), "train", f"g{number // 4}")
         for number in range(100)
@@ -159,14 +159,14 @@ def test_held_out_of_all_videos_together():
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 0), (2, 1), (3, 1), (8, 2), (13, 3)])
-def test_held_out_of_few(count, expected):
-    videos = [alone(f"a/{number}") for number in range(count)]
+def test_hold_out_of_few(count, expected):
+    videos = [make_video_in_own_group(f"a/{number}") for number in range(count)]
     assert len(hold_out(videos, 0.2, "test")) == expected
 
 
 @pytest.fixture
 def ucf(tmp_path):
-    """A tiny tree in UCF-101's layout; tests spoil it."""
+    """A tiny tree in UCF-101's layout, for tests to modify."""
     (tmp_path / "classInd.txt").write_bytes(b"1 Walk\r\n2 Run\r\n")
     (tmp_path / "trainlist01.txt").write_bytes(
         b"Walk/v_Walk_g01_c01.avi 1\r\nRun/v_Run_g01_c01.avi 2 \r\n\r\n"
@@ -210,7 +210,7 @@ def test_ucf101_refuses(ucf, file, content, message):
     assert "\n" not in str(caught.value)
 
 
-def test_directories_and_files_that_are_not_there(ucf):
+def test_missing_directories_and_files(ucf):
     with pytest.raises(DataError, match=r"no such directory: .*nowhere"):
         read_ucf101(str(ucf / "nowhere"), str(ucf), 1)
     with pytest.raises(DataError, match=r"no such directory: .*nowhere"):
@@ -248,9 +248,12 @@ def test_hmdb51_names_with_spaces(tmp_path):
     assert video.id == "walk/a b (1)!+.avi"
 
 
-def test_missing_names_and_place(tmp_path):
+def test_message_for_missing_videos(tmp_path):
     dataset = Dataset(
-        "folder", 0, ("run",), (replace(alone("run/9.mp4"), path=str(tmp_path / "run/9.mp4")),)
+        "folder",
+        0,
+        ("run",),
+        (replace(make_video_in_own_group("run/9.mp4"), path=str(tmp_path / "run/9.mp4")),),
     )
     with pytest.raises(DataError, match=r"1 of 1 listed .*: run/9.mp4 \(looked for .*run/9.mp4\)$"):
         drop_missing(dataset, allow_missing=False)

@@ -47,8 +47,8 @@ def test_folder_refuses_empty_class_and_no_class(videos, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["walk/3.mp4", "sit"])
-def test_folder_refuses_what_may_be_a_missing_video(videos, name):
-    """Passed over, a disk that is not mounted would make a smaller data set."""
+def test_folder_refuses_dangling_links(videos, name):
+    """Ignoring them would make a smaller data set when a disk is not mounted."""
     (videos / name).symlink_to("/nowhere/else")
     with pytest.raises(DataError) as caught:
         read_folder(str(videos))
@@ -64,20 +64,20 @@ def test_folder_takes_links_to_videos_and_classes(videos, tmp_path):
     assert dataset.num_ignored == 1
 
 
-def test_folder_refuses_what_is_no_file(videos):
+def test_folder_refuses_special_files(videos):
     os.mkfifo(videos / "walk/3.mp4")
     with pytest.raises(DataError, match=r"walk/3.mp4 is neither a file nor a directory"):
         read_folder(str(videos))
 
 
 @pytest.mark.parametrize("name", ["walk/3.mp4", "sit"])
-def test_folder_refuses_what_it_cannot_look_at(videos, name):
+def test_folder_refuses_unreadable_entries(videos, name):
     (videos / name).symlink_to(videos / name)
     with pytest.raises(DataError, match=rf"{name}: Too many levels of symbolic links"):
         read_folder(str(videos))
 
 
-def test_listed_video_that_cannot_be_looked_at_is_not_missing(videos):
+def test_unreadable_listed_video_does_not_count_as_missing(videos):
     (videos / "walk/3.mp4").symlink_to(videos / "walk/3.mp4")
     (videos / "list.csv").write_text("path,label\nwalk/1.mp4,walk\nwalk/3.mp4,walk\n")
     with pytest.raises(DataError, match=r"walk/3.mp4: Too many levels of symbolic links"):
@@ -86,7 +86,7 @@ def test_listed_video_that_cannot_be_looked_at_is_not_missing(videos):
 
 def test_csv(videos):
     file = videos.parent / "list.csv"
-    # Byte order mark, CRLF, quotes, an empty line: as spreadsheets write it.
+    # As spreadsheets write it: byte order mark, CRLF, quotes, an empty line.
     file.write_bytes(
         b'\xef\xbb\xbfpath,label,subset\r\nvideos/walk/1.mp4,"walk, slowly",train\r\n\r\n'
         b"videos/run/1.mp4,run,val\r\n./videos/run/2.avi,run,test\r\n"

@@ -36,7 +36,7 @@ def made(tmp_path_factory):
     return output
 
 
-def test_lists_are_those_of_ucf101(made):
+def test_lists_have_the_format_of_ucf101(made):
     splits = made / "ucfTrainTestlist"
     assert (splits / "classInd.txt").read_text().split() == [
         part for number, name in enumerate(CLASSES, 1) for part in (str(number), name)
@@ -54,7 +54,7 @@ def test_lists_are_those_of_ucf101(made):
     }
 
 
-def test_the_reader_of_ucf101_takes_it(made):
+def test_ucf101_reader_accepts_it(made):
     dataset = read_ucf101(str(made / "videos"), str(made / "ucfTrainTestlist"), 1)
     assert list(dataset.classes) == list(CLASSES)
     assert len(dataset.videos) == 48
@@ -68,12 +68,12 @@ def test_every_clip_decodes(made):
         assert frames[0].shape == (32, 32, 3)
 
 
-def test_what_is_decoded_is_what_was_drawn(made):
+def test_decoded_frames_match_the_drawing(made):
     drawn = draw_scene("Swap", 1, 2, num_frames=5, size=32, seed=0)
     with VideoReader(str(made / "videos/Swap/v_Swap_g01_c02.avi"), 32) as reader:
         decoded = np.stack(list(reader))[..., ::-1]
     error = np.mean((decoded.astype(float) - drawn) ** 2)
-    assert 10 * np.log10(255**2 / error) > 26  # dB; what is lost is colour at the edges
+    assert 10 * np.log10(255**2 / error) > 26  # dB; the loss is color at the edges
 
 
 def test_two_workers_give_the_same_bytes(made, tmp_path):
@@ -111,7 +111,7 @@ def test_running_again_changes_nothing(made, capsys):
         ),
     ],
 )
-def test_what_is_something_else_is_refused(tmp_path, capsys, spoil, message):
+def test_other_content_is_refused(tmp_path, capsys, spoil, message):
     spoil(tmp_path)
     before = files(tmp_path)
     assert small(tmp_path) == 1
@@ -129,7 +129,7 @@ def test_a_file_is_refused(tmp_path, capsys):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_what_a_killed_run_left_is_made_anew(made, tmp_path):
+def test_leftovers_of_a_killed_run_are_replaced(made, tmp_path):
     left = tmp_path / "output.partial" / "videos" / "Swap"
     left.mkdir(parents=True)
     (left / "v_Swap_g01_c01.avi").write_bytes(b"half")
@@ -139,7 +139,7 @@ def test_what_a_killed_run_left_is_made_anew(made, tmp_path):
     assert os.listdir(tmp_path) == ["output"]
 
 
-def test_nothing_appears_where_drawing_fails(tmp_path, capsys, monkeypatch):
+def test_nothing_appears_if_drawing_fails(tmp_path, capsys, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -163,8 +163,8 @@ def test_bad_flags(tmp_path, capsys, flag, message):
     assert not list(tmp_path.iterdir())
 
 
-def centres(frames):
-    """Where the red and the blue shape are, [F, 4], in pixels."""
+def find_centers(frames):
+    """Finds the red and the blue shape, [F, 4], pixels."""
     frames = frames.astype(np.float32)
     x = np.arange(frames.shape[2])
     found = []
@@ -182,23 +182,23 @@ def accuracy(inputs, labels):
     return model.score(inputs[~for_training], labels[~for_training])
 
 
-def test_the_class_is_in_the_order_of_the_frames_alone():
+def test_only_the_order_of_the_frames_reveals_the_class():
     tracks, labels = [], []
     for clip in clips.list_clips(CLASSES, 150):
         frames = draw_scene(clip.class_name, clip.group, clip.number, 8, 32, seed=0)
-        tracks.append(centres(frames))
+        tracks.append(find_centers(frames))
         labels.append(CLASSES.index(clip.class_name))
     tracks, labels = np.stack(tracks), np.array(labels)
     red, blue = tracks[..., :2], tracks[..., 2:]
     apart = red - blue
     distance = np.linalg.norm(apart, axis=-1)
     layout = np.concatenate([tracks, distance[..., None]], -1)
-    # Someone who sees perfectly where both shapes are in one frame. Chance is 0.125. The first and
-    # the last give most: an approach begins far apart, a recession ends so.
+    # With perfect knowledge of both positions in one frame. Chance is 0.125. The first and the last
+    # frame reveal most: an approach begins far apart, a recession ends so.
     by_frame = [accuracy(layout[:, number], labels) for number in (0, 4, 7)]
     assert max(by_frame) < 0.55
     assert by_frame[1] < 0.4
-    # The same, with what changes from frame to frame.
+    # With the changes from frame to frame.
     closer = np.diff(distance, axis=1)
     turn = apart[:, :-1, 0] * apart[:, 1:, 1] - apart[:, :-1, 1] * apart[:, 1:, 0]
     ahead = (np.diff(red + blue, axis=1) * apart[:, :-1]).sum(-1)

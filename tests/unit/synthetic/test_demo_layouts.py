@@ -1,4 +1,4 @@
-"""The embedded data set in the layouts of UCF-101, HMDB-51 and Charades, read as they are read."""
+"""The demo data set in the layouts of UCF-101, HMDB-51 and Charades, read by their readers."""
 
 import csv
 import fcntl
@@ -22,7 +22,7 @@ from tfrecords_tools.datasets.ucf101 import read_ucf101
 from tfrecords_tools.synthetic.layouts import charades
 from tfrecords_tools.synthetic.shapes import CLASSES, draw_scene
 
-# Clips of each class: 4 groups, of which the fourth has one clip.
+# Clips of each class: 4 groups; the fourth has one clip.
 CLIPS = 13
 SNAKE = {"approach", "recede", "red_chases_blue", "blue_chases_red", "swap", "part_and_meet"} | {
     "orbit_clockwise",
@@ -69,7 +69,7 @@ def test_a_larger_set_begins_with_the_same_videos(made, tmp_path, layout):
     assert {name: larger.get(name) for name in videos} == videos
 
 
-def test_lists_of_split_1_are_what_they_were_before_there_were_others(made):
+def test_lists_of_split_1_never_change(made):
     lists = files(made / "ucf101" / "ucfTrainTestlist")
     assert {
         name: hashlib.sha256(lists[name]).hexdigest()[:16]
@@ -81,19 +81,19 @@ def test_lists_of_split_1_are_what_they_were_before_there_were_others(made):
     }
 
 
-def test_a_clip_is_what_it_was_before_there_were_other_layouts(tmp_path):
-    """To a level or so: processors round the last pixel in ways of their own."""
+def test_pixels_of_a_clip_never_change(tmp_path):
+    """Within about one level: rounding differs between processors."""
     assert small(tmp_path / "made", "ucf101", "--videos_per_class=5", "--num_frames=5") == 0
     with av.open(str(tmp_path / "made/videos/Swap/v_Swap_g01_c02.avi")) as clip:
         frames = np.stack([frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)])
-    # Mean colours of the quarters of the first frame and of the last.
+    # Mean colors of the quarters of the first and the last frame.
     found = frames[[0, -1]].reshape(2, 2, 16, 2, 16, 3).mean((2, 4))
     first = [[[158, 149, 160], [164, 156, 162]], [[156, 149, 161], [172, 150, 155]]]
     last = [[[158, 150, 157], [159, 152, 164]], [[163, 142, 147], [169, 160, 169]]]
     np.testing.assert_allclose(found, [first, last], atol=1.5)
 
 
-def test_few_clips_give_lists_of_those_splits_alone_that_test_something(tmp_path):
+def test_splits_without_a_test_set_have_no_lists(tmp_path):
     for layout, clips, splits in (("ucf101", 8, {1}), ("hmdb51", 9, {1, 2})):
         output = tmp_path / layout
         assert small(output, layout, f"--videos_per_class={clips}") == 0
@@ -110,7 +110,7 @@ def read(made, layout, split):
 
 
 @pytest.mark.parametrize("layout", ["ucf101", "hmdb51"])
-def test_the_reader_takes_all_three_splits(made, layout):
+def test_reader_accepts_all_three_splits(made, layout):
     tested = []
     # Groups of 4, 4, 4 and 1 clips; split 1 tests the second, 2 the third, 3 the fourth.
     for split, of_each_class in ((1, 4), (2, 4), (3, 1)):
@@ -121,7 +121,7 @@ def test_the_reader_takes_all_three_splits(made, layout):
             for label in range(8)
             for subset in ("train", "test")
         }
-        # Each video is in one subset, and no file is in neither.
+        # Each video is in exactly one subset.
         ids = {video.id for video in dataset.videos}
         assert len(ids) == len(dataset.videos) == 8 * CLIPS
         videos = made / layout / "videos"
@@ -158,7 +158,7 @@ def test_clips_are_the_same_in_hmdb51s_layout(made):
         ).read_bytes()
 
 
-def test_lines_are_those_of_hmdb51(made, real):
+def test_lists_have_the_format_of_hmdb51(made, real):
     line = re.compile(r".+_{}_[a-z]+_[cn]m_np\d_(ba|fr|le|ri)_(bad|goo|med)_\d+\.avi [012] \n")
     genuine = real / "splits" / "testTrainMulti_7030_splits"
     ours = made / "hmdb51" / "testTrainMulti_7030_splits"
@@ -180,7 +180,7 @@ def table(path):
     return rows
 
 
-def test_tables_are_those_of_charades(made, real):
+def test_tables_have_the_format_of_charades(made, real):
     genuine = real / "splits" / "charades"
     ours = made / "charades" / "Charades"
     for name in ("Charades_v1_train.csv", "Charades_v1_test.csv"):
@@ -197,7 +197,7 @@ def test_tables_are_those_of_charades(made, real):
     )
 
 
-def test_intervals_are_those_of_the_clips(made):
+def test_intervals_match_the_clips(made):
     rows = {
         subset: table(made / f"charades/Charades/Charades_v1_{subset}.csv")
         for subset in ("train", "test")
@@ -233,7 +233,7 @@ def test_intervals_are_those_of_the_clips(made):
     }
 
 
-def test_the_reader_of_charades_finds_every_video_and_what_is_dirty(made):
+def test_charades_reader_finds_every_video_and_irregularity(made):
     directory = made / "charades"
     dataset = read_charades(str(directory / "Charades_v1_480"), str(directory / "Charades"))
     counts = Counter(video.subset for video in dataset.videos)
@@ -251,8 +251,8 @@ def test_the_reader_of_charades_finds_every_video_and_what_is_dirty(made):
     assert drop_missing(dataset, False) == dataset
 
 
-def test_a_camera_that_stands_still():
-    """The background is the same in all frames, and the shapes are where they were."""
+def test_still_camera():
+    """The background is the same in all frames, and the shapes do not change."""
     moving, still = (
         draw_scene("Swap", 1, 1, num_frames=4, size=32, seed=0, camera=camera).astype(int)
         for camera in (0.3, 0.0)
@@ -270,7 +270,7 @@ def test_videos_show_their_actions(made):
         for subset in ("train", "test")
         for row in table(made / f"charades/Charades/Charades_v1_{subset}.csv")
     ]
-    # Which clips of its group a video shows is not in the table: the nearest of those it may be.
+    # The table does not name the clips of a video: take the nearest clip of the group.
     for row in rows:
         with VideoReader(str(made / "charades/Charades_v1_480" / f"{row['id']}.mp4"), 32) as reader:
             assert reader.fps == 8
@@ -291,7 +291,7 @@ def test_videos_show_their_actions(made):
             assert 10 * np.log10(255**2 / min(errors)) > 27
 
 
-def test_another_seed_puts_other_clips_together():
+def test_seed_selects_other_combinations():
     def together(seed):
         return [
             [clip.class_name for clip in video.clips]
@@ -303,7 +303,7 @@ def test_another_seed_puts_other_clips_together():
 
 
 def test_sizes_of_videos_of_charades():
-    # Without the first two videos: they have no actions.
+    # Without the first two videos, which have no actions.
     sizes = Counter(len(video.clips) for video in charades(CLASSES, 375, 16, 0).videos[2:])
     assert set(sizes) == {2, 3, 4}
     assert sum(size * count for size, count in sizes.items()) == 375 * 8
@@ -317,7 +317,7 @@ def test_another_layout_is_refused(made, capsys, other):
     assert files(made) == before
 
 
-def test_a_layout_that_is_none_is_refused(tmp_path, capsys):
+def test_unknown_layout_is_refused(tmp_path, capsys):
     assert small(tmp_path / "output", "kinetics") == 2
     error = capsys.readouterr().err
     assert "--layout" in error
@@ -325,7 +325,7 @@ def test_a_layout_that_is_none_is_refused(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_another_process_makes_is_refused(tmp_path, capsys):
+def test_output_of_another_running_process_is_refused(tmp_path, capsys):
     (tmp_path / "output.partial").mkdir()
     with open(tmp_path / "output.partial" / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""What tells the classes of the relational data set apart, and what does not."""
+"""Tests what distinguishes the classes of the relational data set."""
 
 import numpy as np
 import pytest
@@ -14,14 +14,14 @@ names = pytest.mark.parametrize("pair", PAIRS, ids=[" or ".join(pair.classes) fo
 
 
 def draw_motions(pair, count):
-    """Clips of both classes in turn, and which are of the first."""
+    """Draws motions of both classes in turn; returns them and a mask of the first class."""
     rng = np.random.default_rng(1)
     first = np.arange(count) % 2 == 0
     return [pair.draw_motion(rng, FRAMES, bool(one)) for one in first], first
 
 
-def visible(motion, frame):
-    """All there is to see in one frame, for someone who sees perfectly."""
+def observe(motion, frame):
+    """Returns all features of one frame, as a perfect observer sees them."""
     track = motion.tracks[frame]
     apart = [np.linalg.norm(track[a] - track[b]) for a, b in ((0, 1), (0, 2), (1, 2))]
     mark = np.zeros(2) if motion.mark is None else motion.mark[frame] * motion.mark_visible[frame]
@@ -30,17 +30,17 @@ def visible(motion, frame):
 
 
 @names
-def test_one_frame_tells_the_class_only_where_it_says_so(pair):
+def test_one_frame_reveals_the_class_only_if_one_frame_is_true(pair):
     clips, first = draw_motions(pair, 3000)
     frames = np.random.default_rng(2).integers(FRAMES, size=len(clips))
-    inputs = np.stack([visible(motion, frame) for motion, frame in zip(clips, frames)])
+    inputs = np.stack([observe(motion, frame) for motion, frame in zip(clips, frames)])
     trees = ExtraTreesClassifier(100, min_samples_leaf=5, random_state=0, n_jobs=2)
     trees.fit(inputs[:2000], first[:2000])
     share = trees.score(inputs[2000:], first[2000:])
     if pair.one_frame:
         assert share > 0.95
     else:
-        # Chance is 0.5, and its standard deviation here 0.016.
+        # Chance is 0.5, with a standard deviation of 0.016.
         assert 0.44 < share < 0.56
 
 
@@ -63,16 +63,16 @@ def moved_at(motion, shape):
 
 
 def between(motion, one, other):
-    """Whether `one` is nearer to the green shape, on the way of `other` to it."""
+    """Returns True if `one` is between `other` and the green shape."""
     return distance(motion, one, GREEN).mean() < distance(motion, other, GREEN).mean()
 
 
-def marked(motion, frame):
-    """The shape in the mark."""
+def find_marked(motion, frame):
+    """Returns the shape inside the mark."""
     return np.linalg.norm(motion.tracks[frame] - motion.mark[frame], axis=-1).argmin()
 
 
-# Of each pair, what one must see for its first class.
+# First class of each pair -> its defining property.
 RULES = {
     "RedSolid": lambda motion: not motion.hollow,
     "Approach": lambda motion: distance(motion, RED, BLUE)[0] > distance(motion, RED, BLUE)[-1],
@@ -88,19 +88,19 @@ RULES = {
     "SameDirection": lambda motion: way(motion, RED) @ way(motion, BLUE) > 0,
     "RedFirst": lambda motion: moved_at(motion, RED) < moved_at(motion, BLUE),
     "BlueRepeats": lambda motion: way(motion, RED) @ way(motion, BLUE) > 0,
-    "MarkRedThenBlue": lambda motion: marked(motion, 0) == RED,
+    "MarkRedThenBlue": lambda motion: find_marked(motion, 0) == RED,
     "MarkReturns": lambda motion: np.allclose(motion.mark[0], motion.mark[-1]),
 }
 
 
 @names
-def test_all_frames_tell_the_class(pair):
+def test_all_frames_reveal_the_class(pair):
     clips, first = draw_motions(pair, 400)
     found = [bool(RULES[pair.classes[0]](motion)) for motion in clips]
     assert np.mean(found == first) > 0.99
 
 
-def test_marks_are_seen_in_the_first_and_the_last_eighth_alone():
+def test_marks_are_visible_only_in_the_first_and_the_last_eighth():
     for pair in PAIRS:
         (motion, *_), _ = draw_motions(pair, 2)
         if pair.group == "ends":
@@ -140,7 +140,7 @@ def test_the_same_arguments_give_the_same_pixels():
     assert (draw_scene(*arguments, seed=0, distractors=0) != clip).any()
 
 
-def test_background_tells_nothing_of_the_class():
+def test_background_does_not_reveal_the_class():
     """Clips of a group share it; the corner of a picture is mostly background."""
     one, other = (draw_scene(name, 7, 1, 8, 64, seed=0, distractors=0) for name in CLASSES[:2])
     assert np.mean(np.all(one == other, axis=-1)) > 0.8
