@@ -7,8 +7,6 @@ shard that lost bytes never passes for a shorter one.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -18,8 +16,8 @@ import numpy as np
 
 from rlstm_tf.data import schema
 from rlstm_tf.data.descriptors import allow_shards, reason
-from rlstm_tf.data.index_rules import find_record_problems, find_sample_problems
 from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.shard_index import find_record_problems, find_sample_problems, load_index
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import File, is_remote, open_file
 
@@ -174,28 +172,13 @@ def _open_shard(directory: str, entry: schema.Shard) -> tuple[_Shard, np.ndarray
         raise DataError(f"{path}: {reason(error)}") from None
     if file.size != entry.bytes:
         raise DataError(f"{path} has {file.size} bytes, {schema.MANIFEST} says {entry.bytes}")
-    records = _load_index(schema.records_path(directory, entry.name), entry.records_sha256)
+    records = load_index(schema.records_path(directory, entry.name), entry.records_sha256)
     frames_path = schema.frames_path(directory, entry.name)
-    frames = _load_index(frames_path, entry.frames_sha256)
+    frames = load_index(frames_path, entry.frames_sha256)
     if not is_remote(frames_path):
         frames = _mapped(frames_path)
-    samples = _load_index(schema.samples_path(directory, entry.name), entry.samples_sha256)
+    samples = load_index(schema.samples_path(directory, entry.name), entry.samples_sha256)
     return _Shard(entry.name, file, frames, samples), records
-
-
-def _load_index(path: str, sha256: str) -> np.ndarray:
-    try:
-        file = open_file(path)
-        data = file.read(0, file.size)
-    except OSError as error:
-        raise DataError(f"{path}: {reason(error)}") from None
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise DataError(f"{path} has sha256 {found}, {schema.MANIFEST} says {sha256}")
-    try:
-        return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path} is no NumPy array: {error}") from None
 
 
 def _mapped(path: str) -> np.ndarray:

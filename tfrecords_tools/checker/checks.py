@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import threading
 import zlib
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +14,11 @@ from tqdm import tqdm
 
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
-from rlstm_tf.data.index_rules import find_record_problems, find_sample_problems
+from rlstm_tf.data.shard_index import find_record_problems, find_sample_problems, load_index
+from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import File, open_file
 
 _BLOCK = 1 << 20
-# NumPy parses a header with Python's parser, which in CPython 3.11 is not always safe to run in
-# several threads: "AST constructor recursion depth mismatch" (python/cpython issue 106905).
-_PARSER = threading.Lock()
 
 
 def find_problems(
@@ -91,15 +87,9 @@ class _Check:
         file = self._open(tfrecord, shard.sha256)
         if file and file.size != shard.bytes:
             self._report(f"{tfrecord} has {file.size} bytes, the manifest says {shard.bytes}")
-        records = self._load_index(
-            schema.records_path(self._directory, shard.name), shard.records_sha256
-        )
-        frames = self._load_index(
-            schema.frames_path(self._directory, shard.name), shard.frames_sha256
-        )
-        samples = self._load_index(
-            schema.samples_path(self._directory, shard.name), shard.samples_sha256
-        )
+        paths = schema.shard_paths(self._directory, shard.name)[1:]
+        checksums = shard.records_sha256, shard.frames_sha256, shard.samples_sha256
+        records, frames, samples = map(self._load_index, paths, checksums)
         if file:
             self._count_records(file, tfrecord)
         if records is None or frames is None:
@@ -108,7 +98,8 @@ class _Check:
         self.problems += problems
         if problems:
             return
-        self.ids = [video.decode() for video in records["id"][records["first_frame"] == 0].tolist()]
+        ids = records["id"][records["first_frame"] == 0].tolist()
+        self.ids = [video.decode(errors="replace") for video in ids]
         if samples is not None:
             self.problems += find_sample_problems(shard, self._manifest, records, samples)
         if file:
@@ -131,20 +122,11 @@ class _Check:
         return file
 
     def _load_index(self, path: str, sha256: str) -> np.ndarray | None:
-        before = len(self.problems)
-        file = self._open(path, sha256)
-        # NumPy raises errors of many kinds for a changed file.
-        if file is None or len(self.problems) > before:
-            return None
         try:
-            content = file.read(0, file.size)
-            with _PARSER:
-                return np.load(io.BytesIO(content), allow_pickle=False)
-        except (ValueError, EOFError):
-            self._report(f"{path} is not a NumPy array")
-        except OSError as error:
-            self._report(f"{path}: {error.strerror}")
-        return None
+            return load_index(path, sha256)
+        except DataError as error:
+            self._report(str(error))
+            return None
 
     def _count_records(self, file: File, path: str) -> None:
         """Counts records as a sequential reader does, from length to length."""
@@ -197,4 +179,4 @@ def _frame_problem(jpeg: bytes, crc32: int, shape: tuple[int, ...] | None) -> st
 
 
 def _describe(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}{'' if len(shape) == 3 else ' grey'}"
+    return f"{shape[1]}x{shape[0]}{'' if len(shape) == 3 else ' gray'}"

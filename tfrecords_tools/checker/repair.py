@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import os
 import shutil
 from collections.abc import Collection, Iterator
 
-import numpy as np
-
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
+from rlstm_tf.data.shard_index import load_index
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import writing
-from rlstm_tf.storage.files import open_file
 from tfrecords_tools.builder.built_shard import BuiltShard
 from tfrecords_tools.builder.output_directory import hold_lock
 from tfrecords_tools.builder.plan import Plan, make_plan
@@ -174,14 +170,11 @@ def _read_ids(directory: str, manifest: schema.Manifest) -> tuple[set[str], bool
     complete = True
     for subset in manifest.subsets.values():
         for shard in subset.shards:
+            path = schema.records_path(directory, shard.name)
             try:
-                file = open_file(schema.records_path(directory, shard.name))
-                content = file.read(0, file.size)
-            except OSError:
-                content = b""
-            if hashlib.sha256(content).hexdigest() == shard.records_sha256:
-                rows = np.load(io.BytesIO(content), allow_pickle=False)
-                ids.update(name.decode() for name in rows["id"].tolist())
-            else:
+                rows = load_index(path, shard.records_sha256)
+            except DataError:
                 complete = False
+            else:
+                ids.update(name.decode() for name in rows["id"].tolist())
     return ids, complete

@@ -202,8 +202,8 @@ def test_verify_detects_the_wrong_stream(own, temporal, built, tmp_path, capfd):
     import shutil
 
     for place, says, message in (
-        (built, "temporal", "is 43x32, the record says 43x64 grey"),
-        (temporal, "spatial", "is 43x64 grey, the record says 43x32"),
+        (built, "temporal", "is 43x32, the record says 43x64 gray"),
+        (temporal, "spatial", "is 43x64 gray, the record says 43x32"),
     ):
         copy = tmp_path / says
         shutil.copytree(place, copy)

@@ -239,7 +239,7 @@ def test_a_missing_file_is_named(directory, scheme, suffix):
 def test_a_damaged_index_is_refused(directory, suffix):
     flip_byte(directory / f"train-00000-of-00002.{suffix}", 150)
     with pytest.raises(
-        DataError, match=rf"00000-of-00002.{suffix} has sha256 .* manifest.json says"
+        DataError, match=rf"00000-of-00002.{suffix} has sha256 .* the manifest says"
     ):
         Shards.open(str(directory), "train")
 
@@ -337,5 +337,5 @@ def test_an_index_of_python_objects_is_refused_unopened(directory):
     first = dataclasses.replace(shards[0], records_sha256=checksum)
     subset = dataclasses.replace(manifest.subsets["train"], shards=(first, shards[1]))
     dataclasses.replace(manifest, subsets={"train": subset}).save(str(directory))
-    with pytest.raises(DataError, match=r"records\.npy is no NumPy array"):
+    with pytest.raises(DataError, match=r"records\.npy is not a NumPy array"):
         Shards.open(str(directory), "train")

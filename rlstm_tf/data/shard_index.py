@@ -1,10 +1,46 @@
-"""Rules for the index of a shard, checked whenever shards are opened or verified."""
+"""Loads the index of a shard and checks it, for opening, verification and repair."""
 
 from __future__ import annotations
+
+import hashlib
+import io
+import threading
 
 import numpy as np
 
 from rlstm_tf.data import schema
+from rlstm_tf.data.descriptors import reason
+from rlstm_tf.errors import DataError
+from rlstm_tf.storage.files import open_file
+
+# NumPy parses a header with Python's parser, which in CPython 3.11 is not always safe to run in
+# several threads: "AST constructor recursion depth mismatch" (python/cpython issue 106905).
+_PARSER = threading.Lock()
+
+
+def load_index(path: str, sha256: str) -> np.ndarray:
+    """Loads an index file, local or remote.
+
+    Args:
+        path: `*.records.npy`, `*.frames.npy` or `*.samples.npy`.
+        sha256: its checksum in the manifest, hexadecimal.
+
+    Raises:
+        DataError: the file cannot be read, has another checksum, or is not a NumPy array.
+    """
+    try:
+        file = open_file(path)
+        content = file.read(0, file.size)
+    except OSError as error:
+        raise DataError(f"{path}: {reason(error)}") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise DataError(f"{path} has sha256 {found}, the manifest says {sha256}")
+    try:
+        with _PARSER:
+            return np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError):
+        raise DataError(f"{path} is not a NumPy array") from None
 
 
 def find_record_problems(shard: schema.Shard, records: np.ndarray, frames: np.ndarray) -> list[str]:
