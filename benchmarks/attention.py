@@ -52,12 +52,12 @@ def _of_run(path: Path, num_videos: int) -> tuple[dict[str, tuple[Any, Any]], in
     from rlstm_tf.data.pipeline import InputConfig
     from rlstm_tf.data.shards import Shards
     from rlstm_tf.errors import UsageError
-    from rlstm_tf.runs.flags import read_run
-    from rlstm_tf.runs.weights import trained_model
+    from rlstm_tf.runs.directory import read_flags
+    from rlstm_tf.runs.weights import load_model
 
-    settings = read_run(path / "flags.cfg")
+    settings = read_flags(path / "flags.cfg")
     shards = Shards.open(settings.data, "test")
-    model, _ = trained_model(path, "newest", settings, len(shards.classes))
+    model, _ = load_model(path, "newest", settings, len(shards.classes))
     config = InputConfig(**flags.input_arguments(settings))
     positions = np.linspace(0, len(shards) - 1, min(num_videos, len(shards))).astype(int).tolist()
     found: dict[str, list[tuple[Any, Any]]] = {"spatial": [], "temporal": []}

@@ -15,8 +15,8 @@ from absl import flags as absl_flags
 
 from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError
-from rlstm_tf.runs import flags as run_flags
-from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, WorkingCopy, working_copy
+from rlstm_tf.runs.directory import define_run_flags, read_flags
+from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, LocalMirror, local_mirror
 
 METRICS = "metrics.json"
 PROTOCOLS = ("center", "paper")
@@ -24,7 +24,7 @@ PROTOCOLS = ("center", "paper")
 
 def define_flags(values: absl_flags.FlagValues) -> None:
     """Defines the flags."""
-    run_flags.define_run(values)
+    define_run_flags(values)
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_string("split", "test", "Subset of the shards: test, val or train.", **own)
     absl_flags.DEFINE_string("data", None, "Directory of shards; the run's if unset.", **own)
@@ -46,8 +46,8 @@ def main(values: absl_flags.FlagValues) -> None:
     flags.require(values, "run_dir")
     output = values.output or f"{values.run_dir.rstrip('/')}/evaluation/{values.split}"
     with (
-        working_copy(values.run_dir, ONLY_FOR_TRAINING) as run,
-        working_copy(output, fetch=False) as written,
+        local_mirror(values.run_dir, ONLY_FOR_TRAINING) as run,
+        local_mirror(output, fetch=False) as written,
     ):
         written.check_writable()
         metrics = _evaluate(values, run, written.path)
@@ -60,10 +60,10 @@ def main(values: absl_flags.FlagValues) -> None:
     print(f"{shown}, {metrics['videos']} videos: {output}/{METRICS}")
 
 
-def _evaluate(values: absl_flags.FlagValues, run: WorkingCopy, output: Path) -> dict[str, Any]:
+def _evaluate(values: absl_flags.FlagValues, run: LocalMirror, output: Path) -> dict[str, Any]:
     """Writes scores and metrics into `output`; returns the metrics."""
     run_dir = run.path
-    settings: Any = run_flags.read_run(run_dir / "flags.cfg")
+    settings: Any = read_flags(run_dir / "flags.cfg")
     settings.data = values.data or settings.data
     arguments = flags.input_arguments(settings)
     app.load_tensorflow()
@@ -76,7 +76,7 @@ def _evaluate(values: absl_flags.FlagValues, run: WorkingCopy, output: Path) -> 
     from rlstm_tf.evaluation import metrics, score_files
     from rlstm_tf.evaluation.scorer import Scorer
     from rlstm_tf.runs.directory import RunDirectory
-    from rlstm_tf.runs.weights import trained_model
+    from rlstm_tf.runs.weights import load_model
 
     shards = Shards.open(settings.data, values.split)
     RunDirectory(run_dir).check_classes(shards.classes, settings.data)
@@ -86,7 +86,7 @@ def _evaluate(values: absl_flags.FlagValues, run: WorkingCopy, output: Path) -> 
     batch_size = values.batch_size or views.videos_at_once(config.batch_size, config.video_shape)
     config = dataclasses.replace(config, batch_size=batch_size)
     batches = pipeline.evaluation_batches(shards, config, views)
-    model, path = trained_model(run_dir, values.checkpoint, settings, len(shards.classes))
+    model, path = load_model(run_dir, values.checkpoint, settings, len(shards.classes))
     scorer = Scorer(model, tf.distribute.get_strategy(), views.reduction)
     with progress_bar(len(shards), "evaluate", "videos") as progress:
         logits = scorer.score(pipeline.checked(batches, shards), len(shards), progress.update)
@@ -97,7 +97,11 @@ def _evaluate(values: absl_flags.FlagValues, run: WorkingCopy, output: Path) -> 
     metadata = {
         **_metadata(settings, shards),
         **{"protocol": views.name, "views": views.num_views},
-        **{"run": run.named(run_dir), "checkpoint": run.named(path), "data": settings.data},
+        **{
+            "run": run.display_path(run_dir),
+            "checkpoint": run.display_path(path),
+            "data": settings.data,
+        },
     }
     scores = score_files.Scores(shards.ids, shards.labels, logits, shards.classes)
     score_files.save(output, scores, {**result, **metadata})

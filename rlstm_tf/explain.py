@@ -20,14 +20,14 @@ from absl import flags as absl_flags
 
 from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.runs import flags as run_flags
-from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, working_copy
+from rlstm_tf.runs.directory import define_run_flags, read_flags
+from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, local_mirror
 from rlstm_tf.storage.atomic import write_whole, writing
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
     """Flags of this entry point."""
-    run_flags.define_run(values)
+    define_run_flags(values)
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_string("video", None, "File; may be given without --video=.", **own)
     absl_flags.DEFINE_string("output", None, "Page to write, HTML.", **own)
@@ -46,23 +46,23 @@ def main(values: absl_flags.FlagValues) -> None:
     flags.require(values, "video", "run_dir")
     flags.check_local(values, "output", "gif")
     _check_outputs(values)
-    with working_copy(values.run_dir, ONLY_FOR_TRAINING) as run:
+    with local_mirror(values.run_dir, ONLY_FOR_TRAINING) as run:
         _explain(values, run.path)
 
 
 def _explain(values: absl_flags.FlagValues, run_dir: Path) -> None:
-    settings: Any = run_flags.read_run(run_dir / "flags.cfg")
+    settings: Any = read_flags(run_dir / "flags.cfg")
     arguments = flags.input_arguments(settings)
     app.load_tensorflow()
     animation, page = _of_the_extra()
     from rlstm_tf.attention.clip import clip_of
     from rlstm_tf.attention.maps import relational_lstm, relations
     from rlstm_tf.runs.directory import RunDirectory
-    from rlstm_tf.runs.weights import trained_model
+    from rlstm_tf.runs.weights import load_model
 
     run = RunDirectory(run_dir)
     classes, manifest = run.classes(), run.manifest()
-    model, checkpoint = trained_model(run_dir, values.checkpoint, settings, len(classes))
+    model, checkpoint = load_model(run_dir, values.checkpoint, settings, len(classes))
     map_shape = relational_lstm(model).cell.map_shape
     position = _position(values, map_shape)
     if values.output:

@@ -19,8 +19,8 @@ from rlstm_tf import __version__
 from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.model_config import snippet_length
-from rlstm_tf.runs import flags as run_flags
-from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, WorkingCopy, working_copy
+from rlstm_tf.runs.directory import define_run_flags, read_flags
+from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, LocalMirror, local_mirror
 
 if TYPE_CHECKING:
     from rlstm_tf.serving.artifact import Description
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def define_flags(values: absl_flags.FlagValues) -> None:
     """Flags of this entry point."""
-    run_flags.define_run(values)
+    define_run_flags(values)
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_string("output", None, "Directory: saved_models/NAME.", **own)
     absl_flags.DEFINE_boolean(
@@ -44,8 +44,8 @@ def main(values: absl_flags.FlagValues) -> None:
     if values.warmup:
         warmup.require_serving_api()
     with (
-        working_copy(values.run_dir, ONLY_FOR_TRAINING) as run,
-        working_copy(values.output, fetch=False) as networks,
+        local_mirror(values.run_dir, ONLY_FOR_TRAINING) as run,
+        local_mirror(values.output, fetch=False) as networks,
     ):
         networks.check_writable()
         signatures, checkpoint, version = _export(values, run, networks)
@@ -56,12 +56,12 @@ def main(values: absl_flags.FlagValues) -> None:
 
 
 def _export(
-    values: absl_flags.FlagValues, run: WorkingCopy, networks: WorkingCopy
+    values: absl_flags.FlagValues, run: LocalMirror, networks: LocalMirror
 ) -> tuple[list[str], str, str]:
     """Writes a version; returns its signatures, the checkpoint and its place."""
-    settings: Any = run_flags.read_run(run.path / "flags.cfg")
+    settings: Any = read_flags(run.path / "flags.cfg")
     app.load_tensorflow()
-    from rlstm_tf.runs.weights import trained_model
+    from rlstm_tf.runs.weights import load_model
     from rlstm_tf.serving import exporter, versions
     from rlstm_tf.serving.artifact import GRAPH, stored_versions
     from rlstm_tf.storage.files import sizes
@@ -71,8 +71,8 @@ def _export(
     description = _describe(run.path, settings)
     with versions.new_version(networks.path) as partial:
         num_classes = len(description.classes)
-        model, checkpoint = trained_model(run.path, values.checkpoint, settings, num_classes)
-        description = dataclasses.replace(description, checkpoint=run.named(checkpoint))
+        model, checkpoint = load_model(run.path, values.checkpoint, settings, num_classes)
+        description = dataclasses.replace(description, checkpoint=run.display_path(checkpoint))
         name = Path(os.path.abspath(networks.path)).name if values.warmup else None
         with app.quiet():
             signatures = exporter.save(partial, model, description, name)
@@ -81,7 +81,7 @@ def _export(
         raise DataError(f"{networks.directory} is in use by another export")
     # A server takes a version that has its graph.
     networks.upload(last=f"{version.name}/{GRAPH}")
-    return signatures, run.named(checkpoint), networks.named(version)
+    return signatures, run.display_path(checkpoint), networks.display_path(version)
 
 
 def _describe(run_dir: Path, settings: Any) -> Description:

@@ -22,7 +22,7 @@ from absl import flags
 from rlstm_tf.cli import app, terminal
 from rlstm_tf.cli.flags import require
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.runs.remote import working_copy
+from rlstm_tf.runs.remote import local_mirror
 
 WINDOW = 4.0
 
@@ -57,7 +57,7 @@ def main(values: flags.FlagValues) -> int:
     from rlstm_tf.serving.predictor import Network
 
     check_windows(window, stride)
-    with working_copy(_newest(values.model)) as model:
+    with local_mirror(_newest(values.model)) as model:
         version = newest_version(model.path)
         app.load_tensorflow()
         network = Network.load(version)

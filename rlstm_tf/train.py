@@ -19,8 +19,8 @@ from absl import flags as absl_flags
 from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError
 from rlstm_tf.model_config import ModelConfig
-from rlstm_tf.runs import flags as run_flags
-from rlstm_tf.runs.remote import WorkingCopy, working_copy
+from rlstm_tf.runs.directory import read_flags
+from rlstm_tf.runs.remote import LocalMirror, local_mirror
 from rlstm_tf.storage.files import is_remote
 from rlstm_tf.training import preemption
 
@@ -32,7 +32,7 @@ define_flags = flags.define_training
 class _Job(NamedTuple):
     """What a training works with."""
 
-    copy: WorkingCopy
+    copy: LocalMirror
     run: Any
     config: Any
     strategy: Any
@@ -57,7 +57,7 @@ def main(values: absl_flags.FlagValues) -> None:
             app.load_tensorflow()
             from rlstm_tf.distributed import strategy as devices
 
-            with working_copy(values.run_dir, ("evaluation",)) as copy:
+            with local_mirror(values.run_dir, ("evaluation",)) as copy:
                 job = _open(values, copy)
                 with devices.workers_watched(job.strategy):
                     _check_same(values, job)
@@ -66,7 +66,7 @@ def main(values: absl_flags.FlagValues) -> None:
             print("stopped by SIGTERM before anything was done")
 
 
-def _open(values: absl_flags.FlagValues, copy: WorkingCopy) -> _Job:
+def _open(values: absl_flags.FlagValues, copy: LocalMirror) -> _Job:
     """Opens the shards and the devices; writes nothing."""
     from rlstm_tf.data import pipeline
     from rlstm_tf.data.batch_schedule import Epochs
@@ -77,7 +77,7 @@ def _open(values: absl_flags.FlagValues, copy: WorkingCopy) -> _Job:
     run, config = RunDirectory(copy.path), pipeline.InputConfig(**flags.input_arguments(values))
     # Of one in a store it is seen when it is copied.
     if values.init_from and not is_remote(values.init_from) and not run.has_checkpoint():
-        run_flags.read_run(Path(values.init_from) / "flags.cfg")
+        read_flags(Path(values.init_from) / "flags.cfg")
         if not RunDirectory(values.init_from).has_checkpoint():
             raise DataError(f"--init_from: {values.init_from} holds no checkpoint yet")
     strategy = devices.make_strategy(values.strategy)
@@ -107,12 +107,24 @@ def _claim(values: absl_flags.FlagValues, job: _Job) -> None:
     shards = job.shards
     if not devices.worker(job.strategy).is_chief:
         return
-    given = flags.format_flags(values, ("flagfile", "resume"))
-    records = shards.manifest.to_json()
-    job.run.claim(given, shards.classes, records, values.resume, flags.CHANGEABLE)
+    given, defaults = (
+        flags.format_flags(source, ("flagfile", "resume"))
+        for source in (values, flags.parse_flagfiles())
+    )
+    job.run.open_for_training(
+        given,
+        defaults,
+        shards.classes,
+        shards.manifest.to_json(),
+        resume=values.resume,
+        changeable=flags.CHANGEABLE,
+    )
     counts = (len(shards), len(shards.samples), len(shards.classes), job.epochs.steps(0))
     print("{} videos, {} samples, {} classes, {} steps an epoch".format(*counts))
-    print(f"TensorBoard: tensorboard --logdir {job.copy.named(job.run.tensorboard)}", flush=True)
+    print(
+        f"TensorBoard: tensorboard --logdir {job.copy.display_path(job.run.tensorboard)}",
+        flush=True,
+    )
     _upload(job)
 
 
@@ -238,7 +250,7 @@ def _restore(values: absl_flags.FlagValues, job: _Job, trainer: Any) -> tuple[An
     from rlstm_tf.distributed import consistency
     from rlstm_tf.distributed import strategy as devices
     from rlstm_tf.runs.checkpoints import Checkpoints, restore, variables_of
-    from rlstm_tf.runs.transfer import transfer_run
+    from rlstm_tf.runs.weights import initialize_from_run
     from rlstm_tf.training.state import Position
 
     checkpoints = Checkpoints(job.run.checkpoints)
@@ -249,13 +261,13 @@ def _restore(values: absl_flags.FlagValues, job: _Job, trainer: Any) -> tuple[An
         position, best = Position.of(info, path), info["best"]
         restore(variables_of(trainer.model, trainer.optimizer), state, path)
     elif values.init_from:
-        print(transfer_run(values.init_from, trainer.model, values.model), flush=True)
+        print(initialize_from_run(values.init_from, trainer.model, values.model), flush=True)
     consistency.check_start(job.strategy, trainer.model, trainer.optimizer, position.to_info())
     if devices.worker(job.strategy).is_chief:
         checkpoints.clear()
         if newest is not None:
             checkpoints.set_aside_after(path)
-            print(f"resumed from {job.copy.named(path)}", flush=True)
+            print(f"resumed from {job.copy.display_path(path)}", flush=True)
     return position, best
 
 
@@ -283,7 +295,7 @@ def _callbacks(
     )
     shown = assembly.callbacks(
         job.run.tensorboard,
-        job.copy.named(job.run.path.resolve()),
+        job.copy.display_path(job.run.path.resolve()),
         trainer.model,
         job.epochs,
         position,

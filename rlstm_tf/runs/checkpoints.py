@@ -10,7 +10,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -22,32 +21,11 @@ import numpy as np
 
 from rlstm_tf import compat
 from rlstm_tf.errors import DataError
+from rlstm_tf.runs.directory import BEST, UnreadableError, checkpoints_in
 from rlstm_tf.storage.atomic import PARTIAL, synced, writing
 
 State = dict[str, np.ndarray]
 _INFO = "info"
-_BEST = "best.npz"
-_NUMBERED = re.compile(r"step-\d+\.npz$")
-
-
-class UnreadableError(DataError):
-    """A file that may well be whole cannot be read now."""
-
-
-def checkpoints_in(directory: Path) -> list[Path]:
-    """The checkpoints of a run: the best, if there is one, then the numbered ones, oldest first.
-
-    Raises:
-        UnreadableError: the directory is there, and cannot be listed.
-    """
-    try:
-        names = os.listdir(directory)
-    except (FileNotFoundError, NotADirectoryError):
-        names = []
-    except OSError as error:
-        # Path.glob would find nothing in it, which is what a new run has.
-        raise UnreadableError(f"cannot read {directory}: {error.strerror}") from None
-    return [directory / name for name in sorted(names) if name == _BEST or _NUMBERED.match(name)]
 
 
 def named_weights(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -111,7 +89,7 @@ class Checkpoints:
     @property
     def best(self) -> Path:
         """The checkpoint with the best validation score; may not be there."""
-        return self.directory / _BEST
+        return self.directory / BEST
 
     def all(self) -> list[Path]:
         """The numbered ones, oldest first.

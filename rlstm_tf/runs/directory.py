@@ -1,11 +1,11 @@
-"""The directory of one training run: who may write into it, and what it was started with.
+"""The directory of one training run: its lock, flags, classes and manifest.
 
-run_dir/flags.cfg       runs the same thing again
+run_dir/flags.cfg       the flagfile that repeats the run
 run_dir/classes.json    class names in the order of the logits
-run_dir/records.sha256  of the manifest of the shards
-run_dir/manifest.json   that manifest: how the frames were made that the network knows
+run_dir/manifest.json   manifest of the training shards: how frames were stored
+run_dir/records.sha256  sha256 of that manifest
 run_dir/checkpoints/    step-NNNNNNNNN.npz, best.npz
-run_dir/history.csv     a row an epoch
+run_dir/history.csv     one row per epoch
 run_dir/tensorboard/    see docs/tensorboard.md
 """
 
@@ -14,21 +14,79 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
+import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from absl import flags
+
+from rlstm_tf.cli.flags import parse_flagfiles
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.runs.checkpoints import checkpoints_in
 from rlstm_tf.storage.atomic import PARTIAL, cannot_write, write_whole, writing
+
+BEST = "best.npz"
+_ALWAYS_GIVEN = ("data", "run_dir")
+_NUMBERED = re.compile(r"step-\d+\.npz$")
+
+
+class UnreadableError(DataError):
+    """A file or directory cannot be read now; it need not be damaged."""
+
+
+def define_run_flags(values: flags.FlagValues) -> None:
+    """Defines --run_dir and --checkpoint, for commands that read a trained run."""
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_string("run_dir", None, "Directory of the run.", **own)
+    flags.DEFINE_enum("checkpoint", "newest", ("newest", "best"), "Checkpoint to load.", **own)
+
+
+def read_flags(path: Path) -> flags.FlagValues:
+    """Reads the flags that a run was started with.
+
+    Args:
+        path: its `flags.cfg`.
+
+    Raises:
+        DataError: the file is missing or is not a run's flagfile.
+    """
+    if not path.is_file():
+        raise DataError(f"{path.parent} holds no run: there is no {path.name}")
+    try:
+        values = parse_flagfiles(str(path))
+    except (flags.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is damaged, or of another version: {error}") from error
+    # Every run has both; one is early in the file, one late.
+    for name in _ALWAYS_GIVEN:
+        if not values[name].value:
+            raise DataError(f"{path} is damaged: it lacks --{name}")
+    return values
+
+
+def checkpoints_in(directory: Path) -> list[Path]:
+    """Lists a run's checkpoints: the best one, if any, then the numbered ones, oldest first.
+
+    Raises:
+        UnreadableError: the directory exists but cannot be listed.
+    """
+    try:
+        names = os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    except OSError as error:
+        # Path.glob would return nothing, as for a new run.
+        raise UnreadableError(f"cannot read {directory}: {error.strerror}") from None
+    return [directory / name for name in sorted(names) if name == BEST or _NUMBERED.match(name)]
 
 
 class RunDirectory:
-    """A run's directory, opened for reading; `claim` it to write.
+    """A run's directory, for reading; `open_for_training` locks it for writing.
 
     Args:
-        path: of the directory.
+        path: the directory; it may be missing.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -43,36 +101,39 @@ class RunDirectory:
         self._lock: IO | None = None
 
     def has_checkpoint(self) -> bool:
-        """Whether it holds a run that can be continued.
+        """Returns whether there is a checkpoint to resume from.
 
         Raises:
-            DataError: it is there, and cannot be looked into.
+            DataError: the directory exists but cannot be listed.
         """
         return bool(checkpoints_in(self.checkpoints))
 
-    def claim(
+    def open_for_training(
         self,
-        flags: dict[str, str],
+        given: Mapping[str, str],
+        defaults: Mapping[str, str],
         classes: list[str],
         records: str,
         resume: bool,
         changeable: set[str],
     ) -> None:
-        """Makes it this process's own: for a new run, or to continue the one it holds.
+        """Locks the directory for this process, to start a run or to resume the one in it.
 
-        Nothing in it is changed before all is checked.
+        Checks everything before it changes a file.
 
         Args:
-            flags: name to serialized `--name=value` of the command.
-            classes: names in the order of the logits, of the shards in `flags["data"]`.
-            records: the manifest of these shards.
-            resume: continue the run if there is one.
-            changeable: names of flags that may differ when a run is continued.
+            given: the command's flags, name -> `--name=value`.
+            defaults: the same, of a command line without arguments. A flag that the run does not
+                record, as it is newer than the run, counts as its default.
+            classes: class names of the shards in --data, in the order of the logits.
+            records: text of these shards' manifest.
+            resume: resume the run if there is one.
+            changeable: names of flags that may differ when a run is resumed.
 
         Raises:
-            DataError: it cannot be written, another training has it, what it holds is damaged, of
-                another class list, of other shards, or of something else than a run.
-            UsageError: it holds a run and `resume` is False, or was started with other flags.
+            DataError: the directory cannot be written, is locked by another training, is damaged,
+                holds something other than a run, or its run has other classes or shards.
+            UsageError: it holds a run, and `resume` is False or a flag differs.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -91,13 +152,13 @@ class RunDirectory:
                     f"run_dir {self.path} already holds a run: --resume continues it, "
                     "another --run_dir starts a new one"
                 )
-            self._check_same(flags, changeable)
-            self.check_classes(classes, flags["data"])
-            self._check_records(records, flags["data"])
-        for partial in self.path.glob("*" + PARTIAL):  # of a process that was killed
+            self._check_flags(given, defaults, changeable)
+            self.check_classes(classes, given["data"])
+            self._check_records(records, given["data"])
+        for partial in self.path.glob("*" + PARTIAL):  # left by a killed process
             partial.unlink(missing_ok=True)
-        # First of all: what lies in a directory without it is not of a run.
-        _write(self.flags, "\n".join(flags.values()) + "\n")
+        # First: files in a directory without flags.cfg do not belong to a run.
+        _write(self.flags, "\n".join(given.values()) + "\n")
         if new:
             _write(self._classes, json.dumps(classes, ensure_ascii=False, indent=1))
             _write(self._records, _digest(records) + "\n")
@@ -105,12 +166,12 @@ class RunDirectory:
             _write(self._manifest, records)
 
     def _clear(self, resume: bool) -> None:
-        """Deletes what a run has left that ended before its first checkpoint."""
+        """Deletes the files of a run that ended before its first checkpoint."""
         ours = (self._classes, self._records, self._manifest, self.history, self.tensorboard)
         left = [path for path in ours if path.exists()]
         if left and not self.flags.exists():
             raise DataError(
-                f"run_dir {self.path} holds {left[0].name}, which is of no run: give another"
+                f"run_dir {self.path} holds {left[0].name}, which is not from a run: give another"
             )
         if self.history in left and not resume:
             raise UsageError(
@@ -124,7 +185,9 @@ class RunDirectory:
                 else:
                     path.unlink()
 
-    def _check_same(self, flags: dict[str, str], changeable: set[str]) -> None:
+    def _check_flags(
+        self, given: Mapping[str, str], defaults: Mapping[str, str], changeable: set[str]
+    ) -> None:
         before: dict[str, list[str]] = {}
         try:
             lines = self.flags.read_text(encoding="utf-8").splitlines()
@@ -132,14 +195,17 @@ class RunDirectory:
             raise DataError(f"{self.flags} is missing or damaged: {error}") from None
         for line in lines:
             name = line.lstrip("-").split("=")[0]
-            known = name in flags or not name.startswith("no")
+            known = name in given or not name.startswith("no")
             before.setdefault(name if known else name[2:], []).append(line)
-        for name in sorted({*before, *flags} - changeable):
-            was, says = " ".join(before.get(name, ())), flags.get(name, "")
-            if was != " ".join(says.splitlines()):
+        complete = all(name in before for name in _ALWAYS_GIVEN)
+        for name in sorted({*before, *given} - changeable):
+            if complete and name not in before and given[name] == defaults.get(name):
+                continue
+            was, now = " ".join(before.get(name, ())), given.get(name, "")
+            if was != " ".join(now.splitlines()):
                 raise UsageError(
                     f"--resume: the run was started with {was or 'no --' + name}, "
-                    f"this command says {says or 'nothing of it'}"
+                    f"this command with {now or 'no --' + name}"
                 )
 
     def _check_records(self, records: str, data: str) -> None:
@@ -154,10 +220,14 @@ class RunDirectory:
             )
 
     def check_classes(self, classes: list[str], data: str) -> None:
-        """Refuses shards with another class list than the run's.
+        """Compares the class list of shards with the run's.
+
+        Args:
+            classes: class names of the shards.
+            data: directory of the shards, for the message.
 
         Raises:
-            DataError: they have one.
+            DataError: they differ.
         """
         known = self.classes()
         if known != classes:
@@ -168,10 +238,10 @@ class RunDirectory:
             )
 
     def manifest(self) -> Manifest:
-        """The manifest of the shards that it was trained on.
+        """Reads the manifest of the training shards.
 
         Raises:
-            DataError: it is not there, or damaged.
+            DataError: it is missing or damaged.
         """
         try:
             text = self._manifest.read_text(encoding="utf-8")
@@ -185,10 +255,10 @@ class RunDirectory:
         return Manifest.from_json(text, str(self._manifest))
 
     def classes(self) -> list[str]:
-        """Class names in the order of the logits.
+        """Reads the class names, in the order of the logits.
 
         Raises:
-            DataError: there is no run here.
+            DataError: the directory holds no run.
         """
         try:
             found = json.loads(self._classes.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""Directories of a store, worked on as local ones: runs, scores, exported networks.
+"""Local mirrors of directories in a store: runs, scores, exported networks.
 
-What writes them locks, renames, appends and looks again, all of which objects of a store cannot. So
-that is done in a local copy, and the store is given whole files: at once after each checkpoint.
+Their writers lock, rename and append, which a store's objects cannot do. So they work in a local
+mirror, from which changed files are uploaded whole, after each checkpoint.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from rlstm_tf.errors import DataError, UserError
 from rlstm_tf.storage import files
 from rlstm_tf.storage.atomic import PARTIAL, writing
 
-# Names in a run's directory that only its training reads.
+# Entries of a run's directory that only its training reads.
 ONLY_FOR_TRAINING = ("evaluation", "tensorboard")
-# Of one store, at once.
-_COPIED_AT_ONCE = 8
+# Parallel downloads.
+_NUM_THREADS = 8
 
 
-class WorkingCopy:
-    """A local directory that stands for one that may be in a store; see `working_copy`.
+class LocalMirror:
+    """A local directory that mirrors one in a store; made by `local_mirror`.
 
     Attributes:
-        path: where to work.
-        directory: what it stands for; the same if that is local.
+        path: the local directory to work in.
+        directory: the mirrored directory; equal to `path` if that is local.
     """
 
     def __init__(self, directory: str, path: Path) -> None:
         self.directory = directory
         self.path = path
-        # Files that the store has of it, by name: size and time of the local one when it was given.
+        # Files that the store has: size and mtime of the local copy when it was transferred.
         self._known: dict[str, tuple[int, int]] = {}
 
-    def named(self, path: Path) -> str:
-        """A path in the working copy as its owner calls it."""
+    def display_path(self, path: Path) -> str:
+        """Returns a path in the mirror as the user knows it, for messages."""
         if not files.is_remote(self.directory):
             return str(path)
         return str(path).replace(str(self.path), self.directory)
 
     def check_writable(self) -> None:
-        """Tries the store, before the work whose result it is to hold.
+        """Writes and removes a probe, so that a store fails before the work and not after it.
 
         Raises:
-            DataError: it cannot be written.
+            DataError: the store cannot be written.
         """
         if files.is_remote(self.directory):
             probe = _join(self.directory, f".{uuid.uuid4().hex}{PARTIAL}")
@@ -57,16 +57,16 @@ class WorkingCopy:
                 files.write_text(probe, "any")
                 files.remove(probe)
 
-    def fetch(self, leave: Collection[str]) -> None:
-        """Copies all of it from the store, but for these names at its top.
+    def fetch(self, exclude: Collection[str]) -> None:
+        """Downloads the directory, except for these top-level names.
 
         Raises:
-            DataError: it cannot be read, or not be written here.
+            DataError: the store cannot be read, or the mirror not be written.
         """
-        names = list(_walk(self.directory, leave))
+        names = list(_walk(self.directory, exclude))
         for name in names:
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(_COPIED_AT_ONCE) as threads:
+        with ThreadPoolExecutor(_NUM_THREADS) as threads:
             list(threads.map(self._fetch, names))
         self._known = {name: _state(self.path / name) for name in names}
 
@@ -133,31 +133,31 @@ class WorkingCopy:
 
 
 @contextlib.contextmanager
-def working_copy(
-    directory: str, leave: Collection[str] = (), fetch: bool = True
-) -> Iterator[WorkingCopy]:
-    """The directory itself if it is local; else a copy of it, deleted at the end.
+def local_mirror(
+    directory: str, exclude: Collection[str] = (), fetch: bool = True
+) -> Iterator[LocalMirror]:
+    """Yields a local directory itself, or a mirror of one in a store, deleted at the end.
 
-    Errors name the directory, not the copy.
+    User errors raised in the context name the store's directory, not the mirror.
 
     Args:
-        directory: local, or in a store.
-        leave: names at its top that are not copied.
-        fetch: copy what is there; else it begins empty.
+        directory: a path, or a store's URL.
+        exclude: top-level names that are not downloaded.
+        fetch: download the directory; False starts with an empty mirror.
 
     Raises:
-        DataError: it cannot be read, or not be written here.
+        DataError: the store cannot be read, or the mirror not be written.
     """
     if not files.is_remote(directory):
-        yield WorkingCopy(directory, Path(directory))
+        yield LocalMirror(directory, Path(directory))
         return
     app.load_tensorflow()
     with _scratch() as scratch:
         directory = directory.rstrip("/")
-        copy = WorkingCopy(directory, Path(scratch).resolve() / directory.rsplit("/", 1)[-1])
+        copy = LocalMirror(directory, Path(scratch).resolve() / directory.rsplit("/", 1)[-1])
         try:
             if fetch:
-                copy.fetch(leave)
+                copy.fetch(exclude)
             yield copy
         except UserError as error:
             raise type(error)(str(error).replace(str(copy.path), directory)) from error
@@ -172,13 +172,13 @@ def _scratch() -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix="rlstm_tf_")
 
 
-def _walk(directory: str, leave: Collection[str] = ()) -> Iterator[str]:
-    """Names of all files in a directory of a store, if there is one."""
+def _walk(directory: str, exclude: Collection[str] = ()) -> Iterator[str]:
+    """Yields the paths of all files below a store's directory, which may be missing."""
     if not files.is_directory(directory):
         return
     for name in files.list_directory(directory):
         place = _join(directory, name)
-        if name in leave:
+        if name in exclude:
             continue
         if files.is_directory(place):
             yield from (f"{name}/{inner}" for inner in _walk(place))

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.runs.checkpoints import checkpoints_in
-from rlstm_tf.runs.directory import RunDirectory
+from rlstm_tf.runs.directory import RunDirectory, checkpoints_in
 from rlstm_tf.storage.atomic import writing
 from rlstm_tf.tuning import child
 

@@ -23,8 +23,8 @@ EPOCHS = "--epochs=3"
 FETCH = """
 import shutil, sys
 from rlstm_tf.cli import app as cli
-from rlstm_tf.runs.remote import working_copy
-with working_copy(sys.argv[1]) as copy:
+from rlstm_tf.runs.remote import local_mirror
+with local_mirror(sys.argv[1]) as copy:
     shutil.copytree(copy.path, sys.argv[2])
 cli.leave(0)
 """

@@ -19,10 +19,9 @@ from rlstm_tf.attention.maps import relations
 from rlstm_tf.cli import app, flags
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.video_views import Storing, video_views
-from rlstm_tf.runs import flags as run_flags
 from rlstm_tf.runs.checkpoints import Checkpoints
-from rlstm_tf.runs.directory import RunDirectory
-from rlstm_tf.runs.weights import trained_model
+from rlstm_tf.runs.directory import RunDirectory, read_flags
+from rlstm_tf.runs.weights import load_model
 from tfrecords_tools import build
 
 
@@ -51,9 +50,9 @@ def video(make_video, tmp_path_factory):
 
 def expected(run_dir, video):
     """Views of the video, and relations, past the entry point."""
-    settings = run_flags.read_run(run_dir / "flags.cfg")
+    settings = read_flags(run_dir / "flags.cfg")
     run = RunDirectory(run_dir)
-    model, _ = trained_model(run_dir, "newest", settings, len(run.classes()))
+    model, _ = load_model(run_dir, "newest", settings, len(run.classes()))
     config = InputConfig(**flags.input_arguments(settings))
     views = video_views(str(video), Storing.of(run.manifest()), config)
     return views, relations(model, views.frames[0])

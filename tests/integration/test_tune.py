@@ -60,9 +60,9 @@ def run(*arguments):
         (1, f"{_TRACEBACK}    x.y()\nFinished\n", DataError, "train.log: Finished"),
         (
             2,
-            "error: --resume: the run was started with --a=2, this command says --a=1\n",
+            "error: --resume: the run was started with --a=2, this command with --a=1\n",
             UsageError,
-            "/run was started with --a=2, this command says --a=1: give another --output",
+            "/run was started with --a=2, this command with --a=1: give another --output",
         ),
         (
             1,
@@ -166,7 +166,7 @@ def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys):
     assert run(*arguments, "--momentum=0.5") == 2
     first = output / "trials" / "0001"
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: the run {first} was started with --momentum=0.9, this command says "
+        f"error: the run {first} was started with --momentum=0.9, this command with "
         "--momentum=0.5: give another --output"
     )
     assert run(*arguments) == 0

@@ -103,7 +103,7 @@ def test_the_temporal_stream_began_with_the_weights_of_the_spatial_one(
     arguments = [f"--data={records / 'temporal'}", f"--init_from={spatial}"]
     arguments += [f"--run_dir={run_dir}", "--model=tsn", *SMALL, *TEMPORAL, "--learning_rate=0"]
     assert run(train, *arguments) == 0
-    assert "1 adapted from RGB to flow, 0 left as drawn" in capsys.readouterr().out
+    assert "1 adapted from RGB to flow, 0 newly initialized" in capsys.readouterr().out
     before, after = (
         Checkpoints(directory / "checkpoints").require_newest()[0]
         for directory in (spatial, run_dir)
@@ -156,7 +156,7 @@ def test_what_a_user_gets_wrong(records, spatial, tmp_path, capsys):
     refused(2, "--new_length=3 goes with --stream=temporal", images, "--new_length=3")
     refused(2, "must be a multiple of --accumulate=3", images, "--accumulate=3")
     refused(1, "holds no run", images, f"--init_from={tmp_path}")
-    refused(1, "of another backbone", images, f"--init_from={spatial}", "--backbone=mobilenet_v2")
+    refused(1, "from another backbone", images, f"--init_from={spatial}", "--backbone=mobilenet_v2")
     refused(2, "is not a single map", images, "--cut=conv5_block2_1_conv")
     refused(2, "--model", images, "--model=resnet")
     refused(2, "--precision", images, "--precision=float8")

@@ -37,7 +37,7 @@ ALLOWED = {
     ),
 }
 # Beside the commands.
-READ_FLAGS = ("rlstm_tf.cli", "rlstm_tf.runs.flags", "tfrecords_tools.builder.flags")
+READ_FLAGS = ("rlstm_tf.cli", "rlstm_tf.runs.directory", "tfrecords_tools.builder.flags")
 MODULES = sorted(
     path for folder in ("rlstm_tf", "tfrecords_tools") for path in (ROOT / folder).rglob("*.py")
 )

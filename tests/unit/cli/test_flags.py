@@ -7,7 +7,7 @@ from repository import ROOT
 from rlstm_tf.cli import flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.model_config import ModelConfig
-from rlstm_tf.runs import flags as run_flags
+from rlstm_tf.runs.directory import read_flags
 
 
 def parse(*arguments):
@@ -50,7 +50,7 @@ def test_formatted_flags_parse_to_the_same_values(tmp_path):
     texts = flags.format_flags(values, ("resume",))
     path = tmp_path / "flags.cfg"
     path.write_text("\n".join(texts.values()))
-    again = run_flags.read_run(path)
+    again = read_flags(path)
     assert not again.resume
     assert (again.data, again.flip, again.epochs) == ("x y", False, 3)
     assert flags.format_flags(again, ("resume",)) == texts
@@ -58,11 +58,11 @@ def test_formatted_flags_parse_to_the_same_values(tmp_path):
 
 def test_missing_and_damaged_runs(tmp_path):
     with pytest.raises(DataError, match="holds no run"):
-        run_flags.read_run(tmp_path / "flags.cfg")
+        read_flags(tmp_path / "flags.cfg")
     for text in ("--epochs=many\n", "--epochs=3\n", "--data=x\n--epochs=3\n"):
         (tmp_path / "flags.cfg").write_text(text)
         with pytest.raises(DataError, match="damaged"):
-            run_flags.read_run(tmp_path / "flags.cfg")
+            read_flags(tmp_path / "flags.cfg")
 
 
 @pytest.mark.parametrize(
@@ -116,4 +116,4 @@ def test_shared_embeddings_are_refused(tmp_path):
     path = tmp_path / "flags.cfg"
     path.write_text("--data=x\n--run_dir=y\n--embeddings=shared\n")
     with pytest.raises(DataError, match="shared embeddings were removed"):
-        run_flags.read_run(path)
+        read_flags(path)

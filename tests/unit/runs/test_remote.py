@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.runs.remote import working_copy
+from rlstm_tf.runs.remote import local_mirror
 
 CHECKPOINTS = "checkpoints"
 
@@ -28,29 +28,29 @@ def files(root):
 
 
 def test_a_local_one_is_itself(there):
-    with working_copy(str(there)) as copy:
+    with local_mirror(str(there)) as copy:
         assert copy.path == there
-        assert copy.named(copy.path / "flags.cfg") == f"{there}/flags.cfg"
+        assert copy.display_path(copy.path / "flags.cfg") == f"{there}/flags.cfg"
         copy.upload(last=CHECKPOINTS)
     assert "flags.cfg" in files(there)
 
 
 def test_what_is_copied(there):
-    with working_copy(f"file://{there}/", leave=("evaluation",)) as copy:
+    with local_mirror(f"file://{there}/", exclude=("evaluation",)) as copy:
         assert copy.path.name == "run"
         assert files(copy.path) == {n: n for n in ("flags.cfg", "checkpoints/step-1.npz")}
-        assert copy.named(copy.path / "flags.cfg") == f"file://{there}/flags.cfg"
+        assert copy.display_path(copy.path / "flags.cfg") == f"file://{there}/flags.cfg"
         path = copy.path
     assert not path.exists()
-    with working_copy(f"file://{there}", fetch=False) as copy:
+    with local_mirror(f"file://{there}", fetch=False) as copy:
         assert not copy.path.exists()
-    with working_copy(f"file://{there}/none") as copy:
+    with local_mirror(f"file://{there}/none") as copy:
         assert not copy.path.exists()
 
 
 def test_what_is_new_is_uploaded_and_what_is_gone_deleted(there):
     evaluated = (there / "evaluation/test/scores.npz").stat().st_mtime_ns
-    with working_copy(f"file://{there}", leave=("evaluation",)) as copy:
+    with local_mirror(f"file://{there}", exclude=("evaluation",)) as copy:
         untouched = (there / "flags.cfg").stat().st_mtime_ns
         (copy.path / "checkpoints/step-2.npz").write_text("2")
         (copy.path / "checkpoints/step-3.partial").write_text("half")
@@ -73,7 +73,7 @@ def test_order_of_an_upload(there, monkeypatch):
     monkeypatch.setattr(data_files, "copy", lambda source, target: order.append(Path(target).name))
     monkeypatch.setattr(data_files, "make_directory", lambda path: None)
     monkeypatch.setattr(data_files, "remove", lambda path: order.append(f"-{Path(path).name}"))
-    with working_copy(f"file://{there}", fetch=False) as copy:
+    with local_mirror(f"file://{there}", fetch=False) as copy:
         for time, name in enumerate(
             ("checkpoints/step-2.npz", "checkpoints/best.npz", "z.cfg", "a.csv")
         ):
@@ -91,7 +91,7 @@ def test_order_of_an_upload(there, monkeypatch):
 
 
 def test_another_process_writes_there_too(there):
-    with working_copy(f"file://{there}") as copy:
+    with local_mirror(f"file://{there}") as copy:
         (there / "checkpoints/step-7.npz").write_text("7")
         (copy.path / "checkpoints/step-2.npz").write_text("2")
         with pytest.raises(DataError, match=r"/checkpoints/step-7\.npz was written meanwhile"):
@@ -101,14 +101,14 @@ def test_another_process_writes_there_too(there):
 
 @pytest.mark.parametrize("kind", [DataError, UsageError])
 def test_errors_name_the_store(there, kind):
-    with pytest.raises(kind) as caught, working_copy(f"file://{there}") as copy:
+    with pytest.raises(kind) as caught, local_mirror(f"file://{there}") as copy:
         raise kind(f"{copy.path}/flags.cfg is damaged")
     assert str(caught.value) == f"file://{there}/flags.cfg is damaged"
 
 
 def test_what_cannot_be_written(there):
     there.with_name("file").write_text("")
-    with working_copy(f"file://{there.parent}/file/x", fetch=False) as copy:
+    with local_mirror(f"file://{there.parent}/file/x", fetch=False) as copy:
         copy.path.mkdir()
         (copy.path / "text").write_text("")
         with pytest.raises(DataError, match=f"cannot write file://{there.parent}/file/x: "):
@@ -116,6 +116,6 @@ def test_what_cannot_be_written(there):
         with pytest.raises(DataError, match=f"cannot write file://{there.parent}/file/x: "):
             copy.upload()
     before = files(there)
-    with working_copy(f"file://{there}", fetch=False) as copy:
+    with local_mirror(f"file://{there}", fetch=False) as copy:
         copy.check_writable()
     assert files(there) == before

@@ -11,7 +11,7 @@ from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from rlstm_tf.models.flow_stem import cross_modality
 from rlstm_tf.runs.checkpoints import variables_of
-from rlstm_tf.runs.transfer import transfer
+from rlstm_tf.runs.weights import initialize_from
 
 PATH = Path("runs/spatial/checkpoints/best.npz")
 FIRST = "model/trunk/conv1_conv/kernel"
@@ -40,7 +40,7 @@ def assert_equal(names, a, b):
 def test_temporal_from_spatial_changes_the_first_kernel_alone(model):
     spatial, temporal = values(build(model, 1)), build(model, 2, channels=20)
     state = {**spatial, "optimizer/0000": np.int64(7)}
-    result = transfer(temporal, state, PATH, same_model=True)
+    result = initialize_from(temporal, state, PATH, same_model=True)
     after = values(temporal)
     assert result.adapted == [FIRST]
     assert result.new == []
@@ -54,7 +54,7 @@ def test_rlstm_from_tsn_takes_the_trunk(channels):
     tsn = values(build("tsn", 1, channels=channels))
     network = build("rlstm", 2, channels=channels)
     before = values(network)
-    result = transfer(network, tsn, PATH, same_model=False)
+    result = initialize_from(network, tsn, PATH, same_model=False)
     after = values(network)
     assert set(result.copied) == {name for name in after if name.startswith("model/trunk/")}
     assert result.adapted == []
@@ -67,7 +67,7 @@ def test_rlstm_from_tsn_takes_the_trunk(channels):
 
 def test_two_branch_from_tsn_takes_the_pretrained_tail_too_but_not_the_classifier():
     tsn, network = values(build("tsn", 1)), build("two_branch", 2)
-    result = transfer(network, tsn, PATH, same_model=False)
+    result = initialize_from(network, tsn, PATH, same_model=False)
     assert set(result.copied) == {
         name for name in tsn if name.startswith(("model/trunk/", "model/tail/"))
     }
@@ -78,7 +78,7 @@ def test_two_branch_from_tsn_takes_the_pretrained_tail_too_but_not_the_classifie
 def test_a_cut_elsewhere_finds_the_backbone_all_the_same():
     tsn = build("tsn", 1, cut="conv5_block1_out")
     network = build("local", 2, cut="conv5_block3_out")
-    transfer(network, values(tsn), PATH, same_model=False)
+    initialize_from(network, values(tsn), PATH, same_model=False)
     for layer in ("conv5_block2_1_conv", "conv5_block3_2_bn"):
         for a, b in zip(
             tsn.get_layer("tail").get_layer(layer).get_weights(),
@@ -90,7 +90,7 @@ def test_a_cut_elsewhere_finds_the_backbone_all_the_same():
 def test_other_classes_leave_the_classifier_new():
     source, network = values(build("rlstm", 1)), build("rlstm", 2, num_classes=7)
     before = values(network)
-    result = transfer(network, source, PATH, same_model=True)
+    result = initialize_from(network, source, PATH, same_model=True)
     assert result.new == ["model/logits/kernel", "model/logits/bias"]
     assert result.new_layers() == ["logits"]
     assert_equal(result.new, values(network), before)
@@ -101,7 +101,7 @@ def test_other_classes_leave_the_classifier_new():
     [
         (
             {"backbone": "mobilenet_v2"},
-            r"best.npz is of another backbone: model/trunk/conv1_conv/kernel is missing, "
+            r"best.npz is from another backbone: model/trunk/conv1_conv/kernel is missing, "
             r"expected \(7, 7, 3, 16\)",
         ),
         # Without a tail, which the paper takes pretrained.
@@ -114,5 +114,5 @@ def test_another_backbone_is_refused_and_nothing_assigned(source, message):
     network = build("tsn", 2)
     before = values(network)
     with pytest.raises(DataError, match=message):
-        transfer(network, state, PATH, same_model=True)
+        initialize_from(network, state, PATH, same_model=True)
     assert_equal(before, values(network), before)
