@@ -3,6 +3,9 @@
 Clips of a group, which share their background, are in the same subset. In the layouts of UCF-101
 and HMDB-51, the test set is groups 2, 7, 12, ... in split 1, 3, 8, 13, ... in split 2 and 4, 9, 14,
 ... in split 3, so that no clip is in two test sets. Charades has only the first split.
+
+The functions take class names, the number of clips of each class, the number of frames of a clip,
+and the seed; only the layout of Charades depends on the last two.
 """
 
 from __future__ import annotations
@@ -58,16 +61,13 @@ class _Recording:
     actions: list[tuple[str, float, float]]
 
 
-def ucf101(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int) -> Layout:
+def arrange_ucf101(
+    classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int
+) -> Layout:
     """Arranges clips as UCF-101: class numbers from 1; test lists without class numbers.
 
     Writes the lists of a split only if it has a test set: split 2 from 9 clips of each class,
     split 3 from 13.
-
-    Args:
-        classes: class names.
-        clips_per_class: number of videos of each class.
-        num_frames, seed: not used.
     """
     clips = list_clips(classes, clips_per_class)
     label = {name: place for place, name in enumerate(classes, start=1)}
@@ -92,16 +92,13 @@ def ucf101(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: 
     )
 
 
-def hmdb51(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int) -> Layout:
+def arrange_hmdb51(
+    classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int
+) -> Layout:
     """Arranges clips as HMDB-51: a list for each class and split, with 1 (train) or 2 (test).
 
     File names follow HMDB-51, including parentheses: source, class, visible parts, camera, people,
-    view, quality, number of the clip in its source. Splits are as in `ucf101`.
-
-    Args:
-        classes: class names.
-        clips_per_class: number of videos of each class.
-        num_frames, seed: not used.
+    view, quality, number of the clip in its source. Splits are as in UCF-101's layout.
     """
     clips = list_clips(classes, clips_per_class)
     folder = {name: re.sub("(?<=.)(?=[A-Z])", "_", name).lower() for name in classes}
@@ -126,18 +123,14 @@ def hmdb51(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: 
     )
 
 
-def charades(classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int) -> Layout:
+def arrange_charades(
+    classes: Sequence[str], clips_per_class: int, num_frames: int, seed: int
+) -> Layout:
     """Arranges clips as Charades: videos of 2 to 4 clips of different classes.
 
     Each clip is one action interval in one video; its group is the subject. As in the genuine
     files, some intervals end after their video; one more interval, in a training video, ends before
-    it starts; and one more video in each list has no action.
-
-    Args:
-        classes: class names.
-        clips_per_class: number of clips of each class in all videos together.
-        num_frames: frames of each clip.
-        seed: selects other combinations of clips.
+    it starts; and one more video in each list has no action. The seed selects the combinations.
     """
     recordings = list(_recordings(classes, clips_per_class, num_frames, seed))
     train = [recording for recording in recordings if not _is_tested(recording.group, 1)]
@@ -153,9 +146,9 @@ def charades(classes: Sequence[str], clips_per_class: int, num_frames: int, seed
 
 
 LAYOUTS: dict[str, Callable[[Sequence[str], int, int, int], Layout]] = {
-    "ucf101": ucf101,
-    "hmdb51": hmdb51,
-    "charades": charades,
+    "ucf101": arrange_ucf101,
+    "hmdb51": arrange_hmdb51,
+    "charades": arrange_charades,
 }
 
 

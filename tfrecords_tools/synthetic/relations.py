@@ -68,15 +68,8 @@ def draw_scene(
 ) -> np.ndarray:
     """Draws one clip; the same arguments always give the same pixels.
 
-    Args:
-        class_name: one of `CLASSES`.
-        group: number of the clip's group; clips of a group share the background in every class.
-        clip: number of the clip within its group.
-        num_frames: F, 8 or more.
-        size: height and width S, pixels.
-        seed: seed of the whole data set.
-        camera: maximum drift of the background in a clip, picture sides.
-        distractors: number of other shapes in the way.
+    Takes the arguments of `shapes.draw_scene`, but at least 8 frames, and `distractors`, the number
+    of other shapes in the way.
 
     Returns:
         RGB frames, uint8, [F, S, S, 3].

@@ -19,7 +19,7 @@ from tfrecords_tools.datasets.dataset import drop_missing
 from tfrecords_tools.datasets.hmdb51 import read_hmdb51
 from tfrecords_tools.datasets.subsets import add_validation
 from tfrecords_tools.datasets.ucf101 import read_ucf101
-from tfrecords_tools.synthetic.layouts import charades
+from tfrecords_tools.synthetic.layouts import arrange_charades
 from tfrecords_tools.synthetic.shapes import CLASSES, draw_scene
 
 # Clips of each class: 4 groups; the fourth has one clip.
@@ -295,7 +295,7 @@ def test_seed_selects_other_combinations():
     def together(seed):
         return [
             [clip.class_name for clip in video.clips]
-            for video in charades(CLASSES, 13, 4, seed).videos
+            for video in arrange_charades(CLASSES, 13, 4, seed).videos
         ]
 
     assert together(0) == together(0)
@@ -304,7 +304,7 @@ def test_seed_selects_other_combinations():
 
 def test_sizes_of_videos_of_charades():
     # Without the first two videos, which have no actions.
-    sizes = Counter(len(video.clips) for video in charades(CLASSES, 375, 16, 0).videos[2:])
+    sizes = Counter(len(video.clips) for video in arrange_charades(CLASSES, 375, 16, 0).videos[2:])
     assert set(sizes) == {2, 3, 4}
     assert sum(size * count for size, count in sizes.items()) == 375 * 8
 
