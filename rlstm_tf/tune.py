@@ -75,7 +75,7 @@ def main(values: absl_flags.FlagValues) -> int | None:
         _check_flags,
     ):
         check(values)
-    with preemption.heeded():
+    with preemption.handle_sigterm():
         try:
             app.load_tensorflow()
             oracles = _oracles()

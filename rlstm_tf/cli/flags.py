@@ -195,12 +195,12 @@ def input_arguments(values: flags.FlagValues) -> dict[str, Any]:
     return arguments
 
 
-def check_batch_size(values: flags.FlagValues, replicas: int) -> None:
+def check_batch_size(batch_size: int, accumulate: int, replicas: int) -> None:
     """Raises UsageError if a batch cannot be divided into equal micro-batches on all replicas."""
-    if values.batch_size % (values.accumulate * replicas):
+    if batch_size % (accumulate * replicas):
         raise UsageError(
-            f"--batch_size={values.batch_size} must be a multiple of "
-            f"--accumulate={values.accumulate} x {replicas} replicas"
+            f"--batch_size={batch_size} must be a multiple of "
+            f"--accumulate={accumulate} x {replicas} replicas"
         )
 
 

@@ -1,56 +1,37 @@
-"""All callbacks of this package for one run."""
+"""The TensorBoard callbacks of a run."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from rlstm_tf.attention.maps import relational_lstm_of
-from rlstm_tf.data.batch_schedule import Epochs
-from rlstm_tf.data.input_config import InputConfig
-from rlstm_tf.data.shards import Shards
 from rlstm_tf.summaries.description import Description
 from rlstm_tf.summaries.events import Events
 from rlstm_tf.summaries.gates import Gates
 from rlstm_tf.summaries.pictures import AugmentedBatch, Errors
 from rlstm_tf.summaries.profiling import Profile
 from rlstm_tf.summaries.scalars import Scalars
-from rlstm_tf.training.state import Position
-from rlstm_tf.training.validation import Validation
+from rlstm_tf.training.loop import Progress
 
 
 def callbacks(
-    directory: Path,
-    name: str,
-    model: keras.Model,
-    epochs: Epochs,
-    position: Position,
-    config: InputConfig,
-    shards: Shards,
-    validation: Validation | None,
-    hparams: dict[str, Any],
-    profiled: tuple[int, int] | None,
-    steps_left: int,
+    progress: Progress, hparams: dict[str, Any], profiled_steps: tuple[int, int] | None
 ) -> list[keras.callbacks.Callback]:
-    """Callbacks that write all that TensorBoard shows; for the process that writes.
+    """Creates the callbacks that write a run's TensorBoard files, for the chief.
+
+    Events of steps that are about to be repeated are dropped.
 
     Args:
-        directory: of the event files; what stands there of steps that are about to be run again is
-            dropped.
-        name: of the run, for `Description`.
-        model: that is trained.
-        epochs: where they end.
-        position: of the run.
-        config: of the frames.
-        shards: what is trained on.
-        validation: of the run, if it has one.
-        hparams: for `Description`.
-        profiled: first and last step of a `Profile`, if there is to be one.
-        steps_left: of the run.
+        progress: the training that is about to start.
+        hparams: the run's settings by name, for the dashboard of hyperparameters.
+        profiled_steps: first and last step to profile, if any.
     """
-    events = Events(directory, epochs, position)
+    inputs, config, validation = progress.inputs, progress.config, progress.validation
+    directory, epochs, shards = inputs.run.tensorboard, inputs.epochs, inputs.shards
+    events = Events(directory, epochs, progress.state)
+    name = inputs.mirror.display_path(inputs.run.path.resolve())
     metrics = ("epoch/loss", "epoch/accuracy")
     if validation:
         several = validation.shards.manifest.multi_label
@@ -62,9 +43,9 @@ def callbacks(
     ]
     if validation:
         found.append(Errors(events, validation, config))
-    layer = relational_lstm_of(model)
+    layer = relational_lstm_of(progress.model)
     if layer is not None:
         found.append(Gates(events, layer, validation.shards if validation else shards, config))
-    if profiled:
-        found.append(Profile(directory, *profiled, steps_left))
+    if profiled_steps:
+        found.append(Profile(directory, *profiled_steps, progress.steps_left))
     return found

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from rlstm_tf.data.batch_schedule import Epochs
 from rlstm_tf.summaries.event_files import cut_back, events_written
-from rlstm_tf.training.state import Position
+from rlstm_tf.training.state import TrainState
 
 # The part of a tag before its "/" says when it is written: after steps, after epochs, or once by
 # every process.
@@ -25,12 +25,12 @@ class Events:
         directory: of the files; what they say of steps and epochs that are about to be run again
             is dropped, and what every process writes anew. What others have written stays.
         epochs: where they end.
-        position: of the run; what is written is of its step.
+        state: progress of the run; events are written at its step.
     """
 
-    def __init__(self, directory: Path, epochs: Epochs, position: Position) -> None:
-        last = {"train": position.step}
-        last.update(dict.fromkeys(_OF_EPOCHS, epochs.end(position.epoch - 1)))
+    def __init__(self, directory: Path, epochs: Epochs, state: TrainState) -> None:
+        last = {"train": state.step}
+        last.update(dict.fromkeys(_OF_EPOCHS, epochs.end(state.epoch - 1)))
 
         def keep(tag: str, step: int) -> bool:
             group = tag.split("/")[0]
@@ -38,7 +38,7 @@ class Events:
 
         cut_back(directory, keep)
         self.directory = directory
-        self.position = position
+        self.state = state
         with events_written(directory):
             self._writer = tf.summary.create_file_writer(str(directory))
 
@@ -52,7 +52,7 @@ class Events:
             DataError: it cannot be written.
         """
         with events_written(self.directory):
-            with self._writer.as_default(step=self.position.step):
+            with self._writer.as_default(step=self.state.step):
                 yield
             self._writer.flush()
 

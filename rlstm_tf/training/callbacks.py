@@ -1,4 +1,4 @@
-"""What a run leaves behind while it trains, as Keras callbacks."""
+"""Keras callbacks that show and save the progress of a run."""
 
 from __future__ import annotations
 
@@ -17,74 +17,74 @@ from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data.batch_schedule import Epochs
 from rlstm_tf.runs.checkpoints import Checkpoints, variables_of
 from rlstm_tf.storage.atomic import write_whole, writing
-from rlstm_tf.training.state import Position
+from rlstm_tf.training.state import TrainState
 
 Logs = dict[str, float]
 
 
-class Progress(keras.callbacks.Callback):
-    """A bar an epoch on a terminal, with rate and time left, and a line when it is over.
+class ProgressBar(keras.callbacks.Callback):
+    """Shows a progress bar per epoch on a terminal, and prints a line at its end.
 
     Args:
-        num_epochs: of the whole run.
-        epochs: where they end.
-        position: of the run.
+        num_epochs: epochs of the whole run.
+        epochs: first and last steps of the epochs.
+        state: progress of the run.
     """
 
-    def __init__(self, num_epochs: int, epochs: Epochs, position: Position) -> None:
+    def __init__(self, num_epochs: int, epochs: Epochs, state: TrainState) -> None:
         super().__init__()
         self.num_epochs = num_epochs
         self.epochs = epochs
-        self.position = position
+        self.state = state
         self.bar: Any = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Starts the epoch's bar, where the epoch goes on."""
+        """Starts the bar, at the resumed step if there is one."""
         size = self.epochs.batch_size
         self.bar = progress_bar(
             self.epochs.steps(epoch) * size,
             f"epoch {epoch + 1}/{self.num_epochs}",
             "videos",
             leave=False,
-            initial=(self.position.step - self.epochs.end(epoch - 1)) * size,
+            initial=(self.state.step - self.epochs.end(epoch - 1)) * size,
         )
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Moves the bar."""
+        """Advances the bar."""
         self.bar.update(self.epochs.batch_size)
         if logs:
-            # Shown with the bar's next line, not each in one of its own.
+            # The bar's next refresh shows them.
             values = {name: f"{logs[name]:.3f}" for name in ("loss", "accuracy")}
             self.bar.set_postfix(values, refresh=False)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Prints the epoch's line."""
+        """Closes the bar and prints the epoch's metrics."""
         self.bar.close()
         values = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in (logs or {}).items()]
         print(f"epoch {epoch + 1}/{self.num_epochs}: {', '.join(values)}", flush=True)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Takes away the bar of an epoch that did not end."""
+        """Closes the bar of an epoch that did not end."""
         if self.bar is not None:
             self.bar.close()
 
 
-class History(keras.callbacks.Callback):
-    """`history.csv`: a row an epoch.
+class HistoryWriter(keras.callbacks.Callback):
+    """Writes `history.csv`, a row per epoch.
 
     Args:
-        path: of the table, which is never read: checkpoints hold its rows.
-        position: of the run.
+        path: the table. It is never read: checkpoints hold its rows.
+        state: progress of the run.
     """
 
-    def __init__(self, path: Path, position: Position) -> None:
+    def __init__(self, path: Path, state: TrainState) -> None:
         super().__init__()
         self.path = path
-        self.position = position
+        self.state = state
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Writes the table anew, beside its place, and renames it."""
-        rows = self.position.history
+        """Rewrites the table atomically."""
+        rows = self.state.history
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[-1]))
         writer.writeheader()
@@ -93,50 +93,52 @@ class History(keras.callbacks.Callback):
             write_whole(self.path, text.getvalue().encode())
 
 
-class Saving(keras.callbacks.Callback):
-    """A checkpoint after every epoch, and between; the best one by validation accuracy or mAP.
+class CheckpointSaver(keras.callbacks.Callback):
+    """Saves a checkpoint after every epoch and at intervals, and keeps the best one.
+
+    The best checkpoint has the highest validation accuracy or mAP.
 
     Args:
-        checkpoints: where they go.
-        optimizer: saved along with the model.
-        position: of the run.
-        best: best validation score of the run so far, None if there is none.
-        every_steps: a checkpoint after every so many steps too; None = not.
-        every_seconds: a checkpoint when so many seconds have passed since the last; None = not.
-        saved: called after each checkpoint.
+        checkpoints: the run's checkpoints.
+        optimizer: saved with the model.
+        state: progress of the run.
+        best: best validation score of the run so far, 0..1; None = no score yet.
+        every_steps: steps between checkpoints within an epoch; None = no limit.
+        every_seconds: seconds between checkpoints within an epoch; None = no limit.
+        on_saved: called after each checkpoint.
     """
 
     def __init__(
         self,
         checkpoints: Checkpoints,
         optimizer: keras.optimizers.Optimizer,
-        position: Position,
+        state: TrainState,
         best: float | None,
         every_steps: int | None = None,
         every_seconds: float | None = None,
-        saved: Callable[[], None] = lambda: None,
+        on_saved: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
-        self.saved = saved
+        self.on_saved = on_saved
         self.checkpoints = checkpoints
         self.optimizer = optimizer
-        self.position = position
+        self.state = state
         self.best = best
         self.every_steps, self.every_seconds = every_steps, every_seconds
-        self._saved = time.monotonic()
+        self._last_save = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Saves where it is time to."""
+        """Saves a checkpoint that is due."""
         steps, seconds = self.every_steps, self.every_seconds
-        late = seconds is not None and time.monotonic() - self._saved >= seconds
-        if late or (steps is not None and self.position.step % steps == 0):
+        late = seconds is not None and time.monotonic() - self._last_save >= seconds
+        if late or (steps is not None and self.state.step % steps == 0):
             self.save()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Saves."""
+        """Saves a checkpoint, as the best one if its score is higher."""
         logs = logs or {}
         score = logs.get("val_accuracy", logs.get("val_map"))
-        # NaN, a mean average precision over no video, is no score.
+        # The mean average precision over no video is NaN.
         if score is not None and math.isnan(score):
             score = None
         better = score is not None and (self.best is None or score > self.best)
@@ -145,23 +147,23 @@ class Saving(keras.callbacks.Callback):
         self.save(better)
 
     def save(self, best: bool = False) -> None:
-        """Saves the run as it is now.
+        """Saves a checkpoint now.
 
         Args:
-            best: it has the best validation score so far.
+            best: save it as the best one too.
 
         Raises:
-            DataError: it cannot be written.
-            FloatingPointError: a weight is no number; nothing is saved.
+            DataError: the checkpoint cannot be written.
+            FloatingPointError: a weight is not finite; nothing is saved.
         """
-        self.position.settle()
+        self.state.sync()
         variables = variables_of(self.model, self.optimizer)
         state = {name: variable.numpy() for name, variable in variables.items()}
         bad = [name for name, value in state.items() if not np.isfinite(value).all()]
         if bad:
-            raise FloatingPointError(f"{bad[0]} holds no numbers after step {self.position.step}")
-        info = {**self.position.to_info(), "best": self.best}
-        self.checkpoints.save(self.position.step, state, info, best)
-        self.saved()
-        self._saved = time.monotonic()
-        self.position.start_clock()
+            raise FloatingPointError(f"{bad[0]} is not finite after step {self.state.step}")
+        info = {**self.state.to_dict(), "best": self.best}
+        self.checkpoints.save(self.state.step, state, info, best)
+        self.on_saved()
+        self._last_save = time.monotonic()
+        self.state.start_clock()

@@ -1,9 +1,9 @@
 """One optimizer step from several micro-batches, with the result of the whole batch.
 
-Gradients add up by themselves. Moving statistics do not: a micro-batch would normalise with those
-that the one before it has moved. So each starts from the same ones, and they move once, by what the
-whole batch would have moved them. With `statistics="population"` that is exact to rounding; with
-`"batch"` each micro-batch is still normalised by itself.
+Gradients add up. Moving statistics do not: a micro-batch would be normalized with statistics that
+the previous one has updated. So every micro-batch starts from the same statistics, and they are
+updated once, as by the whole batch. With `statistics="population"` that is exact up to rounding;
+with `"batch"` each micro-batch is still normalized on its own.
 """
 
 from __future__ import annotations
@@ -18,46 +18,46 @@ from rlstm_tf.layers import BatchNormalization
 
 
 class Accumulator:
-    """What the micro-batches of a step add up to. Make it in the strategy's scope.
+    """Accumulates gradients and statistics of a step's micro-batches.
 
-    The methods are for a replica.
+    Create it in the strategy's scope; call its methods in a replica.
 
     Args:
-        model: whose gradients and statistics.
+        model: the trained model.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self._sums = [_zeros(variable.shape) for variable in model.trainable_variables]
-        self._moves = [_Moves(layer) for layer in _population_layers(model)]
+        self._updates = [_StatisticsUpdate(layer) for layer in _population_layers(model)]
 
     def begin(self) -> list[tuple[Any, Any]]:
-        """The statistics before a micro-batch, for `add`."""
-        return [move.before() for move in self._moves]
+        """Returns the statistics before a micro-batch, for `add`."""
+        return [update.before() for update in self._updates]
 
     def add(self, gradients: Sequence[Any], before: Sequence[tuple[Any, Any]]) -> None:
-        """Adds a micro-batch that has run, and takes its move of the statistics back."""
+        """Adds a processed micro-batch, and reverts its update of the statistics."""
         for total, gradient in zip(self._sums, gradients):
             total.assign_add(tf.cast(gradient, total.dtype))
-        for move, statistics in zip(self._moves, before):
-            move.add(*statistics)
+        for update, statistics in zip(self._updates, before):
+            update.add(*statistics)
 
-    def end(self, parts: int) -> list[Any]:
-        """Moves the statistics once; returns the sums of the gradients and starts anew.
+    def end(self, num_micro_batches: int) -> list[Any]:
+        """Updates the statistics once, returns the gradient sums and resets the accumulator.
 
         Args:
-            parts: micro-batches that were added, all of one size.
+            num_micro_batches: number of added micro-batches, all of equal size.
         """
-        for move in self._moves:
-            move.settle(parts)
-        return [_taken(total) for total in self._sums]
+        for update in self._updates:
+            update.apply(num_micro_batches)
+        return [_take(total) for total in self._sums]
 
 
-class _Moves:
-    """Of one layer: by how much its micro-batches moved the statistics, m being its momentum.
+class _StatisticsUpdate:
+    """Accumulates the statistics updates of one layer with momentum m.
 
-    A micro-batch of mean u and variance v moves them by d = (1 - m)(u - mean) and
-    e = (1 - m)(v - variance). The whole batch has the mean of the u as its mean, and as its
-    variance the mean of the v plus the variance of the u, which is that of the d over (1 - m)^2.
+    A micro-batch of mean u and variance v updates them by d = (1 - m)(u - mean) and
+    e = (1 - m)(v - variance). The whole batch's mean is the mean of u; its variance is the mean of
+    v plus the variance of u, and var(u) = var(d) / (1 - m)^2.
     """
 
     def __init__(self, layer: BatchNormalization) -> None:
@@ -78,9 +78,9 @@ class _Moves:
         self._layer.moving_mean.assign(mean)
         self._layer.moving_variance.assign(variance)
 
-    def settle(self, parts: int) -> None:
+    def apply(self, num_micro_batches: int) -> None:
         d, square, e = (
-            _taken(total) / parts for total in (self._mean, self._square, self._variance)
+            _take(total) / num_micro_batches for total in (self._mean, self._square, self._variance)
         )
         layer = self._layer
         if layer.momentum < 1:
@@ -90,7 +90,7 @@ class _Moves:
 
 
 def _zeros(shape: Any) -> tf.Variable:
-    """A sum that each replica keeps for itself."""
+    """Creates a sum local to each replica."""
     return tf.Variable(
         tf.zeros(shape),
         trainable=False,
@@ -99,7 +99,8 @@ def _zeros(shape: Any) -> tf.Variable:
     )
 
 
-def _taken(total: tf.Variable) -> Any:
+def _take(total: tf.Variable) -> Any:
+    """Returns a sum and resets it."""
     value = tf.identity(total)
     total.assign(tf.zeros_like(value))
     return value

@@ -1,6 +1,6 @@
-"""The paper's optimizer: SGD with momentum, steps in the learning rate, L2 on the kernels.
+"""The paper's optimizer: SGD with momentum, a stepwise learning rate, L2 on the kernels.
 
-And others by name, whose weight decay is decoupled (Loshchilov and Hutter, arXiv 1711.05101).
+The other optimizers decouple weight decay (Loshchilov and Hutter, arXiv 1711.05101).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from rlstm_tf import addons, compat
 
 
 class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that is divided by 10 after each of some numbers of steps.
+    """Divides the learning rate by 10 after each of the given steps.
 
     Args:
-        learning_rate: of the first step; 5e-4 in the paper.
-        drop_steps: steps after which it falls; those of 35 and 45 epochs for the paper's spatial
-            stream.
+        learning_rate: rate of the first step; 5e-4 in the paper.
+        drop_steps: step counts after which the rate drops; the ends of epochs 35 and 45 in the
+            paper's spatial stream.
     """
 
     def __init__(self, learning_rate: float, drop_steps: Sequence[int]) -> None:
@@ -28,28 +28,28 @@ class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.drop_steps = list(drop_steps)
 
     def __call__(self, step: Any) -> Any:
-        """The rate of a step, counted from 0."""
+        """Returns the rate of a step, counted from 0."""
         rate = tf.constant(self.learning_rate, tf.float32)
         for drop in self.drop_steps:
             rate = tf.where(tf.cast(step, tf.int64) >= drop, rate * 0.1, rate)
         return rate
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
+        """Returns the constructor's arguments."""
         return {"learning_rate": self.learning_rate, "drop_steps": self.drop_steps}
 
 
 def sgd(
     learning_rate: Any, momentum: float, variables: list[Any], scale_loss: bool = False
 ) -> keras.optimizers.Optimizer:
-    """SGD with momentum, its slots made.
+    """Creates SGD with momentum, with its slots.
 
     Args:
         learning_rate: a number or a schedule.
         momentum: 0.9 in the paper.
-        variables: what it will train.
-        scale_loss: for float16, whose small gradients would vanish; steps whose scaled gradients
-            overflow are left out, and the scale halved.
+        variables: the trainable variables.
+        scale_loss: scale the loss, so that small float16 gradients do not vanish; a step whose
+            scaled gradients overflow is skipped, and the scale halved.
     """
     return _ready(keras.optimizers.SGD(learning_rate, momentum=momentum), variables, scale_loss)
 
@@ -62,21 +62,21 @@ def make_optimizer(
     variables: list[Any],
     scale_loss: bool = False,
 ) -> keras.optimizers.Optimizer:
-    """An optimizer by name, its slots made. Make it in the strategy's scope.
+    """Creates an optimizer by name, with its slots, in the strategy's scope.
 
-    All but `sgd`, whose decay is the trainer's, themselves do kernel -= rate * weight_decay *
-    kernel, on what is `decayed`, before each step.
+    The trainer adds the weight decay of `sgd` to its gradients. The others compute
+    kernel -= rate * weight_decay * kernel themselves before each step, for `decayed` variables.
 
     Args:
         name: one of `rlstm_tf.choices.OPTIMIZERS`.
-        learning_rate: of a step.
-        momentum: of `sgd` and `sgdw`.
-        weight_decay: of the others than `sgd`.
-        variables: what it will train.
+        learning_rate: the schedule.
+        momentum: momentum of `sgd` and `sgdw`.
+        weight_decay: decay of all but `sgd`.
+        variables: the trainable variables.
         scale_loss: as in `sgd`.
 
     Raises:
-        UsageError: `lamb` without tensorflow-addons, where Keras has none.
+        UsageError: `lamb` with Keras 2.15 but without tensorflow-addons.
     """
     if name == "sgd":
         return sgd(learning_rate, momentum, variables, scale_loss)
@@ -91,7 +91,7 @@ def make_optimizer(
         optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
     else:
         optimizer = keras.optimizers.Lamb(learning_rate, weight_decay=weight_decay)
-    # Variables, not names: Keras would look for these anywhere in a name.
+    # By variable: Keras would match a name anywhere in another one.
     others = [variable for variable in variables if not decayed(variable)]
     optimizer.exclude_from_weight_decay(others)
     return _ready(optimizer, variables, scale_loss)
@@ -105,6 +105,6 @@ def _ready(optimizer: Any, variables: list[Any], scale_loss: bool) -> Any:
 
 
 def decayed(variable: Any) -> bool:
-    """Whether weight decay applies: to kernels, not to biases, nor to gamma and beta."""
+    """Returns whether weight decay applies: to kernels, but not to biases, gamma and beta."""
     name = variable.name.split("/")[-1].split(":")[0]
     return name.endswith("kernel") or name.endswith("w_f")

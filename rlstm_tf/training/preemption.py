@@ -1,7 +1,6 @@
-"""A wish to stop: SIGTERM, by which clusters take a machine away, or hours that are over.
+"""Graceful stop on SIGTERM, which clusters send before they take a machine, or after --max_hours.
 
-tensorflow-addons' TimeStopping sets `model.stop_training` at the end of an epoch. The loop here
-asks between any two steps, and saves.
+tensorflow-addons' TimeStopping stops at the end of an epoch; the loop here asks before every step.
 """
 
 from __future__ import annotations
@@ -15,54 +14,54 @@ from typing import Any
 
 
 class Stopped(BaseException):
-    """Training was ended between two steps because it was asked to.
+    """Training ends between two steps, on request.
 
-    As KeyboardInterrupt, nothing that catches errors is to take it for one.
+    Like KeyboardInterrupt it is not an Exception, so that error handlers do not catch it.
     """
 
 
-class Wish:
-    """Whether this process was asked to stop.
+class StopRequest:
+    """A request to stop this process, which may still come.
 
     Args:
-        max_hours: from now; None = without end.
+        max_hours: time limit from now, hours; None = no limit.
 
     Attributes:
         max_hours: as given.
-        ends: when they are over, by `time.monotonic`.
-        spoken: SIGTERM has come.
-        at_once: it is to raise `Stopped` when it comes, wherever that is; for as long as there is
-            nothing to be lost.
+        deadline: end of the time limit, on the clock of `time.monotonic`, seconds.
+        requested: SIGTERM has arrived.
+        raise_immediately: raise `Stopped` from the signal handler; set it to False as soon as there
+            is progress to save.
     """
 
-    spoken = False
-    at_once = True
+    requested = False
+    raise_immediately = True
 
     def __init__(self, max_hours: float | None = None) -> None:
         self.max_hours = max_hours
-        self.ends = math.inf if max_hours is None else time.monotonic() + 3600.0 * max_hours
+        self.deadline = math.inf if max_hours is None else time.monotonic() + 3600.0 * max_hours
 
     @property
-    def over(self) -> bool:
-        """The hours are over."""
-        return time.monotonic() >= self.ends
+    def expired(self) -> bool:
+        """True after the deadline."""
+        return time.monotonic() >= self.deadline
 
-    def _speak(self, *_: Any) -> None:
-        self.spoken = True
-        if self.at_once:
+    def _on_signal(self, *_: Any) -> None:
+        self.requested = True
+        if self.raise_immediately:
             raise Stopped
 
 
 @contextlib.contextmanager
-def heeded(max_hours: float | None = None) -> Iterator[Wish]:
-    """While it lasts, SIGTERM does not end the process: it is noted in what is yielded.
+def handle_sigterm(max_hours: float | None = None) -> Iterator[StopRequest]:
+    """Records SIGTERM in the yielded request, in place of ending the process.
 
     Args:
-        max_hours: of the wish.
+        max_hours: time limit of the request, hours.
     """
-    wish = Wish(max_hours)
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, wish._speak)
+    stop = StopRequest(max_hours)
+    before: Callable[..., Any] | int | None = signal.signal(signal.SIGTERM, stop._on_signal)
     try:
-        yield wish
+        yield stop
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""How far a run is: what a checkpoint has to know of it beside the variables."""
+"""Progress of a run: what a checkpoint holds beside the variables."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 
 from rlstm_tf.errors import DataError
 
-# Reading a loss waits for the device, so it is done after every so many steps.
-READ_EVERY = 10
-_NAMES = ("step", "epoch", "loss", "correct", "seconds", "history")
-# Not in the checkpoints of earlier versions, which say nothing of it.
-_ADDED = ("waited",)
+# Steps between two reads of the loss; each read waits for the device.
+SYNC_EVERY = 10
+_KEYS = ("step", "epoch", "loss", "correct", "seconds", "history")
+# Missing from the checkpoints of earlier versions.
+_OPTIONAL_KEYS = ("waited",)
 
 
-class Position:
-    """Where a run is. Batches, augmentation and dropout are functions of it.
+class TrainState:
+    """Progress of a run. Batches, augmentation and dropout are functions of it.
 
     Attributes:
         step: optimizer steps taken.
-        epoch: epochs over, their validation included.
-        loss, correct: sums over the steps of the epoch under way that have been read.
-        seconds: that these steps took.
-        waited: seconds of them in which the next batch was waited for.
-        history: a row of `history.csv` for each epoch that is over.
+        epoch: epochs finished, with their validation.
+        loss, correct: sums over the current epoch's steps whose results have been read.
+        seconds: training time of these steps.
+        waited: the part of `seconds` spent waiting for the next batch.
+        history: a row of `history.csv` for each finished epoch.
     """
 
     def __init__(
@@ -47,45 +47,45 @@ class Position:
         self._clock = time.perf_counter()
 
     @classmethod
-    def of(cls, info: dict[str, Any], path: Any) -> Position:
-        """The position that `to_info` described.
+    def from_dict(cls, info: dict[str, Any], path: Any) -> TrainState:
+        """Restores the state that `to_dict` returned.
 
         Args:
-            info: of a checkpoint.
-            path: of the checkpoint, named in errors.
+            info: a checkpoint's `info`; further keys are ignored.
+            path: the checkpoint, for error messages.
 
         Raises:
-            DataError: it says nothing of one.
+            DataError: a key is missing.
         """
-        if not set(_NAMES) <= set(info):
-            raise DataError(f"{path} is of an older version: a run cannot go on from it")
-        return cls(**{name: info[name] for name in (*_NAMES, *_ADDED) if name in info})
+        if not set(_KEYS) <= set(info):
+            raise DataError(f"{path} is from an older version: its run cannot be resumed")
+        return cls(**{key: info[key] for key in (*_KEYS, *_OPTIONAL_KEYS) if key in info})
 
-    def to_info(self) -> dict[str, Any]:
-        """For a checkpoint; `settle` first."""
-        return {name: getattr(self, name) for name in (*_NAMES, *_ADDED)}
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the state as JSON values; call `sync` first."""
+        return {key: getattr(self, key) for key in (*_KEYS, *_OPTIONAL_KEYS)}
 
     def start_clock(self) -> None:
-        """What went on since the last step took no training time."""
+        """Excludes the time since the last step from the training time."""
         self._clock = time.perf_counter()
 
     @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """What goes on in this context is waiting for a batch."""
+    def timing_input(self) -> Iterator[None]:
+        """Counts the time in this context as waiting for a batch."""
         begin = time.perf_counter()
         yield
         self.waited += time.perf_counter() - begin
 
     def add(self, loss: Any, correct: Any) -> None:
-        """Counts a step, whose results need not be there yet."""
+        """Counts a step, whose results may still be computed."""
         self.step += 1
         self._pending.append((loss, correct))
 
-    def settle(self) -> None:
-        """Waits for the results of all steps counted.
+    def sync(self) -> None:
+        """Waits for the results of all counted steps.
 
         Raises:
-            FloatingPointError: a loss is no number; the message names the step.
+            FloatingPointError: a loss is not finite; the message names the step.
         """
         first = self.step - len(self._pending)
         pending, self._pending = self._pending, []
@@ -95,15 +95,15 @@ class Position:
             if not math.isfinite(self.loss):
                 raise FloatingPointError(f"the loss became {float(loss)} at step {number}")
         now = time.perf_counter()
-        if pending:  # else what came since, a validation for one, was no training
+        if pending:  # otherwise the time since was no training, but a validation for one
             self.seconds += now - self._clock
         self._clock = now
 
     def end_epoch(self, logs: dict[str, float]) -> None:
-        """Goes on to the next epoch.
+        """Moves to the next epoch.
 
         Args:
-            logs: of the one that is over.
+            logs: metrics of the finished epoch.
         """
         self.epoch += 1
         self.history.append({"epoch": self.epoch, **logs})

@@ -1,7 +1,7 @@
-"""The training loop: one for a single device and for every strategy, on both stacks.
+"""Training steps and epochs, for a single device and every strategy, on both stacks.
 
-Keras's own `fit` is not used, because it cannot resume exactly and because Keras 3's does not work
-with every strategy. Models, optimizers and callbacks are Keras's all the same.
+Keras's own `fit` cannot resume exactly, and that of Keras 3 does not work with every strategy.
+Models, optimizers and callbacks are Keras's.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from rlstm_tf.models.rematerialization import rematerialize
 from rlstm_tf.training.gradient_accumulation import Accumulator
 from rlstm_tf.training.optimizers import decayed
 from rlstm_tf.training.preemption import Stopped
-from rlstm_tf.training.state import READ_EVERY, Position
+from rlstm_tf.training.state import SYNC_EVERY, TrainState
 
 Batch = dict[str, Any]
 Logs = dict[str, float]
 
 
 class Trainer:
-    """Steps of one model on the devices of a strategy.
+    """Trains a model on the devices of a strategy.
 
     Args:
-        model: frames -> logits, made in the strategy's scope.
-        optimizer: made there too, its slots built.
-        strategy: of `rlstm_tf.distributed.strategy.make_strategy`.
+        model: frames -> logits, created in the strategy's scope.
+        optimizer: created there too, with its slots.
+        strategy: from `rlstm_tf.distributed.strategy.make_strategy`.
         weight_decay: L2 on the kernels: adds weight_decay * kernel to a kernel's gradient; 0 with
-            an optimizer that decays by itself.
-        accumulate: micro-batches that a batch is divided into, one after the other, to save memory;
-            see `rlstm_tf.training.gradient_accumulation`.
+            an optimizer that has its own decay.
+        accumulate: micro-batches per batch, processed in turn to save memory; see
+            `rlstm_tf.training.gradient_accumulation`.
         jit: compile the step with XLA.
-        seed: of what is dropped.
-        remat: compute the trunk's activations again in the backward pass, to save memory; see
+        seed: seed of dropout.
+        remat: recompute the trunk's activations in the backward pass, to save memory; see
             `rlstm_tf.models.rematerialization`.
-        frames_of: what makes the model's frames of a replica's rows, on the device; their `frames`
-            as they are, if not given.
+        frames_of: computes the model's frames from a replica's rows, on the device; returns their
+            `frames` unchanged by default.
 
     Attributes:
-        step: optimizer steps taken; what is dropped depends on it.
+        step: optimizer steps taken; keys dropout.
 
     Raises:
-        UsageError: `jit` with several replicas, whose sums XLA cannot make.
+        UsageError: `jit` with several replicas, which XLA cannot reduce.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class Trainer:
         if accumulate > 1:
             with strategy.scope():
                 self._accumulator = Accumulator(model)
-        self._whole_step = self._compiled(self._replica_step, jit)
-        self._part_step = self._compiled(self._replica_part, jit)
-        self._last_step = self._compiled(self._replica_end, jit)
+        self._full_step = self._compiled(self._replica_step, jit)
+        self._micro_step = self._compiled(self._replica_micro_step, jit)
+        self._apply_step = self._compiled(self._replica_apply, jit)
 
     def _compiled(self, function: Callable[..., Any], jit: bool) -> Callable[..., Any]:
-        """A function of a replica as one that the strategy runs, its results summed."""
+        """Compiles a replica's function to run on all replicas and sum the results."""
         inner = tf.function(function, jit_compile=True) if jit else function
 
         def distributed(*args: Any) -> Any:
@@ -96,55 +96,56 @@ class Trainer:
         return tf.function(distributed)
 
     def train_step(self, batch: Batch) -> tuple[Any, Any]:
-        """One optimizer step on a global batch.
+        """Takes one optimizer step on a global batch.
 
         Args:
-            batch: `label` int32 `[B]` and what `frames_of` takes, distributed: `frames` uint8
-                `[B, T, S, S, C]`, if nothing else was said. `video` is not used.
+            batch: distributed tensors: `label` int32 `[B]` and the input of `frames_of`, by default
+                `frames` uint8 `[B, T, S, S, C]`. `video` is ignored.
 
         Returns:
-            Mean cross-entropy and number of right answers, as tensors not yet waited for.
+            Mean cross-entropy and number of correct predictions, as tensors that may still be
+            computed.
         """
         inputs = {name: value for name, value in batch.items() if name != "video"}
         step = tf.constant(self.step, tf.int64)
         self.step += 1
         if self.accumulate == 1:
-            loss, correct = self._whole_step(inputs, step)
+            loss, correct = self._full_step(inputs, step)
             return loss, correct
-        loss, correct = self._part_step(inputs, step, tf.constant(0))
-        for part in range(1, self.accumulate):
-            part_loss, part_correct = self._part_step(inputs, step, tf.constant(part))
-            loss, correct = loss + part_loss, correct + part_correct
-        self._last_step()
+        loss, correct = self._micro_step(inputs, step, tf.constant(0))
+        for index in range(1, self.accumulate):
+            micro_loss, micro_correct = self._micro_step(inputs, step, tf.constant(index))
+            loss, correct = loss + micro_loss, correct + micro_correct
+        self._apply_step()
         return loss, correct
 
     def _replica_step(self, batch: Batch, step: Any) -> tuple[Any, Any]:
-        with self._drawn(step, 0):
+        with self._dropout_seed(step, 0):
             loss, correct, gradients = self._gradients(self.frames_of(batch), batch["label"])
         self._apply(gradients)
         return loss, correct
 
-    def _replica_part(self, batch: Batch, step: Any, part: Any) -> tuple[Any, Any]:
+    def _replica_micro_step(self, batch: Batch, step: Any, index: Any) -> tuple[Any, Any]:
         rows = {
-            name: tf.reshape(x, [self.accumulate, -1, *x.shape[1:]])[part]
+            name: tf.reshape(x, [self.accumulate, -1, *x.shape[1:]])[index]
             for name, x in batch.items()
         }
         before = self._accumulator.begin()
-        with self._drawn(step, part):
+        with self._dropout_seed(step, index):
             loss, correct, gradients = self._gradients(self.frames_of(rows), rows["label"])
         self._accumulator.add(gradients, before)
         return loss, correct
 
-    def _replica_end(self) -> tuple[Any, ...]:
+    def _replica_apply(self) -> tuple[Any, ...]:
         self._apply(self._accumulator.end(self.accumulate))
         return ()
 
-    def _drawn(self, step: Any, part: Any) -> contextlib.AbstractContextManager[None]:
+    def _dropout_seed(self, step: Any, index: Any) -> contextlib.AbstractContextManager[None]:
         context = tf.distribute.get_replica_context()
-        return dropout_seed(self.seed, step, context.replica_id_in_sync_group, part)
+        return dropout_seed(self.seed, step, context.replica_id_in_sync_group, index)
 
     def _gradients(self, frames: Any, labels: Any) -> tuple[Any, Any, list[Any]]:
-        """Share in the batch's mean loss, right answers, and the share's gradients, scaled."""
+        """Returns the rows' share of the mean loss, correct predictions, and scaled gradients."""
         shares = self.strategy.num_replicas_in_sync * self.accumulate
         with rematerialize() if self.remat else contextlib.nullcontext(), moves_after():
             with tf.GradientTape() as tape:
@@ -158,7 +159,7 @@ class Trainer:
 
     def _apply(self, gradients: list[Any]) -> None:
         variables = self.model.trainable_variables
-        # The optimizer sums over replicas, the decay must count once.
+        # The optimizer sums over replicas; the decay must count once.
         decay = self.weight_decay / self.strategy.num_replicas_in_sync
         gradients = [
             gradient + compat.scaled(self.optimizer, decay * tf.convert_to_tensor(variable))
@@ -173,61 +174,61 @@ class Trainer:
         batches: Iterator[Batch],
         epochs: Epochs,
         num_epochs: int,
-        position: Position,
+        state: TrainState,
         learning_rate: Callable[[int], Any],
         validate: Callable[[], Logs] | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
-        stopping: Callable[[int], bool] = lambda step: False,
+        should_stop: Callable[[int], bool] = lambda step: False,
         on_stop: Callable[[], None] = lambda: None,
     ) -> bool:
-        """Trains from a position up to the end of the last epoch.
+        """Trains from `state` to the end of the last epoch.
 
         Args:
-            batches: those of step `position.step` and on, distributed.
-            epochs: where they end.
-            num_epochs: epochs in all, those already done included.
-            position: moves along.
-            learning_rate: of a step, counted from 0; what the optimizer was made with.
+            batches: distributed batches, from step `state.step` on.
+            epochs: first and last steps of the epochs.
+            num_epochs: number of epochs, including finished ones.
+            state: progress of the run, updated in place.
+            learning_rate: the optimizer's schedule, a function of the step, counted from 0.
             validate: returns the metrics of the validation set.
-            callbacks: Keras callbacks. Batch ends report `loss` and `accuracy` of the epoch so
-                far and the `learning_rate`, every `READ_EVERY` steps; epoch ends also
-                `videos_per_second`, `input_wait_share` (of the time of its steps, 0..1) and, from
-                `validate`, `val_*`; the position is that of the next epoch then. The end of
-                training is reported where an error stops it too.
-            stopping: of the steps taken: whether to stop here. Asked before every step.
-            on_stop: called when `stopping` or, by raising `Stopped`, `validate` ended the training.
+            callbacks: Keras callbacks. Every `SYNC_EVERY` steps, batch ends report `loss` and
+                `accuracy` of the epoch so far and the `learning_rate`. Epoch ends add
+                `videos_per_second`, `input_wait_share` (share of the time of its steps, 0..1) and
+                `val_*` from `validate`; `state` is at the next epoch then. The end of training is
+                reported after an error too.
+            should_stop: called with the number of steps taken before every step; True stops.
+            on_stop: called if `should_stop` ended the training, or `validate` by `Stopped`.
 
         Returns:
-            Whether the last epoch is over.
+            True if the last epoch is finished.
 
         Raises:
-            DataError: the loss, or a weight that was to be saved, is no longer a number.
+            DataError: the loss, or a weight to be saved, is not finite.
         """
-        self.step = position.step
+        self.step = state.step
         listeners = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         try:
             try:
-                # In here: what a callback has opened is closed where another one fails.
+                # Inside try: if a callback fails to begin, the others are still ended.
                 listeners.on_train_begin()
-                while position.epoch < num_epochs:
-                    epoch = position.epoch
+                while state.epoch < num_epochs:
+                    epoch = state.epoch
                     listeners.on_epoch_begin(epoch)
-                    self._epoch(batches, epochs, position, learning_rate, listeners, stopping)
-                    logs = _logs(epochs, position, learning_rate)
+                    self._epoch(batches, epochs, state, learning_rate, listeners, should_stop)
+                    logs = _logs(epochs, state, learning_rate)
                     logs["videos_per_second"] = (
-                        epochs.steps(epoch) * epochs.batch_size / position.seconds
+                        epochs.steps(epoch) * epochs.batch_size / state.seconds
                     )
-                    logs["input_wait_share"] = position.waited / position.seconds
+                    logs["input_wait_share"] = state.waited / state.seconds
                     if validate is not None:
                         logs.update({f"val_{name}": value for name, value in validate().items()})
-                    position.end_epoch(logs)
+                    state.end_epoch(logs)
                     listeners.on_epoch_end(epoch, logs)
             except Stopped:
-                # What is saved then may be found to be no numbers, as at any other time.
+                # Inside try: saving may find weights that are not finite.
                 on_stop()
                 return False
         except FloatingPointError as error:
-            rate = float(learning_rate(position.step - 1))
+            rate = float(learning_rate(state.step - 1))
             raise DataError(
                 f"{error}, learning rate {rate:g}: checkpoints of before are kept; "
                 "try a smaller --learning_rate"
@@ -240,34 +241,34 @@ class Trainer:
         self,
         batches: Iterator[Batch],
         epochs: Epochs,
-        position: Position,
+        state: TrainState,
         learning_rate: Callable[[int], Any],
         listeners: keras.callbacks.CallbackList,
-        stopping: Callable[[int], bool],
+        should_stop: Callable[[int], bool],
     ) -> None:
-        """What is left of the steps of an epoch."""
-        first, end = epochs.end(position.epoch - 1), epochs.end(position.epoch)
-        position.start_clock()
-        while position.step < end:
-            if stopping(position.step):
+        """Takes the remaining steps of the current epoch."""
+        first, end = epochs.end(state.epoch - 1), epochs.end(state.epoch)
+        state.start_clock()
+        while state.step < end:
+            if should_stop(state.step):
                 raise Stopped
-            index = position.step - first
+            index = state.step - first
             listeners.on_train_batch_begin(index)
-            with position.waiting():
+            with state.timing_input():
                 batch = next(batches)
-            position.add(*self.train_step(batch))
+            state.add(*self.train_step(batch))
             logs: Logs = {}
-            if position.step % READ_EVERY == 0 or position.step == end:
-                position.settle()
-                logs = _logs(epochs, position, learning_rate)
+            if state.step % SYNC_EVERY == 0 or state.step == end:
+                state.sync()
+                logs = _logs(epochs, state, learning_rate)
             listeners.on_train_batch_end(index, logs)
 
 
-def _logs(epochs: Epochs, position: Position, learning_rate: Callable[[int], Any]) -> Logs:
-    """Means over the steps of the epoch under way, all of them settled, and the last one's rate."""
-    steps = position.step - epochs.end(position.epoch - 1)
+def _logs(epochs: Epochs, state: TrainState, learning_rate: Callable[[int], Any]) -> Logs:
+    """Returns means over the current epoch's synced steps, and the last step's learning rate."""
+    steps = state.step - epochs.end(state.epoch - 1)
     return {
-        "loss": position.loss / steps,
-        "accuracy": position.correct / (steps * epochs.batch_size),
-        "learning_rate": float(learning_rate(position.step - 1)),
+        "loss": state.loss / steps,
+        "accuracy": state.correct / (steps * epochs.batch_size),
+        "learning_rate": float(learning_rate(state.step - 1)),
     }

@@ -9,7 +9,7 @@ import pytest
 from trainings import arrays, contents, error_of, evaluate_here, train_here
 
 from rlstm_tf.runs.checkpoints import Checkpoints
-from rlstm_tf.training.callbacks import Saving
+from rlstm_tf.training.callbacks import CheckpointSaver
 
 
 def assert_all_numbers(run_dir):
@@ -65,10 +65,10 @@ def test_asked_to_stop_meanwhile(shards, tmp_path, capsys, monkeypatch, thorough
     """What SIGTERM has saved is looked at like all else."""
 
     def stop(self, batch, logs=None):
-        if self.position.step == 2:
+        if self.state.step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Saving, "on_train_batch_end", stop)
+    monkeypatch.setattr(CheckpointSaver, "on_train_batch_end", stop)
     assert train_here(shards, tmp_path / "run", "--learning_rate=1e38", "--epochs=1") == 1
     assert_stopped(capsys.readouterr().err, "1e+38")
     assert not list((tmp_path / "run").glob("checkpoints/*"))

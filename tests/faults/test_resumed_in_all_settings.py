@@ -6,7 +6,7 @@ import signal
 import pytest
 from trainings import assert_same_run, train_here
 
-from rlstm_tf.training.callbacks import Saving
+from rlstm_tf.training.callbacks import CheckpointSaver
 
 MORE = ("--accumulate=2", "--precision=mixed_float16", "--epochs=3")
 
@@ -21,17 +21,17 @@ def whole(shards, tmp_path_factory):
 def test_parts_of_batches_and_a_loss_scale(shards, whole, tmp_path, monkeypatch, times, survived):
     """The loss scale and its counter are state; the sums of a batch's parts are none."""
     steps = (1, 4, 7) if times(1, 0) else (4,)
-    save = Saving.on_train_batch_end
+    save = CheckpointSaver.on_train_batch_end
     for step in steps:
 
         def stop(self, batch, logs=None, step=step):
             save(self, batch, logs)
-            if self.position.step == step:
+            if self.state.step == step:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         run_dir = tmp_path / f"run{step}"
         with monkeypatch.context() as patched:
-            patched.setattr(Saving, "on_train_batch_end", stop)
+            patched.setattr(CheckpointSaver, "on_train_batch_end", stop)
             assert train_here(shards, run_dir, *MORE) == 0
         assert (run_dir / "checkpoints" / f"step-{step:09d}.npz").exists()
         assert not (run_dir / "checkpoints" / "step-000000008.npz").exists()

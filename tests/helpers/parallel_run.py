@@ -48,7 +48,7 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
     from rlstm_tf.distributed import consistency
     from rlstm_tf.distributed import strategy as devices
     from rlstm_tf.training import optimizers
-    from rlstm_tf.training.state import Position
+    from rlstm_tf.training.state import TrainState
     from rlstm_tf.training.trainer import Trainer
 
     keras.utils.set_random_seed(1)
@@ -66,7 +66,7 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
     if mode == "strangers":
         # As from a file that another machine has another version of.
         model.weights[-1].assign([float(devices.worker(strategy).index)] * CLASSES)
-    consistency.check_start(strategy, model, optimizer, Position().to_info())
+    consistency.check_start(strategy, model, optimizer, TrainState().to_dict())
     frames = frames_of(config)
     trainer = Trainer(model, optimizer, strategy, weight_decay=5e-4, frames_of=frames)
     batches = devices.distribute(

@@ -175,7 +175,7 @@ from rlstm_tf.training import preemption as stopping
 cli.load_tensorflow()
 from rlstm_tf.distributed import strategy as devices
 devices.SECONDS = float(sys.argv[1])
-with stopping.heeded():
+with stopping.handle_sigterm():
     devices.make_strategy("multi_worker")
 """
 

@@ -14,7 +14,7 @@ from rlstm_tf.models import build_model
 from rlstm_tf.runs.checkpoints import Checkpoints, named_weights, restore, variables_of
 from rlstm_tf.runs.directory import RunDirectory
 from rlstm_tf.training.optimizers import sgd
-from rlstm_tf.training.preemption import Stopped, Wish
+from rlstm_tf.training.preemption import Stopped, StopRequest
 
 
 def state(seed=0):
@@ -164,7 +164,7 @@ def test_what_is_renamed_was_synced(tmp_path, monkeypatch):
 def test_being_asked_to_stop_is_no_damage(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, state(), {})
-    monkeypatch.setattr("rlstm_tf.runs.checkpoints.digest", lambda *_: Wish()._speak())
+    monkeypatch.setattr("rlstm_tf.runs.checkpoints.digest", lambda *_: StopRequest()._on_signal())
     with pytest.raises(Stopped):
         checkpoints.load_newest()
 

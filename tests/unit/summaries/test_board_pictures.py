@@ -15,7 +15,7 @@ from rlstm_tf.evaluation.metrics import video_losses
 from rlstm_tf.summaries import confusion, drawing
 from rlstm_tf.summaries.events import Events
 from rlstm_tf.summaries.pictures import AugmentedBatch, Errors, draw_errors, worst_videos
-from rlstm_tf.training.state import Position
+from rlstm_tf.training.state import TrainState
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -61,7 +61,7 @@ def images_of(directory):
 
 def written(tmp_path, make, epoch, step):
     """The images that a callback writes at the end of an epoch."""
-    events = Events(tmp_path / "events", Epochs(5, 2), Position(step=step, epoch=epoch + 1))
+    events = Events(tmp_path / "events", Epochs(5, 2), TrainState(step=step, epoch=epoch + 1))
     make(events).on_epoch_end(epoch)
     events.close()
     return images_of(tmp_path / "events")

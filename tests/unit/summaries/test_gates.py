@@ -18,7 +18,7 @@ from rlstm_tf.layers import FoldTime, PixelScaling, RelationalLSTM, UnfoldTime
 from rlstm_tf.layers.relational_lstm_cell import GATES, PAIRWISE
 from rlstm_tf.summaries.events import Events
 from rlstm_tf.summaries.gates import Gates, gate_activations
-from rlstm_tf.training.state import Position
+from rlstm_tf.training.state import TrainState
 
 SIDE = 32
 
@@ -78,7 +78,7 @@ def test_histograms_count_what_eq_3_gives(tmp_path):
     write_shards(tmp_path / "shards", [6, 9, 5, 7, 8, 6], image=texture_jpeg)
     shards = Shards.open(str(tmp_path / "shards"), "train")
     config = InputConfig(2, num_segments=3, image_size=SIDE)
-    model, events = model_of(3), Events(tmp_path / "events", Epochs(6, 2), Position(step=3))
+    model, events = model_of(3), Events(tmp_path / "events", Epochs(6, 2), TrainState(step=3))
     layer = relational_lstm_of(model)
     callback = Gates(events, layer, shards, config)
     callback.set_model(model)

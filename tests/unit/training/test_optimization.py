@@ -133,6 +133,7 @@ import numpy as np
 import tensorflow as tf
 from rlstm_tf import compat
 from rlstm_tf.distributed import strategy as devices
+from rlstm_tf.choices import OPTIMIZERS
 from rlstm_tf.training import optimizers as optimization
 import test_optimization as t
 

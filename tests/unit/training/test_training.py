@@ -16,7 +16,7 @@ from rlstm_tf.summaries.scalars import Scalars
 from rlstm_tf.training import optimizers
 from rlstm_tf.training import trainer as training
 from rlstm_tf.training.preemption import Stopped
-from rlstm_tf.training.state import Position
+from rlstm_tf.training.state import TrainState
 
 
 def linear_model(classes=3):
@@ -85,13 +85,13 @@ class Listener(keras.callbacks.Callback):
         self.epochs.append((epoch, dict(logs), self.model))
 
 
-def fit(trainer, count, position=None, num_samples=10, num_epochs=4, **options):
+def fit(trainer, count, state=None, num_samples=10, num_epochs=4, **options):
     """Epochs of `num_samples`, batches of 4: 10 samples end at steps 3, 5, 8, 10."""
     return trainer.fit(
         batches(count),
         epochs=Epochs(num_samples, 4),
         num_epochs=num_epochs,
-        position=position or Position(),
+        state=state or TrainState(),
         learning_rate=lambda step: 0.5 / (step + 1),
         **options,
     )
@@ -100,8 +100,8 @@ def fit(trainer, count, position=None, num_samples=10, num_epochs=4, **options):
 def test_fit_reports_through_keras_callbacks():
     model, listener = linear_model(), Listener()
     scores = {"loss": 1.5, "accuracy": 0.25}
-    position = Position(step=3, epoch=1)
-    assert fit(trainer_of(model), 7, position, validate=lambda: scores, callbacks=[listener])
+    state = TrainState(step=3, epoch=1)
+    assert fit(trainer_of(model), 7, state, validate=lambda: scores, callbacks=[listener])
     assert [epoch for epoch, _, _ in listener.epochs] == [1, 2, 3]
     assert [index for index, _ in listener.batches] == [0, 1, 0, 1, 2, 0, 1]
     logs = listener.epochs[0][1]
@@ -112,7 +112,7 @@ def test_fit_reports_through_keras_callbacks():
     assert 0 < logs["input_wait_share"] < 1
     assert 0 <= logs["accuracy"] <= 1
     assert listener.epochs[0][2] is model
-    assert (position.step, position.epoch) == (10, 4)
+    assert (state.step, state.epoch) == (10, 4)
 
 
 def test_fit_goes_on_in_the_middle_of_an_epoch():
@@ -122,16 +122,16 @@ def test_fit_goes_on_in_the_middle_of_an_epoch():
     trainer = trainer_of(linear_model())
     fit(trainer, 3, callbacks=[whole], num_epochs=1)
     keras.utils.set_random_seed(1)
-    trainer, source, position = trainer_of(linear_model()), batches(3), Position()
+    trainer, source, state = trainer_of(linear_model()), batches(3), TrainState()
     for _ in range(2):
-        position.add(*trainer.train_step(next(source)))
-    position.settle()
-    info = position.to_info()
+        state.add(*trainer.train_step(next(source)))
+    state.sync()
+    info = state.to_dict()
     trainer.fit(
         source,
         epochs=Epochs(10, 4),
         num_epochs=1,
-        position=Position.of({**info, "best": None}, "x"),
+        state=TrainState.from_dict({**info, "best": None}, "x"),
         learning_rate=lambda step: 0.5 / (step + 1),
         callbacks=[rest],
     )
@@ -144,20 +144,20 @@ def test_tensorboard_has_each_point_once(tmp_path):
     """What is read every tenth step; stopped between two of them and resumed, the same points."""
     epochs = Epochs(100, 4)
     options = {"epochs": epochs, "num_epochs": 2, "learning_rate": lambda step: 0.1}
-    whole, position = tmp_path / "whole", Position()
+    whole, state = tmp_path / "whole", TrainState()
     with tf.summary.create_file_writer(str(whole)).as_default():
         tf.summary.scalar("mine", 1.0, step=999)
-    board = Scalars(Events(whole, epochs, position))
+    board = Scalars(Events(whole, epochs, state))
     keras.utils.set_random_seed(1)
-    trainer_of(linear_model()).fit(batches(50), position=position, callbacks=[board], **options)
+    trainer_of(linear_model()).fit(batches(50), state=state, callbacks=[board], **options)
     keras.utils.set_random_seed(1)
-    parts, position, trainer = tmp_path / "parts", Position(), trainer_of(linear_model())
+    parts, state, trainer = tmp_path / "parts", TrainState(), trainer_of(linear_model())
     source = batches(50)
     for stop in (13, 37, 50):
-        board = Scalars(Events(parts, epochs, position))
-        stopping = {"stopping": stop.__eq__, "on_stop": position.settle}
-        trainer.fit(source, position=position, callbacks=[board], **stopping, **options)
-        position = Position(**position.to_info())
+        board = Scalars(Events(parts, epochs, state))
+        stop_options = {"should_stop": stop.__eq__, "on_stop": state.sync}
+        trainer.fit(source, state=state, callbacks=[board], **stop_options, **options)
+        state = TrainState(**state.to_dict())
     found = scalars(whole)
     assert [step for step, _ in found["train/loss"]] == [10, 20, 25, 30, 40, 50]
     assert len({value for _, value in found["train/loss"]}) == 6
@@ -182,9 +182,9 @@ def scalars(directory):
 
 def test_fit_validates_an_epoch_whose_steps_are_all_done():
     sums = {"loss": 3.0, "correct": 6.0, "seconds": 2.0, "waited": 0.5}
-    position = Position(step=3, epoch=0, **sums)
+    state = TrainState(step=3, epoch=0, **sums)
     listener = Listener()
-    fit(trainer_of(linear_model()), 0, position, callbacks=[listener], num_epochs=1)
+    fit(trainer_of(linear_model()), 0, state, callbacks=[listener], num_epochs=1)
     ((epoch, logs, _),) = listener.epochs
     assert epoch == 0
     expected = {"loss": 1.0, "accuracy": 0.5, "videos_per_second": 6.0, "learning_rate": 0.5 / 3}
@@ -192,13 +192,13 @@ def test_fit_validates_an_epoch_whose_steps_are_all_done():
 
 
 def test_fit_stops_where_it_is_asked_to():
-    position, stopped = Position(), []
+    state, stopped = TrainState(), []
     finished = fit(
         trainer_of(linear_model()),
         20,
-        position,
-        stopping=lambda step: step == 4,
-        on_stop=lambda: stopped.append(position.step),
+        state,
+        should_stop=lambda step: step == 4,
+        on_stop=lambda: stopped.append(state.step),
     )
     assert not finished
     assert stopped == [4]
@@ -206,30 +206,30 @@ def test_fit_stops_where_it_is_asked_to():
     def validate():
         raise Stopped
 
-    position = Position()
-    assert not fit(trainer_of(linear_model()), 20, position, validate=validate)
+    state = TrainState()
+    assert not fit(trainer_of(linear_model()), 20, state, validate=validate)
     # Its steps are done, it is not over.
-    assert (position.step, position.epoch) == (3, 0)
-    assert position.loss > 0
+    assert (state.step, state.epoch) == (3, 0)
+    assert state.loss > 0
 
 
 def test_what_comes_between_steps_is_no_training_time():
     """A validation, whose end is when the next checkpoint is saved."""
-    position = Position()
-    position.add(1.0, 1)
-    position.settle()
-    seconds = position.seconds
+    state = TrainState()
+    state.add(1.0, 1)
+    state.sync()
+    seconds = state.seconds
     assert seconds > 0
     time.sleep(0.01)
-    position.settle()
-    assert position.seconds == seconds
+    state.sync()
+    assert state.seconds == seconds
 
 
 def test_what_is_waited_for_is_the_input(monkeypatch):
     """Three ticks of a clock for a batch, one for its step."""
     clock = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    trainer, listener, position = trainer_of(linear_model()), Listener(), Position()
+    trainer, listener, state = trainer_of(linear_model()), Listener(), TrainState()
     train_step = trainer.train_step
 
     def late(source):
@@ -243,23 +243,23 @@ def test_what_is_waited_for_is_the_input(monkeypatch):
 
     trainer.train_step = step
     options = {"epochs": Epochs(12, 4), "learning_rate": lambda step: 0.1}
-    trainer.fit(late(batches(6)), num_epochs=2, position=position, callbacks=[listener], **options)
+    trainer.fit(late(batches(6)), num_epochs=2, state=state, callbacks=[listener], **options)
     assert [logs["input_wait_share"] for _, logs, _ in listener.epochs] == [0.75, 0.75]
     assert [logs["videos_per_second"] for _, logs, _ in listener.epochs] == [1.0, 1.0]
 
 
 def test_a_checkpoint_that_says_nothing_of_waiting():
     """Those of earlier versions; a run goes on from them all the same."""
-    info = Position(step=3, epoch=1, seconds=2.0, waited=1.0).to_info()
-    assert Position.of(info, "x.npz").waited == 1.0
+    info = TrainState(step=3, epoch=1, seconds=2.0, waited=1.0).to_dict()
+    assert TrainState.from_dict(info, "x.npz").waited == 1.0
     del info["waited"]
-    position = Position.of({**info, "best": None}, "x.npz")
-    assert (position.step, position.seconds, position.waited) == (3, 2.0, 0.0)
+    state = TrainState.from_dict({**info, "best": None}, "x.npz")
+    assert (state.step, state.seconds, state.waited) == (3, 2.0, 0.0)
 
 
 def test_a_position_that_is_none():
-    with pytest.raises(DataError, match=r"x\.npz is of an older version"):
-        Position.of({"step": 3, "epoch": 1, "best": None}, "x.npz")
+    with pytest.raises(DataError, match=r"x\.npz is from an older version"):
+        TrainState.from_dict({"step": 3, "epoch": 1, "best": None}, "x.npz")
 
 
 def test_a_loss_that_is_no_number_stops_the_run():
@@ -270,11 +270,11 @@ def test_a_loss_that_is_no_number_stops_the_run():
 
 
 def test_the_first_step_with_such_a_loss_is_named():
-    position = Position(step=4)
+    state = TrainState(step=4)
     for loss in (1.0, 2.0, float("nan"), 1.0):
-        position.add(tf.constant(loss), tf.constant(1))
+        state.add(tf.constant(loss), tf.constant(1))
     with pytest.raises(FloatingPointError, match="became nan at step 7"):
-        position.settle()
+        state.sync()
 
 
 def test_same_seed_same_run():

@@ -1,0 +1,330 @@
+"""A whole training: opens its inputs, builds or restores the run, trains, saves.
+
+Callbacks that write TensorBoard files are passed in, since `summaries` lies above this package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from rlstm_tf.cli.flags import check_batch_size
+from rlstm_tf.data import pipeline
+from rlstm_tf.data.batch_schedule import Epochs
+from rlstm_tf.data.device_augmentation import frames_of
+from rlstm_tf.data.shards import Shards
+from rlstm_tf.distributed import consistency
+from rlstm_tf.distributed import strategy as devices
+from rlstm_tf.errors import DataError
+from rlstm_tf.models import build_model
+from rlstm_tf.runs.checkpoints import Checkpoints, restore, variables_of
+from rlstm_tf.runs.directory import RunDirectory, read_flags
+from rlstm_tf.runs.remote import LocalMirror
+from rlstm_tf.runs.weights import initialize_from_run
+from rlstm_tf.storage.files import is_remote
+from rlstm_tf.training import optimizers
+from rlstm_tf.training.callbacks import CheckpointSaver, HistoryWriter, ProgressBar
+from rlstm_tf.training.preemption import StopRequest
+from rlstm_tf.training.settings import TrainSettings
+from rlstm_tf.training.state import SYNC_EVERY, TrainState
+from rlstm_tf.training.trainer import Trainer
+from rlstm_tf.training.validation import Validation
+
+_RESUME_HINT = "the same command with --resume resumes it"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The opened inputs of a training.
+
+    Attributes:
+        mirror, run: the run's directory.
+        strategy: the devices.
+        shards, val: subsets to train on and to score; no `val` without validation.
+        epochs: first and last steps of the epochs.
+    """
+
+    mirror: LocalMirror
+    run: RunDirectory
+    strategy: tf.distribute.Strategy
+    shards: Shards
+    val: Shards | None
+    epochs: Epochs
+
+    @property
+    def is_chief(self) -> bool:
+        """True in the one process that writes the run."""
+        return devices.worker(self.strategy).is_chief
+
+    def upload(self) -> None:
+        """Uploads new files to the store that the run is in, if it is in one."""
+        # Checkpoints last: resuming from one assumes that every other file exists.
+        self.mirror.upload(last=self.run.checkpoints.name)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A training that is about to start, for callbacks.
+
+    Attributes:
+        inputs: its inputs.
+        config: how frames are sampled, augmented and batched.
+        model: the network.
+        state: progress of the run, updated in place.
+        validation: scores the validation set, if there is one.
+        steps_left: steps to the end of the last epoch.
+    """
+
+    inputs: Inputs
+    config: pipeline.InputConfig
+    model: keras.Model
+    state: TrainState
+    validation: Validation | None
+    steps_left: int
+
+
+MakeCallbacks = Callable[[Progress], list[keras.callbacks.Callback]]
+
+
+def train(
+    settings: TrainSettings, mirror: LocalMirror, stop: StopRequest, summaries: MakeCallbacks
+) -> None:
+    """Trains from the start or from the newest checkpoint, to the end or until stopped.
+
+    Args:
+        settings: the settings.
+        mirror: the run's directory.
+        stop: the request that ends the training early.
+        summaries: creates further callbacks, in the chief only.
+
+    Raises:
+        UserError: an input, the run or the combination of settings is refused, or training fails.
+    """
+    inputs = _open(settings, mirror)
+    with devices.workers_watched(inputs.strategy):
+        _check_workers(settings, inputs)
+        _fit(settings, inputs, stop, summaries)
+
+
+def _open(settings: TrainSettings, mirror: LocalMirror) -> Inputs:
+    """Opens shards and devices; writes nothing."""
+    run = RunDirectory(mirror.path)
+    source = settings.init_from
+    # A run in a store is checked when it is downloaded.
+    if source and not is_remote(source) and not run.has_checkpoint():
+        read_flags(Path(source) / "flags.cfg")
+        if not RunDirectory(source).has_checkpoint():
+            raise DataError(f"--init_from: {source} holds no checkpoint yet")
+    strategy = devices.make_strategy(settings.strategy)
+    batch_size = settings.input.batch_size
+    check_batch_size(batch_size, settings.accumulate, strategy.num_replicas_in_sync)
+    shards = Shards.open(settings.data, "train")
+    scored = settings.val_subset != "none"
+    val = Shards.open(settings.data, settings.val_subset) if scored else None
+    for subset in (shards, val) if val else (shards,):
+        pipeline.check_shards(subset, settings.input)
+    return Inputs(mirror, run, strategy, shards, val, Epochs(len(shards.samples), batch_size))
+
+
+def _check_workers(settings: TrainSettings, inputs: Inputs) -> None:
+    """Refuses workers with other flags or shards; paths may differ between machines."""
+    texts = {
+        f"--{name}": "" if name in ("data", "run_dir") else text
+        for name, text in settings.flags.items()
+    }
+    texts["shards' manifest"] = inputs.shards.manifest.to_json()
+    consistency.check_texts(inputs.strategy, texts)
+
+
+def _fit(
+    settings: TrainSettings, inputs: Inputs, stop: StopRequest, summaries: MakeCallbacks
+) -> None:
+    keras.utils.set_random_seed(settings.seed)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.mixed_precision.set_global_policy(settings.precision)
+    trainer, schedule = _build(settings, inputs)
+    # Writes, so it follows every check.
+    _open_run(settings, inputs)
+    state, best = _restore(settings, inputs, trainer)
+    config, last_step = settings.input, inputs.epochs.end(settings.num_epochs - 1)
+    validation = Validation(trainer, inputs.val, config, stop) if inputs.val else None
+    left = last_step - state.step
+    progress = Progress(inputs, config, trainer.model, state, validation, left)
+    callbacks, save = _callbacks(settings, progress, trainer.optimizer, best, summaries)
+    # Closed here, not by the garbage collector: it is endless and prefetches in threads.
+    with contextlib.closing(_batches(inputs, config, state.step)) as batches:
+        stop.raise_immediately = False
+        finished = trainer.fit(
+            batches,
+            epochs=inputs.epochs,
+            num_epochs=settings.num_epochs,
+            state=state,
+            learning_rate=schedule,
+            validate=validation,
+            callbacks=callbacks,
+            should_stop=_should_stop(inputs.strategy, stop),
+            on_stop=save,
+        )
+    if inputs.is_chief:
+        inputs.upload()
+    # Also keeps a worker that finished first from looking lost to the others.
+    devices.check_same(inputs.strategy, "steps taken", state.step)
+    if not finished:
+        _report_stop(stop, state.step)
+
+
+def _report_stop(stop: StopRequest, step: int) -> None:
+    where = f"after step {step}, which is saved"
+    if not (stop.expired or stop.requested):
+        raise DataError(f"another worker was asked to stop: all did, {where}; {_RESUME_HINT}")
+    why = f"after --max_hours={stop.max_hours:g}" if stop.expired else "by SIGTERM"
+    print(f"stopped {why} {where}; {_RESUME_HINT}")
+
+
+def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers.StepSchedule]:
+    """Builds model and optimizer; returns the learning rate's schedule too."""
+    config = settings.model
+    if settings.init_from or inputs.run.has_checkpoint():
+        # Other weights replace them, so do not download any.
+        config = dataclasses.replace(config, weights="none")
+    drops = [inputs.epochs.end(epoch - 1) for epoch in settings.drop_epochs]
+    schedule = optimizers.StepSchedule(settings.learning_rate, drops)
+    with inputs.strategy.scope():
+        model = build_model(config, len(inputs.shards.classes))
+        optimizer = optimizers.make_optimizer(
+            settings.optimizer,
+            schedule,
+            settings.momentum,
+            settings.weight_decay,
+            model.trainable_variables,
+            scale_loss=settings.precision == "mixed_float16",
+        )
+    trainer = Trainer(
+        model,
+        optimizer,
+        inputs.strategy,
+        weight_decay=settings.weight_decay if settings.optimizer == "sgd" else 0.0,
+        accumulate=settings.accumulate,
+        jit=settings.jit,
+        seed=settings.seed,
+        remat=settings.remat,
+        frames_of=frames_of(settings.input),
+    )
+    return trainer, schedule
+
+
+def _open_run(settings: TrainSettings, inputs: Inputs) -> None:
+    """Locks the run's directory, once for all workers."""
+    if not inputs.is_chief:
+        return
+    shards, run = inputs.shards, inputs.run
+    given, defaults = (
+        {name: text for name, text in texts.items() if text and name != "resume"}
+        for texts in (settings.flags, settings.default_flags)
+    )
+    run.open_for_training(
+        given,
+        defaults,
+        shards.classes,
+        shards.manifest.to_json(),
+        resume=settings.resume,
+        changeable={*settings.changeable_flags},
+    )
+    counts = (len(shards), len(shards.samples), len(shards.classes), inputs.epochs.steps(0))
+    print("{} videos, {} samples, {} classes, {} steps an epoch".format(*counts))
+    logdir = inputs.mirror.display_path(run.tensorboard)
+    print(f"TensorBoard: tensorboard --logdir {logdir}", flush=True)
+    inputs.upload()
+
+
+def _restore(
+    settings: TrainSettings, inputs: Inputs, trainer: Trainer
+) -> tuple[TrainState, float | None]:
+    """Restores the newest checkpoint, or initializes the weights from another run.
+
+    Returns:
+        The progress of the run, and its best validation score.
+    """
+    checkpoints = Checkpoints(inputs.run.checkpoints)
+    newest = checkpoints.load_newest()
+    state, best = TrainState(), None
+    if newest is not None:
+        arrays, info, path = newest
+        state, best = TrainState.from_dict(info, path), info["best"]
+        restore(variables_of(trainer.model, trainer.optimizer), arrays, path)
+    elif settings.init_from:
+        name = settings.model.model
+        print(initialize_from_run(settings.init_from, trainer.model, name), flush=True)
+    consistency.check_start(inputs.strategy, trainer.model, trainer.optimizer, state.to_dict())
+    if inputs.is_chief:
+        checkpoints.clear()
+        if newest is not None:
+            checkpoints.set_aside_after(path)
+            print(f"resumed from {inputs.mirror.display_path(path)}", flush=True)
+    return state, best
+
+
+def _callbacks(
+    settings: TrainSettings,
+    progress: Progress,
+    optimizer: keras.optimizers.Optimizer,
+    best: float | None,
+    summaries: MakeCallbacks,
+) -> tuple[list[keras.callbacks.Callback], Callable[[], None]]:
+    """Returns this process's callbacks, and a function that saves; only the chief writes."""
+    inputs, state = progress.inputs, progress.state
+    if not inputs.is_chief:
+        return [], state.sync
+    saver = CheckpointSaver(
+        Checkpoints(inputs.run.checkpoints, settings.keep_checkpoints),
+        optimizer,
+        state,
+        best,
+        settings.save_steps,
+        settings.save_seconds,
+        on_saved=inputs.upload,
+    )
+    return [
+        ProgressBar(settings.num_epochs, inputs.epochs, state),
+        HistoryWriter(inputs.run.history, state),
+        *summaries(progress),
+        # Last: a checkpoint implies that the other callbacks' files are written.
+        saver,
+    ], saver.save
+
+
+def _batches(
+    inputs: Inputs, config: pipeline.InputConfig, first_step: int
+) -> Generator[Any, None, None]:
+    """Yields the batches of this process's replicas from a step on."""
+    batches = devices.distribute(
+        inputs.strategy,
+        lambda division: pipeline.training_batches(
+            inputs.shards, config, first_step, division=division
+        ),
+    )
+    return pipeline.checked(batches, inputs.shards)
+
+
+def _should_stop(strategy: tf.distribute.Strategy, stop: StopRequest) -> Callable[[int], bool]:
+    """Returns a function of the step that gives the same answer in all workers."""
+    if devices.worker(strategy).count == 1:
+        return lambda step: stop.expired or stop.requested
+
+    def ask_all(step: int) -> bool:
+        if step % SYNC_EVERY:
+            return False
+        # Clocks differ: the first deadline counts for all, who have the same flag.
+        if stop.max_hours is not None and devices.any_worker(strategy, stop.expired):
+            stop.deadline = 0.0
+        return stop.expired or devices.any_worker(strategy, stop.requested)
+
+    return ask_all

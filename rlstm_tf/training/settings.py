@@ -1,0 +1,63 @@
+"""Settings of a training, free of flags and of TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rlstm_tf.data.input_config import InputConfig
+from rlstm_tf.model_config import ModelConfig
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What to train, on what, and how.
+
+    Attributes:
+        data: directory of the shards.
+        val_subset: subset to score after each epoch, or `none`.
+        init_from: directory of a run to initialize from, if any.
+        resume: resume the run in its directory, if there is one.
+        model: the network.
+        input: how frames are sampled, augmented and batched.
+        strategy: name of a distribution strategy.
+        num_epochs: epochs to train, including finished ones.
+        optimizer: its name.
+        learning_rate: rate of the first epoch.
+        drop_epochs: epochs after which the rate is divided by 10.
+        momentum, weight_decay: see `rlstm_tf.training.optimizers.make_optimizer`.
+        accumulate, jit, remat, seed: see `rlstm_tf.training.trainer.Trainer`.
+        precision: Keras's dtype policy.
+        deterministic: use deterministic operations only.
+        save_steps, save_seconds: interval between checkpoints within an epoch, or None.
+        keep_checkpoints: number of newest checkpoints to keep.
+        flags: `--name=value` of every flag of the command, empty where it has no value.
+        default_flags: the same, of a command line without arguments.
+        changeable_flags: names of flags that may differ when the run is resumed.
+    """
+
+    data: str
+    val_subset: str
+    init_from: str | None
+    resume: bool
+    model: ModelConfig
+    input: InputConfig
+    strategy: str
+    num_epochs: int
+    optimizer: str
+    learning_rate: float
+    drop_epochs: tuple[int, ...]
+    momentum: float
+    weight_decay: float
+    accumulate: int
+    jit: bool
+    remat: bool
+    seed: int
+    precision: str
+    deterministic: bool
+    save_steps: int | None
+    save_seconds: float | None
+    keep_checkpoints: int
+    flags: Mapping[str, str]
+    default_flags: Mapping[str, str]
+    changeable_flags: frozenset[str]
