@@ -25,7 +25,8 @@ ALLOWED = {
     "rlstm_tf.distributed": "errors data runs",
     "rlstm_tf.attention": "choices compat errors layers data serving",
     "rlstm_tf.training": (
-        "addons compat errors storage cli layers data evaluation models runs distributed"
+        "addons compat errors model_config storage cli layers data evaluation models runs "
+        "distributed"
     ),
     "rlstm_tf.tuning": "errors model_config storage cli runs",
     "rlstm_tf.summaries": "storage layers data evaluation attention training",
