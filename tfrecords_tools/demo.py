@@ -24,7 +24,6 @@ unchanged; a directory with other content is refused.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import json
 import os
@@ -36,6 +35,7 @@ from absl import flags
 
 from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.storage.locks import lock_file
 
 # The settings of a data set; written last, so that it marks completion.
 SETTINGS = "demo.json"
@@ -157,12 +157,7 @@ def _create_directory(output: str) -> Iterator[str]:
     partial = f"{output}.partial"
     os.makedirs(partial, exist_ok=True)
     lock = os.path.join(partial, "lock")
-    with open(lock, "w") as file:
-        try:
-            # The kernel releases it when the process ends, however it ends.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DataError(f"{output} is being made by another process") from None
+    with lock_file(lock, f"{output} is being made by another process"):
         for name in set(os.listdir(partial)) - {os.path.basename(lock)}:
             path = os.path.join(partial, name)
             (shutil.rmtree if os.path.isdir(path) else os.remove)(path)

@@ -11,7 +11,6 @@ run_dir/tensorboard/    see docs/tensorboard.md
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +25,8 @@ from absl import flags
 from rlstm_tf.cli.flags import parse_flagfiles
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.storage.atomic import PARTIAL, cannot_write, write_whole, writing
+from rlstm_tf.storage.atomic import PARTIAL, write_whole, writing
+from rlstm_tf.storage.locks import lock_file
 
 BEST = "best.npz"
 _ALWAYS_GIVEN = ("data", "run_dir")
@@ -135,14 +135,10 @@ class RunDirectory:
                 holds something other than a run, or its run has other classes or shards.
             UsageError: it holds a run, and `resume` is False or a flag differs.
         """
-        try:
+        with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / ".lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"run_dir {self.path} is in use by another training") from None
-        except OSError as error:
-            raise cannot_write(self.path, error) from None
+            in_use = f"run_dir {self.path} is in use by another training"
+            self._lock = lock_file(self.path / ".lock", in_use)
         new = not self.has_checkpoint()
         if new:
             self._clear(resume)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving.artifact import versions
 from rlstm_tf.storage.atomic import PARTIAL, synced, writing
+from rlstm_tf.storage.locks import lock_file
 
 # Digits alone are a version to a server, anything else is not.
 _NEW = f"new{PARTIAL}"
@@ -45,15 +45,8 @@ def new_version(directory: Path) -> Iterator[Path]:
         with writing(directory):
             directory.mkdir(parents=True, exist_ok=True)
             _check(directory)
-            lock = stack.enter_context((directory / _LOCK).open("w"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DataError(f"{directory} is in use by another export") from None
-            # Before it was locked, another export may have deleted it, and a third one may have
-            # locked a new one.
-            if not os.path.samestat(os.fstat(lock.fileno()), os.stat(directory / _LOCK)):
-                raise DataError(f"{directory} is in use by another export")
+            in_use = f"{directory} is in use by another export"
+            stack.enter_context(lock_file(directory / _LOCK, in_use))
             if made:
                 stack.callback(_remove_lock, directory)
             # No other export is at work: what lies there is of one that was killed.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import IO
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import PARTIAL, write_whole, writing
 from rlstm_tf.storage.json_values import parsed, sealed, unsealed
+from rlstm_tf.storage.locks import lock_file
 from rlstm_tf.tuning.trial import RUNNING, Trial
 
 
@@ -43,7 +43,7 @@ class SearchDirectory:
         self.trials: dict[int, Trial] = {}
         self._record = self.path / "search.json"
         self._started_with: dict[str, str] = {}
-        self._locks: list[IO] = []
+        self._training_lock: IO[str]
 
     @contextlib.contextmanager
     def claimed(self, started_with: dict[str, str]) -> Iterator[None]:
@@ -60,14 +60,15 @@ class SearchDirectory:
             UsageError: it holds a search that was started with something else.
         """
         with contextlib.ExitStack() as files:
-            self._locks = []
             with writing(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
                 # First of all: nothing is left in a directory of something else.
                 self._check_ours()
-                for name in (".lock", ".training"):
-                    self._locks.append(files.enter_context((self.path / name).open("w")))
-                self._lock()
+                in_use = f"output {self.path} is in use by another search"
+                files.enter_context(lock_file(self.path / ".lock", in_use))
+                waiting = "waits for the training of a killed search to save and end"
+                training = lock_file(self.path / ".training", in_use, waiting)
+                self._training_lock = files.enter_context(training)
                 self._read(started_with)
                 for partial in self.path.glob("*" + PARTIAL):  # of a process that was killed
                     partial.unlink(missing_ok=True)
@@ -78,7 +79,7 @@ class SearchDirectory:
     @property
     def hold(self) -> int:
         """Descriptor that a training inherits: as long as it lives no other search begins here."""
-        return self._locks[1].fileno()
+        return self._training_lock.fileno()
 
     def run_dir(self, trial: Trial) -> Path:
         """Of a trial."""
@@ -116,18 +117,6 @@ class SearchDirectory:
                 leave = shutil.ignore_patterns(".lock", "train.log", "*" + PARTIAL)
                 shutil.copytree(self.run_dir(source), partial, ignore=leave)
                 partial.rename(place)
-
-    def _lock(self) -> None:
-        own, training = self._locks
-        try:
-            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"output {self.path} is in use by another search") from None
-        try:
-            fcntl.flock(training, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("waits for the training of a killed search to save and end", flush=True)
-            fcntl.flock(training, fcntl.LOCK_EX)
 
     def _check_ours(self) -> None:
         if self._record.exists():

@@ -7,7 +7,6 @@ entries for the manifest, and a lock (local) or a lease (remote).
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 
 from rlstm_tf.data.schema import MANIFEST, Manifest, join
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.atomic import PARTIAL, cannot_write, writing
+from rlstm_tf.storage.atomic import PARTIAL, writing
 from rlstm_tf.storage.files import (
     is_directory,
     is_remote,
@@ -27,6 +26,7 @@ from rlstm_tf.storage.files import (
     write_text,
 )
 from rlstm_tf.storage.json_values import read_json
+from rlstm_tf.storage.locks import lock_file
 from tfrecords_tools.builder.lease import hold_lease
 
 BUILD = ".build"
@@ -96,20 +96,8 @@ def hold_lock(directory: str, output: str, what: str) -> Iterator[Callable[[], N
     """
     path = os.path.join(directory, _LOCK)
     with writing(path):
-        file = open(path, "w")  # noqa: SIM115
-    with file:
-        try:
-            # The kernel releases it when the process ends, however it ends.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # A build that ends deletes the file; a lock on a deleted file excludes no one.
-            ours = os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-        except (BlockingIOError, FileNotFoundError):
-            ours = False
-        except OSError as error:
-            # Some file systems do not support locks.
-            raise cannot_write(path, error) from None
-        if not ours:
-            raise DataError(f"{output} is in use by another {what}")
+        lock = lock_file(path, f"{output} is in use by another {what}")
+    with lock:
         yield lambda: None
 
 
