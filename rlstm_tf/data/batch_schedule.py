@@ -1,4 +1,4 @@
-"""Where epochs end, and how a global batch is divided among replicas."""
+"""Steps at which epochs end, and the rows of a batch that each replica takes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from rlstm_tf.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Epochs:
-    """Epochs of a run whose batches are all of one size.
+class EpochSchedule:
+    """Epochs of a run whose batches all have the same size.
 
-    A run goes through the permutations of its epochs one behind the other: place p of that row is
-    place p % num_samples of epoch p // num_samples, and step s, counted from 0, takes batch_size
-    places from s * batch_size on. So every epoch shows each sample once, none is left out at its
-    end, and no batch is smaller than the others: the batch in which an epoch ends goes on with the
-    first samples of the next.
+    The samples of all epochs form one sequence: element p is sample p % num_samples of epoch
+    p // num_samples. Step s, from 0, takes the batch_size elements from s * batch_size. So each
+    epoch shows each sample once, and no batch is smaller than the others: the batch in which an
+    epoch ends is filled with the first samples of the next.
 
     Attributes:
-        num_samples: of an epoch.
-        batch_size: global.
+        num_samples: samples in an epoch.
+        batch_size: global batch size.
 
     Raises:
-        UsageError: a batch takes more samples than there are.
+        UsageError: a batch takes more samples than an epoch has.
     """
 
     num_samples: int
@@ -34,51 +33,52 @@ class Epochs:
                 f"batch_size={self.batch_size}: must be from 1 to the {self.num_samples} samples"
             )
 
-    def end(self, epoch: int) -> int:
-        """Steps taken when an epoch, counted from 0, is over; `end(-1)` is 0."""
+    def end_step(self, epoch: int) -> int:
+        """Number of steps taken at the end of an epoch, counted from 0; `end_step(-1)` is 0."""
         return -(-(epoch + 1) * self.num_samples // self.batch_size)
 
-    def steps(self, epoch: int) -> int:
-        """How many steps count for an epoch, at least one."""
-        return self.end(epoch) - self.end(epoch - 1)
+    def num_steps(self, epoch: int) -> int:
+        """Number of steps of an epoch, at least one."""
+        return self.end_step(epoch) - self.end_step(epoch - 1)
 
 
 @dataclass(frozen=True)
-class Division:
-    """The replicas of one process among those of all.
+class ReplicaSlice:
+    """The replicas of one process, among those of all processes.
 
-    Replica r of R takes rows r * B / R up to (r + 1) * B / R of every batch of B. So the rows of a
-    step are the same, and in the same order, however many replicas and processes there are.
+    Replica r of R takes rows r * B / R to (r + 1) * B / R of every batch of B rows, so a step has
+    the same rows in the same order whatever the number of replicas and processes.
 
-    A process makes the parts of its own replicas only, one step behind the other, and within a step
-    one replica behind the other: its part number i is that of replica first + i % own in step
-    i // own.
+    A process makes one slice per local replica and step: its slice number i is for replica
+    first + i % num_local in step i // num_local.
 
     Attributes:
-        replicas: R, of all processes together.
-        first: the process's first replica.
-        own: replicas of the process, `first` and the next ones.
+        num_replicas: R, replicas of all processes.
+        first: the first replica of this process.
+        num_local: number of replicas of this process.
     """
 
-    replicas: int = 1
+    num_replicas: int = 1
     first: int = 0
-    own: int = 1
+    num_local: int = 1
 
-    def rows(self, batch_size: int) -> int:
-        """Rows of a part.
+    def rows_per_replica(self, batch_size: int) -> int:
+        """Rows of a slice.
 
         Raises:
-            UsageError: the batch cannot be divided evenly.
+            UsageError: the batch size is not a multiple of the number of replicas.
         """
-        if batch_size % self.replicas:
-            raise UsageError(f"batch_size={batch_size} is no multiple of {self.replicas} replicas")
-        return batch_size // self.replicas
+        if batch_size % self.num_replicas:
+            raise UsageError(
+                f"batch_size={batch_size} is not a multiple of {self.num_replicas} replicas"
+            )
+        return batch_size // self.num_replicas
 
-    def place(self, part: int, batch_size: int) -> int:
-        """Where a part begins, in rows from the start of step 0."""
-        step, replica = divmod(part, self.own)
-        return step * batch_size + (self.first + replica) * self.rows(batch_size)
+    def offset(self, number: int, batch_size: int) -> int:
+        """First row of slice `number`, counted from the start of step 0."""
+        step, replica = divmod(number, self.num_local)
+        return step * batch_size + (self.first + replica) * self.rows_per_replica(batch_size)
 
 
-# One device makes whole batches.
-WHOLE = Division()
+# One process with one replica, which takes whole batches.
+ALL = ReplicaSlice()

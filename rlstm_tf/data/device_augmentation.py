@@ -16,7 +16,7 @@ from rlstm_tf.data.batches import Batch
 from rlstm_tf.data.input_config import InputConfig
 
 
-def frames_of(config: InputConfig) -> Callable[[Batch], Any]:
+def make_preprocess(config: InputConfig) -> Callable[[Batch], Any]:
     """What makes a network's frames, uint8 [R, T, S, S, C], of a batch of `batches.training_rows`.
 
     Args:

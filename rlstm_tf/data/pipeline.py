@@ -23,7 +23,7 @@ from typing import Any
 import cv2
 import tensorflow as tf
 
-from rlstm_tf.data.batch_schedule import WHOLE, Division, Epochs
+from rlstm_tf.data.batch_schedule import ALL, EpochSchedule, ReplicaSlice
 from rlstm_tf.data.batches import Batch, evaluation_example, training_rows, training_shape
 from rlstm_tf.data.input_config import InputConfig, check_shards
 from rlstm_tf.data.memory import Recycled
@@ -45,7 +45,7 @@ def training_batches(
     first_step: int = 0,
     num_steps: int | None = None,
     num_threads: int | None = None,
-    division: Division = WHOLE,
+    replicas: ReplicaSlice = ALL,
 ) -> tf.data.Dataset:
     """Batches of a training run from a step on; see `batches.training_rows`.
 
@@ -67,12 +67,12 @@ def training_batches(
         UsageError: there are fewer samples than one batch takes, or a batch cannot be divided.
     """
     # Here, not in the first call, where no one would catch it.
-    Epochs(len(shards.samples), config.batch_size)
+    EpochSchedule(len(shards.samples), config.batch_size)
     check_shards(shards, config)
-    size = division.rows(config.batch_size)
-    parts = tf.data.Dataset.counter(first_step * division.own)
+    size = replicas.rows_per_replica(config.batch_size)
+    parts = tf.data.Dataset.counter(first_step * replicas.num_local)
     if num_steps is not None:
-        parts = parts.take(num_steps * division.own)
+        parts = parts.take(num_steps * replicas.num_local)
     shape = (size, *training_shape(shards, config))
     signature = {
         "frames": (tf.uint8, shape),
@@ -84,10 +84,10 @@ def training_batches(
     memory = Recycled(shape)
 
     def rows(part: int) -> Batch:
-        first = division.place(part, config.batch_size)
+        first = replicas.offset(part, config.batch_size)
         return training_rows(shards, config, first, size, memory.empty())
 
-    return _made(parts, rows, shards, signature, num_threads).prefetch(division.own)
+    return _made(parts, rows, shards, signature, num_threads).prefetch(replicas.num_local)
 
 
 def evaluation_batches(
@@ -95,7 +95,7 @@ def evaluation_batches(
     config: InputConfig,
     protocol: Protocol = CENTER,
     num_threads: int | None = None,
-    division: Division = WHOLE,
+    replicas: ReplicaSlice = ALL,
 ) -> tf.data.Dataset:
     """Every video once, V views of each; see `batches.evaluation_example`.
 
@@ -117,12 +117,12 @@ def evaluation_batches(
         UsageError: a batch cannot be divided.
     """
     check_shards(shards, config)
-    size = division.rows(config.batch_size)
-    num_parts = -(-len(shards) // config.batch_size) * division.own
+    size = replicas.rows_per_replica(config.batch_size)
+    num_parts = -(-len(shards) // config.batch_size) * replicas.num_local
 
     def example(row: int) -> Batch:
         part, offset = divmod(row, size)
-        position = division.place(part, config.batch_size) + offset
+        position = replicas.offset(part, config.batch_size) + offset
         return evaluation_example(shards, config, position, protocol)
 
     dataset = _made(
@@ -135,7 +135,7 @@ def evaluation_batches(
         },
         num_threads,
     )
-    return dataset.batch(size, drop_remainder=True).prefetch(division.own)
+    return dataset.batch(size, drop_remainder=True).prefetch(replicas.num_local)
 
 
 def checked(batches: Iterable[Any], shards: Shards) -> Generator[Any, None, None]:

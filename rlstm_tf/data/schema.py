@@ -26,16 +26,9 @@ import numpy as np
 
 from rlstm_tf.choices import STREAMS, SUBSETS
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.checksums import has_checksum, verify_checksum, with_checksum
 from rlstm_tf.storage.files import read_text, write_text
-from rlstm_tf.storage.json_values import (
-    is_sealed,
-    names,
-    of_fields,
-    parsed,
-    sealed,
-    typed,
-    unsealed,
-)
+from rlstm_tf.storage.json_values import parse_json, require_fields, require_names, require_type
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
@@ -192,7 +185,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """The text of `manifest.json`."""
-        values = sealed({"schema": SCHEMA_VERSION, **asdict(self)})
+        values = with_checksum({"schema": SCHEMA_VERSION, **asdict(self)})
         return json.dumps(values, indent=1) + "\n"
 
     @classmethod
@@ -210,33 +203,33 @@ class Manifest:
             DataError: another schema version, values that were changed since, a field missing or of
                 another type, counts that do not add up, a shard name that is none of ours.
         """
-        values = parsed(text, where)
+        values = parse_json(text, where)
         version = values.get("schema")
         if version != SCHEMA_VERSION:
             raise DataError(
                 f"{where} has schema version {version!r}, this program reads {SCHEMA_VERSION}: "
                 "build the shards again"
             )
-        if is_sealed(values):
-            values = unsealed(values, where)
+        if has_checksum(values):
+            values = verify_checksum(values, where)
         del values["schema"]
-        values = of_fields(cls, values, where)
+        values = require_fields(cls, values, where)
         return cls(
-            dataset=typed(values["dataset"], str, f"{where}: dataset"),
-            split=typed(values["split"], int, f"{where}: split"),
+            dataset=require_type(values["dataset"], str, f"{where}: dataset"),
+            split=require_type(values["split"], int, f"{where}: split"),
             stream=_stream(values["stream"], f"{where}: stream"),
-            classes=names(values["classes"], f"{where}: classes"),
-            settings=typed(values["settings"], dict, f"{where}: settings"),
+            classes=require_names(values["classes"], f"{where}: classes"),
+            settings=require_type(values["settings"], dict, f"{where}: settings"),
             subsets=_subsets(values["subsets"], where),
             damaged=tuple(
-                typed(video, dict, f"{where}: damaged")
-                for video in typed(values["damaged"], list, f"{where}: damaged")
+                require_type(video, dict, f"{where}: damaged")
+                for video in require_type(values["damaged"], list, f"{where}: damaged")
             ),
-            missing=typed(values["missing"], dict, f"{where}: missing"),
-            multi_label=typed(values["multi_label"], bool, f"{where}: multi_label"),
+            missing=require_type(values["missing"], dict, f"{where}: missing"),
+            multi_label=require_type(values["multi_label"], bool, f"{where}: multi_label"),
             notes={
-                name: typed(count, int, f"{where}: notes: {name}")
-                for name, count in typed(values["notes"], dict, f"{where}: notes").items()
+                name: require_type(count, int, f"{where}: notes: {name}")
+                for name, count in require_type(values["notes"], dict, f"{where}: notes").items()
             },
         )
 
@@ -262,22 +255,22 @@ class Manifest:
 
 
 def _stream(value: Any, where: str) -> str:
-    if typed(value, str, where) not in STREAMS:
+    if require_type(value, str, where) not in STREAMS:
         raise DataError(f"{where} must be one of {', '.join(STREAMS)}, found {value!r}")
     return value
 
 
 def _subsets(values: Any, where: str) -> dict[str, Subset]:
     subsets = {}
-    for name, entry in typed(values, dict, f"{where}: subsets").items():
+    for name, entry in require_type(values, dict, f"{where}: subsets").items():
         here = f"{where}: subset {name!r}"
         if name not in SUBSETS:
             raise DataError(f"{here} is none of {', '.join(SUBSETS)}")
-        entry = of_fields(Subset, typed(entry, dict, here), here)
-        shards = tuple(_shard(shard, here) for shard in typed(entry["shards"], list, here))
+        entry = require_fields(Subset, require_type(entry, dict, here), here)
+        shards = tuple(_shard(shard, here) for shard in require_type(entry["shards"], list, here))
         counts = {}
         for count in ("videos", "frames", "samples"):
-            counts[count] = typed(entry[count], int, f"{here}: {count}")
+            counts[count] = require_type(entry[count], int, f"{here}: {count}")
             if counts[count] != sum(getattr(shard, count) for shard in shards):
                 raise DataError(f"{here}: {count} are not the sum over its shards")
         subsets[name] = Subset(**counts, shards=shards)
@@ -285,14 +278,14 @@ def _subsets(values: Any, where: str) -> dict[str, Subset]:
 
 
 def _shard(values: Any, where: str) -> Shard:
-    values = of_fields(Shard, typed(values, dict, where), where)
+    values = require_fields(Shard, require_type(values, dict, where), where)
     for name in ("records", "videos", "frames", "samples", "bytes"):
-        if typed(values[name], int, f"{where}: {name}") < 0:
+        if require_type(values[name], int, f"{where}: {name}") < 0:
             raise DataError(f"{where}: {name} must not be negative, found {values[name]}")
     # A manifest from elsewhere must not lead out of its directory.
-    if not _SHARD_NAME.fullmatch(typed(values["name"], str, f"{where}: name")):
+    if not _SHARD_NAME.fullmatch(require_type(values["name"], str, f"{where}: name")):
         raise DataError(f"{where}: no shard is called {values['name']!r}")
     for name in ("sha256", "records_sha256", "frames_sha256", "samples_sha256"):
-        if not _SHA256.fullmatch(typed(values[name], str, f"{where}: {name}")):
+        if not _SHA256.fullmatch(require_type(values[name], str, f"{where}: {name}")):
             raise DataError(f"{where}: {name} must be 64 hexadecimal digits")
     return Shard(**values)

@@ -18,7 +18,7 @@ from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.video import LONGEST_SIDE, DamagedVideoError, VideoReader, encode_jpeg
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.json_values import typed
+from rlstm_tf.storage.json_values import require_type
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class Storing:
         names = ("short_side", "jpeg_quality", *(("flow",) if temporal else ()))
         kinds = {"short_side": int, "jpeg_quality": int, "flow": str}
         for name in names:
-            typed(settings.get(name), kinds[name], f"the manifest of the shards: settings: {name}")
+            require_type(
+                settings.get(name), kinds[name], f"the manifest of the shards: settings: {name}"
+            )
         found = cls(**{name: settings[name] for name in names})
         good = 1 <= found.short_side <= LONGEST_SIDE and 1 <= found.jpeg_quality <= 100
         if not good or found.flow not in (None, *METHODS):

@@ -1,1 +1,1 @@
-"""Devices and workers: strategies, TF_CONFIG, consistency checks."""
+"""Devices and worker processes: strategies, TF_CONFIG, startup barrier, consistency checks."""

@@ -1,52 +1,51 @@
-"""That all workers of a run do the same: what each was told, and what each begins with."""
+"""Checks that all workers of a run have equal flags, shards and initial weights."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
-import keras
 import tensorflow as tf
 
-from rlstm_tf.distributed import strategy as devices
-from rlstm_tf.runs.checkpoints import digest, variables_of
+from rlstm_tf.distributed.strategy import assert_same, current_worker
+from rlstm_tf.storage.checksums import arrays_sha256
 
 
-def check_texts(strategy: tf.distribute.Strategy, texts: dict[str, str]) -> None:
-    """Refuses workers whose texts differ: all call this, and wait for each other.
+def assert_same_config(strategy: tf.distribute.Strategy, texts: Mapping[str, str]) -> None:
+    """Checks that all workers were started with the same texts. Every worker must call it.
 
     Args:
-        strategy: of `rlstm_tf.distributed.strategy.make_strategy`.
-        texts: by name.
+        strategy: returned by `make_strategy`.
+        texts: name -> text.
 
     Raises:
-        DataError: another process has another one, or others; it names the first.
+        DataError: a text differs between workers; the message names the first.
     """
-    # They are compared one by one, so all must have the same.
+    # Texts are compared one by one, so first check that all workers have the same names.
     for name, text in {"list of what is compared": " ".join(texts), **texts}.items():
-        devices.check_same(strategy, f"checksum of {name}", zlib.crc32(text.encode()))
+        assert_same(strategy, f"checksum of {name}", zlib.crc32(text.encode()))
 
 
-def check_start(
-    strategy: tf.distribute.Strategy, model: keras.Model, optimizer: Any, info: dict[str, Any]
+def assert_same_weights(
+    strategy: tf.distribute.Strategy, variables: Mapping[str, Any], info: dict[str, Any]
 ) -> None:
-    """Refuses workers that would begin elsewhere: all call this, and wait for each other.
+    """Checks that all workers start with the same variables. Every worker must call it.
 
-    Each has read files of its own machine, and none is told the others' weights.
+    Each worker reads checkpoints and pretrained weights from its own machine; TensorFlow does not
+    compare them.
 
     Args:
-        strategy: of `rlstm_tf.distributed.strategy.make_strategy`.
-        model: with the weights to begin with.
-        optimizer: likewise.
-        info: what a checkpoint says of the run, its `step` among it.
+        strategy: returned by `make_strategy`.
+        variables: name -> variable of the model or the optimizer.
+        info: progress of the run as in a checkpoint; has `step`.
 
     Raises:
-        DataError: another process is at another step, or has another weight.
+        DataError: another worker is at another step, or has other weights.
     """
-    devices.check_same(strategy, "step of the checkpoint that they find", info["step"])
-    if devices.worker(strategy).count > 1:
-        variables = variables_of(model, optimizer)
-        state = {name: variable.numpy() for name, variable in variables.items()}
-        # As many bits as a signed number has.
-        found = int(digest(state, info)[:15], 16)
-        devices.check_same(strategy, "checksum of the weights that they begin with", found)
+    assert_same(strategy, "step of the checkpoint that they find", info["step"])
+    if current_worker(strategy).count > 1:
+        arrays = {name: variable.numpy() for name, variable in variables.items()}
+        # 60 bits fit into an int64.
+        checksum = int(arrays_sha256(arrays, info)[:15], 16)
+        assert_same(strategy, "checksum of the initial weights", checksum)

@@ -1,4 +1,4 @@
-"""Which devices a run uses, in one process or several, and how batches reach them."""
+"""Devices of a run, in one process or several, and how batches reach them."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from typing import Any
 
 import tensorflow as tf
 
-from rlstm_tf.data.batch_schedule import Division
-from rlstm_tf.distributed.startup_barrier import SECONDS, meet
+from rlstm_tf.data.batch_schedule import ReplicaSlice
+from rlstm_tf.distributed.startup_barrier import TIMEOUT_S, wait_for_workers
 from rlstm_tf.distributed.tf_config import Worker, read_worker
 from rlstm_tf.errors import DataError
 
-# What a process meets in a step that another one no longer takes part in.
-_LOST = (
+# Raised by a collective operation when another process has ended.
+_LOST_WORKER_ERRORS = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
     tf.errors.UnavailableError,
 )
-_ENDED = (
-    "another worker has ended, or cannot be reached: see what it said, then start all workers "
-    "again with --resume"
+_LOST_WORKER = (
+    "another worker has ended, or cannot be reached: see its output, then start all workers again "
+    "with --resume"
 )
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """The devices to train on.
+    """Returns the strategy for the devices to train on.
 
     Args:
         name: `"none"` (one device), `"mirrored"` (all GPUs of this machine, or all its logical CPU
-            devices), `"auto"` (mirrored where there are several GPUs), `"multi_worker"` (the same
-            of several processes, as TF_CONFIG says; waits until all of them have started, and must
-            come before anything is computed).
+            devices), `"auto"` (mirrored if there are several GPUs), `"multi_worker"` (mirrored over
+            the processes in TF_CONFIG; waits until all have started, and must be called before
+            TensorFlow computes anything).
 
     Raises:
         UsageError: TF_CONFIG is missing or wrong.
-        DataError: the process cannot listen at its address, or not all others have come.
+        DataError: the process cannot listen at its address, or another worker did not start.
     """
     if name == "multi_worker":
-        return _multi_worker(read_worker(os.environ.get("TF_CONFIG")))
+        return _make_multi_worker(read_worker(os.environ.get("TF_CONFIG")))
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
@@ -54,32 +54,31 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _multi_worker(own: Worker) -> tf.distribute.Strategy:
-    print(f"worker {own.index} of {own.count}, at {own.address}: waits for all", flush=True)
-    meet(own)
+def _make_multi_worker(worker: Worker) -> tf.distribute.Strategy:
+    name = f"worker {worker.index} of {worker.count}, at {worker.address}"
+    print(f"{name}: waits for all", flush=True)
+    wait_for_workers(worker)
     try:
-        with _ended_after(SECONDS):
-            print(f"all are here: joins them, or ends after {SECONDS:g} seconds", flush=True)
+        with _killed_after(TIMEOUT_S):
+            print(f"all are here: joins them, or ends after {TIMEOUT_S:g} seconds", flush=True)
             return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         reason = error.message.splitlines()[0]
-        raise DataError(
-            f"worker {own.index} of {own.count}, at {own.address}, cannot join the others: {reason}"
-        ) from error
+        raise DataError(f"{name}, cannot join the others: {reason}") from error
 
 
 @contextlib.contextmanager
-def _ended_after(seconds: float) -> Iterator[None]:
-    """While it lasts, SIGTERM and SIGINT end the process at once, and time does with status 1.
+def _killed_after(timeout_s: float) -> Iterator[None]:
+    """Ends the process with status 1 after `timeout_s`, and at once on SIGTERM or SIGINT.
 
-    Until all workers have joined, for an hour if one has ended, TensorFlow runs no other thread of
-    Python and no function of a signal. Only what is done in C is heeded.
+    While TensorFlow waits for the others, up to an hour, it runs no Python, neither threads nor
+    signal handlers: only C code can end the process.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with open(os.devnull, "w") as nowhere:
         for number in before:
             signal.signal(number, signal.SIG_DFL)
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        faulthandler.dump_traceback_later(timeout_s, exit=True, file=nowhere)
         try:
             yield
         finally:
@@ -88,86 +87,87 @@ def _ended_after(seconds: float) -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def worker(strategy: tf.distribute.Strategy) -> Worker:
-    """Which of the processes of a strategy this is: the only one, but for `multi_worker`."""
+def current_worker(strategy: tf.distribute.Strategy) -> Worker:
+    """Returns this process's worker; without `multi_worker` it is the only one."""
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return read_worker(os.environ.get("TF_CONFIG"))
     return Worker(index=0, count=1, address="", chief="")
 
 
-def distribute(
-    strategy: tf.distribute.Strategy, make_dataset: Callable[[Division], tf.data.Dataset]
+def distribute_batches(
+    strategy: tf.distribute.Strategy, make_dataset: Callable[[ReplicaSlice], tf.data.Dataset]
 ) -> Any:
-    """The batches of this process's replicas, as `Strategy.run` takes them.
+    """Distributes batches over this process's replicas, for `Strategy.run`.
 
     Args:
-        strategy: of `make_strategy`.
-        make_dataset: makes the parts of the batches that a `Division` says, in its order.
+        strategy: returned by `make_strategy`.
+        make_dataset: returns the slices of the batches for a process's replicas, in the order of
+            `ReplicaSlice`.
     """
 
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        own = context.num_replicas_in_sync // context.num_input_pipelines
-        first = context.input_pipeline_id * own
-        return make_dataset(Division(context.num_replicas_in_sync, first, own))
+        num_local = context.num_replicas_in_sync // context.num_input_pipelines
+        first = context.input_pipeline_id * num_local
+        return make_dataset(ReplicaSlice(context.num_replicas_in_sync, first, num_local))
 
     return strategy.distribute_datasets_from_function(make)
 
 
-def check_same(strategy: tf.distribute.Strategy, name: str, value: int) -> None:
-    """Refuses workers that would not do the same: all call this, and wait for each other.
+def assert_same(strategy: tf.distribute.Strategy, name: str, value: int) -> None:
+    """Checks that all workers have the same number. Every worker must call it.
 
     Args:
-        strategy: of `make_strategy`.
+        strategy: returned by `make_strategy`.
         name: of the number, for the message.
-        value: this process's; 64 bits.
+        value: this process's number; fits into an int64.
 
     Raises:
-        DataError: another process has another one.
+        DataError: another process has another number.
     """
-    found = set(_of_all(strategy, value))
+    found = set(_gather(strategy, value))
     if len(found) > 1:
         raise DataError(f"the workers differ in the {name}: {' and '.join(map(str, found))}")
 
 
-def any_worker(strategy: tf.distribute.Strategy, wish: bool) -> bool:
-    """Whether any process has this wish: all call this, and wait for each other."""
-    return any(_of_all(strategy, int(wish)))
+def any_worker(strategy: tf.distribute.Strategy, flag: bool) -> bool:
+    """Returns whether any worker passes True. Every worker must call it."""
+    return any(_gather(strategy, int(flag)))
 
 
-def _of_all(strategy: tf.distribute.Strategy, value: int) -> list[int]:
-    """The number of every process."""
-    if worker(strategy).count == 1:
+def _gather(strategy: tf.distribute.Strategy, value: int) -> list[int]:
+    """Returns the number that each process passes."""
+    if current_worker(strategy).count == 1:
         return [value]
-    with workers_watched(strategy):
-        return _gathering(strategy)(tf.constant([value], tf.int64)).numpy().tolist()
+    with watch_workers(strategy):
+        return _gather_function(strategy)(tf.constant([value], tf.int64)).numpy().tolist()
 
 
 @functools.lru_cache(maxsize=1)
-def _gathering(strategy: tf.distribute.Strategy) -> Callable[[Any], Any]:
+def _gather_function(strategy: tf.distribute.Strategy) -> Callable[[Any], Any]:
     return tf.function(lambda value: strategy.gather(strategy.run(lambda: value), axis=0))
 
 
 @contextlib.contextmanager
-def workers_watched(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """In this context, the end of another worker is a `DataError`.
+def watch_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Turns TensorFlow's errors for a lost worker into a DataError.
 
-    TensorFlow finds a process that has ended at once, and in about ten seconds one that is no
-    longer heard of, but names it by whatever broke first.
+    TensorFlow notices a process that has ended at once, and an unreachable one in about ten
+    seconds, but its error only names the operation that failed.
 
     Raises:
         DataError: another process of the strategy has ended, or cannot be reached.
     """
     try:
         yield
-    except _LOST as error:
-        if worker(strategy).count == 1:
+    except _LOST_WORKER_ERRORS as error:
+        if current_worker(strategy).count == 1:
             raise
         _close_pools(error)
-        raise DataError(_ENDED) from error
+        raise DataError(_LOST_WORKER) from error
 
 
 def _close_pools(error: BaseException) -> None:
-    """An eager sum that fails leaves its pool of threads open: Python complains when it ends."""
+    """Closes the thread pools that a failed eager sum leaves open (Python warns at exit)."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         for value in frame.f_locals.values():
             if isinstance(value, ThreadPool):

@@ -7,7 +7,6 @@ run has to know. Keras's own formats cannot be used: see docs/design.md.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from rlstm_tf import compat
 from rlstm_tf.errors import DataError
 from rlstm_tf.runs.directory import BEST, UnreadableError, checkpoints_in
 from rlstm_tf.storage.atomic import PARTIAL, synced, writing
+from rlstm_tf.storage.checksums import arrays_sha256
 
 State = dict[str, np.ndarray]
 _INFO = "info"
@@ -113,7 +113,7 @@ class Checkpoints:
         """
         path = self.directory / f"step-{step:09d}.npz"
         info = {**info, "step": step}
-        info["sha256"] = digest(state, info)
+        info["sha256"] = arrays_sha256(state, info)
         text = np.frombuffer(json.dumps(info).encode(), np.uint8)
         partial = path.with_suffix(PARTIAL)
         with writing(path):
@@ -164,7 +164,7 @@ class Checkpoints:
             with path.open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
                 state = {name: file[name] for name in file.files}
             info = json.loads(state.pop(_INFO).tobytes())
-            intact = info.pop("sha256") == digest(state, info)
+            intact = info.pop("sha256") == arrays_sha256(state, info)
         except FileNotFoundError:
             raise DataError(f"there is no checkpoint {path}") from None
         except Exception as error:
@@ -235,18 +235,3 @@ def _is_archive(path: Path) -> bool:
             return archive.testzip() is None
     except Exception:
         return False
-
-
-def digest(state: State, info: dict[str, Any]) -> str:
-    """The sha256 of all that a checkpoint holds.
-
-    Args:
-        state: arrays by name.
-        info: anything JSON can hold.
-    """
-    found = hashlib.sha256(json.dumps(info, sort_keys=True).encode())
-    for name in sorted(state):
-        array = np.ascontiguousarray(state[name])
-        found.update(f"{name} {array.dtype} {array.shape} ".encode())
-        found.update(array.data if array.size else b"")
-    return found.hexdigest()

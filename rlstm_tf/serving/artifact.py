@@ -21,8 +21,9 @@ from typing import Any
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.video_views import Storing
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.files import is_directory, is_remote, list_directory
-from rlstm_tf.storage.json_values import names, of_fields, parsed, sealed, typed, unsealed
+from rlstm_tf.storage.json_values import parse_json, require_fields, require_names, require_type
 
 CLASSES = "classes.txt"
 DESCRIPTION = "model.json"
@@ -78,7 +79,7 @@ class Description:
 
     def to_json(self) -> str:
         """The text of `model.json`."""
-        return json.dumps(sealed(asdict(self)), ensure_ascii=False, indent=1) + "\n"
+        return json.dumps(with_checksum(asdict(self)), ensure_ascii=False, indent=1) + "\n"
 
     @classmethod
     def read(cls, version: Path) -> Description:
@@ -99,11 +100,11 @@ class Description:
                 f"{version} holds no network of rlstm_tf.export: assets/{DESCRIPTION}: {reason}"
             ) from None
         where = str(path)
-        values = of_fields(cls, unsealed(parsed(text, where), where), where)
+        values = require_fields(cls, verify_checksum(parse_json(text, where), where), where)
         for name, kind in cls.__annotations__.items():
             if kind in ("str", "int", "bool"):
-                typed(values[name], {"str": str, "int": int, "bool": bool}[kind], where)
-        values["classes"] = list(names(values["classes"], where))
+                require_type(values[name], {"str": str, "int": int, "bool": bool}[kind], where)
+        values["classes"] = list(require_names(values["classes"], where))
         return cls(**values)
 
 
@@ -170,7 +171,7 @@ def checksums(version: Path) -> str:
     paths = sorted(path for path in version.rglob("*") if path.is_file())
     files = {path.relative_to(version).as_posix(): _sha256(path) for path in paths}
     files.pop(FILES.as_posix(), None)
-    return json.dumps(sealed({"files": files}), ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(with_checksum({"files": files}), ensure_ascii=False, indent=1) + "\n"
 
 
 def check_files(version: Path) -> None:
@@ -188,8 +189,8 @@ def check_files(version: Path) -> None:
         return
     except OSError as error:
         raise DataError(f"cannot read {where}: {error.strerror}") from None
-    values = unsealed(parsed(text, str(where)), str(where))
-    for name, said in typed(values.get("files"), dict, str(where)).items():
+    values = verify_checksum(parse_json(text, str(where)), str(where))
+    for name, said in require_type(values.get("files"), dict, str(where)).items():
         path = version / name
         try:
             found = _sha256(path)

@@ -1,51 +1,13 @@
-"""Values of a JSON file: sealed when they are written, checked when they are read."""
+"""Reads JSON files and checks their values."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import fields
 from typing import Any
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import open_file
-
-_SEAL = "sha256"
-
-
-def sealed(values: dict[str, Any]) -> dict[str, Any]:
-    """The values and their sha256, so that a changed one is noticed.
-
-    Args:
-        values: what JSON can hold; `sha256` is not among its names.
-    """
-    return {**values, _SEAL: _sha256(values)}
-
-
-def is_sealed(values: dict[str, Any]) -> bool:
-    """Whether they were written with a sha256."""
-    return _SEAL in values
-
-
-def unsealed(values: dict[str, Any], where: str) -> dict[str, Any]:
-    """The values without their sha256.
-
-    Args:
-        values: of `sealed`, through JSON and back.
-        where: named in errors.
-
-    Raises:
-        DataError: they are not the ones that were sealed.
-    """
-    values = dict(values)
-    said = values.pop(_SEAL, None)
-    found = _sha256(values)
-    if said != found:
-        raise DataError(
-            f"{where} was changed since it was written: its values have sha256 {found}, "
-            f"it says {said}"
-        )
-    return values
 
 
 def read_json(path: str) -> dict[str, Any] | None:
@@ -59,14 +21,14 @@ def read_json(path: str) -> dict[str, Any] | None:
     """
     try:
         file = open_file(path)
-        return parsed(file.read(0, file.size), path)
+        return parse_json(file.read(0, file.size), path)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
 
 
-def parsed(text: str | bytes, where: str) -> dict[str, Any]:
+def parse_json(text: str | bytes, where: str) -> dict[str, Any]:
     """The values of a file that holds one JSON object.
 
     Raises:
@@ -76,10 +38,10 @@ def parsed(text: str | bytes, where: str) -> dict[str, Any]:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is not JSON: {error}") from None
-    return typed(values, dict, where)
+    return require_type(values, dict, where)
 
 
-def typed(value: Any, kind: type, where: str) -> Any:
+def require_type(value: Any, kind: type, where: str) -> Any:
     """The value, if it is of that type.
 
     Raises:
@@ -91,19 +53,19 @@ def typed(value: Any, kind: type, where: str) -> Any:
     return value
 
 
-def names(values: Any, where: str) -> tuple[str, ...]:
+def require_names(values: Any, where: str) -> tuple[str, ...]:
     """The strings of a list.
 
     Raises:
         DataError: there is none, one that is no string, or one that occurs twice.
     """
-    strings = tuple(typed(value, str, where) for value in typed(values, list, where))
+    strings = tuple(require_type(value, str, where) for value in require_type(values, list, where))
     if not strings or len(set(strings)) != len(strings):
         raise DataError(f"{where} must be names, at least one, each once")
     return strings
 
 
-def of_fields(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
+def require_fields(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
     """The values, if their names are the fields of the dataclass `kind`.
 
     Raises:
@@ -114,8 +76,3 @@ def of_fields(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
         found = ", ".join(sorted(known ^ set(values)))
         raise DataError(f"{where} lacks, or does not know, the fields: {found}")
     return values
-
-
-def _sha256(values: dict[str, Any]) -> str:
-    # Of the values, not of the text: laid out differently they are the same manifest.
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

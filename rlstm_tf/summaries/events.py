@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from rlstm_tf.data.batch_schedule import Epochs
+from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.summaries.event_files import cut_back, events_written
 from rlstm_tf.training.state import TrainState
 
@@ -28,9 +28,9 @@ class Events:
         state: progress of the run; events are written at its step.
     """
 
-    def __init__(self, directory: Path, epochs: Epochs, state: TrainState) -> None:
+    def __init__(self, directory: Path, epochs: EpochSchedule, state: TrainState) -> None:
         last = {"train": state.step}
-        last.update(dict.fromkeys(_OF_EPOCHS, epochs.end(state.epoch - 1)))
+        last.update(dict.fromkeys(_OF_EPOCHS, epochs.end_step(state.epoch - 1)))
 
         def keep(tag: str, step: int) -> bool:
             group = tag.split("/")[0]

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import softmax
 
-from rlstm_tf.data.batch_schedule import Epochs
+from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.data.batches import evaluation_example, training_rows
-from rlstm_tf.data.device_augmentation import frames_of
+from rlstm_tf.data.device_augmentation import make_preprocess
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.evaluation.metrics import video_losses
@@ -40,18 +40,20 @@ class AugmentedBatch(keras.callbacks.Callback):
         config: of the batches.
     """
 
-    def __init__(self, events: Events, epochs: Epochs, shards: Shards, config: InputConfig) -> None:
+    def __init__(
+        self, events: Events, epochs: EpochSchedule, shards: Shards, config: InputConfig
+    ) -> None:
         super().__init__()
         self.events, self.epochs = events, epochs
         self.shards, self.config = shards, config
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes the image."""
-        first = self.epochs.end(epoch - 1) * self.config.batch_size
+        first = self.epochs.end_step(epoch - 1) * self.config.batch_size
         count = min(_ROWS, self.config.batch_size)
         rows = training_rows(self.shards, self.config, first, count)
         images = []
-        snippets = drawing.rgb(np.asarray(frames_of(self.config)(rows)))
+        snippets = drawing.rgb(np.asarray(make_preprocess(self.config)(rows)))
         for video, label, segments in zip(rows["video"], rows["label"], snippets):
             side_by_side = drawing.enlarged(np.concatenate(segments, axis=1), _SMALLEST)
             text = f"{self.shards.classes[label]}: {self.shards.ids[video]}"

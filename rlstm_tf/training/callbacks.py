@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from rlstm_tf.cli.terminal import progress_bar
-from rlstm_tf.data.batch_schedule import Epochs
+from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.runs.checkpoints import Checkpoints, variables_of
 from rlstm_tf.storage.atomic import write_whole, writing
 from rlstm_tf.training.state import TrainState
@@ -31,7 +31,7 @@ class ProgressBar(keras.callbacks.Callback):
         state: progress of the run.
     """
 
-    def __init__(self, num_epochs: int, epochs: Epochs, state: TrainState) -> None:
+    def __init__(self, num_epochs: int, epochs: EpochSchedule, state: TrainState) -> None:
         super().__init__()
         self.num_epochs = num_epochs
         self.epochs = epochs
@@ -42,11 +42,11 @@ class ProgressBar(keras.callbacks.Callback):
         """Starts the bar, at the resumed step if there is one."""
         size = self.epochs.batch_size
         self.bar = progress_bar(
-            self.epochs.steps(epoch) * size,
+            self.epochs.num_steps(epoch) * size,
             f"epoch {epoch + 1}/{self.num_epochs}",
             "videos",
             leave=False,
-            initial=(self.state.step - self.epochs.end(epoch - 1)) * size,
+            initial=(self.state.step - self.epochs.end_step(epoch - 1)) * size,
         )
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:

@@ -17,11 +17,18 @@ import tensorflow as tf
 
 from rlstm_tf.cli.flags import check_batch_size
 from rlstm_tf.data import pipeline
-from rlstm_tf.data.batch_schedule import Epochs
-from rlstm_tf.data.device_augmentation import frames_of
+from rlstm_tf.data.batch_schedule import EpochSchedule
+from rlstm_tf.data.device_augmentation import make_preprocess
 from rlstm_tf.data.shards import Shards
-from rlstm_tf.distributed import consistency
-from rlstm_tf.distributed import strategy as devices
+from rlstm_tf.distributed.consistency import assert_same_config, assert_same_weights
+from rlstm_tf.distributed.strategy import (
+    any_worker,
+    assert_same,
+    current_worker,
+    distribute_batches,
+    make_strategy,
+    watch_workers,
+)
 from rlstm_tf.errors import DataError
 from rlstm_tf.models import build_model
 from rlstm_tf.runs.checkpoints import Checkpoints, restore, variables_of
@@ -56,12 +63,12 @@ class Inputs:
     strategy: tf.distribute.Strategy
     shards: Shards
     val: Shards | None
-    epochs: Epochs
+    epochs: EpochSchedule
 
     @property
     def is_chief(self) -> bool:
         """True in the one process that writes the run."""
-        return devices.worker(self.strategy).is_chief
+        return current_worker(self.strategy).is_chief
 
     def upload(self) -> None:
         """Uploads new files to the store that the run is in, if it is in one."""
@@ -108,7 +115,7 @@ def train(
         UserError: an input, the run or the combination of settings is refused, or training fails.
     """
     inputs = _open(settings, mirror)
-    with devices.workers_watched(inputs.strategy):
+    with watch_workers(inputs.strategy):
         _check_workers(settings, inputs)
         _fit(settings, inputs, stop, summaries)
 
@@ -122,7 +129,7 @@ def _open(settings: TrainSettings, mirror: LocalMirror) -> Inputs:
         read_flags(Path(source) / "flags.cfg")
         if not RunDirectory(source).has_checkpoint():
             raise DataError(f"--init_from: {source} holds no checkpoint yet")
-    strategy = devices.make_strategy(settings.strategy)
+    strategy = make_strategy(settings.strategy)
     batch_size = settings.input.batch_size
     check_batch_size(batch_size, settings.accumulate, strategy.num_replicas_in_sync)
     shards = Shards.open(settings.data, "train")
@@ -130,7 +137,9 @@ def _open(settings: TrainSettings, mirror: LocalMirror) -> Inputs:
     val = Shards.open(settings.data, settings.val_subset) if scored else None
     for subset in (shards, val) if val else (shards,):
         pipeline.check_shards(subset, settings.input)
-    return Inputs(mirror, run, strategy, shards, val, Epochs(len(shards.samples), batch_size))
+    return Inputs(
+        mirror, run, strategy, shards, val, EpochSchedule(len(shards.samples), batch_size)
+    )
 
 
 def _check_workers(settings: TrainSettings, inputs: Inputs) -> None:
@@ -140,7 +149,7 @@ def _check_workers(settings: TrainSettings, inputs: Inputs) -> None:
         for name, text in settings.flags.items()
     }
     texts["shards' manifest"] = inputs.shards.manifest.to_json()
-    consistency.check_texts(inputs.strategy, texts)
+    assert_same_config(inputs.strategy, texts)
 
 
 def _fit(
@@ -154,7 +163,7 @@ def _fit(
     # Writes, so it follows every check.
     _open_run(settings, inputs)
     state, best = _restore(settings, inputs, trainer)
-    config, last_step = settings.input, inputs.epochs.end(settings.num_epochs - 1)
+    config, last_step = settings.input, inputs.epochs.end_step(settings.num_epochs - 1)
     validation = Validation(trainer, inputs.val, config, stop) if inputs.val else None
     left = last_step - state.step
     progress = Progress(inputs, config, trainer.model, state, validation, left)
@@ -176,7 +185,7 @@ def _fit(
     if inputs.is_chief:
         inputs.upload()
     # Also keeps a worker that finished first from looking lost to the others.
-    devices.check_same(inputs.strategy, "steps taken", state.step)
+    assert_same(inputs.strategy, "steps taken", state.step)
     if not finished:
         _report_stop(stop, state.step)
 
@@ -195,7 +204,7 @@ def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers
     if settings.init_from or inputs.run.has_checkpoint():
         # Other weights replace them, so do not download any.
         config = dataclasses.replace(config, weights="none")
-    drops = [inputs.epochs.end(epoch - 1) for epoch in settings.drop_epochs]
+    drops = [inputs.epochs.end_step(epoch - 1) for epoch in settings.drop_epochs]
     schedule = optimizers.StepSchedule(settings.learning_rate, drops)
     with inputs.strategy.scope():
         model = build_model(config, len(inputs.shards.classes))
@@ -216,7 +225,7 @@ def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers
         jit=settings.jit,
         seed=settings.seed,
         remat=settings.remat,
-        frames_of=frames_of(settings.input),
+        preprocess=make_preprocess(settings.input),
     )
     return trainer, schedule
 
@@ -238,7 +247,7 @@ def _open_run(settings: TrainSettings, inputs: Inputs) -> None:
         resume=settings.resume,
         changeable={*settings.changeable_flags},
     )
-    counts = (len(shards), len(shards.samples), len(shards.classes), inputs.epochs.steps(0))
+    counts = (len(shards), len(shards.samples), len(shards.classes), inputs.epochs.num_steps(0))
     print("{} videos, {} samples, {} classes, {} steps an epoch".format(*counts))
     logdir = inputs.mirror.display_path(run.tensorboard)
     print(f"TensorBoard: tensorboard --logdir {logdir}", flush=True)
@@ -256,14 +265,15 @@ def _restore(
     checkpoints = Checkpoints(inputs.run.checkpoints)
     newest = checkpoints.load_newest()
     state, best = TrainState(), None
+    variables = variables_of(trainer.model, trainer.optimizer)
     if newest is not None:
         arrays, info, path = newest
         state, best = TrainState.from_dict(info, path), info["best"]
-        restore(variables_of(trainer.model, trainer.optimizer), arrays, path)
+        restore(variables, arrays, path)
     elif settings.init_from:
         name = settings.model.model
         print(initialize_from_run(settings.init_from, trainer.model, name), flush=True)
-    consistency.check_start(inputs.strategy, trainer.model, trainer.optimizer, state.to_dict())
+    assert_same_weights(inputs.strategy, variables, state.to_dict())
     if inputs.is_chief:
         checkpoints.clear()
         if newest is not None:
@@ -305,10 +315,10 @@ def _batches(
     inputs: Inputs, config: pipeline.InputConfig, first_step: int
 ) -> Generator[Any, None, None]:
     """Yields the batches of this process's replicas from a step on."""
-    batches = devices.distribute(
+    batches = distribute_batches(
         inputs.strategy,
-        lambda division: pipeline.training_batches(
-            inputs.shards, config, first_step, division=division
+        lambda replicas: pipeline.training_batches(
+            inputs.shards, config, first_step, replicas=replicas
         ),
     )
     return pipeline.checked(batches, inputs.shards)
@@ -316,15 +326,15 @@ def _batches(
 
 def _should_stop(strategy: tf.distribute.Strategy, stop: StopRequest) -> Callable[[int], bool]:
     """Returns a function of the step that gives the same answer in all workers."""
-    if devices.worker(strategy).count == 1:
+    if current_worker(strategy).count == 1:
         return lambda step: stop.expired or stop.requested
 
     def ask_all(step: int) -> bool:
         if step % SYNC_EVERY:
             return False
         # Clocks differ: the first deadline counts for all, who have the same flag.
-        if stop.max_hours is not None and devices.any_worker(strategy, stop.expired):
+        if stop.max_hours is not None and any_worker(strategy, stop.expired):
             stop.deadline = 0.0
-        return stop.expired or devices.any_worker(strategy, stop.requested)
+        return stop.expired or any_worker(strategy, stop.requested)
 
     return ask_all

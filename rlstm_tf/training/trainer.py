@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from rlstm_tf import compat
-from rlstm_tf.data.batch_schedule import Epochs
+from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers.batch_normalization import moves_after
 from rlstm_tf.models.dropout import dropout_seed
@@ -44,7 +44,7 @@ class Trainer:
         seed: seed of dropout.
         remat: recompute the trunk's activations in the backward pass, to save memory; see
             `rlstm_tf.models.rematerialization`.
-        frames_of: computes the model's frames from a replica's rows, on the device; returns their
+        preprocess: computes the model's frames from a replica's rows, on the device; returns their
             `frames` unchanged by default.
 
     Attributes:
@@ -64,7 +64,7 @@ class Trainer:
         jit: bool = False,
         seed: int = 0,
         remat: bool = False,
-        frames_of: Callable[[Batch], Any] = itemgetter("frames"),
+        preprocess: Callable[[Batch], Any] = itemgetter("frames"),
     ) -> None:
         if jit and strategy.num_replicas_in_sync > 1:
             raise UsageError(f"--jit takes one device, not {strategy.num_replicas_in_sync}")
@@ -75,7 +75,7 @@ class Trainer:
         self.accumulate = accumulate
         self.seed = seed
         self.remat = remat
-        self.frames_of = frames_of
+        self.preprocess = preprocess
         self.step = 0
         if accumulate > 1:
             with strategy.scope():
@@ -99,8 +99,8 @@ class Trainer:
         """Takes one optimizer step on a global batch.
 
         Args:
-            batch: distributed tensors: `label` int32 `[B]` and the input of `frames_of`, by default
-                `frames` uint8 `[B, T, S, S, C]`. `video` is ignored.
+            batch: distributed tensors: `label` int32 `[B]` and the input of `preprocess`, by
+                default `frames` uint8 `[B, T, S, S, C]`. `video` is ignored.
 
         Returns:
             Mean cross-entropy and number of correct predictions, as tensors that may still be
@@ -121,7 +121,7 @@ class Trainer:
 
     def _replica_step(self, batch: Batch, step: Any) -> tuple[Any, Any]:
         with self._dropout_seed(step, 0):
-            loss, correct, gradients = self._gradients(self.frames_of(batch), batch["label"])
+            loss, correct, gradients = self._gradients(self.preprocess(batch), batch["label"])
         self._apply(gradients)
         return loss, correct
 
@@ -132,7 +132,7 @@ class Trainer:
         }
         before = self._accumulator.begin()
         with self._dropout_seed(step, index):
-            loss, correct, gradients = self._gradients(self.frames_of(rows), rows["label"])
+            loss, correct, gradients = self._gradients(self.preprocess(rows), rows["label"])
         self._accumulator.add(gradients, before)
         return loss, correct
 
@@ -172,7 +172,7 @@ class Trainer:
     def fit(
         self,
         batches: Iterator[Batch],
-        epochs: Epochs,
+        epochs: EpochSchedule,
         num_epochs: int,
         state: TrainState,
         learning_rate: Callable[[int], Any],
@@ -216,7 +216,7 @@ class Trainer:
                     self._epoch(batches, epochs, state, learning_rate, listeners, should_stop)
                     logs = _logs(epochs, state, learning_rate)
                     logs["videos_per_second"] = (
-                        epochs.steps(epoch) * epochs.batch_size / state.seconds
+                        epochs.num_steps(epoch) * epochs.batch_size / state.seconds
                     )
                     logs["input_wait_share"] = state.waited / state.seconds
                     if validate is not None:
@@ -240,14 +240,14 @@ class Trainer:
     def _epoch(
         self,
         batches: Iterator[Batch],
-        epochs: Epochs,
+        epochs: EpochSchedule,
         state: TrainState,
         learning_rate: Callable[[int], Any],
         listeners: keras.callbacks.CallbackList,
         should_stop: Callable[[int], bool],
     ) -> None:
         """Takes the remaining steps of the current epoch."""
-        first, end = epochs.end(state.epoch - 1), epochs.end(state.epoch)
+        first, end = epochs.end_step(state.epoch - 1), epochs.end_step(state.epoch)
         state.start_clock()
         while state.step < end:
             if should_stop(state.step):
@@ -264,9 +264,9 @@ class Trainer:
             listeners.on_train_batch_end(index, logs)
 
 
-def _logs(epochs: Epochs, state: TrainState, learning_rate: Callable[[int], Any]) -> Logs:
+def _logs(epochs: EpochSchedule, state: TrainState, learning_rate: Callable[[int], Any]) -> Logs:
     """Returns means over the current epoch's synced steps, and the last step's learning rate."""
-    steps = state.step - epochs.end(state.epoch - 1)
+    steps = state.step - epochs.end_step(state.epoch - 1)
     return {
         "loss": state.loss / steps,
         "accuracy": state.correct / (steps * epochs.batch_size),

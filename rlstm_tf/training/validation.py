@@ -9,7 +9,7 @@ import numpy as np
 
 from rlstm_tf.data import pipeline
 from rlstm_tf.data.shards import Shards
-from rlstm_tf.distributed import strategy as devices
+from rlstm_tf.distributed.strategy import current_worker, distribute_batches
 from rlstm_tf.evaluation import metrics
 from rlstm_tf.evaluation.scorer import Scorer
 from rlstm_tf.training.preemption import Stopped, StopRequest
@@ -37,12 +37,12 @@ class Validation:
         self._trainer, self._stop = trainer, stop
         strategy = trainer.strategy
         self._scorer = Scorer(trainer.model, strategy)
-        self._batches: Any = devices.distribute(
+        self._batches: Any = distribute_batches(
             strategy,
-            lambda division: pipeline.evaluation_batches(shards, config, division=division),
+            lambda replicas: pipeline.evaluation_batches(shards, config, replicas=replicas),
         )
         # Several workers would have to agree where to stop.
-        self._alone = devices.worker(strategy).count == 1
+        self._alone = current_worker(strategy).count == 1
 
     def __call__(self) -> dict[str, float]:
         """Returns `loss` and `accuracy`, or `map` for several labels per video.

@@ -19,7 +19,8 @@ from typing import IO
 
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import PARTIAL, write_whole, writing
-from rlstm_tf.storage.json_values import parsed, sealed, unsealed
+from rlstm_tf.storage.checksums import verify_checksum, with_checksum
+from rlstm_tf.storage.json_values import parse_json
 from rlstm_tf.storage.locks import lock_file
 from rlstm_tf.tuning.trial import RUNNING, Trial
 
@@ -151,7 +152,7 @@ class SearchDirectory:
     def _load(self) -> tuple[dict[str, str], list[Trial]]:
         where = str(self._record)
         try:
-            content = unsealed(parsed(self._record.read_bytes(), where), where)
+            content = verify_checksum(parse_json(self._record.read_bytes(), where), where)
             return content["started_with"], [Trial(**trial) for trial in content["trials"]]
         except (DataError, KeyError, TypeError) as error:
             raise DataError(
@@ -161,5 +162,5 @@ class SearchDirectory:
 
     def _write(self) -> None:
         trials = [dataclasses.asdict(self.trials[number]) for number in sorted(self.trials)]
-        content = sealed({"started_with": self._started_with, "trials": trials})
+        content = with_checksum({"started_with": self._started_with, "trials": trials})
         self.write(self._record, json.dumps(content, indent=1) + "\n")

@@ -25,17 +25,17 @@ def main(values: Any) -> None:
 
     import tensorflow as tf
 
-    from rlstm_tf.distributed import strategy as devices
+    from rlstm_tf.distributed.strategy import current_worker, make_strategy, watch_workers
 
     if strategy_name == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, two)
-    strategy = devices.make_strategy(strategy_name)
+    strategy = make_strategy(strategy_name)
     # Around all that follows: variables are made together too.
-    with devices.workers_watched(strategy):
+    with watch_workers(strategy):
         result = _run(strategy, data, mode)
-    worker = devices.worker(strategy)
+    worker = current_worker(strategy)
     print(json.dumps({**result, "worker": [worker.index, worker.count]}), flush=True)
 
 
@@ -43,10 +43,11 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
     import keras
 
     from rlstm_tf.data import pipeline
-    from rlstm_tf.data.device_augmentation import frames_of
+    from rlstm_tf.data.device_augmentation import make_preprocess
     from rlstm_tf.data.shards import Shards
-    from rlstm_tf.distributed import consistency
-    from rlstm_tf.distributed import strategy as devices
+    from rlstm_tf.distributed.consistency import assert_same_weights
+    from rlstm_tf.distributed.strategy import assert_same, current_worker, distribute_batches
+    from rlstm_tf.runs.checkpoints import variables_of
     from rlstm_tf.training import optimizers
     from rlstm_tf.training.state import TrainState
     from rlstm_tf.training.trainer import Trainer
@@ -59,18 +60,18 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
         image_size=32,
         augment_on="device" if mode == "device" else "host",
     )
-    devices.check_same(strategy, "number of samples", len(shards.samples))
+    assert_same(strategy, "number of samples", len(shards.samples))
     with strategy.scope():
         model = _small_model() if mode == "endless" else _model(mode)
         optimizer = optimizers.sgd(0.01, 0.9, model.trainable_variables)
     if mode == "strangers":
         # As from a file that another machine has another version of.
-        model.weights[-1].assign([float(devices.worker(strategy).index)] * CLASSES)
-    consistency.check_start(strategy, model, optimizer, TrainState().to_dict())
-    frames = frames_of(config)
-    trainer = Trainer(model, optimizer, strategy, weight_decay=5e-4, frames_of=frames)
-    batches = devices.distribute(
-        strategy, lambda division: pipeline.training_batches(shards, config, division=division)
+        model.weights[-1].assign([float(current_worker(strategy).index)] * CLASSES)
+    assert_same_weights(strategy, variables_of(model, optimizer), TrainState().to_dict())
+    frames = make_preprocess(config)
+    trainer = Trainer(model, optimizer, strategy, weight_decay=5e-4, preprocess=frames)
+    batches = distribute_batches(
+        strategy, lambda replicas: pipeline.training_batches(shards, config, replicas=replicas)
     )
     losses, rows = [], []
     with contextlib.closing(pipeline.checked(batches, shards)) as iterator:
@@ -120,12 +121,12 @@ def _small_model() -> Any:
 
 def _scores(trainer: Any, shards: Any, config: Any) -> Any:
     from rlstm_tf.data import pipeline
-    from rlstm_tf.distributed import strategy as devices
+    from rlstm_tf.distributed.strategy import distribute_batches
     from rlstm_tf.evaluation.scorer import Scorer
 
-    batches = devices.distribute(
+    batches = distribute_batches(
         trainer.strategy,
-        lambda division: pipeline.evaluation_batches(shards, config, division=division),
+        lambda replicas: pipeline.evaluation_batches(shards, config, replicas=replicas),
     )
     scorer = Scorer(trainer.model, trainer.strategy)
     return scorer.score(pipeline.checked(batches, shards), len(shards))

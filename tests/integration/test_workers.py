@@ -16,7 +16,7 @@ from workers import free_addresses, tf_config
 
 from rlstm_tf.data.batches import epoch_order
 from rlstm_tf.data.shards import Shards
-from rlstm_tf.distributed import startup_barrier
+from rlstm_tf.distributed.startup_barrier import wait_for_workers
 from rlstm_tf.distributed.tf_config import Worker
 
 # Seconds after which a process hangs, on a machine that does other things too.
@@ -164,7 +164,7 @@ def test_workers_that_begin_with_other_weights_are_refused(data):
         errors = [worker.communicate(timeout=PATIENCE)[1].splitlines()[-1] for worker in workers]
         assert [worker.returncode for worker in workers] == [1, 1]
     for error in errors:
-        assert error.startswith("error: the workers differ in the checksum of the weights that")
+        assert error.startswith("error: the workers differ in the checksum of the initial weights")
 
 
 # Joins as an entry point does, with less patience.
@@ -173,10 +173,10 @@ import sys
 from rlstm_tf.cli import app as cli
 from rlstm_tf.training import preemption as stopping
 cli.load_tensorflow()
-from rlstm_tf.distributed import strategy as devices
-devices.SECONDS = float(sys.argv[1])
+from rlstm_tf.distributed import strategy
+strategy.TIMEOUT_S = float(sys.argv[1])
 with stopping.handle_sigterm():
-    devices.make_strategy("multi_worker")
+    strategy.make_strategy("multi_worker")
 """
 
 
@@ -192,7 +192,7 @@ def left_alone(index, seconds):
         text=True,
     )
     try:
-        startup_barrier.meet(Worker(1 - index, 2, addresses[1 - index], addresses[0]), PATIENCE)
+        wait_for_workers(Worker(1 - index, 2, addresses[1 - index], addresses[0]), PATIENCE)
         yield process
     finally:
         process.kill()

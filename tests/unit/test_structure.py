@@ -22,7 +22,7 @@ ALLOWED = {
     "rlstm_tf.reporting": "errors storage data evaluation",
     "rlstm_tf.serving": "compat errors storage data",
     "rlstm_tf.runs": "compat errors model_config storage cli data models",
-    "rlstm_tf.distributed": "errors data runs",
+    "rlstm_tf.distributed": "errors storage data",
     "rlstm_tf.attention": "choices compat errors layers data serving",
     "rlstm_tf.training": (
         "addons compat errors model_config storage cli layers data evaluation models runs "

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from rlstm_tf.choices import SUBSETS
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.files import sizes
-from rlstm_tf.storage.json_values import of_fields, read_json, sealed, unsealed
+from rlstm_tf.storage.json_values import read_json, require_fields
 from tfrecords_tools.builder.output_directory import BUILD
 from tfrecords_tools.builder.plan import Plan
 
@@ -33,7 +34,7 @@ class BuiltShard:
 
     def to_json(self, plan: str) -> str:
         """Returns the text of the shard's record; `plan` is the checksum of the plan."""
-        return json.dumps(sealed({**asdict(self), "plan": plan}))
+        return json.dumps(with_checksum({**asdict(self), "plan": plan}))
 
 
 def record_path(output: str, name: str) -> str:
@@ -60,11 +61,11 @@ def load_built_shard(output: str, name: str, plan: str) -> BuiltShard | None:
         values = read_json(path)
         if values is None:
             return None
-        values = unsealed(values, path)
+        values = verify_checksum(values, path)
         if values.pop("plan", None) != plan:
             return None
-        values = of_fields(BuiltShard, values, path)
-        shard = schema.Shard(**of_fields(schema.Shard, values["shard"], path))
+        values = require_fields(BuiltShard, values, path)
+        shard = schema.Shard(**require_fields(schema.Shard, values["shard"], path))
     except DataError as error:
         raise DataError(f"{error}: delete it and build again") from None
     found = sizes(schema.shard_paths(output, name))

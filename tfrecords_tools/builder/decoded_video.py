@@ -34,7 +34,8 @@ from rlstm_tf.data.video import (
 )
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import PARTIAL, write_whole, writing
-from rlstm_tf.storage.json_values import of_fields, parsed, sealed, unsealed
+from rlstm_tf.storage.checksums import verify_checksum, with_checksum
+from rlstm_tf.storage.json_values import parse_json, require_fields
 from tfrecords_tools.builder.reuse import StoredVideo, StoredVideoReader
 
 _JPEGS = ".jpegs"
@@ -216,14 +217,14 @@ def remove(target: str) -> None:
 
 
 def _write_json(path: str, values: dict[str, Any]) -> None:
-    write_whole(path, json.dumps(sealed(values)).encode())
+    write_whole(path, json.dumps(with_checksum(values)).encode())
 
 
 def _read_json(path: str, kind: type | None = None) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
-            values = unsealed(parsed(file.read(), path), path)
-        return of_fields(kind, values, path) if kind else values
+            values = verify_checksum(parse_json(file.read(), path), path)
+        return require_fields(kind, values, path) if kind else values
     except (OSError, DataError) as error:
         raise _read_error(error, path, path) from None
 

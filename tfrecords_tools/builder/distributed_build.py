@@ -22,6 +22,7 @@ from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import PARTIAL, cannot_write, synced, writing
+from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.files import (
     copy,
     is_remote,
@@ -32,7 +33,7 @@ from rlstm_tf.storage.files import (
     sizes,
     write_text,
 )
-from rlstm_tf.storage.json_values import parsed, sealed, unsealed
+from rlstm_tf.storage.json_values import parse_json
 from tfrecords_tools.builder.built_shard import load_built_shard, make_manifest, record_path
 from tfrecords_tools.builder.output_directory import BUILD, require_plan, reserve
 from tfrecords_tools.builder.plan import Plan
@@ -134,7 +135,7 @@ def write_shard_list(
             (*astuple(video), astuple(stored[video.id]) if video.id in stored else None)
             for video in videos
         ]
-        lines.append(json.dumps(sealed({"videos": rows})) + "\n")
+        lines.append(json.dumps(with_checksum({"videos": rows})) + "\n")
         listings.append(ShardListing(name, offset, len(lines[-1])))
         offset += len(lines[-1])
     path = _list_path(output)
@@ -245,7 +246,7 @@ def _read_listing(output: str, listing: ShardListing) -> tuple[list[Video], dict
     # With a checksum: nothing else would reveal a changed digit, which is a wrong label.
     where = f"{path}, line of {listing.name},"
     try:
-        rows = unsealed(parsed(text, where), where)["videos"]
+        rows = verify_checksum(parse_json(text, where), where)["videos"]
     except DataError as error:
         raise DataError(f"{error}: run the same command again") from None
     videos, stored = [], {}

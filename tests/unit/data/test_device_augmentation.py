@@ -11,7 +11,7 @@ from small_shards import context
 
 from rlstm_tf.data import augmentation, batches, flow, pipeline, schema
 from rlstm_tf.data.augmentation import Box
-from rlstm_tf.data.device_augmentation import crop, frames_of
+from rlstm_tf.data.device_augmentation import crop, make_preprocess
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
@@ -95,7 +95,7 @@ def test_the_network_is_given_the_same_batches(shards):
     whole = pipeline.checked(pipeline.training_batches(shards, device, 1, 3), shards)
     for step, batch in enumerate(whole, 1):
         expected = batches.training_rows(shards, host, 4 * step, 4)
-        found = np.asarray(frames_of(device)(batch))
+        found = np.asarray(make_preprocess(device)(batch))
         assert np.abs(found.astype(int) - expected["frames"]).max() <= 1
         for name in ("label", "video"):
             np.testing.assert_array_equal(batch[name], expected[name])
@@ -115,7 +115,7 @@ def linear_trainer(config, accumulate=1):
         optimizer,
         tf.distribute.get_strategy(),
         accumulate=accumulate,
-        frames_of=frames_of(config),
+        preprocess=make_preprocess(config),
     )
 
 

@@ -512,19 +512,19 @@ _REPLICAS = """
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-    from rlstm_tf.distributed import strategy as devices
+    from rlstm_tf.distributed.strategy import distribute_batches, make_strategy
     from rlstm_tf.data import batches, pipeline, protocols
     from rlstm_tf.data.shards import Shards
     from rlstm_tf.errors import DataError, UsageError
 
     shards = Shards.open(sys.argv[1], "train")
     config = pipeline.InputConfig(batch_size=4, num_segments=3, image_size=32)
-    strategy = devices.make_strategy("mirrored")
+    strategy = make_strategy("mirrored")
     assert strategy.num_replicas_in_sync == 2
 
     def compare(make_dataset, expected):
         count = 0
-        distributed = devices.distribute(strategy, make_dataset)
+        distributed = distribute_batches(strategy, make_dataset)
         for batch, plain in zip(pipeline.checked(distributed, shards), expected):
             for name in plain:
                 parts = strategy.experimental_local_results(batch[name])
@@ -536,7 +536,7 @@ _REPLICAS = """
     # 11 samples: the last of these batches is of two epochs.
     plain = (batches.training_rows(shards, config, 4 * step, 4) for step in range(1, 5))
     assert compare(
-        lambda division: pipeline.training_batches(shards, config, 1, 4, division=division), plain
+        lambda replicas: pipeline.training_batches(shards, config, 1, 4, replicas=replicas), plain
     ) == 4
     groups = protocols.Protocol("groups", num_groups=2)
     examples = [batches.evaluation_example(shards, config, place, groups) for place in range(12)]
@@ -546,19 +546,19 @@ _REPLICAS = """
         for first in (0, 4, 8)
     ]
     assert compare(
-        lambda division: pipeline.evaluation_batches(shards, config, groups, division=division),
+        lambda replicas: pipeline.evaluation_batches(shards, config, groups, replicas=replicas),
         plain,
     ) == 3
 
     uneven = pipeline.InputConfig(batch_size=5, num_segments=3, image_size=32)
     for make in (pipeline.training_batches, pipeline.evaluation_batches):
         try:
-            devices.distribute(strategy, lambda division: make(shards, uneven, division=division))
+            distribute_batches(strategy, lambda replicas: make(shards, uneven, replicas=replicas))
         except UsageError as error:
             print("uneven", error)
     broken = Shards.open(sys.argv[2], "train")
-    distributed = devices.distribute(
-        strategy, lambda division: pipeline.training_batches(broken, config, division=division)
+    distributed = distribute_batches(
+        strategy, lambda replicas: pipeline.training_batches(broken, config, replicas=replicas)
     )
     try:
         for batch in pipeline.checked(distributed, broken):
@@ -566,8 +566,8 @@ _REPLICAS = """
     except DataError as error:
         print("refused", error)
     # An endless dataset in the middle of its work must not change the exit status.
-    endless = devices.distribute(
-        strategy, lambda division: pipeline.training_batches(shards, config, division=division)
+    endless = distribute_batches(
+        strategy, lambda replicas: pipeline.training_batches(shards, config, replicas=replicas)
     )
     endless = pipeline.checked(endless, shards)
     next(endless)
@@ -592,7 +592,7 @@ def test_two_replicas_share_the_same_batches(tmp_path):
     )
     assert result.returncode == 7, result.stderr
     assert "refused train-00000-of-00002: video 'v0', frame 0: checksum" in result.stdout
-    assert result.stdout.count("uneven batch_size=5 is no multiple of 2 replicas") == 2
+    assert result.stdout.count("uneven batch_size=5 is not a multiple of 2 replicas") == 2
 
 
 def test_batches_do_not_depend_on_the_stack(shards):

@@ -113,12 +113,12 @@ import sys
 sys.path[:0] = ["tests/helpers", "tests/unit/training"]
 import numpy as np
 import tensorflow as tf
-from rlstm_tf.distributed import strategy as devices
+from rlstm_tf.distributed.strategy import distribute_batches, make_strategy
 import test_accumulation as t
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-strategy = devices.make_strategy("mirrored")
+strategy = make_strategy("mirrored")
 tf.distribute.get_strategy = lambda: strategy
 weights = []
 for remat in (False, True):
@@ -128,8 +128,10 @@ for remat in (False, True):
     dataset = tf.data.Dataset.from_tensor_slices(
         {k: tf.stack([b[k] for b in data]) for k in ("frames", "label")}
     )
-    make_dataset = lambda division: dataset.unbatch().batch(division.rows(6), drop_remainder=True)
-    for batch in devices.distribute(strategy, make_dataset):
+    def make_dataset(replicas):
+        return dataset.unbatch().batch(replicas.rows_per_replica(6), drop_remainder=True)
+
+    for batch in distribute_batches(strategy, make_dataset):
         trainer.train_step(batch)
     weights.append(trainer.model.get_weights())
 errors = [float(np.abs(a - b).max()) for a, b in zip(*weights)]

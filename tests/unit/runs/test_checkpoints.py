@@ -164,7 +164,9 @@ def test_what_is_renamed_was_synced(tmp_path, monkeypatch):
 def test_being_asked_to_stop_is_no_damage(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, state(), {})
-    monkeypatch.setattr("rlstm_tf.runs.checkpoints.digest", lambda *_: StopRequest()._on_signal())
+    monkeypatch.setattr(
+        "rlstm_tf.runs.checkpoints.arrays_sha256", lambda *_: StopRequest()._on_signal()
+    )
     with pytest.raises(Stopped):
         checkpoints.load_newest()
 

@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorflow import io, make_ndarray
 
 from rlstm_tf.data import flow
-from rlstm_tf.data.batch_schedule import Epochs
+from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.data.batches import evaluation_example, training_rows
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
@@ -61,7 +61,9 @@ def images_of(directory):
 
 def written(tmp_path, make, epoch, step):
     """The images that a callback writes at the end of an epoch."""
-    events = Events(tmp_path / "events", Epochs(5, 2), TrainState(step=step, epoch=epoch + 1))
+    events = Events(
+        tmp_path / "events", EpochSchedule(5, 2), TrainState(step=step, epoch=epoch + 1)
+    )
     make(events).on_epoch_end(epoch)
     events.close()
     return images_of(tmp_path / "events")
@@ -70,7 +72,7 @@ def written(tmp_path, make, epoch, step):
 def test_the_batch_has_the_pixels_that_were_trained_on(spatial, tmp_path):
     config = InputConfig(2, num_segments=3, image_size=SIDE)
     # Epochs of 5 samples in batches of 2 end after 3 and 5 steps: the second begins with place 6.
-    epochs = Epochs(5, 2)
+    epochs = EpochSchedule(5, 2)
     found = written(tmp_path, lambda events: AugmentedBatch(events, epochs, spatial, config), 1, 5)
     ((step, image),) = found["images/augmented_batch"]
     assert step == 5
@@ -89,7 +91,7 @@ def test_the_batch_has_the_pixels_that_were_trained_on(spatial, tmp_path):
 
 def test_a_batch_of_flow_is_of_its_directions(temporal, tmp_path):
     config = InputConfig(2, 2, SIDE, stream="temporal", new_length=2, flip=False)
-    epochs = Epochs(5, 2)
+    epochs = EpochSchedule(5, 2)
     found = written(tmp_path, lambda events: AugmentedBatch(events, epochs, temporal, config), 0, 3)
     ((_, image),) = found["images/augmented_batch"]
     rows = training_rows(temporal, config, 0, 2)["frames"]

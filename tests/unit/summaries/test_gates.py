@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_relational_lstm import UNITS, flat, layer_and_input, operations_of
 
 from rlstm_tf.attention.maps import relational_lstm_of
-from rlstm_tf.data.batch_schedule import Epochs
+from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.data.batches import evaluation_example
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
@@ -78,7 +78,10 @@ def test_histograms_count_what_eq_3_gives(tmp_path):
     write_shards(tmp_path / "shards", [6, 9, 5, 7, 8, 6], image=texture_jpeg)
     shards = Shards.open(str(tmp_path / "shards"), "train")
     config = InputConfig(2, num_segments=3, image_size=SIDE)
-    model, events = model_of(3), Events(tmp_path / "events", Epochs(6, 2), TrainState(step=3))
+    model, events = (
+        model_of(3),
+        Events(tmp_path / "events", EpochSchedule(6, 2), TrainState(step=3)),
+    )
     layer = relational_lstm_of(model)
     callback = Gates(events, layer, shards, config)
     callback.set_model(model)

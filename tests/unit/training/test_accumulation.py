@@ -144,7 +144,7 @@ sys.path[:0] = ["tests/helpers", "tests/unit/training"]
 import keras
 import numpy as np
 import tensorflow as tf
-from rlstm_tf.distributed import strategy as devices
+from rlstm_tf.distributed.strategy import distribute_batches, make_strategy
 from rlstm_tf.training import trainer as training
 import test_accumulation as t
 
@@ -152,7 +152,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 result = {}
 for name, parts in (("none", 1), ("mirrored", 3)):
-    strategy = devices.make_strategy(name)
+    strategy = make_strategy(name)
     t.tf.distribute.get_strategy = lambda strategy=strategy: strategy
     with strategy.scope():
         trainer = t.trainer_of(accumulate=parts)
@@ -160,8 +160,10 @@ for name, parts in (("none", 1), ("mirrored", 3)):
     dataset = tf.data.Dataset.from_tensor_slices(
         {k: tf.stack([b[k] for b in data]) for k in ("frames", "label")}
     )
-    make_dataset = lambda division: dataset.unbatch().batch(division.rows(6), drop_remainder=True)
-    batches = devices.distribute(strategy, make_dataset)
+    def make_dataset(replicas):
+        return dataset.unbatch().batch(replicas.rows_per_replica(6), drop_remainder=True)
+
+    batches = distribute_batches(strategy, make_dataset)
     losses = [float(trainer.train_step(batch)[0]) for batch in batches]
     moving = [w.numpy().tolist() for w in trainer.model.weights if "moving" in w.name]
     result[name] = [losses, moving]
@@ -179,10 +181,10 @@ def overflowing(gradients):
 
 apply = trainer._apply
 trainer._apply = lambda gradients: apply(overflowing(gradients))
-trainer.train_step(next(iter(devices.distribute(strategy, make_dataset))))
+trainer.train_step(next(iter(distribute_batches(strategy, make_dataset))))
 result["kept"] = all((w.numpy() == b).all() for w, b in zip(weights, before))
 trainer = training.Trainer(trainer.model, trainer.optimizer, strategy)
-trainer.train_step(next(iter(devices.distribute(strategy, make_dataset))))
+trainer.train_step(next(iter(distribute_batches(strategy, make_dataset))))
 result["moved"] = any((w.numpy() != b).any() for w, b in zip(weights, before))
 result["finite"] = all(np.isfinite(w.numpy()).all() for w in weights)
 try:

@@ -132,7 +132,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from rlstm_tf import compat
-from rlstm_tf.distributed import strategy as devices
+from rlstm_tf.distributed.strategy import distribute_batches, make_strategy
 from rlstm_tf.choices import OPTIMIZERS
 from rlstm_tf.training import optimizers as optimization
 import test_optimization as t
@@ -143,15 +143,17 @@ data = list(t.batches(6))
 dataset = tf.data.Dataset.from_tensor_slices(
     {k: tf.stack([b[k] for b in data]) for k in ("frames", "label")}
 )
-make_dataset = lambda division: dataset.unbatch().batch(division.rows(4), drop_remainder=True)
+def make_dataset(replicas):
+    return dataset.unbatch().batch(replicas.rows_per_replica(4), drop_remainder=True)
+
 # One of each: collective operations of two strategies in a process would take each other's keys.
-strategies = {kind: devices.make_strategy(kind) for kind in ("none", "mirrored")}
+strategies = {kind: make_strategy(kind) for kind in ("none", "mirrored")}
 result = {}
 for name in OPTIMIZERS:
     for scale_loss, parts in ((False, 1), (True, 2)):
         for kind, strategy in strategies.items():
             trainer = t.trainer_of(name, scale_loss, strategy=strategy, accumulate=parts)
-            t.losses(trainer, devices.distribute(strategy, make_dataset))
+            t.losses(trainer, distribute_batches(strategy, make_dataset))
             arrays = [*compat.tensorflow_variables(trainer.model)]
             arrays += compat.optimizer_state(trainer.optimizer)
             result[f"{name} {scale_loss} {kind}"] = [

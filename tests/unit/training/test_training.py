@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rlstm_tf.data.batch_schedule import Epochs
+from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.errors import DataError
 from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
 from rlstm_tf.summaries.events import Events
@@ -89,7 +89,7 @@ def fit(trainer, count, state=None, num_samples=10, num_epochs=4, **options):
     """Epochs of `num_samples`, batches of 4: 10 samples end at steps 3, 5, 8, 10."""
     return trainer.fit(
         batches(count),
-        epochs=Epochs(num_samples, 4),
+        epochs=EpochSchedule(num_samples, 4),
         num_epochs=num_epochs,
         state=state or TrainState(),
         learning_rate=lambda step: 0.5 / (step + 1),
@@ -129,7 +129,7 @@ def test_fit_goes_on_in_the_middle_of_an_epoch():
     info = state.to_dict()
     trainer.fit(
         source,
-        epochs=Epochs(10, 4),
+        epochs=EpochSchedule(10, 4),
         num_epochs=1,
         state=TrainState.from_dict({**info, "best": None}, "x"),
         learning_rate=lambda step: 0.5 / (step + 1),
@@ -142,7 +142,7 @@ def test_fit_goes_on_in_the_middle_of_an_epoch():
 
 def test_tensorboard_has_each_point_once(tmp_path):
     """What is read every tenth step; stopped between two of them and resumed, the same points."""
-    epochs = Epochs(100, 4)
+    epochs = EpochSchedule(100, 4)
     options = {"epochs": epochs, "num_epochs": 2, "learning_rate": lambda step: 0.1}
     whole, state = tmp_path / "whole", TrainState()
     with tf.summary.create_file_writer(str(whole)).as_default():
@@ -242,7 +242,7 @@ def test_what_is_waited_for_is_the_input(monkeypatch):
         return train_step(batch)
 
     trainer.train_step = step
-    options = {"epochs": Epochs(12, 4), "learning_rate": lambda step: 0.1}
+    options = {"epochs": EpochSchedule(12, 4), "learning_rate": lambda step: 0.1}
     trainer.fit(late(batches(6)), num_epochs=2, state=state, callbacks=[listener], **options)
     assert [logs["input_wait_share"] for _, logs, _ in listener.epochs] == [0.75, 0.75]
     assert [logs["videos_per_second"] for _, logs, _ in listener.epochs] == [1.0, 1.0]

@@ -7,26 +7,33 @@ from multiprocessing.pool import ThreadPool
 import pytest
 import tensorflow as tf
 
-from rlstm_tf.data.batch_schedule import WHOLE
-from rlstm_tf.distributed import strategy as devices
+from rlstm_tf.data.batch_schedule import ALL
+from rlstm_tf.distributed import strategy as strategy_module
+from rlstm_tf.distributed.strategy import (
+    assert_same,
+    current_worker,
+    distribute_batches,
+    make_strategy,
+    watch_workers,
+)
 from rlstm_tf.distributed.tf_config import Worker
 from rlstm_tf.errors import DataError, UsageError
 
 
-def test_one_process_is_the_chief_of_one(monkeypatch):
-    # Set for another program, as on a cluster: no business of one process.
+def test_single_process_is_the_chief(monkeypatch):
+    # TF_CONFIG of another program is ignored without multi_worker.
     monkeypatch.setenv("TF_CONFIG", "{")
-    worker = devices.worker(devices.make_strategy("none"))
+    worker = current_worker(make_strategy("none"))
     assert (worker.index, worker.count, worker.is_chief) == (0, 1, True)
 
 
-def test_workers_need_their_addresses(monkeypatch):
+def test_multi_worker_requires_tf_config(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UsageError, match="needs TF_CONFIG"):
-        devices.make_strategy("multi_worker")
+        make_strategy("multi_worker")
 
 
-def test_why_tensorflow_cannot_join_is_said(monkeypatch):
+def test_multi_worker_reports_why_it_cannot_join(monkeypatch):
     def refuse():
         raise tf.errors.UnknownError(None, None, "Could not start gRPC server\nand more")
 
@@ -37,34 +44,33 @@ def test_why_tensorflow_cannot_join_is_said(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     message = f"^worker 0 of 1, at {address}, cannot join the others: Could not start gRPC server$"
     with pytest.raises(DataError, match=message):
-        devices.make_strategy("multi_worker")
+        make_strategy("multi_worker")
 
 
-def test_one_device_makes_all_rows():
-    divisions = []
+def test_one_device_takes_all_rows():
+    slices = []
 
-    def make(division):
-        divisions.append(division)
+    def make(replicas):
+        slices.append(replicas)
         return tf.data.Dataset.range(3)
 
-    dataset = devices.distribute(devices.make_strategy("none"), make)
+    dataset = distribute_batches(make_strategy("none"), make)
     assert [int(value) for value in dataset] == [0, 1, 2]
-    assert divisions == [WHOLE]
+    assert slices == [ALL]
 
 
-def test_one_process_agrees_with_itself():
-    devices.check_same(devices.make_strategy("none"), "seed", 2**62)
-    devices.check_same(devices.make_strategy("mirrored"), "seed", -1)
+def test_assert_same_passes_for_one_process():
+    assert_same(make_strategy("none"), "seed", 2**62)
+    assert_same(make_strategy("mirrored"), "seed", -1)
 
 
-def test_an_error_of_ones_own_is_not_another_workers():
-    strategy = devices.make_strategy("none")
-    with pytest.raises(tf.errors.UnavailableError), devices.workers_watched(strategy):
+def test_watch_workers_keeps_errors_of_a_single_process():
+    strategy = make_strategy("none")
+    with pytest.raises(tf.errors.UnavailableError), watch_workers(strategy):
         raise tf.errors.UnavailableError(None, None, "a file system")
 
 
-def test_a_lost_worker_leaves_no_pool_open(monkeypatch):
-    """As TensorFlow's eager sums leave theirs."""
+def test_watch_workers_closes_pools_of_failed_sums(monkeypatch):
     pools = []
 
     def eager_sum():
@@ -72,9 +78,11 @@ def test_a_lost_worker_leaves_no_pool_open(monkeypatch):
         pools.append(pool)
         raise tf.errors.UnavailableError(None, None, "gone")
 
-    monkeypatch.setattr(devices, "worker", lambda strategy: Worker(0, 2, "a:1", "a:1"))
+    monkeypatch.setattr(
+        strategy_module, "current_worker", lambda strategy: Worker(0, 2, "a:1", "a:1")
+    )
     lost = pytest.raises(DataError, match="another worker has ended")
-    with lost, devices.workers_watched(None):
+    with lost, watch_workers(None):
         eager_sum()
     with pytest.raises(ValueError, match="Pool not running"):
         pools[0].map(str, [1])

@@ -1,4 +1,4 @@
-"""TF_CONFIG: which worker this is, and everything that can be wrong with it."""
+"""Reading TF_CONFIG, and its error messages."""
 
 import json
 
@@ -26,7 +26,7 @@ def config(cluster, kind="worker", index=0):
         (config({"worker": ["[::1]:80"]}), Worker(0, 1, "[::1]:80", "[::1]:80")),
     ],
 )
-def test_which_worker(text, expected):
+def test_read_worker(text, expected):
     worker = read_worker(text)
     assert worker == expected
     assert worker.is_chief == (expected.index == 0)
@@ -62,6 +62,6 @@ def test_which_worker(text, expected):
         (config({"worker": [1]}), "must be a list of HOST:PORT"),
     ],
 )
-def test_what_is_refused(text, message):
+def test_invalid_tf_config(text, message):
     with pytest.raises(UsageError, match=message):
         read_worker(text)

@@ -1,0 +1,60 @@
+"""Checksums of values and arrays, to notice a changed file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rlstm_tf.errors import DataError
+
+_KEY = "sha256"
+
+
+def with_checksum(values: dict[str, Any]) -> dict[str, Any]:
+    """Adds the sha256 of JSON values to them, as entry `sha256`."""
+    return {**values, _KEY: _json_sha256(values)}
+
+
+def has_checksum(values: dict[str, Any]) -> bool:
+    """True if the values have an entry `sha256`."""
+    return _KEY in values
+
+
+def verify_checksum(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """Checks values against their entry `sha256`, and returns them without it.
+
+    Args:
+        values: returned by `with_checksum`, and read back from JSON.
+        where: file name, for errors.
+
+    Raises:
+        DataError: the values have changed.
+    """
+    values = dict(values)
+    expected = values.pop(_KEY, None)
+    found = _json_sha256(values)
+    if expected != found:
+        raise DataError(
+            f"{where} was changed since it was written: its values have sha256 {found}, "
+            f"it says {expected}"
+        )
+    return values
+
+
+def arrays_sha256(arrays: Mapping[str, np.ndarray], info: dict[str, Any]) -> str:
+    """Returns the hexadecimal sha256 of named arrays and JSON values."""
+    checksum = hashlib.sha256(json.dumps(info, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        checksum.update(f"{name} {array.dtype} {array.shape} ".encode())
+        checksum.update(array.data if array.size else b"")
+    return checksum.hexdigest()
+
+
+def _json_sha256(values: dict[str, Any]) -> str:
+    # Hashes the values rather than the text, so that formatting does not count.
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
