@@ -100,22 +100,22 @@ def _measured(before: np.ndarray, after: np.ndarray, quality: int) -> dict[str, 
     import cv2
     import numpy as np
 
-    from rlstm_tf.data.flow import BOUND, dequantise, quantise
-    from rlstm_tf.data.optical_flow import METHODS, calculator
+    from rlstm_tf.data.flow import BOUND, dequantize, quantize
+    from rlstm_tf.data.optical_flow import METHODS, make_flow_function
     from rlstm_tf.data.video import encode_jpeg
 
     fields, row = {}, {}
     for method in METHODS:
-        flow = calculator(method)
+        flow = make_flow_function(method)
         start = time.process_time()
         fields[method] = np.clip(flow(before, after), -BOUND, BOUND)
         row[method + " seconds"] = time.process_time() - start
-        levels = quantise(fields[method])
+        levels = quantize(fields[method])
         jpeg = encode_jpeg(levels, quality)
         read = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
         row[method + " bytes"] = len(jpeg)
-        row[method + " levels"] = _distance(fields[method], dequantise(levels)).mean()
-        row[method + " stored"] = _distance(fields[method], dequantise(read)).mean()
+        row[method + " levels"] = _distance(fields[method], dequantize(levels)).mean()
+        row[method + " stored"] = _distance(fields[method], dequantize(read)).mean()
     apart = _distance(fields["dis"], fields["tvl1"])
     row["difference"], row["far"] = apart.mean(), (apart > 1).mean()
     row["motion"] = _distance(fields["tvl1"], np.zeros(2)).mean()

@@ -96,7 +96,7 @@ def _measure(values: flags.FlagValues, videos: str, data: str, stream: str) -> N
     )
     # Those of the pipeline's first steps.
     places = [divmod(place, len(shards.samples)) for place in range(count * size)]
-    views = [batches.training_view(shards, host, *place) for place in places]
+    views = [batches.draw_sample(shards, host, *place) for place in places]
     jpegs = [
         shards.read_frames(view.video, sorted(set(view.frames.ravel().tolist()))) for view in views
     ]
@@ -108,7 +108,7 @@ def _measure(values: flags.FlagValues, videos: str, data: str, stream: str) -> N
         def run() -> None:
             if cold:
                 _drop_from_cache(data)
-            for _ in pipeline.checked(dataset, shards):
+            for _ in pipeline.iterate(dataset, shards):
                 pass
 
         return run

@@ -39,7 +39,7 @@ def bare_loop(
     Args:
         decode: of this module.
         jpegs: of each view, in the order of its frames, each once.
-        views: of `rlstm_tf.data.batches.training_view`.
+        views: of `rlstm_tf.data.batches.draw_sample`.
         batch: uint8 [B, T, S, S, C], written over and over.
         threads: that share the views.
     """

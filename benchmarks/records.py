@@ -125,7 +125,7 @@ def _bare(paths: list[str], short_side: int, quality: int, flow: str | None) -> 
     """Number of images."""
     import cv2
 
-    from rlstm_tf.data.flow import quantise
+    from rlstm_tf.data.flow import quantize
 
     count = 0
     for path in paths:
@@ -138,7 +138,7 @@ def _bare(paths: list[str], short_side: int, quality: int, flow: str | None) -> 
                     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
                     before = after
                     continue
-                image, before = quantise(dis.calc(before, after, None)), after
+                image, before = quantize(dis.calc(before, after, None)), after
             cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
             count += 1
     return count

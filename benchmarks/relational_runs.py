@@ -15,7 +15,7 @@ from benchmarks.machine import commit, describe
 from benchmarks.settings import DISTRACTORS, Setting
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.atomic import write_whole
+from rlstm_tf.storage.atomic import write_atomic
 
 # Beside the scores of a run: how it was made.
 RECORD = "benchmark.json"
@@ -143,7 +143,7 @@ def _train(work: Path, directory: Path, data: Path, flags: list[str], core: int 
     facts = {"command": recorded, "commit": commit(), "machine": describe()}
     _command(log, *command, f"--data={data}", f"--run_dir={directory}", "--resume", core=core)
     _command(log, "rlstm_tf.evaluate", f"--run_dir={directory}", "--split=test", core=core)
-    write_whole(record, json.dumps(facts).encode())
+    write_atomic(record, json.dumps(facts).encode())
 
 
 def _command(log: Path, module: str, *flags: str, core: int | None = None) -> None:

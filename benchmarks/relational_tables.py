@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.relational_runs import RECORD, Run
 from rlstm_tf.errors import DataError
 from rlstm_tf.evaluation import score_files
-from rlstm_tf.storage.atomic import write_whole, writing
+from rlstm_tf.storage.atomic import write_atomic, writing
 from tfrecords_tools.synthetic.relations import PAIRS
 
 GROUPS = tuple(dict.fromkeys(pair.group for pair in PAIRS))
@@ -112,7 +112,7 @@ def write(path: Path, rows: list[dict[str, Any]], curves: list[list[dict[str, An
         contents = {beside: _csv(beside, _CURVES, flat), path: _csv(path, _COLUMNS, rows)}
         path.parent.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
-            write_whole(file, content)
+            write_atomic(file, content)
 
 
 def _beside(path: Path) -> Path:

@@ -83,15 +83,15 @@ def _evaluate(values: absl_flags.FlagValues, run: LocalMirror, output: Path) -> 
     score_files.check_writable(output)
     views = protocol(values.protocol, shards.manifest.multi_label)
     config = pipeline.InputConfig(**arguments)
-    batch_size = values.batch_size or views.videos_at_once(config.batch_size, config.video_shape)
+    batch_size = values.batch_size or views.videos_per_batch(config.batch_size, config.video_shape)
     config = dataclasses.replace(config, batch_size=batch_size)
     batches = pipeline.evaluation_batches(shards, config, views)
     model, path = load_model(run_dir, values.checkpoint, settings, len(shards.classes))
     scorer = Scorer(model, tf.distribute.get_strategy(), views.reduction)
     with progress_bar(len(shards), "evaluate", "videos") as progress:
-        logits = scorer.score(pipeline.checked(batches, shards), len(shards), progress.update)
+        logits = scorer.score(pipeline.iterate(batches, shards), len(shards), progress.update)
     try:
-        result = metrics.summarize(shards.labels, logits)
+        result = metrics.compute_metrics(shards.labels, logits)
     except FloatingPointError as error:
         raise DataError(f"{path}: {error}") from None
     metadata = {
@@ -109,7 +109,7 @@ def _evaluate(values: absl_flags.FlagValues, run: LocalMirror, output: Path) -> 
 
 
 def _metadata(settings: Any, shards: Any) -> dict[str, Any]:
-    """Describes the network and the videos, for `rlstm_tf.evaluation.score_files.FACTS`."""
+    """Describes the network and the videos, for `rlstm_tf.evaluation.score_files.METADATA`."""
     from rlstm_tf.models.backbone import APPLICATIONS
 
     manifest = shards.manifest

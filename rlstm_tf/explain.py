@@ -22,7 +22,7 @@ from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.runs.directory import define_run_flags, read_flags
 from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, local_mirror
-from rlstm_tf.storage.atomic import write_whole, writing
+from rlstm_tf.storage.atomic import write_atomic, writing
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
@@ -138,17 +138,17 @@ def _position(values: absl_flags.FlagValues, map_shape: tuple[int, int]) -> int 
 
 def _views(video: str, manifest: Any, arguments: dict[str, Any]) -> Any:
     from rlstm_tf.data.input_config import InputConfig
-    from rlstm_tf.data.video_views import Storing, video_views
+    from rlstm_tf.data.video_views import RecordFormat, video_views
     from rlstm_tf.serving.predictor import of_file
 
-    storing, config = Storing.of(manifest), InputConfig(**arguments)
-    return of_file(video, lambda: video_views(video, storing, config))
+    record_format, config = RecordFormat.from_manifest(manifest), InputConfig(**arguments)
+    return of_file(video, lambda: video_views(video, record_format, config))
 
 
 def _write(path: str, content: bytes) -> None:
     with writing(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
+        write_atomic(path, content)
     # A name may hold bytes that are no UTF-8.
     print(f"{len(content) / 1e3:,.0f} kB: {os.fsencode(path).decode(errors='replace')}")
 

@@ -64,9 +64,9 @@ def _export(
     from rlstm_tf.runs.weights import load_model
     from rlstm_tf.serving import exporter, versions
     from rlstm_tf.serving.artifact import GRAPH, stored_versions
-    from rlstm_tf.storage.files import sizes
+    from rlstm_tf.storage.files import file_sizes
 
-    if sizes([f"{networks.directory}/{GRAPH}"]) != [None]:
+    if file_sizes([f"{networks.directory}/{GRAPH}"]) != [None]:
         raise UsageError(f"--output={networks.directory} is one version: give the one above it")
     description = _describe(run.path, settings)
     with versions.new_version(networks.path) as partial:
@@ -90,7 +90,7 @@ def _describe(run_dir: Path, settings: Any) -> Description:
     Raises:
         DataError: the run has none, or is damaged.
     """
-    from rlstm_tf.data.video_views import Storing
+    from rlstm_tf.data.video_views import RecordFormat
     from rlstm_tf.runs.directory import RunDirectory
     from rlstm_tf.serving.artifact import Description
 
@@ -109,7 +109,7 @@ def _describe(run_dir: Path, settings: Any) -> Description:
         multi_label=manifest.multi_label,
         checkpoint="",
         version=__version__,
-        **dataclasses.asdict(Storing.of(manifest)),
+        **dataclasses.asdict(RecordFormat.from_manifest(manifest)),
     )
 
 

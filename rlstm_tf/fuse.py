@@ -66,7 +66,7 @@ def main(values: flags.FlagValues) -> None:
     scores, metadata = zip(*(score_files.load(Path(name)) for name in values.scores))
     # Compare directories: a score may be given as the file in its directory.
     if output.resolve() in [
-        score_files.directory_of(Path(name)).resolve() for name in values.scores
+        score_files.scores_directory(Path(name)).resolve() for name in values.scores
     ]:
         raise UsageError(f"--output={output} is one of the --scores")
     if values.preset:
@@ -74,13 +74,13 @@ def main(values: flags.FlagValues) -> None:
     if values.search:
         weights = _search(values.search, scores, metadata)
     fused = fusion.fuse(scores, weights, values.scores)
-    result = metrics.summarize(fused.labels, fused.logits)
+    result = metrics.compute_metrics(fused.labels, fused.logits)
     parts = [
         {"scores": name, "weight": weight, **part}
         for name, weight, part in zip(values.scores, weights, metadata)
     ]
     origin = {"weights_from": given[0], "fused": parts}
-    score_files.save(output, fused, {**result, **fusion.combined_facts(metadata), **origin})
+    score_files.save(output, fused, {**result, **fusion.combine_metadata(metadata), **origin})
     name, value = next(iter(result.items()))
     shares = ", ".join(f"{weight:g}" for weight in weights)
     print(f"{name} {value:.4f}, {result['videos']} videos, weights {shares}: {output}")
@@ -109,7 +109,7 @@ def _search(names: list[str], scores: Any, metadata: Any) -> tuple[float, ...]:
         raise UsageError(f"--search: {len(names)} validation scores for {len(scores)} scores")
     validation, found_metadata = zip(*(score_files.load(Path(name)) for name in names))
     for name, found, tested in zip(names, found_metadata, metadata):
-        for fact in set(score_files.FACTS) - {"subset"}:
+        for fact in set(score_files.METADATA) - {"subset"}:
             if found[fact] != tested[fact]:
                 raise UsageError(
                     f"--search: {name} is of {fact} {found[fact]}, "
@@ -121,9 +121,9 @@ def _search(names: list[str], scores: Any, metadata: Any) -> tuple[float, ...]:
             f"--search: video {seen[0]!r} is in --scores too; "
             "choose weights on other videos than they are tested on"
         )
-    weights = fusion.search(validation, names)
+    weights = fusion.search_weights(validation, names)
     found = fusion.fuse(validation, weights, names)
-    name, value = next(iter(metrics.summarize(found.labels, found.logits).items()))
+    name, value = next(iter(metrics.compute_metrics(found.labels, found.logits).items()))
     print(
         f"weights {', '.join(f'{weight:g}' for weight in weights)}: best of a grid of 0.05 on "
         f"{len(found.ids)} validation videos, {name} {value:.4f} there"

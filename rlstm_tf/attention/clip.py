@@ -49,7 +49,7 @@ def clip_of(views: VideoViews, is_flow: bool, logits: np.ndarray, names: Sequenc
 
 
 def flow_pictures(frames: np.ndarray) -> np.ndarray:
-    """Snippets of flow in `flow.colours`: the mean over the fields of a snippet.
+    """Snippets of flow in `flow.to_rgb`: the mean over the fields of a snippet.
 
     Full colour is the motion that 1 % of the clip's pixels exceed.
 
@@ -61,7 +61,7 @@ def flow_pictures(frames: np.ndarray) -> np.ndarray:
     """
     levels = frames.reshape(*frames.shape[:-1], -1, 2).astype(np.float32) - flow.ZERO
     x, y = np.moveaxis(levels.mean(axis=-2), -1, 0)
-    return flow.colours(x, y, float(np.percentile(np.hypot(x, y), 99)))
+    return flow.to_rgb(x, y, float(np.percentile(np.hypot(x, y), 99)))
 
 
 def _time(number: int, fps: float, is_flow: bool) -> str:

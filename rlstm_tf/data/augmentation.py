@@ -39,7 +39,7 @@ class Box(NamedTuple):
     height: int
 
 
-def crop_sides(
+def crop_sizes(
     height: int, width: int, scales: Sequence[float] = SCALES
 ) -> tuple[tuple[int, int], ...]:
     """The (width, height) that a training crop may have, all equally likely.
@@ -62,7 +62,7 @@ def _crop_sides(base: int, scales: tuple[float, ...]) -> tuple[tuple[int, int], 
     )
 
 
-def crop_places(height: int, width: int, crop_height: int, crop_width: int) -> list[Box]:
+def crop_positions(height: int, width: int, crop_height: int, crop_width: int) -> list[Box]:
     """TSN's 13 places for a crop of this size, all equally likely; several coincide if it fills.
 
     For 340x256 and a crop of 224x224 the x are 0, 29, 58, 87, 116 and the y 0, 8, 16, 24, 32.
@@ -80,7 +80,7 @@ def random_crop(
     height: int, width: int, rng: np.random.Generator, scales: Sequence[float] = SCALES
 ) -> Box:
     """Draws a training crop: first its size, then its place."""
-    sides = crop_sides(height, width, scales)
+    sides = crop_sizes(height, width, scales)
     crop_width, crop_height = sides[rng.integers(len(sides))]
     place = _PLACES[rng.integers(len(_PLACES))]
     return _at(place, height, width, crop_height, crop_width)
@@ -97,7 +97,7 @@ def evaluation_crops(height: int, width: int, image_size: int, num_crops: int = 
     if num_crops not in NUM_CROPS:
         raise ValueError(f"num_crops must be one of {NUM_CROPS}. Received: {num_crops}")
     side = min(height, width, image_size)
-    places = crop_places(height, width, side, side)
+    places = crop_positions(height, width, side, side)
     return places[4:5] if num_crops == 1 else places[:5]
 
 
@@ -139,7 +139,7 @@ def crop_flow(
     The vectors keep their length: they are pixels of the stored frames, as in TSN.
 
     Args:
-        fields: L of them, uint8 [2H, W], levels of x over those of y (`flow.quantise`).
+        fields: L of them, uint8 [2H, W], levels of x over those of y (`flow.quantize`).
         box: inside a field.
         image_size: side S of the result, pixels.
         flip: mirror left and right, and so negate x.
@@ -155,6 +155,6 @@ def crop_flow(
             if flip:
                 plane = cv2.flip(plane, 1)
                 if top == 0:
-                    plane = flow.negated(plane)
+                    plane = flow.negate(plane)
             planes.append(plane)
     cv2.merge(planes, out)

@@ -20,10 +20,10 @@ import numpy as np
 
 from rlstm_tf.data import augmentation, sampling
 from rlstm_tf.data.augmentation import Box
-from rlstm_tf.data.generators import positioned
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.memory import aligned_empty
 from rlstm_tf.data.protocols import CENTER, Protocol
+from rlstm_tf.data.rng import rng_at
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 
@@ -52,7 +52,7 @@ def training_rows(
         DataError: a frame is damaged; names it.
     """
     places = [divmod(first + row, len(shards.samples)) for row in range(count)]
-    views = [training_view(shards, config, *place) for place in places]
+    views = [draw_sample(shards, config, *place) for place in places]
     if frames is None:
         frames = aligned_empty((count, *training_shape(shards, config)))
     batch = {
@@ -124,12 +124,12 @@ def evaluation_example(
 @lru_cache(maxsize=4)
 def epoch_order(num_samples: int, seed: int, epoch: int) -> np.ndarray:
     """The order in which an epoch goes through the samples: int64 [N], read-only."""
-    order = positioned(seed, epoch, 0, purpose=0).permutation(num_samples)
+    order = rng_at(seed, epoch, 0, purpose=0).permutation(num_samples)
     order.flags.writeable = False
     return order
 
 
-class View(NamedTuple):
+class SampleDraw(NamedTuple):
     """What is drawn for a training sample.
 
     Attributes:
@@ -147,18 +147,18 @@ class View(NamedTuple):
     frames: np.ndarray
 
 
-def training_view(shards: Shards, config: InputConfig, epoch: int, position: int) -> View:
+def draw_sample(shards: Shards, config: InputConfig, epoch: int, position: int) -> SampleDraw:
     """What position 0 ... N - 1 of an epoch shows."""
     sample = shards.samples[epoch_order(len(shards.samples), config.seed, epoch)[position]]
     video, label, first, num_frames = sample.tolist()
-    generator = positioned(config.seed, epoch, position, purpose=1)
+    generator = rng_at(config.seed, epoch, position, purpose=1)
     size = int(shards.heights[video]), int(shards.widths[video])
     box = augmentation.random_crop(*size, generator, config.crop_scales)
     # Drawn in any case, so that the snippets are the same with and without flips.
     flip = bool(generator.integers(2)) and config.flip
     starts = sampling.random_snippets(num_frames, config.num_segments, generator, config.new_length)
     frames = first + sampling.snippet_frames(starts, num_frames, config.new_length)
-    return View(video, label, box, flip, frames)
+    return SampleDraw(video, label, box, flip, frames)
 
 
 def _write_stored(
@@ -179,7 +179,7 @@ def _write_stored(
     )
 
 
-def _write_whole(shards: Shards, view: View, out: np.ndarray) -> None:
+def _write_whole(shards: Shards, view: SampleDraw, out: np.ndarray) -> None:
     """Writes the images of a training sample, each decoded once: `out` is of `training_shape`."""
     height, width = int(shards.heights[view.video]), int(shards.widths[view.video])
     temporal = shards.manifest.stream == "temporal"
@@ -213,12 +213,12 @@ def write_views(
         out: uint8 [..., K, S, S, C].
     """
     place = numbers.shape[:-1]
-    for index, images in in_time(image, numbers.reshape(-1, config.new_length)):
+    for index, images in in_frame_order(image, numbers.reshape(-1, config.new_length)):
         for box, target in zip(boxes, out[np.unravel_index(index, place)]):
             write_crop(images, config, box, flip, target)
 
 
-def in_time(
+def in_frame_order(
     image: Callable[[int], np.ndarray], snippets: np.ndarray
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
     """Positions of snippets and their images, in the order of the first image of each.

@@ -19,7 +19,7 @@ _HINTS = {
 }
 
 
-def allow_shards(count: int) -> None:
+def raise_open_file_limit(count: int) -> None:
     """Lets this process open so many local shards beside what it holds open already.
 
     Often 1,024 files are allowed, and more if asked for.
@@ -39,7 +39,7 @@ def allow_shards(count: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def reason(error: OSError) -> str:
+def open_error_reason(error: OSError) -> str:
     """Why a shard cannot be opened, with the limit that it ran into if it did."""
     hint = _HINTS.get(error.errno or 0)
     return f"{error.strerror} ({hint})" if hint else f"{error.strerror or error}"

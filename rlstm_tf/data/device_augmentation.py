@@ -52,7 +52,7 @@ def crop(frames: Any, boxes: Any, flips: Any, config: InputConfig) -> tf.Tensor:
         part = tf.reshape(
             part, (-1, *config.video_shape[:1], config.new_length, 2, *part.shape[2:4])
         )
-        # As `flow.negated`.
+        # As `flow.negate`.
         negated = tf.minimum(256 - part[:, :, :, :1], 255)
         negated = tf.concat([negated, part[:, :, :, 1:]], axis=3)
         part = tf.where(tf.reshape(flips, (-1, 1, 1, 1, 1, 1)), negated, part)

@@ -20,7 +20,7 @@ ZERO = 128
 _LEVELS_PER_PIXEL = 127 / BOUND
 
 
-def quantise(field: np.ndarray) -> np.ndarray:
+def quantize(field: np.ndarray) -> np.ndarray:
     """Levels of a field, x over y.
 
     Args:
@@ -38,8 +38,8 @@ def quantise(field: np.ndarray) -> np.ndarray:
     return np.concatenate([levels[..., 0], levels[..., 1]]).astype(np.uint8)
 
 
-def dequantise(levels: np.ndarray) -> np.ndarray:
-    """The field that levels stand for; the inverse of `quantise` to half a level, 0.08 pixels.
+def dequantize(levels: np.ndarray) -> np.ndarray:
+    """The field that levels stand for; the inverse of `quantize` to half a level, 0.08 pixels.
 
     Args:
         levels: uint8 [2H, W].
@@ -51,7 +51,7 @@ def dequantise(levels: np.ndarray) -> np.ndarray:
     return np.stack([x, y], axis=-1) / np.float32(_LEVELS_PER_PIXEL)
 
 
-def negated(levels: np.ndarray) -> np.ndarray:
+def negate(levels: np.ndarray) -> np.ndarray:
     """Levels of the opposite motion: uint8 of any shape.
 
     Level 0, which only JPEG's rounding can give, counts as 1.
@@ -61,8 +61,8 @@ def negated(levels: np.ndarray) -> np.ndarray:
     return cv2.add(cv2.bitwise_not(flat), 1).reshape(levels.shape)
 
 
-def colours(x: np.ndarray, y: np.ndarray, full: float) -> np.ndarray:
-    """Motion as colours: the hue is where to, the saturation how far, white does not move.
+def to_rgb(x: np.ndarray, y: np.ndarray, full: float) -> np.ndarray:
+    """Motion as colors: the hue is where to, the saturation how far, white does not move.
 
     Red is to the right, yellow-green down, cyan to the left.
 

@@ -19,7 +19,7 @@ def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
     return memory[skip : skip + size].reshape(shape)
 
 
-class Recycled:
+class BufferPool:
     """Arrays of one shape. The memory of one that is gone is that of a later one.
 
     As many as have been there at once stay for as long as this does. Safe from any thread.

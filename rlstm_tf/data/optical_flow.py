@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import cv2
 import numpy as np
 
-from rlstm_tf.data.flow import ZERO, quantise
+from rlstm_tf.data.flow import ZERO, quantize
 
 # TV-L1 is the paper's and TSN's; DIS takes a hundredth of the time.
 METHODS = ("tvl1", "dis")
@@ -16,7 +16,7 @@ METHODS = ("tvl1", "dis")
 SHORTEST_SIDE = 16
 
 
-def calculator(method: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def make_flow_function(method: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """A function of two grey images, uint8 [H, W]: the flow from the first to the second.
 
     Args:
@@ -33,7 +33,7 @@ def calculator(method: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     return lambda before, after: algorithm.calc(before, after, None)
 
 
-def fields(frames: Iterable[np.ndarray], method: str) -> Iterator[np.ndarray]:
+def compute_flow(frames: Iterable[np.ndarray], method: str) -> Iterator[np.ndarray]:
     """The flow from each frame to the next, F - 1 fields for F frames.
 
     One frame gives one field without motion, so that both streams hold the same videos. No more
@@ -41,15 +41,15 @@ def fields(frames: Iterable[np.ndarray], method: str) -> Iterator[np.ndarray]:
 
     Args:
         frames: uint8 [H, W, 3], BGR, at least one; all of one size, no side below `SHORTEST_SIDE`.
-        method: see `calculator`.
+        method: see `make_flow_function`.
 
     Yields:
-        uint8 [2H, W], see `rlstm_tf.data.flow.quantise`.
+        uint8 [2H, W], see `rlstm_tf.data.flow.quantize`.
 
     Raises:
         ValueError: a side is too short.
     """
-    flow = calculator(method)
+    flow = make_flow_function(method)
     images = (cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames)
     before = next(images)
     height, width = before.shape
@@ -60,7 +60,7 @@ def fields(frames: Iterable[np.ndarray], method: str) -> Iterator[np.ndarray]:
     alone = True
     for after in images:
         alone = False
-        yield quantise(flow(before, after))
+        yield quantize(flow(before, after))
         before = after
     if alone:
         yield np.full((2 * height, width), ZERO, np.uint8)

@@ -26,15 +26,15 @@ import tensorflow as tf
 from rlstm_tf.data.batch_schedule import ALL, EpochSchedule, ReplicaSlice
 from rlstm_tf.data.batches import Batch, evaluation_example, training_rows, training_shape
 from rlstm_tf.data.input_config import InputConfig, check_shards
-from rlstm_tf.data.memory import Recycled
+from rlstm_tf.data.memory import BufferPool
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.shards import Shards
 
 __all__ = [
     "InputConfig",
     "check_shards",
-    "checked",
     "evaluation_batches",
+    "iterate",
     "training_batches",
 ]
 
@@ -60,7 +60,7 @@ def training_batches(
 
     Returns:
         Parts of R rows in the order of `division`, as `batches.training_rows` makes them. Iterate
-        it through `checked`.
+        it through `iterate`.
 
     Raises:
         DataError: the shards do not have what is asked for: see `check_shards`.
@@ -81,7 +81,7 @@ def training_batches(
     }
     if config.augment_on == "device":
         signature |= {"box": (tf.int32, (size, 4)), "flip": (tf.bool, (size,))}
-    memory = Recycled(shape)
+    memory = BufferPool(shape)
 
     def rows(part: int) -> Batch:
         first = replicas.offset(part, config.batch_size)
@@ -110,7 +110,7 @@ def evaluation_batches(
     Returns:
         Parts of R rows in the order of `division`: `frames` uint8 [R, V, T, S, S, C]: RGB 0..255,
         or levels of flow; `video` int64 [R]: positions in `shards`, -1 in the rows of zeros that
-        fill the last batch. Iterate it through `checked`.
+        fill the last batch. Iterate it through `iterate`.
 
     Raises:
         DataError: the shards do not have what is asked for: see `check_shards`.
@@ -138,7 +138,7 @@ def evaluation_batches(
     return dataset.batch(size, drop_remainder=True).prefetch(replicas.num_local)
 
 
-def checked(batches: Iterable[Any], shards: Shards) -> Generator[Any, None, None]:
+def iterate(batches: Iterable[Any], shards: Shards) -> Generator[Any, None, None]:
     """Iterates a dataset of this module, and raises what went wrong in it as it was raised there.
 
     TensorFlow turns an exception in one of its threads into an `UnknownError` that holds a printed

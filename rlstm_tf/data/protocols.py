@@ -41,7 +41,7 @@ class Protocol:
         """V, views of a video."""
         return (self.num_clips or self.num_groups) * self.num_crops
 
-    def videos_at_once(self, batch_size: int, video_shape: tuple[int, ...]) -> int:
+    def videos_per_batch(self, batch_size: int, video_shape: tuple[int, ...]) -> int:
         """Videos of a batch: `batch_size`, or as many as all their views fit in half a gigabyte.
 
         Args:

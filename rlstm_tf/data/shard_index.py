@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 from rlstm_tf.data import schema
-from rlstm_tf.data.descriptors import reason
+from rlstm_tf.data.descriptors import open_error_reason
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import open_file
 
@@ -32,7 +32,7 @@ def load_index(path: str, sha256: str) -> np.ndarray:
         file = open_file(path)
         content = file.read(0, file.size)
     except OSError as error:
-        raise DataError(f"{path}: {reason(error)}") from None
+        raise DataError(f"{path}: {open_error_reason(error)}") from None
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise DataError(f"{path} has sha256 {found}, the manifest says {sha256}")

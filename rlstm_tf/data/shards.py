@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlstm_tf.data import schema
-from rlstm_tf.data.descriptors import allow_shards, reason
+from rlstm_tf.data.descriptors import open_error_reason, raise_open_file_limit
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shard_index import find_record_problems, find_sample_problems, load_index
 from rlstm_tf.errors import DataError
@@ -45,7 +45,7 @@ class Shards:
         fps: float32 [V], frames per second; 0 = unknown.
         heights, widths: int64 [V], pixels; of a flow field in the temporal stream, whose JPEG is
             twice as high.
-        failure: an exception in a thread that TensorFlow hides from the caller; `pipeline.checked`
+        failure: an exception in a thread that TensorFlow hides from the caller; `pipeline.iterate`
             raises it.
     """
 
@@ -96,7 +96,7 @@ class Shards:
             )
         shards, records = [], []
         if not is_remote(directory):
-            allow_shards(len(manifest.subsets[subset].shards))
+            raise_open_file_limit(len(manifest.subsets[subset].shards))
         for entry in manifest.subsets[subset].shards:
             shard, rows = _open_shard(directory, entry)
             problems = find_record_problems(entry, rows, shard.frames) or find_sample_problems(
@@ -169,7 +169,7 @@ def _open_shard(directory: str, entry: schema.Shard) -> tuple[_Shard, np.ndarray
     try:
         file = open_file(path)
     except OSError as error:
-        raise DataError(f"{path}: {reason(error)}") from None
+        raise DataError(f"{path}: {open_error_reason(error)}") from None
     if file.size != entry.bytes:
         raise DataError(f"{path} has {file.size} bytes, {schema.MANIFEST} says {entry.bytes}")
     records = load_index(schema.records_path(directory, entry.name), entry.records_sha256)
@@ -187,7 +187,7 @@ def _mapped(path: str) -> np.ndarray:
         # picks rows five times faster than np.memmap.
         return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     except OSError as error:
-        raise DataError(f"{path}: {reason(error)}") from None
+        raise DataError(f"{path}: {open_error_reason(error)}") from None
 
 
 def _of_subset(samples: list[np.ndarray], videos: list[int]) -> np.ndarray:

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlstm_tf.data import augmentation, sampling
-from rlstm_tf.data.batches import in_time, write_crop
+from rlstm_tf.data.batches import in_frame_order, write_crop
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.video import DamagedVideoError, VideoReader
-from rlstm_tf.data.video_views import Storing, stored_images
+from rlstm_tf.data.video_views import RecordFormat, make_image_reader
 from rlstm_tf.errors import DataError, UsageError
 
 # What is shown of so many windows is held in memory.
@@ -34,7 +34,7 @@ _ROUNDING = 1e-6
 MOST_WINDOWS = 200_000
 
 
-class Times(NamedTuple):
+class FrameTimes(NamedTuple):
     """When the frames of a video are shown, in seconds since the first.
 
     Attributes:
@@ -62,14 +62,14 @@ def check_windows(window: float, stride: float) -> None:
 
 
 def frame_times(
-    path: str, short_side: int, tracked: Callable[..., Iterable[Any]] = lambda items, total: items
-) -> Times:
+    path: str, short_side: int, track: Callable[..., Iterable[Any]] = lambda items, total: items
+) -> FrameTimes:
     """Decodes a video for the times of its frames. Memory grows by 8 bytes a frame.
 
     Args:
         path: of a local file.
         short_side: see `VideoReader`.
-        tracked: takes an iterable and how many items it seems to have, 0 = unknown, and gives the
+        track: takes an iterable and how many items it seems to have, 0 = unknown, and gives the
             iterable back, for showing how far it is.
 
     Raises:
@@ -78,7 +78,7 @@ def frame_times(
     """
     starts, lasts = array("d"), 0.0
     with VideoReader(path, short_side) as reader:
-        for time, duration in tracked(reader.shown(), reader.num_promised):
+        for time, duration in track(reader.times(), reader.num_expected):
             if time is None:
                 raise DamagedVideoError(f"does not say when frame {len(starts)} is shown")
             if starts and time < starts[-1]:
@@ -92,10 +92,10 @@ def frame_times(
     if not lasts:
         raise DamagedVideoError("does not say how long its last frame is shown")
     times = np.frombuffer(starts) - starts[0]
-    return Times(times, float(times[-1]) + lasts)
+    return FrameTimes(times, float(times[-1]) + lasts)
 
 
-def check_count(end: float, stride: float) -> None:
+def check_num_windows(end: float, stride: float) -> None:
     """Refuses more windows than memory and patience hold.
 
     A few frames may say that they are shown for years.
@@ -134,7 +134,7 @@ def pieces(end: float, stride: float) -> np.ndarray:
     return np.stack([edges[:-1], edges[1:]], axis=1)
 
 
-def covering(bounds: np.ndarray, parts: np.ndarray) -> np.ndarray:
+def covering_windows(bounds: np.ndarray, parts: np.ndarray) -> np.ndarray:
     """The windows that show all of a piece, at least one: int64 [P, 2], the first and the last.
 
     Args:
@@ -147,7 +147,7 @@ def covering(bounds: np.ndarray, parts: np.ndarray) -> np.ndarray:
     return np.stack([first, last], axis=1)
 
 
-def window_snippets(times: Times, bounds: np.ndarray, config: InputConfig) -> np.ndarray:
+def window_snippets(times: FrameTimes, bounds: np.ndarray, config: InputConfig) -> np.ndarray:
     """The images that a network is shown of each window: the middle of each of its T segments.
 
     A window has the images whose frames begin to be shown in it; where none does, the one that is
@@ -176,13 +176,13 @@ def window_snippets(times: Times, bounds: np.ndarray, config: InputConfig) -> np
 
 
 def window_views(
-    path: str, storing: Storing, config: InputConfig, numbers: np.ndarray
+    path: str, record_format: RecordFormat, config: InputConfig, numbers: np.ndarray
 ) -> Iterator[np.ndarray]:
     """What a network is shown of each window, made as it is asked for.
 
     Args:
         path: of a local file.
-        storing: how the network's records were made.
+        record_format: how the network's records were made.
         config: of the network.
         numbers: of `window_snippets`.
 
@@ -193,14 +193,14 @@ def window_views(
         DamagedVideoError: it does not decode as far as it did.
         DataError: it cannot be read; or its images are smaller than the network's.
     """
-    with VideoReader(path, storing.short_side) as reader:
+    with VideoReader(path, record_format.short_side) as reader:
         size = reader.height, reader.width
         if min(size) < config.image_size:
             raise DataError(f"{path}: {size[1]}x{size[0]} is less than {config.image_size} pixels")
         [box] = augmentation.evaluation_crops(*size, config.image_size)
-        image = stored_images(reader, storing)
+        image = make_image_reader(reader, record_format)
         open_windows: dict[int, np.ndarray] = {}
-        for position, images in in_time(image, numbers.reshape(-1, config.new_length)):
+        for position, images in in_frame_order(image, numbers.reshape(-1, config.new_length)):
             window, segment = divmod(position, config.num_segments)
             if window not in open_windows:
                 open_windows[window] = np.empty(config.video_shape, np.uint8)

@@ -34,7 +34,7 @@ class VideoReader:
 
     Rotation and mirroring by the container's metadata are applied; pixels are taken as square.
     Frames are streamed: memory does not grow with the length. Use as a context manager and iterate
-    once, or in place of that call one of `lazily`, `shown` and `count`:
+    once, or in place of that call one of `lazy_frames`, `times` and `count`:
 
         with VideoReader("clip.avi", 256) as reader:
             for frame in reader:    # uint8 [height, width, 3], BGR
@@ -113,7 +113,7 @@ class VideoReader:
     def __iter__(self) -> Iterator[np.ndarray]:
         return map(self._image, self._frames())
 
-    def lazily(self) -> Iterator[Callable[[], np.ndarray]]:
+    def lazy_frames(self) -> Iterator[Callable[[], np.ndarray]]:
         """What iterating gives, as functions: a frame that nobody calls for costs its decoding."""
         return (partial(self._image, frame) for frame in self._frames())
 
@@ -121,7 +121,7 @@ class VideoReader:
         """Decodes all frames and returns how many there are."""
         return sum(1 for _ in self._frames())
 
-    def shown(self) -> Iterator[tuple[float | None, float]]:
+    def times(self) -> Iterator[tuple[float | None, float]]:
         """Decodes all frames: when each is shown and for how long, in seconds.
 
         Yields:
@@ -137,7 +137,7 @@ class VideoReader:
                 yield frame.time, float((frame.duration or 0) * (frame.time_base or 0))
 
     @property
-    def num_promised(self) -> int:
+    def num_expected(self) -> int:
         """Frames as the header counts them, or about so many after its duration; 0 = unknown."""
         duration = self._promised_end or (self._container.duration or 0) / av.time_base
         return self._expected or max(round(duration * self.fps), 0)

@@ -11,9 +11,9 @@ import numpy as np
 
 from rlstm_tf.data import augmentation, sampling
 from rlstm_tf.data.batches import write_views
-from rlstm_tf.data.flow import ZERO, quantise
+from rlstm_tf.data.flow import ZERO, quantize
 from rlstm_tf.data.input_config import InputConfig
-from rlstm_tf.data.optical_flow import METHODS, calculator
+from rlstm_tf.data.optical_flow import METHODS, make_flow_function
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.video import LONGEST_SIDE, DamagedVideoError, VideoReader, encode_jpeg
@@ -22,7 +22,7 @@ from rlstm_tf.storage.json_values import require_type
 
 
 @dataclass(frozen=True)
-class Storing:
+class RecordFormat:
     """How images lie in records, and so how a network has seen them.
 
     Attributes:
@@ -36,7 +36,7 @@ class Storing:
     flow: str | None = None
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Storing:
+    def from_manifest(cls, manifest: Manifest) -> RecordFormat:
         """What a manifest says of its shards.
 
         Raises:
@@ -73,7 +73,7 @@ class VideoViews(NamedTuple):
 
 
 def video_views(
-    path: str, storing: Storing, config: InputConfig, protocol: Protocol = CENTER
+    path: str, record_format: RecordFormat, config: InputConfig, protocol: Protocol = CENTER
 ) -> VideoViews:
     """The views of a video file that an evaluation takes of its record.
 
@@ -82,7 +82,7 @@ def video_views(
 
     Args:
         path: of a local file.
-        storing: how the network's records were made.
+        record_format: how the network's records were made.
         config: see there; what concerns training is not used.
         protocol: which views.
 
@@ -90,11 +90,11 @@ def video_views(
         DamagedVideoError: it is no video, or not all of it decodes, or it changed meanwhile.
         DataError: it cannot be read; or its images are smaller than the network's.
     """
-    with VideoReader(path, storing.short_side) as reader:
+    with VideoReader(path, record_format.short_side) as reader:
         num_images = reader.count()
-    if storing.flow:
+    if record_format.flow:
         num_images = max(num_images - 1, 1)
-    with VideoReader(path, storing.short_side) as reader:
+    with VideoReader(path, record_format.short_side) as reader:
         size = reader.height, reader.width
         if min(size) < config.image_size:
             raise DataError(f"{path}: {size[1]}x{size[0]} is less than {config.image_size} pixels")
@@ -103,23 +103,25 @@ def video_views(
         boxes = augmentation.evaluation_crops(*size, config.image_size, protocol.num_crops)
         frames = np.empty((protocol.num_views, *config.video_shape), np.uint8)
         out = frames.reshape(len(starts), len(boxes), *config.video_shape)
-        image = stored_images(reader, storing)
+        image = make_image_reader(reader, record_format)
         write_views(image, config, numbers, boxes, False, out.swapaxes(1, 2))
         return VideoViews(frames, starts, reader.fps)
 
 
-def stored_images(reader: VideoReader, storing: Storing) -> Callable[[int], np.ndarray]:
+def make_image_reader(
+    reader: VideoReader, record_format: RecordFormat
+) -> Callable[[int], np.ndarray]:
     """A function from a number to that image of a video as a record gives it back.
 
     Args:
         reader: just opened.
-        storing: how the record would be made.
+        record_format: how the record would be made.
 
     Returns:
         It takes numbers that rise, below the video's number of images, and returns uint8 [H, W, 3],
         RGB, or of flow uint8 [2H, W]. It raises DamagedVideoError where the video ends before.
     """
-    frames = enumerate(reader.lazily())
+    frames = enumerate(reader.lazy_frames())
     # One frame is read ahead for flow: from it to the next.
     latest: list[tuple[int, np.ndarray]] = []
 
@@ -133,22 +135,22 @@ def stored_images(reader: VideoReader, storing: Storing) -> Callable[[int], np.n
                 return latest[-1][1]
         return None
 
-    flow = calculator(storing.flow) if storing.flow else None
+    flow = make_flow_function(record_format.flow) if record_format.flow else None
 
     def image(number: int) -> np.ndarray:
         before = frame(number)
         if before is None:
             raise DamagedVideoError(f"ends before frame {number}, which it had a moment ago")
         if flow is None:
-            return _through_jpeg(before, storing.jpeg_quality, cv2.IMREAD_COLOR_RGB)
+            return _through_jpeg(before, record_format.jpeg_quality, cv2.IMREAD_COLOR_RGB)
         after = frame(number + 1)
         if after is None:
             # A record of one frame has one field without motion.
             levels = np.full((2 * reader.height, reader.width), ZERO, np.uint8)
         else:
             pair = (cv2.cvtColor(one, cv2.COLOR_BGR2GRAY) for one in (before, after))
-            levels = quantise(flow(*pair))
-        return _through_jpeg(levels, storing.jpeg_quality, cv2.IMREAD_GRAYSCALE)
+            levels = quantize(flow(*pair))
+        return _through_jpeg(levels, record_format.jpeg_quality, cv2.IMREAD_GRAYSCALE)
 
     return image
 

@@ -37,7 +37,7 @@ def fuse(parts: Sequence[Scores], weights: Sequence[float], names: Sequence[str]
         UsageError: the weights do not fit.
     """
     check_weights(weights, len(parts))
-    parts = aligned(parts, names)
+    parts = align(parts, names)
     first = parts[0]
     return Scores(first.ids, first.labels, _average(parts, weights), first.classes)
 
@@ -62,7 +62,7 @@ def check_weights(weights: Sequence[float], count: int) -> None:
         )
 
 
-def aligned(parts: Sequence[Scores], names: Sequence[str]) -> list[Scores]:
+def align(parts: Sequence[Scores], names: Sequence[str]) -> list[Scores]:
     """The parts with their videos in the order of the first.
 
     Raises:
@@ -92,7 +92,9 @@ def aligned(parts: Sequence[Scores], names: Sequence[str]) -> list[Scores]:
     return done
 
 
-def search(parts: Sequence[Scores], names: Sequence[str], steps: int = 20) -> tuple[float, ...]:
+def search_weights(
+    parts: Sequence[Scores], names: Sequence[str], steps: int = 20
+) -> tuple[float, ...]:
     """The weights, in steps of 1 / `steps`, that score best.
 
     Of several that score alike, the ones nearest to equal weights.
@@ -108,10 +110,10 @@ def search(parts: Sequence[Scores], names: Sequence[str], steps: int = 20) -> tu
     """
     if not 2 <= len(parts) <= _SEARCHED:
         raise UsageError(f"--search: takes 2 to {_SEARCHED} scores, not {len(parts)}")
-    parts = aligned(parts, names)
+    parts = align(parts, names)
 
     def rank(weights: tuple[float, ...]) -> tuple[float, float]:
-        values = metrics.summarize(parts[0].labels, _average(parts, weights))
+        values = metrics.compute_metrics(parts[0].labels, _average(parts, weights))
         distance = sum((weight - 1 / len(parts)) ** 2 for weight in weights)
         return round(next(iter(values.values())), 9), -round(distance, 9)
 
@@ -123,7 +125,7 @@ def search(parts: Sequence[Scores], names: Sequence[str], steps: int = 20) -> tu
     return max(grid, key=rank)
 
 
-def combined_facts(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def combine_metadata(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What a fused result is of: what all parts say, None where they differ.
 
     `stream` becomes `two_stream` where the streams differ, `model` the names with `+` between.

@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score
 
 
-def summarize(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+def compute_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     """Metrics of scores before softmax; the first is the one that counts.
 
     Args:
@@ -52,7 +52,7 @@ def video_losses(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """Cross-entropy of each video, nats; of several labels the mean over them.
 
     Args:
-        labels: as in `summarize`.
+        labels: as in `compute_metrics`.
         logits: `[V, classes]`.
 
     Returns:

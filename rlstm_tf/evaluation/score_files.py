@@ -24,7 +24,7 @@ from rlstm_tf.storage.atomic import cannot_write, writing
 SCORES = "scores.npz"
 METRICS = "metrics.json"
 # What scores are of, as metrics.json says it; None where the parts of a fused score differ.
-FACTS = {
+METADATA = {
     **dict.fromkeys(("dataset", "subset", "stream", "model", "cut", "backbone"), str),
     **dict.fromkeys(("split", "num_segments"), int),
 }
@@ -111,11 +111,11 @@ def load(path: Path) -> tuple[Scores, dict[str, Any]]:
     Raises:
         DataError: a file is missing, damaged, or does not agree with itself.
     """
-    directory = directory_of(path)
+    directory = scores_directory(path)
     return _scores(directory / SCORES), _facts(directory / METRICS)
 
 
-def directory_of(path: Path) -> Path:
+def scores_directory(path: Path) -> Path:
     """The directory of scores that are named by it, or by the `scores.npz` in it."""
     return path.parent if path.name == SCORES else path
 
@@ -153,10 +153,10 @@ def _facts(path: Path) -> dict[str, Any]:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is missing or damaged: {error}") from None
-    missing = [name for name in FACTS if not isinstance(facts, dict) or name not in facts]
+    missing = [name for name in METADATA if not isinstance(facts, dict) or name not in facts]
     if missing:
         raise DataError(f"{path} does not say {', '.join(missing)}: write it again with evaluate")
-    for name, kind in FACTS.items():
+    for name, kind in METADATA.items():
         value = facts[name]
         fits = isinstance(value, kind) and not isinstance(value, bool)
         if not fits and (value is not None or name in _ALWAYS):

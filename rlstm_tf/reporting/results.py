@@ -107,7 +107,7 @@ def read_result(directory: str) -> Result:
     where = os.path.join(directory, METRICS)
     _check_facts(facts, {**_FACTS, **_SET_FACTS}, where)
     # Of the scores themselves: the file that says it may be of others.
-    measure, value = next(iter(metrics.summarize(found.labels, found.logits).items()))
+    measure, value = next(iter(metrics.compute_metrics(found.labels, found.logits).items()))
     said = facts.get(measure), facts.get("videos")
     if said[1] != len(found.ids) or not _is_near(said[0], value):
         raise DataError(

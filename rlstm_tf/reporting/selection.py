@@ -138,7 +138,7 @@ def _aligned(results: list[Result]) -> list[Result]:
     """The results with their videos in the order of the first one's."""
     paths = [result.path for result in results]
     try:
-        scores = fusion.aligned([result.scores for result in results], paths)
+        scores = fusion.align([result.scores for result in results], paths)
     except DataError as error:
         raise DataError(f"{name_of(results[0])}: {error}; report them apart") from None
     return [dataclasses.replace(result, scores=own) for result, own in zip(results, scores)]

@@ -21,7 +21,7 @@ import numpy as np
 from rlstm_tf import compat
 from rlstm_tf.errors import DataError
 from rlstm_tf.runs.directory import BEST, UnreadableError, checkpoints_in
-from rlstm_tf.storage.atomic import PARTIAL, synced, writing
+from rlstm_tf.storage.atomic import PARTIAL, sync_file, writing
 from rlstm_tf.storage.checksums import arrays_sha256
 
 State = dict[str, np.ndarray]
@@ -124,7 +124,7 @@ class Checkpoints:
                     # First: a run that goes on from the checkpoint takes this one to be there.
                     copy = self.best.with_suffix(PARTIAL)
                     shutil.copyfile(partial, copy)
-                    synced(copy)
+                    sync_file(copy)
                     copy.replace(self.best)
                 partial.replace(path)
             except OSError:

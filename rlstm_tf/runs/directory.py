@@ -25,7 +25,7 @@ from absl import flags
 from rlstm_tf.cli.flags import parse_flagfiles
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.storage.atomic import PARTIAL, write_whole, writing
+from rlstm_tf.storage.atomic import PARTIAL, write_atomic, writing
 from rlstm_tf.storage.locks import lock_file
 
 BEST = "best.npz"
@@ -271,4 +271,4 @@ def _digest(text: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     with writing(path):
-        write_whole(path, text.encode())
+        write_atomic(path, text.encode())

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rlstm_tf.data.input_config import InputConfig
-from rlstm_tf.data.video_views import Storing
+from rlstm_tf.data.video_views import RecordFormat
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.files import is_directory, is_remote, list_directory
@@ -43,7 +43,7 @@ class Description:
         new_length: flow fields of a snippet; 1 in the spatial stream.
         classes: names, in the order of the logits.
         multi_label: a video may have any number of labels.
-        short_side, jpeg_quality, flow: of its training records, see `Storing`.
+        short_side, jpeg_quality, flow: of its training records, see `RecordFormat`.
         checkpoint: what it was exported from.
         version: of rlstm_tf.
     """
@@ -63,9 +63,9 @@ class Description:
     version: str
 
     @property
-    def storing(self) -> Storing:
+    def record_format(self) -> RecordFormat:
         """How images lay in the records that it was trained on."""
-        return Storing(self.short_side, self.jpeg_quality, self.flow)
+        return RecordFormat(self.short_side, self.jpeg_quality, self.flow)
 
     def input(self, batch_size: int = 1) -> InputConfig:
         """What it takes."""

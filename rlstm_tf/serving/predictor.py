@@ -111,7 +111,9 @@ class Network:
             DataError: it is damaged, or cannot be read.
         """
         description = self.description
-        views = of_file(path, lambda: video_views(path, description.storing, description.input()))
+        views = of_file(
+            path, lambda: video_views(path, description.record_format, description.input())
+        )
         logits, probabilities = self.scores(views.frames, path)
         return Prediction(logits[0], probabilities[0], views.numbers[0])
 
@@ -136,24 +138,24 @@ class Network:
         Raises:
             DataError: it is damaged, or cannot be read.
         """
-        storing, config = self.description.storing, self.description.input()
+        record_format, config = self.description.record_format, self.description.input()
 
         def scan(items: Iterable[Any], total: int) -> Iterable[Any]:
             return tracked(items, total, "scan", "frames")
 
         def attempt() -> list[Segment]:
-            times = timeline.frame_times(path, storing.short_side, scan)
+            times = timeline.frame_times(path, record_format.short_side, scan)
             try:
-                timeline.check_count(times.end, stride)
+                timeline.check_num_windows(times.end, stride)
             except DataError as error:
                 raise DataError(f"{path}: {error}") from None
             bounds = timeline.windows(times.end, window, stride)
             numbers = timeline.window_snippets(times, bounds, config)
-            views = timeline.window_views(path, storing, config, numbers)
+            views = timeline.window_views(path, record_format, config, numbers)
             shown = tracked(views, len(bounds), "predict", "windows")
             scores = self._in_batches(shown, path)
             parts = timeline.pieces(times.end, stride)
-            return merged(parts, averaged(scores, timeline.covering(bounds, parts)))
+            return merged(parts, averaged(scores, timeline.covering_windows(bounds, parts)))
 
         return of_file(path, attempt)
 
@@ -218,7 +220,7 @@ def averaged(scores: Iterable[np.ndarray], covering: np.ndarray) -> Iterator[np.
 
     Args:
         scores: [K] of each window, in order.
-        covering: int64 [P, 2], of `timeline.covering`.
+        covering: int64 [P, 2], of `timeline.covering_windows`.
 
     Yields:
         float64 [K] for each piece. Only the windows of one are held.

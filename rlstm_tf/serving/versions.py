@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving.artifact import versions
-from rlstm_tf.storage.atomic import PARTIAL, synced, writing
+from rlstm_tf.storage.atomic import PARTIAL, sync_file, writing
 from rlstm_tf.storage.locks import lock_file
 
 # Digits alone are a version to a server, anything else is not.
@@ -99,7 +99,7 @@ def publish(partial: Path, others: Sequence[int] = ()) -> Path:
             if path.is_dir():
                 _sync_directory(path)
             else:
-                synced(path)
+                sync_file(path)
         # The system refuses it where someone has put a version meanwhile.
         os.rename(partial, version)
         _sync_directory(partial.parent)

@@ -34,7 +34,7 @@ def cannot_write(path: str | os.PathLike, error: OSError) -> DataError:
     return DataError(f"cannot write {os.fspath(path)}: {reason}")
 
 
-def synced(path: str | os.PathLike) -> None:
+def sync_file(path: str | os.PathLike) -> None:
     """Waits until a file that was closed is on its disk.
 
     Raises:
@@ -44,7 +44,7 @@ def synced(path: str | os.PathLike) -> None:
         os.fsync(file.fileno())
 
 
-def write_whole(path: str | os.PathLike, content: bytes) -> None:
+def write_atomic(path: str | os.PathLike, content: bytes) -> None:
     """Writes a file that is there with all of `content`, or not at all.
 
     Raises:

@@ -16,7 +16,7 @@ from typing import TextIO
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.store import File, Status
-from rlstm_tf.storage.stores import store_of
+from rlstm_tf.storage.stores import get_store
 
 # A remote store takes its time to answer, and answers many at once.
 _ASKED_AT_ONCE = 32
@@ -28,7 +28,7 @@ def open_file(path: str) -> File:
     Raises:
         OSError: the file cannot be opened; `strerror` says why.
     """
-    return store_of(path).open(path) if is_remote(path) else _LocalFile(path)
+    return get_store(path).open(path) if is_remote(path) else _LocalFile(path)
 
 
 def is_remote(path: str) -> bool:
@@ -74,7 +74,7 @@ def write_text(path: str, text: str) -> None:
         OSError: the file cannot be written; `strerror` says why.
     """
     if is_remote(path):
-        store_of(path).write(path, text.encode())
+        get_store(path).write(path, text.encode())
         return
     with open(path + ".partial", "w", encoding="utf-8") as local:
         local.write(text)
@@ -83,7 +83,7 @@ def write_text(path: str, text: str) -> None:
     os.replace(path + ".partial", path)
 
 
-def sizes(paths: Sequence[str]) -> list[int | None]:
+def file_sizes(paths: Sequence[str]) -> list[int | None]:
     """Bytes of each file; None where there is no file.
 
     Raises:
@@ -117,7 +117,7 @@ def list_directory(path: str) -> list[str]:
     try:
         if not is_remote(path):
             return sorted(os.listdir(path))
-        return sorted(store_of(path).names(path))
+        return sorted(get_store(path).names(path))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
 
@@ -128,7 +128,7 @@ def copy(source: str, target: str) -> None:
     Raises:
         OSError: it cannot be read or written; `strerror` says why.
     """
-    store_of(target if is_remote(target) else source).copy(source, target)
+    get_store(target if is_remote(target) else source).copy(source, target)
 
 
 def move(source: str, target: str) -> None:
@@ -137,7 +137,7 @@ def move(source: str, target: str) -> None:
     Raises:
         OSError: it cannot be done; `strerror` says why.
     """
-    store_of(source).move(source, target)
+    get_store(source).move(source, target)
 
 
 def make_directory(path: str) -> None:
@@ -146,7 +146,7 @@ def make_directory(path: str) -> None:
     Raises:
         OSError: it cannot be made; `strerror` says why.
     """
-    store_of(path).make_directory(path)
+    get_store(path).make_directory(path)
 
 
 def remove(path: str) -> None:
@@ -155,7 +155,7 @@ def remove(path: str) -> None:
     Raises:
         OSError: it cannot be deleted; `strerror` says why.
     """
-    store_of(path).remove(path)
+    get_store(path).remove(path)
 
 
 def _size(path: str) -> int | None:
@@ -178,7 +178,7 @@ def _local_stat(path: str) -> os.stat_result | None:
 
 def _remote_stat(path: str) -> Status | None:
     try:
-        return store_of(path).status(path)
+        return get_store(path).status(path)
     except FileNotFoundError:
         return None
     except OSError as error:

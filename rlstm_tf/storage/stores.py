@@ -17,7 +17,7 @@ from rlstm_tf.storage.store import Store
 _OF_TENSORFLOW_IO = ("az", "har", "hdfs", "http", "https", "oss", "s3", "viewfs")
 
 
-def store_of(path: str) -> Store:
+def get_store(path: str) -> Store:
     """What opens a path.
 
     Args:

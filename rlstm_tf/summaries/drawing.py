@@ -55,13 +55,13 @@ def rgb(snippets: np.ndarray) -> np.ndarray:
         snippets: uint8 [..., S, S, C]: RGB, or levels x_1, y_1, x_2, ... of flow fields.
 
     Returns:
-        uint8 [..., S, S, 3]: RGB as it is. Of flow the first field, in `flow.colours`; full is the
+        uint8 [..., S, S, 3]: RGB as it is. Of flow the first field, in `flow.to_rgb`; full is the
         longest motion in all these snippets.
     """
     if snippets.shape[-1] == 3:
         return snippets
     x, y = (snippets[..., axis].astype(np.float32) - flow.ZERO for axis in (0, 1))
-    return flow.colours(x, y, float(np.hypot(x, y).max()))
+    return flow.to_rgb(x, y, float(np.hypot(x, y).max()))
 
 
 def enlarged(image: np.ndarray, side: int) -> np.ndarray:

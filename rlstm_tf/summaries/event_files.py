@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto.event_pb2 import Event
 
-from rlstm_tf.storage.atomic import PARTIAL, cannot_write, synced, writing
+from rlstm_tf.storage.atomic import PARTIAL, cannot_write, sync_file, writing
 
 
 @contextlib.contextmanager
@@ -52,7 +52,7 @@ def cut_back(directory: Path, keep: Callable[[str, int], bool]) -> None:
                         continue
                     writer.write(event.SerializeToString())
             with writing(path):
-                synced(partial)
+                sync_file(partial)
                 partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

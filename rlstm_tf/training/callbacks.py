@@ -16,7 +16,7 @@ import numpy as np
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.runs.checkpoints import Checkpoints, variables_of
-from rlstm_tf.storage.atomic import write_whole, writing
+from rlstm_tf.storage.atomic import write_atomic, writing
 from rlstm_tf.training.state import TrainState
 
 Logs = dict[str, float]
@@ -90,7 +90,7 @@ class HistoryWriter(keras.callbacks.Callback):
         writer.writeheader()
         writer.writerows(rows)
         with writing(self.path):
-            write_whole(self.path, text.getvalue().encode())
+            write_atomic(self.path, text.getvalue().encode())
 
 
 class CheckpointSaver(keras.callbacks.Callback):

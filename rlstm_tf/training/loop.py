@@ -321,7 +321,7 @@ def _batches(
             inputs.shards, config, first_step, replicas=replicas
         ),
     )
-    return pipeline.checked(batches, inputs.shards)
+    return pipeline.iterate(batches, inputs.shards)
 
 
 def _should_stop(strategy: tf.distribute.Strategy, stop: StopRequest) -> Callable[[int], bool]:

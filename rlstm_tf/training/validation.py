@@ -53,10 +53,10 @@ class Validation:
             DataError: the set cannot be read.
         """
         labels = self.shards.labels
-        with contextlib.closing(pipeline.checked(self._batches, self.shards)) as once:
+        with contextlib.closing(pipeline.iterate(self._batches, self.shards)) as once:
             self.logits = self._scorer.score(once, len(labels), self._check_stop)
         try:
-            result = metrics.summarize(labels, self.logits)
+            result = metrics.compute_metrics(labels, self.logits)
         except FloatingPointError as error:
             step = self._trainer.step
             raise FloatingPointError(f"validation after step {step}: {error}") from None

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.storage.atomic import PARTIAL, write_whole, writing
+from rlstm_tf.storage.atomic import PARTIAL, write_atomic, writing
 from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.json_values import parse_json
 from rlstm_tf.storage.locks import lock_file
@@ -102,7 +102,7 @@ class SearchDirectory:
             DataError: it cannot be written; it is as it was.
         """
         with writing(path):
-            write_whole(path, text.encode())
+            write_atomic(path, text.encode())
 
     def copy_run(self, source: Trial, trial: Trial) -> None:
         """Gives a trial the run of another to go on with, unless it has it.

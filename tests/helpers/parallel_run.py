@@ -74,7 +74,7 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
         strategy, lambda replicas: pipeline.training_batches(shards, config, replicas=replicas)
     )
     losses, rows = [], []
-    with contextlib.closing(pipeline.checked(batches, shards)) as iterator:
+    with contextlib.closing(pipeline.iterate(batches, shards)) as iterator:
         for step in range(10**6 if mode == "endless" else STEPS):
             batch = next(iterator)
             losses.append(float(trainer.train_step(batch)[0]))
@@ -129,7 +129,7 @@ def _scores(trainer: Any, shards: Any, config: Any) -> Any:
         lambda replicas: pipeline.evaluation_batches(shards, config, replicas=replicas),
     )
     scorer = Scorer(trainer.model, trainer.strategy)
-    return scorer.score(pipeline.checked(batches, shards), len(shards))
+    return scorer.score(pipeline.iterate(batches, shards), len(shards))
 
 
 if __name__ == "__main__":

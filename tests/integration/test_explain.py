@@ -18,7 +18,7 @@ from rlstm_tf import explain, train
 from rlstm_tf.attention.maps import relations
 from rlstm_tf.cli import app, flags
 from rlstm_tf.data.input_config import InputConfig
-from rlstm_tf.data.video_views import Storing, video_views
+from rlstm_tf.data.video_views import RecordFormat, video_views
 from rlstm_tf.runs.checkpoints import Checkpoints
 from rlstm_tf.runs.directory import RunDirectory, read_flags
 from rlstm_tf.runs.weights import load_model
@@ -54,7 +54,7 @@ def expected(run_dir, video):
     run = RunDirectory(run_dir)
     model, _ = load_model(run_dir, "newest", settings, len(run.classes()))
     config = InputConfig(**flags.input_arguments(settings))
-    views = video_views(str(video), Storing.of(run.manifest()), config)
+    views = video_views(str(video), RecordFormat.from_manifest(run.manifest()), config)
     return views, relations(model, views.frames[0])
 
 

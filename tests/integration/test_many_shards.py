@@ -84,7 +84,7 @@ def test_a_limit_that_cannot_be_raised(few_files):
     if few_files == resource.RLIM_INFINITY:
         pytest.skip("there is no hard limit here")
     with pytest.raises(DataError, match=rf"the system allows {few_files} files \(ulimit -n\)"):
-        descriptors.allow_shards(few_files)
+        descriptors.raise_open_file_limit(few_files)
 
 
 @pytest.mark.parametrize(

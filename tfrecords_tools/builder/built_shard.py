@@ -10,7 +10,7 @@ from rlstm_tf.choices import SUBSETS
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.checksums import verify_checksum, with_checksum
-from rlstm_tf.storage.files import sizes
+from rlstm_tf.storage.files import file_sizes
 from rlstm_tf.storage.json_values import read_json, require_fields
 from tfrecords_tools.builder.output_directory import BUILD
 from tfrecords_tools.builder.plan import Plan
@@ -68,7 +68,7 @@ def load_built_shard(output: str, name: str, plan: str) -> BuiltShard | None:
         shard = schema.Shard(**require_fields(schema.Shard, values["shard"], path))
     except DataError as error:
         raise DataError(f"{error}: delete it and build again") from None
-    found = sizes(schema.shard_paths(output, name))
+    found = file_sizes(schema.shard_paths(output, name))
     if found[0] != shard.bytes or None in found:
         return None
     return BuiltShard(shard, tuple(values["damaged"]), values["labels_without_sample"])

@@ -24,7 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from rlstm_tf.data.optical_flow import fields
+from rlstm_tf.data.optical_flow import compute_flow
 from rlstm_tf.data.video import (
     LONGEST_SIDE,
     DamagedVideoError,
@@ -33,7 +33,7 @@ from rlstm_tf.data.video import (
     require_readable,
 )
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.atomic import PARTIAL, write_whole, writing
+from rlstm_tf.storage.atomic import PARTIAL, write_atomic, writing
 from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.json_values import parse_json, require_fields
 from tfrecords_tools.builder.reuse import StoredVideo, StoredVideoReader
@@ -169,7 +169,7 @@ def _read_images(reader: VideoReader, task: DecodeTask) -> Iterator[np.ndarray]:
     if 2 * reader.height > LONGEST_SIDE:
         raise DamagedVideoError(f"fields of {reader.width}x{reader.height} are too high for a JPEG")
     try:
-        yield from fields(reader, task.flow)
+        yield from compute_flow(reader, task.flow)
     except ValueError as error:
         raise DamagedVideoError(f"flow cannot be computed: {error}") from None
 
@@ -217,7 +217,7 @@ def remove(target: str) -> None:
 
 
 def _write_json(path: str, values: dict[str, Any]) -> None:
-    write_whole(path, json.dumps(with_checksum(values)).encode())
+    write_atomic(path, json.dumps(with_checksum(values)).encode())
 
 
 def _read_json(path: str, kind: type | None = None) -> dict[str, Any]:

@@ -21,16 +21,16 @@ from typing import Any, NamedTuple
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.atomic import PARTIAL, cannot_write, synced, writing
+from rlstm_tf.storage.atomic import PARTIAL, cannot_write, sync_file, writing
 from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.files import (
     copy,
+    file_sizes,
     is_remote,
     list_directory,
     move,
     open_file,
     remove,
-    sizes,
     write_text,
 )
 from rlstm_tf.storage.json_values import parse_json
@@ -263,8 +263,8 @@ def _publish(source: str, target: str, build: str) -> None:
     try:
         copy(source, partial)
         if not is_remote(partial):
-            synced(partial)
-        if sizes([partial]) != sizes([source]):
+            sync_file(partial)
+        if file_sizes([partial]) != file_sizes([source]):
             raise OSError(5, f"{partial} has another size than was written")
         move(partial, target)
     except BaseException:

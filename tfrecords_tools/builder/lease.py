@@ -28,7 +28,7 @@ from typing import Any
 from rlstm_tf.data.schema import MANIFEST, join
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import writing
-from rlstm_tf.storage.files import make_directory, remove, sizes, write_text
+from rlstm_tf.storage.files import file_sizes, make_directory, remove, write_text
 from rlstm_tf.storage.json_values import read_json
 
 HEARTBEAT_S = 10.0
@@ -67,7 +67,7 @@ def hold_lease(output: str, build: str) -> Iterator[Callable[[], None]]:
         # A lease that cannot be deleted does no harm: it no longer changes.
         with contextlib.suppress(OSError, DataError):
             if lease.is_ours():
-                remove(build if sizes([join(output, MANIFEST)]) != [None] else path)
+                remove(build if file_sizes([join(output, MANIFEST)]) != [None] else path)
 
 
 class _Lease:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
-from rlstm_tf.storage.atomic import write_whole, writing
+from rlstm_tf.storage.atomic import write_atomic, writing
 from tfrecords_tools.builder.built_shard import (
     BuiltShard,
     load_built_shard,
@@ -62,7 +62,7 @@ def build(
     def finish(builder: ShardBuilder) -> BuiltShard:
         shard = builder.write(output)
         with writing(schema.tfrecord_path(output, builder.name)):
-            write_whole(record_path(output, builder.name), shard.to_json(checksum).encode())
+            write_atomic(record_path(output, builder.name), shard.to_json(checksum).encode())
         builder.delete_decoded()
         return shard
 

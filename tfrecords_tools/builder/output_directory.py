@@ -18,11 +18,11 @@ from rlstm_tf.data.schema import MANIFEST, Manifest, join
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import PARTIAL, writing
 from rlstm_tf.storage.files import (
+    file_sizes,
     is_directory,
     is_remote,
     list_directory,
     make_directory,
-    sizes,
     write_text,
 )
 from rlstm_tf.storage.json_values import read_json
@@ -109,7 +109,7 @@ def require_plan(output: str, checksum: str) -> None:
 
 
 def _exists(path: str) -> bool:
-    return sizes([path]) != [None] if is_remote(path) else os.path.exists(path)
+    return file_sizes([path]) != [None] if is_remote(path) else os.path.exists(path)
 
 
 def _create(output: str, build: str) -> None:

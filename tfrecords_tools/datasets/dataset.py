@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TextIO
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.files import is_directory, open_text, sizes
+from rlstm_tf.storage.files import file_sizes, is_directory, open_text
 
 _NAMED_IN_ERRORS = 3
 
@@ -122,7 +122,7 @@ def drop_missing(dataset: Dataset, allow_missing: bool) -> Dataset:
     Raises:
         DataError: all videos are missing, or some are and `allow_missing` is False.
     """
-    found_sizes = sizes([video.path for video in dataset.videos])
+    found_sizes = file_sizes([video.path for video in dataset.videos])
     videos = tuple(video for video, size in zip(dataset.videos, found_sizes) if size is not None)
     missing = [video for video, size in zip(dataset.videos, found_sizes) if size is None]
     names = tuple(video.id for video in missing)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rlstm_tf.choices import SUBSETS
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.storage.files import is_directory, is_remote, list_directory, sizes
+from rlstm_tf.storage.files import file_sizes, is_directory, is_remote, list_directory
 from tfrecords_tools.datasets.dataset import Action, Dataset, Video, read_csv
 from tfrecords_tools.datasets.subsets import hold_out
 
@@ -41,7 +41,7 @@ def read_folder(videos: str, test_share: float | None = None) -> Dataset:
     """
     if is_directory(videos):
         rows, num_ignored = _list_folders(videos)
-    elif sizes([videos]) != [None]:
+    elif file_sizes([videos]) != [None]:
         rows, num_ignored = list(_read_rows(videos)), 0
     else:
         raise DataError(f"no such directory or CSV file: {videos}")
@@ -71,13 +71,13 @@ def _list_folders(videos: str) -> tuple[list[_Row], int]:
     for label in list_directory(videos):
         class_directory = os.path.join(videos, label)
         if label.startswith(".") or not is_directory(class_directory):
-            if not label.startswith(".") and sizes([class_directory]) == [None]:
+            if not label.startswith(".") and file_sizes([class_directory]) == [None]:
                 raise _not_a_file(class_directory)
             num_ignored += 1
             continue
         names = list_directory(class_directory)
         paths = [os.path.join(class_directory, name) for name in names if _is_video(name)]
-        files = [path for path, size in zip(paths, sizes(paths)) if size is not None]
+        files = [path for path, size in zip(paths, file_sizes(paths)) if size is not None]
         for path in sorted(set(paths).difference(files)):
             if not is_directory(path):
                 raise _not_a_file(path)

@@ -77,7 +77,7 @@ def make_run(work, run, right):
     logits = np.eye(len(CLASSES), dtype=np.float32) * (1 if right else -1)
     ids = [str(label) for label in labels]
     found = score_files.Scores(ids, labels, logits, list(CLASSES))
-    facts = {**dict.fromkeys(score_files.FACTS), **dict.fromkeys(("dataset", "subset"), "test")}
+    facts = {**dict.fromkeys(score_files.METADATA), **dict.fromkeys(("dataset", "subset"), "test")}
     facts.update(stream="spatial", model="tsn")
     score_files.save(directory / "evaluation/test", found, facts)
     header = "epoch,loss,accuracy,learning_rate,videos_per_second,val_loss,val_accuracy\n"

@@ -157,7 +157,7 @@ def test_a_bare_loop_makes_the_pipelines_batch(temporal, tmp_path):
     length = 2 if temporal else 1
     config = InputConfig(2, 3, 32, stream=stream, new_length=length, flip=False)
     expected = batches.training_rows(shards, config, 0, 2)["frames"]
-    views = [batches.training_view(shards, config, 0, position) for position in range(2)]
+    views = [batches.draw_sample(shards, config, 0, position) for position in range(2)]
     jpegs = [shards.read_frames(view.video, sorted(view.frames.ravel().tolist())) for view in views]
     for threads in (1, 2):
         out = np.zeros_like(expected)

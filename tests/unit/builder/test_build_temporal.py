@@ -14,8 +14,8 @@ from builds import arguments, files, run
 from repository import ROOT
 
 from rlstm_tf.data import schema
-from rlstm_tf.data.flow import ZERO, dequantise
-from rlstm_tf.data.optical_flow import fields
+from rlstm_tf.data.flow import ZERO, dequantize
+from rlstm_tf.data.optical_flow import compute_flow
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.data.video import VideoReader, encode_jpeg
@@ -56,7 +56,7 @@ def test_fields_equal_those_of_the_video(own, temporal, built, capfd):
         assert (shards.heights[0], shards.widths[0]) == (32, 43)
         for video, name in enumerate(shards.ids):
             with VideoReader(str(own / name), 32) as reader:
-                expected = [encode_jpeg(levels, 95) for levels in fields(reader, "dis")]
+                expected = [encode_jpeg(levels, 95) for levels in compute_flow(reader, "dis")]
             assert shards.read_frames(video, range(len(expected))) == expected
         assert decoded(shards, 0, 0).shape == (64, 43)
     assert run(capfd, str(temporal), "--decode", program=verify)[0] == 0
@@ -66,7 +66,7 @@ def test_fields_show_the_motion_of_the_videos(temporal):
     """`make_video` moves its texture 2 of 64 pixels to the right, 1.3 of 43 here."""
     shards = Shards.open(str(temporal), "train")
     for video in range(len(shards)):
-        motion = dequantise(decoded(shards, video, 1))[8:-8, 8:-8]
+        motion = dequantize(decoded(shards, video, 1))[8:-8, 8:-8]
         x, y = np.median(motion.reshape(-1, 2), axis=0)
         assert abs(x - 2 * 43 / 64) < 0.35
         assert abs(y) < 0.2
@@ -84,7 +84,7 @@ def test_tvl1_is_the_default(make_video, tmp_path, capfd):
     cv2.setNumThreads(1)
     shards = Shards.open(f"{tmp_path}/new", "train")
     with VideoReader(f"{tmp_path}/videos/{shards.ids[0]}", 32) as reader:
-        expected = [encode_jpeg(levels, 95) for levels in fields(reader, "tvl1")]
+        expected = [encode_jpeg(levels, 95) for levels in compute_flow(reader, "tvl1")]
     assert shards.read_frames(0, range(2)) == expected
 
 

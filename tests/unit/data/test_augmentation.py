@@ -9,7 +9,7 @@ HEIGHT, WIDTH = 256, 340
 
 
 def test_crop_sides_of_a_340x256_frame():
-    assert list(augmentation.crop_sides(HEIGHT, WIDTH)) == [
+    assert list(augmentation.crop_sizes(HEIGHT, WIDTH)) == [
         *[(256, 256), (224, 256)],
         *[(256, 224), (224, 224), (192, 224)],
         *[(224, 192), (192, 192), (168, 192)],
@@ -22,12 +22,12 @@ def test_crop_sides_of_a_340x256_frame():
     [((240, 320), [240, 210, 180, 158]), ((100, 64), [64, 56, 48, 42]), ((1, 1), [1, 1, 1, 1])],
 )
 def test_sides_are_rounded_down(shape, sides):
-    squares = [(w, h) for w, h in augmentation.crop_sides(*shape) if w == h]
+    squares = [(w, h) for w, h in augmentation.crop_sizes(*shape) if w == h]
     assert sorted(set(squares)) == sorted({(side, side) for side in sides})
 
 
 def test_the_thirteen_places_of_a_224_crop():
-    boxes = augmentation.crop_places(HEIGHT, WIDTH, 224, 224)
+    boxes = augmentation.crop_positions(HEIGHT, WIDTH, 224, 224)
     assert [(box.x, box.y) for box in boxes] == [
         *[(0, 0), (116, 0), (0, 32), (116, 32)],
         (58, 16),
@@ -39,7 +39,7 @@ def test_the_thirteen_places_of_a_224_crop():
 
 def test_the_thirteen_places_of_a_crop_that_is_not_square():
     # 172 pixels of room across, 64 down.
-    boxes = augmentation.crop_places(HEIGHT, WIDTH, crop_height=192, crop_width=168)
+    boxes = augmentation.crop_positions(HEIGHT, WIDTH, crop_height=192, crop_width=168)
     assert [(box.x, box.y) for box in boxes] == [
         *[(0, 0), (172, 0), (0, 64), (172, 64)],
         (86, 32),
@@ -49,7 +49,7 @@ def test_the_thirteen_places_of_a_crop_that_is_not_square():
 
 
 def test_corners_touch_the_edges_where_the_room_does_not_divide_by_four():
-    boxes = augmentation.crop_places(241, 323, 224, 224)
+    boxes = augmentation.crop_positions(241, 323, 224, 224)
     assert boxes[:4] == [
         Box(0, 0, 224, 224),
         Box(99, 0, 224, 224),
@@ -63,16 +63,16 @@ def test_random_crops_reach_every_size_and_place_evenly():
     rng = np.random.default_rng(0)
     draws = [augmentation.random_crop(HEIGHT, WIDTH, rng) for _ in range(6000)]
     sizes = [(box.width, box.height) for box in draws]
-    allowed = augmentation.crop_sides(HEIGHT, WIDTH)
+    allowed = augmentation.crop_sizes(HEIGHT, WIDTH)
     assert set(sizes) == set(allowed)
     # 600 expected each, standard deviation 23.
     assert all(480 < sizes.count(size) < 720 for size in allowed)
     places = {(box.x, box.y) for box in draws if (box.width, box.height) == (224, 224)}
-    assert places == {box[:2] for box in augmentation.crop_places(HEIGHT, WIDTH, 224, 224)}
+    assert places == {box[:2] for box in augmentation.crop_positions(HEIGHT, WIDTH, 224, 224)}
 
 
 def test_a_single_scale_gives_square_crops_only():
-    assert augmentation.crop_sides(HEIGHT, WIDTH, [0.875]) == ((224, 224),)
+    assert augmentation.crop_sizes(HEIGHT, WIDTH, [0.875]) == ((224, 224),)
 
 
 def test_evaluation_crops():

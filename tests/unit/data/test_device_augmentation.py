@@ -92,7 +92,7 @@ def config_of(shards, augment_on):
 def test_the_network_is_given_the_same_batches(shards):
     """Frames of several sizes, through the pipeline, both halves of an epoch's edge."""
     host, device = (config_of(shards, where) for where in ("host", "device"))
-    whole = pipeline.checked(pipeline.training_batches(shards, device, 1, 3), shards)
+    whole = pipeline.iterate(pipeline.training_batches(shards, device, 1, 3), shards)
     for step, batch in enumerate(whole, 1):
         expected = batches.training_rows(shards, host, 4 * step, 4)
         found = np.asarray(make_preprocess(device)(batch))
@@ -126,7 +126,7 @@ def test_a_step_is_the_same(shards, accumulate):
         config = config_of(shards, where)
         trainer = linear_trainer(config, accumulate if where == "device" else 1)
         dataset = pipeline.training_batches(shards, config, 0, 3)
-        with contextlib.closing(pipeline.checked(dataset, shards)) as iterator:
+        with contextlib.closing(pipeline.iterate(dataset, shards)) as iterator:
             losses[where] = [float(trainer.train_step(batch)[0]) for batch in iterator]
     np.testing.assert_allclose(losses["device"], losses["host"], atol=2e-3)
     assert len(set(losses["host"])) == 3

@@ -9,7 +9,7 @@ import pytest
 from repository import ROOT
 
 from rlstm_tf.data import optical_flow as flow
-from rlstm_tf.data.flow import ZERO, dequantise, quantise
+from rlstm_tf.data.flow import ZERO, dequantize, quantize
 from tfrecords_tools import build
 from tfrecords_tools.builder import flags as building
 
@@ -42,7 +42,7 @@ def test_a_shift_is_recovered(method, step):
     assert len(found) == 2
     for levels in found:
         assert (levels.dtype, levels.shape) == (np.uint8, (96, 64))
-        inside = dequantise(levels)[8:-8, 8:-8]
+        inside = dequantize(levels)[8:-8, 8:-8]
         # Half a level of rounding, 0.08 pixels, included.
         assert np.abs(inside - step).max() < 0.2
 
@@ -78,7 +78,7 @@ def test_methods_are_opencvs():
         ("dis", cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)),
     ):
         (levels,) = flow.fields([before, after], method)
-        np.testing.assert_array_equal(levels, quantise(calculator.calc(*grey, None)))
+        np.testing.assert_array_equal(levels, quantize(calculator.calc(*grey, None)))
 
 
 @pytest.mark.parametrize("method", flow.METHODS)
@@ -93,13 +93,13 @@ def test_the_shortest_side_is_sound_however_long_the_other(method):
     """In a process of its own: below, DIS does not raise, it dies."""
     script = f"""
 import cv2, numpy as np
-from rlstm_tf.data.optical_flow import SHORTEST_SIDE, fields
+from rlstm_tf.data.optical_flow import SHORTEST_SIDE, compute_flow
 cv2.setNumThreads(1)
 texture = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
 for long in (SHORTEST_SIDE, 21, 28, 42, 64, 160, 900):
     for height, width in ((SHORTEST_SIDE, long), (long, SHORTEST_SIDE)):
         pair = texture[:height, :width], texture[1:][:height, 2:][:, :width]
-        (levels,) = fields(pair, {method!r})
+        (levels,) = compute_flow(pair, {method!r})
         assert levels.shape == (2 * height, width)
 """
     command = [sys.executable, "-c", script]

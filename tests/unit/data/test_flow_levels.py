@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rlstm_tf.data.flow import dequantise, negated, quantise
+from rlstm_tf.data.flow import dequantize, negate, quantize
 
 
 def field(x, y=0.0, height=2, width=3):
@@ -27,18 +27,18 @@ def field(x, y=0.0, height=2, width=3):
     ],
 )
 def test_levels_of_a_motion(pixels, level):
-    levels = quantise(field(pixels, 0.0))
+    levels = quantize(field(pixels, 0.0))
     assert (levels.dtype, levels.shape) == (np.uint8, (4, 3))
     assert (levels[:2] == level).all()
     assert (levels[2:] == 128).all()
-    assert (quantise(field(0.0, pixels))[2:] == level).all()
+    assert (quantize(field(0.0, pixels))[2:] == level).all()
 
 
 def test_x_stands_over_y_at_the_same_places():
     motion = np.zeros((2, 3, 2))
     motion[0, 1] = 20, -20
     motion[1, 2] = -20, 20
-    assert quantise(motion).tolist() == [
+    assert quantize(motion).tolist() == [
         [128, 255, 128],
         [128, 128, 1],
         [128, 1, 128],
@@ -49,12 +49,12 @@ def test_x_stands_over_y_at_the_same_places():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_field_that_is_not_finite_is_refused(value):
     with pytest.raises(ValueError, match="must be finite"):
-        quantise(field(0.0, value))
+        quantize(field(0.0, value))
 
 
 def test_back_to_pixels():
     levels = np.array([[1, 128, 255], [64, 129, 192]], np.uint8)
-    found = dequantise(levels)
+    found = dequantize(levels)
     assert found.dtype == np.float32
     # 20/127 pixels a level.
     expected = [[[-20, -64 * 20 / 127], [0, 20 / 127], [20, 64 * 20 / 127]]]
@@ -63,15 +63,15 @@ def test_back_to_pixels():
 
 def test_back_and_forth_is_exact_in_levels_and_half_a_level_in_pixels():
     levels = np.arange(1, 256, dtype=np.uint8).repeat(2).reshape(2, 255, order="F")
-    np.testing.assert_array_equal(quantise(dequantise(levels)), levels)
+    np.testing.assert_array_equal(quantize(dequantize(levels)), levels)
     motion = np.random.default_rng(0).uniform(-20, 20, (20, 30, 2))
-    assert np.abs(dequantise(quantise(motion)) - motion).max() <= 0.5 * 20 / 127 + 1e-6
+    assert np.abs(dequantize(quantize(motion)) - motion).max() <= 0.5 * 20 / 127 + 1e-6
 
 
 def test_the_opposite_motion():
     levels = np.array([0, 1, 2, 127, 128, 129, 254, 255], np.uint8)
-    found = negated(levels)
+    found = negate(levels)
     assert found.dtype == np.uint8
     assert found.tolist() == [255, 255, 254, 129, 128, 127, 2, 1]
     motion = np.random.default_rng(1).uniform(-25, 25, (20, 30, 2))
-    np.testing.assert_array_equal(negated(quantise(motion)), quantise(-motion))
+    np.testing.assert_array_equal(negate(quantize(motion)), quantize(-motion))

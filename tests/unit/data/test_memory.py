@@ -5,7 +5,7 @@ import pytest
 from small_shards import write_shards
 
 from rlstm_tf.data import batches, pipeline
-from rlstm_tf.data.memory import Recycled
+from rlstm_tf.data.memory import BufferPool
 from rlstm_tf.data.pipeline import InputConfig
 from rlstm_tf.data.shards import Shards
 
@@ -15,7 +15,7 @@ def address(array):
 
 
 def test_of_an_array_that_is_gone():
-    recycled = Recycled((3, 5, 7))
+    recycled = BufferPool((3, 5, 7))
     first, second = recycled.empty(), recycled.empty()
     assert first.shape == (3, 5, 7)
     assert first.dtype == np.uint8
@@ -29,7 +29,7 @@ def test_of_an_array_that_is_gone():
 
 
 def test_no_more_than_were_there_at_once():
-    recycled = Recycled((1000,))
+    recycled = BufferPool((1000,))
     seen = set()
     for _ in range(50):
         held = [recycled.empty() for _ in range(3)]
@@ -39,7 +39,7 @@ def test_no_more_than_were_there_at_once():
 
 
 def test_an_array_may_outlive_what_made_it():
-    array = Recycled((4,)).empty()
+    array = BufferPool((4,)).empty()
     array[...] = 7
     np.testing.assert_array_equal(array, 7)
 
@@ -52,7 +52,7 @@ def test_batches_that_are_kept_stay_what_they_are(tmp_path, augment_on):
     config = InputConfig(batch_size=2, num_segments=3, image_size=32, augment_on=augment_on)
     dataset = pipeline.training_batches(shards, config, num_steps=24, num_threads=2)
     kept, passed = [], set()
-    for step, batch in enumerate(pipeline.checked(dataset, shards)):
+    for step, batch in enumerate(pipeline.iterate(dataset, shards)):
         frames = batch["frames"].numpy()
         passed.add(address(frames))
         if step < 5:

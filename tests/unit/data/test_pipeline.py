@@ -22,9 +22,9 @@ from small_shards import (
 )
 
 from rlstm_tf.data import augmentation, batches, flow, pipeline, sampling, schema
-from rlstm_tf.data.generators import positioned
 from rlstm_tf.data.pipeline import InputConfig
 from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER, Protocol, protocol
+from rlstm_tf.data.rng import rng_at
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError, UsageError
 
@@ -117,7 +117,7 @@ def test_a_row_shows_the_same_in_batches_of_any_size(shards):
     """The batch in which an epoch ends: its rows 9, 10 and then row 0 of the next."""
     rows = batches.training_rows(shards, config(), 9, 3)
     for row, (epoch, position) in enumerate([(0, 9), (0, 10), (1, 0)]):
-        view = batches.training_view(shards, config(), epoch, position)
+        view = batches.draw_sample(shards, config(), epoch, position)
         assert rows["video"][row] == view.video
         assert rows["label"][row] == shards.labels[view.video]
         np.testing.assert_array_equal(frame_numbers(rows["frames"][row]), view.frames[:, 0])
@@ -136,7 +136,7 @@ def test_the_order_is_the_same_on_every_stack_and_machine():
 
 def test_the_draws_depend_on_seed_epoch_and_position_alone(shards):
     def drawn(position, epoch=5, **changes):
-        view = batches.training_view(shards, config(**changes), epoch, position)
+        view = batches.draw_sample(shards, config(**changes), epoch, position)
         return view.video, view.label, view.box, view.flip, view.frames.tolist()
 
     alone = drawn(10)
@@ -167,7 +167,7 @@ def test_pixels_are_crop_resize_and_flip_of_the_frames(tmp_path):
     settings = config(batch_size=1, num_segments=2)
     flips = set()
     for step in range(12):
-        generator = positioned(0, step, 0, purpose=1)
+        generator = rng_at(0, step, 0, purpose=1)
         box = augmentation.random_crop(HEIGHT, WIDTH, generator)
         flip = bool(generator.integers(2))
         flips.add(flip)
@@ -195,7 +195,7 @@ def test_a_snippet_of_flow_is_x_and_y_of_consecutive_fields(fields):
     batch = training_batch(fields, settings, 0)
     assert batch["frames"].shape == (11, 3, SIZE, SIZE, 10)
     for position, (video, shown) in enumerate(zip(batch["video"], batch["frames"])):
-        frames = batches.training_view(fields, settings, 0, position).frames
+        frames = batches.draw_sample(fields, settings, 0, position).frames
         assert frames.shape == (3, 5)
         length = int(fields.num_frames[video])
         np.testing.assert_array_equal(
@@ -210,7 +210,7 @@ def test_mirrored_flow_runs_the_other_way(tmp_path):
     """x is negated and both are mirrored; the vectors of y stay."""
     rng = np.random.default_rng(0)
     field = cv2.resize(rng.normal(0, 9, (HEIGHT // 8, WIDTH // 8, 2)), (WIDTH, HEIGHT))
-    levels = flow.quantise(field)
+    levels = flow.quantize(field)
     box = augmentation.Box(8, 4, 32, 30)
     plain, mirrored = (np.empty((SIZE, SIZE, 2), np.uint8) for _ in range(2))
     augmentation.crop_flow([levels], box, SIZE, False, plain)
@@ -229,7 +229,7 @@ def test_half_of_the_flow_is_mirrored(fields):
     settings = config(batch_size=1, stream="temporal")
     flips = {True: 0, False: 0}
     for step in range(22):
-        view = batches.training_view(fields, settings, *divmod(step, 11))
+        view = batches.draw_sample(fields, settings, *divmod(step, 11))
         shown = training_batch(fields, settings, step)["frames"][0]
         x, y = field_levels(number_of(fields, view.video), int(view.frames[0, 0]))
         x = 2 * flow.ZERO - x if view.flip else x
@@ -293,7 +293,7 @@ def test_a_snippet_of_flow_stays_in_its_interval(tmp_path):
     write_shards(tmp_path / "s", [30], actions=[[(0, 8, 6)]], stream="temporal", multi_label=True)
     found = Shards.open(str(tmp_path / "s"), "train")
     settings = config(batch_size=1, stream="temporal", new_length=10)
-    frames = batches.training_view(found, settings, 0, 0).frames
+    frames = batches.draw_sample(found, settings, 0, 0).frames
     assert frames.tolist() == [[8, 9, 10, 11, 12, 13, 13, 13, 13, 13]] * 3
 
 
@@ -314,10 +314,10 @@ def test_protocols_by_name():
     assert (CHARADES.reduction, PAPER.reduction) == ("max", "mean")
     assert CHARADES.clip_length == 256
     # 20 views of 8 x 224 x 224 x 20 bytes: 160,563,200 a video, 536,870,912 at once.
-    assert PAPER.videos_at_once(24, (8, 224, 224, 20)) == 3
-    assert PAPER.videos_at_once(24, (8, 224, 224, 3)) == 22
-    assert CENTER.videos_at_once(24, (8, 224, 224, 20)) == 24
-    assert PAPER.videos_at_once(24, (12, 1024, 1024, 20)) == 1
+    assert PAPER.videos_per_batch(24, (8, 224, 224, 20)) == 3
+    assert PAPER.videos_per_batch(24, (8, 224, 224, 3)) == 22
+    assert CENTER.videos_per_batch(24, (8, 224, 224, 20)) == 24
+    assert PAPER.videos_per_batch(24, (12, 1024, 1024, 20)) == 1
 
 
 # One evaluation batch.
@@ -368,7 +368,7 @@ def test_training_batches_are_the_plain_ones(shards, num_threads):
         "label": tf.TensorSpec((4,), tf.int32),
         "video": tf.TensorSpec((4,), tf.int64),
     }
-    found = list(pipeline.checked(dataset, shards))
+    found = list(pipeline.iterate(dataset, shards))
     assert len(found) == 5
     for step, batch in enumerate(found):
         assert_equal(batch, training_batch(shards, config(), step))
@@ -377,7 +377,7 @@ def test_training_batches_are_the_plain_ones(shards, num_threads):
 @pytest.mark.parametrize("first_step", [1, 3, 1001])
 def test_a_run_can_go_on_at_any_step(shards, first_step):
     dataset = pipeline.training_batches(shards, config(), first_step)
-    for step, batch in zip(range(first_step, first_step + 3), pipeline.checked(dataset, shards)):
+    for step, batch in zip(range(first_step, first_step + 3), pipeline.iterate(dataset, shards)):
         assert_equal(batch, training_batch(shards, config(), step))
 
 
@@ -388,7 +388,7 @@ def test_evaluation_shows_every_video_once(shards, batch_size):
     assert dataset.element_spec["frames"].shape == (batch_size, 2, 3, SIZE, SIZE, 3)
     # Twice: a dataset can be gone through again.
     for _ in range(2):
-        found = list(pipeline.checked(dataset, shards))
+        found = list(pipeline.iterate(dataset, shards))
         seen = np.concatenate([batch["video"] for batch in found])
         assert seen[:11].tolist() == list(range(11))
         assert (seen[11:] == -1).all()
@@ -398,7 +398,7 @@ def test_evaluation_shows_every_video_once(shards, batch_size):
 
 
 def test_batches_keep_their_pixels_while_later_ones_are_made(shards):
-    kept = list(pipeline.checked(pipeline.training_batches(shards, config(), 0, 20), shards))
+    kept = list(pipeline.iterate(pipeline.training_batches(shards, config(), 0, 20), shards))
     for step, batch in enumerate(kept):
         assert_equal(batch, training_batch(shards, config(), step))
 
@@ -433,14 +433,14 @@ def test_a_flipped_byte_reaches_the_caller_as_it_was_raised(tmp_path, kind, num_
     message = r"^train-00000-of-00001: video 'v6', frame 1: checksum \w+, \w+ when it was written"
     seen = []
     with pytest.raises(DataError, match=message):
-        seen.extend(batch["video"] for batch in pipeline.checked(dataset, shards))
+        seen.extend(batch["video"] for batch in pipeline.iterate(dataset, shards))
     if kind == "evaluation":
         # All before, and nothing after.
         assert np.concatenate(seen).tolist() == [0, 1, 2, 3]
     # What was raised is not raised again for another reason.
     assert shards.failure is None
     flip_byte(path, int(frames["offset"][19]) + 50)
-    assert next(pipeline.checked(dataset, shards))["video"].shape == (4,)
+    assert next(pipeline.iterate(dataset, shards))["video"].shape == (4,)
 
 
 def test_a_shard_cut_while_it_is_read(tmp_path):
@@ -452,7 +452,7 @@ def test_a_shard_cut_while_it_is_read(tmp_path):
     )
     dataset = pipeline.evaluation_batches(shards, config())
     with pytest.raises(DataError, match=r"video 'v3', frame 2: 1 of \d+ bytes left"):
-        next(pipeline.checked(dataset, shards))
+        next(pipeline.iterate(dataset, shards))
 
 
 def test_errors_that_are_not_the_inputs_stay_what_they_are(shards):
@@ -462,7 +462,7 @@ def test_errors_that_are_not_the_inputs_stay_what_they_are(shards):
 
     dataset = pipeline.training_batches(shards, config(), num_steps=3).map(refuse)
     with pytest.raises(tf.errors.InvalidArgumentError, match="not ours"):
-        next(pipeline.checked(dataset, shards))
+        next(pipeline.iterate(dataset, shards))
 
 
 @pytest.mark.parametrize(
@@ -525,7 +525,7 @@ _REPLICAS = """
     def compare(make_dataset, expected):
         count = 0
         distributed = distribute_batches(strategy, make_dataset)
-        for batch, plain in zip(pipeline.checked(distributed, shards), expected):
+        for batch, plain in zip(pipeline.iterate(distributed, shards), expected):
             for name in plain:
                 parts = strategy.experimental_local_results(batch[name])
                 assert [part.shape for part in parts] == [(2, *plain[name].shape[1:])] * 2
@@ -561,7 +561,7 @@ _REPLICAS = """
         strategy, lambda replicas: pipeline.training_batches(broken, config, replicas=replicas)
     )
     try:
-        for batch in pipeline.checked(distributed, broken):
+        for batch in pipeline.iterate(distributed, broken):
             pass
     except DataError as error:
         print("refused", error)
@@ -569,7 +569,7 @@ _REPLICAS = """
     endless = distribute_batches(
         strategy, lambda replicas: pipeline.training_batches(shards, config, replicas=replicas)
     )
-    endless = pipeline.checked(endless, shards)
+    endless = pipeline.iterate(endless, shards)
     next(endless)
     sys.exit(7)
 """
@@ -601,7 +601,7 @@ def test_batches_do_not_depend_on_the_stack(shards):
     for epoch in range(3):
         digest.update(batches.epoch_order(1000, 42, epoch).tobytes())
         for position in range(50):
-            generator = positioned(42, epoch, position, purpose=1)
+            generator = rng_at(42, epoch, position, purpose=1)
             box = augmentation.random_crop(256, 340, generator)
             flip = generator.integers(2)
             starts = sampling.random_snippets(100 + position, 8, generator)

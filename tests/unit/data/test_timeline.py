@@ -12,9 +12,9 @@ from rlstm_tf.data import augmentation
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.sampling import group_snippets
 from rlstm_tf.data.timeline import (
-    Times,
+    FrameTimes,
     check_windows,
-    covering,
+    covering_windows,
     frame_times,
     pieces,
     window_snippets,
@@ -22,12 +22,12 @@ from rlstm_tf.data.timeline import (
     windows,
 )
 from rlstm_tf.data.video import DamagedVideoError, VideoReader
-from rlstm_tf.data.video_views import Storing, stored_images, video_views
+from rlstm_tf.data.video_views import RecordFormat, make_image_reader, video_views
 from rlstm_tf.errors import DataError, UsageError
 
 SPATIAL = InputConfig(1, num_segments=3, image_size=32)
 TEMPORAL = InputConfig(1, num_segments=3, image_size=32, stream="temporal", new_length=4)
-STORING = {"spatial": Storing(40, 95), "temporal": Storing(40, 95, "dis")}
+FORMAT = {"spatial": RecordFormat(40, 95), "temporal": RecordFormat(40, 95, "dis")}
 
 
 def write_timed(path, milliseconds, codec="mpeg4", **options):
@@ -75,7 +75,14 @@ def test_pieces(end, stride, edges):
 
 def test_a_piece_has_all_windows_that_show_the_whole_of_it():
     bounds, parts = windows(10.5, 4, 2), pieces(10.5, 2)
-    assert covering(bounds, parts).tolist() == [[0, 0], [0, 1], [1, 2], [2, 3], [3, 4], [4, 4]]
+    assert covering_windows(bounds, parts).tolist() == [
+        [0, 0],
+        [0, 1],
+        [1, 2],
+        [2, 3],
+        [3, 4],
+        [4, 4],
+    ]
 
 
 def test_pieces_tile_every_video_and_each_is_in_a_window():
@@ -89,7 +96,9 @@ def test_pieces_tile_every_video_and_each_is_in_a_window():
         assert (parts[1:, 0] == parts[:-1, 1]).all()
         assert (parts[:, 1] > parts[:, 0]).all()
         assert (np.diff(bounds, axis=0) >= 0).all()
-        for (first, last), (start, stop) in zip(covering(bounds, parts).tolist(), parts.tolist()):
+        for (first, last), (start, stop) in zip(
+            covering_windows(bounds, parts).tolist(), parts.tolist()
+        ):
             inside = (bounds[:, 0] <= start + 1e-6) & (bounds[:, 1] >= stop - 1e-6)
             assert np.flatnonzero(inside).tolist() == list(range(first, last + 1))
             assert inside.any()
@@ -147,7 +156,7 @@ def test_times_that_go_back(make_video, tmp_path, monkeypatch):
 def test_how_far_it_is_can_be_shown(make_video, tmp_path):
     seen = []
 
-    def tracked(items, total):
+    def track(items, total):
         for item in items:
             seen.append(total)
             yield item
@@ -157,12 +166,12 @@ def test_how_far_it_is_can_be_shown(make_video, tmp_path):
     paths.append(write_timed(tmp_path / "a.flv", range(0, 400, 40), codec="flv1"))
     paths.append(write_timed(tmp_path / "a.m4v", range(0, 400, 40), format="m4v"))
     for path in paths:
-        frame_times(path, 32, tracked)
+        frame_times(path, 32, track)
     assert seen == [10] * 30 + [0] * 10
 
 
 def test_snippets_of_a_window_are_those_of_a_video_of_its_frames():
-    times = Times(np.arange(250) / 25, 10.0)
+    times = FrameTimes(np.arange(250) / 25, 10.0)
     numbers = window_snippets(times, windows(10, 4, 2), SPATIAL)
     assert numbers.shape == (4, 3, 1)
     for window, found in enumerate(numbers[..., 0]):
@@ -170,7 +179,7 @@ def test_snippets_of_a_window_are_those_of_a_video_of_its_frames():
 
 
 def test_snippets_of_flow_stay_in_a_window_that_is_longer():
-    times = Times(np.arange(250) / 25, 10.0)
+    times = FrameTimes(np.arange(250) / 25, 10.0)
     numbers = window_snippets(times, windows(10, 4, 2), TEMPORAL)
     assert numbers.shape == (4, 3, 4)
     for window, found in enumerate(numbers[:3]):
@@ -183,7 +192,7 @@ def test_snippets_of_variable_rates_go_by_time():
     # 10 frames a second, then one in 5 seconds, then 10 a second again.
     starts = np.concatenate([np.arange(20) / 10, [7.0], 7.1 + np.arange(9) / 10])
     bounds = windows(8.0, 1, 1)
-    numbers = window_snippets(Times(starts, 8.0), bounds, SPATIAL)[..., 0]
+    numbers = window_snippets(FrameTimes(starts, 8.0), bounds, SPATIAL)[..., 0]
     assert numbers[0].tolist() == [1, 5, 8]
     # Nothing begins in these: the frame that stays is looked at.
     assert (numbers[2:7] == 19).all()
@@ -193,29 +202,29 @@ def test_snippets_of_variable_rates_go_by_time():
 def test_one_frame():
     bounds = windows(0.04, 4, 2)
     for config in (SPATIAL, TEMPORAL):
-        assert not window_snippets(Times(np.zeros(1), 0.04), bounds, config).any()
+        assert not window_snippets(FrameTimes(np.zeros(1), 0.04), bounds, config).any()
 
 
 @pytest.mark.parametrize("config", [SPATIAL, TEMPORAL], ids=("spatial", "temporal"))
 def test_a_window_as_long_as_the_video_shows_what_a_prediction_shows(make_video, tmp_path, config):
-    path, storing = str(make_video(tmp_path / "a.mp4", frames=23)), STORING[config.stream]
+    path, record_format = str(make_video(tmp_path / "a.mp4", frames=23)), FORMAT[config.stream]
     times = frame_times(path, 40)
     numbers = window_snippets(times, windows(times.end, 4, 2), config)
-    (found,) = window_views(path, storing, config, numbers)
-    np.testing.assert_array_equal(found, video_views(path, storing, config).frames[0])
+    (found,) = window_views(path, record_format, config, numbers)
+    np.testing.assert_array_equal(found, video_views(path, record_format, config).frames[0])
 
 
 @pytest.mark.parametrize("config", [SPATIAL, TEMPORAL], ids=("spatial", "temporal"))
 @pytest.mark.parametrize("stride", [0.25, 0.4, 1.0])
 def test_views_are_those_of_the_numbered_frames(make_video, tmp_path, config, stride):
-    path, storing = str(make_video(tmp_path / "a.mp4", frames=90)), STORING[config.stream]
+    path, record_format = str(make_video(tmp_path / "a.mp4", frames=90)), FORMAT[config.stream]
     with VideoReader(path, 40) as reader:
-        image = stored_images(reader, storing)
+        image = make_image_reader(reader, record_format)
         images = [image(number) for number in range(90 if config is SPATIAL else 89)]
     times = frame_times(path, 40)
     bounds = windows(times.end, 1.0, stride)
     numbers = window_snippets(times, bounds, config)
-    views = list(window_views(path, storing, config, numbers))
+    views = list(window_views(path, record_format, config, numbers))
     assert len(views) == len(bounds) > 3
     [box] = augmentation.evaluation_crops(40, 53, 32)
     for window, view in enumerate(views):
@@ -240,7 +249,7 @@ def test_views_come_in_order_whatever_the_times():
         end = float(starts[-1]) + 0.1
         window = float(rng.uniform(0.01, 8))
         bounds = windows(end, window, window * float(rng.uniform(1 / 16, 1)))
-        numbers = window_snippets(Times(starts, end), bounds, config)
+        numbers = window_snippets(FrameTimes(starts, end), bounds, config)
         assert (np.diff(numbers[:, -1, 0]) >= 0).all()
         assert (np.diff(numbers[..., 0], axis=1) >= 0).all()
         assert numbers.max() < len(starts)
@@ -248,8 +257,8 @@ def test_views_come_in_order_whatever_the_times():
 
 def test_what_cannot_be_shown(make_video, tmp_path):
     path = str(make_video(tmp_path / "a.mp4", frames=10))
-    small = Storing(24, 95)
+    small = RecordFormat(24, 95)
     with pytest.raises(DataError, match="is less than 32 pixels"):
         next(window_views(path, small, SPATIAL, np.zeros((1, 3, 1), np.int64)))
     with pytest.raises(DamagedVideoError, match="ends before frame 10"):
-        list(window_views(path, STORING["spatial"], SPATIAL, np.full((1, 3, 1), 10)))
+        list(window_views(path, FORMAT["spatial"], SPATIAL, np.full((1, 3, 1), 10)))

@@ -246,7 +246,7 @@ def test_frames_taken_lazily_are_those_of_iterating(real):
     with VideoReader(path, 64) as reader:
         expected = list(reader)
     with VideoReader(path, 64) as reader:
-        takes = list(reader.lazily())
+        takes = list(reader.lazy_frames())
     assert len(takes) == 3
     for take, image in zip(reversed(takes), reversed(expected)):
         np.testing.assert_array_equal(take(), image)

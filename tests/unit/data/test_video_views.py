@@ -13,7 +13,7 @@ from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.data.video import DamagedVideoError, VideoReader
-from rlstm_tf.data.video_views import Storing, stored_images, video_views
+from rlstm_tf.data.video_views import RecordFormat, make_image_reader, video_views
 from rlstm_tf.errors import DataError
 from tfrecords_tools import build
 
@@ -34,14 +34,14 @@ def flow_shards(own, make_video, tmp_path_factory):
 
 def compared(shards_directory, own, config, protocol):
     """Asserts that every video of the shards gives the same from its file; returns how many."""
-    storing = Storing.of(Manifest.load(str(shards_directory)))
+    record_format = RecordFormat.from_manifest(Manifest.load(str(shards_directory)))
     count = 0
     for subset in ("train", "test"):
         shards = Shards.open(str(shards_directory), subset)
         for position, video in enumerate(shards.ids):
             path = own / video
             path = path if path.exists() else own.parent / path.name
-            views = video_views(str(path), storing, config, protocol)
+            views = video_views(str(path), record_format, config, protocol)
             expected = evaluation_example(shards, config, position, protocol)["frames"]
             np.testing.assert_array_equal(views.frames, expected, err_msg=video)
             assert views.fps == 25
@@ -64,7 +64,7 @@ def test_genuine_clips(real):
     for path in sorted((real / "hmdb51" / "videos").rglob("*.avi"))[:2]:
         with VideoReader(str(path), 40) as reader:
             images = list(reader)
-        views = video_views(str(path), Storing(40, 95), SPATIAL)
+        views = video_views(str(path), RecordFormat(40, 95), SPATIAL)
         assert views.numbers.max() < len(images)
         assert views.frames.shape == (1, 5, 32, 32, 3)
         shown = views.frames[0, 2].astype(int)
@@ -82,16 +82,18 @@ def test_count_is_the_number_of_frames(make_video, tmp_path):
 def test_what_cannot_be_shown(make_video, tmp_path, real):
     path = str(make_video(tmp_path / "a.mp4"))
     with pytest.raises(DataError, match="less than 64 pixels"):
-        video_views(path, Storing(32, 95), dataclasses.replace(SPATIAL, image_size=64))
+        video_views(path, RecordFormat(32, 95), dataclasses.replace(SPATIAL, image_size=64))
     with pytest.raises(DamagedVideoError, match="header says"):
-        video_views(str(real / "broken" / "derived_truncated_half.avi"), Storing(32, 95), SPATIAL)
+        video_views(
+            str(real / "broken" / "derived_truncated_half.avi"), RecordFormat(32, 95), SPATIAL
+        )
     with VideoReader(path, 32) as reader, pytest.raises(DamagedVideoError, match="frame 10"):
-        stored_images(reader, Storing(32, 95))(10)
+        make_image_reader(reader, RecordFormat(32, 95))(10)
 
 
 def test_a_manifest_that_does_not_say_how_is_refused(built):
     manifest = Manifest.load(str(built))
-    assert Storing.of(manifest) == Storing(32, 95)
+    assert RecordFormat.from_manifest(manifest) == RecordFormat(32, 95)
 
     def with_settings(**changes):
         settings = {name: value for name, value in manifest.settings.items() if name not in changes}
@@ -100,8 +102,8 @@ def test_a_manifest_that_does_not_say_how_is_refused(built):
 
     for changes in ({"short_side": None}, {"short_side": "32"}, {"jpeg_quality": 101}):
         with pytest.raises(DataError, match=next(iter(changes))):
-            Storing.of(with_settings(**changes))
+            RecordFormat.from_manifest(with_settings(**changes))
     for flow in (None, "farneback"):
         temporal = dataclasses.replace(with_settings(flow=flow), stream="temporal")
         with pytest.raises(DataError, match="flow"):
-            Storing.of(temporal)
+            RecordFormat.from_manifest(temporal)

@@ -86,24 +86,24 @@ def test_search_finds_the_weights_that_score_best():
     labels = (0, 1)
     wrong = part([[0, 3], [3, 0]], "ab", labels)
     right = part([[1, 0], [0, 1]], "ab", labels)
-    assert fusion.search([wrong, right], "xy") == (0.2, 0.8)
+    assert fusion.search_weights([wrong, right], "xy") == (0.2, 0.8)
     # Alike everywhere: the equal ones.
-    assert fusion.search([right, right], "xy") == (0.5, 0.5)
-    assert fusion.search([right] * 4, "wxyz", steps=8) == (0.25,) * 4
+    assert fusion.search_weights([right, right], "xy") == (0.5, 0.5)
+    assert fusion.search_weights([right] * 4, "wxyz", steps=8) == (0.25,) * 4
 
 
 def test_facts_of_what_is_fused():
     spatial = {**FACTS, "stream": "spatial"}
     temporal = {**FACTS, "stream": "temporal", "num_segments": 6}
-    fused = fusion.combined_facts([spatial, temporal])
+    fused = fusion.combine_metadata([spatial, temporal])
     assert fused["stream"] == "two_stream"
     assert fused["model"] == "two_branch"
     assert fused["num_segments"] is None
     assert fused["cut"] == "conv5_block2_out"
-    models = fusion.combined_facts([{**FACTS, "model": "tsn"}, {**FACTS, "model": "rlstm"}])
+    models = fusion.combine_metadata([{**FACTS, "model": "tsn"}, {**FACTS, "model": "rlstm"}])
     assert (models["model"], models["stream"]) == ("tsn+rlstm", "spatial")
     with pytest.raises(DataError, match="different data: split is 1, 2"):
-        fusion.combined_facts([FACTS, {**FACTS, "split": 2}])
+        fusion.combine_metadata([FACTS, {**FACTS, "split": 2}])
 
 
 # On disk.

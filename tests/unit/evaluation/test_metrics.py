@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from rlstm_tf.evaluation.metrics import average_precisions, summarize
+from rlstm_tf.evaluation.metrics import average_precisions, compute_metrics
 
 
 def test_by_hand():
     labels = np.array([0, 0, 0, 1])
     logits = np.array([[2.0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 2]])
-    result = summarize(labels, logits)
+    result = compute_metrics(labels, logits)
     right = np.log(np.exp(2) / (np.exp(2) + 2))
     wrong = np.log(1 / (np.exp(2) + 2))
     assert result["videos"] == 4
@@ -19,7 +19,7 @@ def test_by_hand():
 
 
 def test_large_logits_do_not_overflow():
-    result = summarize(np.array([1]), np.array([[1e4, -1e4]]))
+    result = compute_metrics(np.array([1]), np.array([[1e4, -1e4]]))
     assert result["loss"] == pytest.approx(2e4)
 
 
@@ -33,7 +33,7 @@ def test_average_precision_by_hand():
     found = average_precisions(LABELS, LOGITS)
     np.testing.assert_allclose(found[:2], [(1 + 2 / 3 + 3 / 4) / 3, 1.0])
     assert np.isnan(found[2])
-    result = summarize(LABELS, LOGITS)
+    result = compute_metrics(LABELS, LOGITS)
     assert result == {
         "map": pytest.approx(((1 + 2 / 3 + 3 / 4) / 3 + 1) / 2),
         "classes": 2,
@@ -77,7 +77,7 @@ def test_average_precision_is_the_official_one():
 
 
 def test_no_label_at_all():
-    result = summarize(np.zeros((2, 3), bool), np.ones((2, 3)))
+    result = compute_metrics(np.zeros((2, 3), bool), np.ones((2, 3)))
     assert np.isnan(result["map"])
     assert result["classes"] == 0
 
@@ -86,4 +86,4 @@ def test_no_label_at_all():
 def test_scores_that_are_no_numbers_are_refused(labels):
     for bad in (np.nan, np.inf, -np.inf):
         with pytest.raises(FloatingPointError, match="1 of 2 videos"):
-            summarize(labels, np.array([[0.0, 1.0], [bad, 0.0]]))
+            compute_metrics(labels, np.array([[0.0, 1.0], [bad, 0.0]]))

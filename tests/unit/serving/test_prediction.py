@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from repository import HELPERS, ROOT
 
-from rlstm_tf.data.timeline import covering, pieces, windows
+from rlstm_tf.data.timeline import covering_windows, pieces, windows
 from rlstm_tf.data.video import DamagedVideoError
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving.artifact import Description
@@ -88,7 +88,7 @@ def test_segments_tile_the_video_and_change_where_it_does(tmp_path):
 def test_scores_of_pieces_are_means_over_the_windows_that_show_them(tmp_path, stride):
     bounds, parts = windows(10.3, 1.0, stride), pieces(10.3, stride)
     scores = np.random.default_rng(0).random((len(bounds), 3)).astype(np.float32)
-    found = list(averaged(iter(scores), covering(bounds, parts)))
+    found = list(averaged(iter(scores), covering_windows(bounds, parts)))
     assert len(found) == len(parts)
     for values, (start, end) in zip(found, parts):
         inside = (bounds[:, 0] <= start + 1e-6) & (bounds[:, 1] >= end - 1e-6)

@@ -88,8 +88,8 @@ def test_split_files(real, tmp_path):
 def test_lists_need_no_tensorflow_where_all_is_local():
     script = (
         "import sys\n"
-        "from rlstm_tf.storage.files import is_directory, list_directory, open_text, sizes\n"
-        "assert is_directory('.') and list_directory('.') and sizes(['setup.cfg']) != [None]\n"
+        "from rlstm_tf.storage.files import is_directory, list_directory, open_text, file_sizes\n"
+        "assert is_directory('.') and list_directory('.') and file_sizes(['setup.cfg']) != [None]\n"
         "open_text('setup.cfg').close()\n"
         "assert 'tensorflow' not in sys.modules"
     )

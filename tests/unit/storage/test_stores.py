@@ -25,7 +25,7 @@ def place(request, tmp_path_factory):
 
 
 def test_which_store(place):
-    assert isinstance(stores.store_of(place), FsspecStore) == place.startswith("memory")
+    assert isinstance(stores.get_store(place), FsspecStore) == place.startswith("memory")
 
 
 def test_read(place):
@@ -46,7 +46,7 @@ def test_what_is_there(place):
     assert not files.is_directory(f"{place}/b")
     assert not files.is_directory(f"{place}/c")
     paths = [f"{place}/{name}" for name in ("a/text", "b", "a", "c")]
-    assert files.sizes(paths) == [12, 0, None, None]
+    assert files.file_sizes(paths) == [12, 0, None, None]
 
 
 def test_what_is_not_there(place):
@@ -99,6 +99,6 @@ def test_nothing_opens_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.setitem(sys.modules, "tensorflow_io", None)
     with pytest.raises(DataError, match=r"opens s3:// \(.*tensorflow_io.*; .*s3fs.*\)"):
-        stores.store_of("s3://bucket/key")
+        stores.get_store("s3://bucket/key")
     with pytest.raises(DataError, match=r"pip install 'rlstm-tf\[stores\]'.*rlstm-tf\[addons\]"):
-        stores.store_of("nostore://bucket/key")
+        stores.get_store("nostore://bucket/key")

@@ -105,7 +105,7 @@ def test_colours_of_flow():
     def colour(x, y, longest=20.0):
         field = np.zeros((1, 2, 2), np.float32)
         field[0, 0], field[0, 1, 0] = (x, y), longest
-        levels = flow.quantise(field).reshape(2, 1, 2).transpose(1, 2, 0)
+        levels = flow.quantize(field).reshape(2, 1, 2).transpose(1, 2, 0)
         # Other fields of the snippet do not count.
         snippet = np.concatenate([levels, np.full_like(levels, 77)], axis=-1)
         return drawing.rgb(snippet[None])[0, 0, 0].tolist()

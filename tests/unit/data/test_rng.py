@@ -2,7 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from rlstm_tf.data.generators import positioned
+from rlstm_tf.data.rng import rng_at
 
 
 def fresh(seed, epoch, position, purpose):
@@ -17,12 +17,12 @@ def drawn(generator):
 
 def test_the_numbers_are_those_of_a_new_philox_whatever_was_drawn_before():
     for place in [(0, 0, 0, 0), (5, 1, 7, 1), (2**32 - 1, 3, 2**40, 1), (5, 1, 7, 1)]:
-        assert drawn(positioned(*place)) == drawn(fresh(*place))
+        assert drawn(rng_at(*place)) == drawn(fresh(*place))
 
 
 def test_threads_do_not_share_a_generator():
     def draw(position):
-        generator = positioned(1, 2, position, 1)
+        generator = rng_at(1, 2, position, 1)
         return [generator.integers(1000) for _ in range(200)]
 
     with ThreadPoolExecutor(8) as threads:

@@ -18,7 +18,7 @@ class _OfThread(threading.local):
 _of_thread = _OfThread()
 
 
-def positioned(seed: int, epoch: int, position: int, purpose: int) -> np.random.Generator:
+def rng_at(seed: int, epoch: int, position: int, purpose: int) -> np.random.Generator:
     """The thread's generator, set to the numbers of a position: good until the thread's next call.
 
     Args:
