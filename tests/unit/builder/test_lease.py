@@ -51,11 +51,11 @@ def put_lease(output, **changes):
 def test_free_directory(waited):
     with reserve("ram://lease/free", PLAN) as reservation:
         assert reservation.manifest is None
-        assert data_files.sizes([path_of("ram://lease/free")]) != [None]
+        assert data_files.file_sizes([path_of("ram://lease/free")]) != [None]
         reservation.check()
     assert sum(waited.seconds) < lease.HEARTBEAT_S
     # The next job need not wait.
-    assert data_files.sizes([path_of("ram://lease/free")]) == [None]
+    assert data_files.file_sizes([path_of("ram://lease/free")]) == [None]
 
 
 def test_live_job_is_not_disturbed(waited):

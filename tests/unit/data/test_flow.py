@@ -38,7 +38,7 @@ def frames(count, size=(48, 64), step=(2, 1), seed=0):
 @pytest.mark.parametrize("method", flow.METHODS)
 @pytest.mark.parametrize("step", [(2, 1), (-3, 0), (0, -2)])
 def test_a_shift_is_recovered(method, step):
-    found = list(flow.fields(frames(3, step=step), method))
+    found = list(flow.compute_flow(frames(3, step=step), method))
     assert len(found) == 2
     for levels in found:
         assert (levels.dtype, levels.shape) == (np.uint8, (96, 64))
@@ -51,14 +51,14 @@ def test_a_shift_is_recovered(method, step):
 def test_a_field_depends_on_its_two_frames_alone(method):
     """A build that continues, and a benchmark that takes single pairs, rely on it."""
     three = list(frames(3, size=(32, 48)))
-    whole = list(flow.fields(three, method))
-    np.testing.assert_array_equal(whole[1], next(iter(flow.fields(three[1:], method))))
-    np.testing.assert_array_equal(list(flow.fields(three, method)), whole)
+    whole = list(flow.compute_flow(three, method))
+    np.testing.assert_array_equal(whole[1], next(iter(flow.compute_flow(three[1:], method))))
+    np.testing.assert_array_equal(list(flow.compute_flow(three, method)), whole)
 
 
 @pytest.mark.parametrize("method", flow.METHODS)
 def test_one_frame_is_one_field_without_motion(method):
-    (levels,) = flow.fields(frames(1, size=(16, 20)), method)
+    (levels,) = flow.compute_flow(frames(1, size=(16, 20)), method)
     assert (levels.dtype, levels.shape) == (np.uint8, (32, 20))
     assert (levels == ZERO).all()
 
@@ -66,7 +66,7 @@ def test_one_frame_is_one_field_without_motion(method):
 @pytest.mark.parametrize("method", flow.METHODS)
 def test_two_equal_frames_do_not_move(method):
     (frame,) = frames(1)
-    (levels,) = flow.fields([frame, frame], method)
+    (levels,) = flow.compute_flow([frame, frame], method)
     assert (levels == ZERO).all()
 
 
@@ -77,7 +77,7 @@ def test_methods_are_opencvs():
         ("tvl1", cv2.optflow.DualTVL1OpticalFlow_create()),
         ("dis", cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)),
     ):
-        (levels,) = flow.fields([before, after], method)
+        (levels,) = flow.compute_flow([before, after], method)
         np.testing.assert_array_equal(levels, quantize(calculator.calc(*grey, None)))
 
 
@@ -85,7 +85,7 @@ def test_methods_are_opencvs():
 @pytest.mark.parametrize("size", [(15, 64), (64, 15), (8, 8)])
 def test_a_side_that_is_too_short_is_refused(method, size):
     with pytest.raises(ValueError, match=f"at least 16 pixels. Received: {size[1]}x{size[0]}"):
-        list(flow.fields(frames(2, size=size), method))
+        list(flow.compute_flow(frames(2, size=size), method))
 
 
 @pytest.mark.parametrize("method", flow.METHODS)
