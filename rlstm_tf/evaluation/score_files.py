@@ -6,10 +6,8 @@ A directory holds `scores.npz` (ids, labels, logits before softmax, class names)
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.atomic import cannot_write, writing
+from rlstm_tf.storage.atomic import atomic_file, sync, writing
 
 SCORES = "scores.npz"
 METRICS = "metrics.json"
@@ -69,24 +67,16 @@ def save(directory: Path, scores: Scores, facts: dict[str, Any]) -> None:
         classes=np.array(scores.classes, np.str_),
     )
     text = json.dumps(facts, indent=1) + "\n"
-    contents = {SCORES: archive.getvalue(), METRICS: text.encode()}
-    partial = {name: directory / (name + ".partial") for name in contents}
-    try:
+    with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            with partial[name].open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        # Metrics of other scores never stand beside these, however this ends.
-        (directory / METRICS).unlink(missing_ok=True)
-        for name in contents:
-            partial[name].replace(directory / name)
-    except OSError as error:
-        for path in partial.values():
-            with contextlib.suppress(OSError):
-                path.unlink()
-        raise cannot_write(directory, error) from error
+        # The inner file is renamed first.
+        with atomic_file(directory / METRICS) as file, atomic_file(directory / SCORES) as inner:
+            inner.write(archive.getvalue())
+            file.write(text.encode())
+            sync(inner)
+            sync(file)
+            # From here on, an interruption must not leave metrics of the old scores.
+            (directory / METRICS).unlink(missing_ok=True)
 
 
 def check_writable(directory: Path) -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import keras
 import numpy as np
@@ -21,7 +20,7 @@ import numpy as np
 from rlstm_tf import compat
 from rlstm_tf.errors import DataError
 from rlstm_tf.runs.directory import BEST, UnreadableError, checkpoints_in
-from rlstm_tf.storage.atomic import PARTIAL, sync_file, writing
+from rlstm_tf.storage.atomic import PARTIAL, atomic_file, sync, writing
 from rlstm_tf.storage.checksums import arrays_sha256
 
 State = dict[str, np.ndarray]
@@ -115,21 +114,15 @@ class Checkpoints:
         info = {**info, "step": step}
         info["sha256"] = arrays_sha256(state, info)
         text = np.frombuffer(json.dumps(info).encode(), np.uint8)
-        partial = path.with_suffix(PARTIAL)
         with writing(path):
             self.directory.mkdir(parents=True, exist_ok=True)
-            try:
-                _write(partial, {**state, _INFO: text})
+            with atomic_file(path) as file:
+                _write(file, {**state, _INFO: text})
                 if best:
-                    # First: a run that goes on from the checkpoint takes this one to be there.
-                    copy = self.best.with_suffix(PARTIAL)
-                    shutil.copyfile(partial, copy)
-                    sync_file(copy)
-                    copy.replace(self.best)
-                partial.replace(path)
-            except OSError:
-                self.clear()
-                raise
+                    sync(file)
+                    # First: resuming from this checkpoint assumes that the best one exists.
+                    with open(file.name, "rb") as source, atomic_file(self.best) as copy:
+                        shutil.copyfileobj(source, copy)
             for old in self.all()[: -self.keep]:
                 old.unlink(missing_ok=True)
         return path
@@ -216,16 +209,12 @@ class Checkpoints:
         return None
 
 
-def _write(path: Path, arrays: dict[str, Any]) -> None:
-    with path.open("wb") as file:
-        # What np.savez writes; but that leaves its archive open where the disk is full, and a
-        # traceback on standard error when the collector comes by.
-        with zipfile.ZipFile(file, "w") as archive:
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
+def _write(file: IO[bytes], arrays: dict[str, Any]) -> None:
+    """Writes what np.savez writes, which on a full disk leaves its archive open."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def _is_archive(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what is said when they cannot be written."""
+"""Files that are written atomically, and errors of files that cannot be written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
+from typing import IO
 
 from rlstm_tf.errors import DataError
 
@@ -15,7 +16,7 @@ PARTIAL = ".partial"
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Iterator[None]:
-    """Turns an OSError into a DataError that names `path`, and the space if that is what lacks."""
+    """Turns an OSError into a DataError that names `path`, and the free space if it is too low."""
     try:
         yield
     except OSError as error:
@@ -23,41 +24,68 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
 
 
 def cannot_write(path: str | os.PathLike, error: OSError) -> DataError:
-    """The error for a write that failed."""
+    """Returns the error for a write that failed."""
     reason = error.strerror or str(error)
-    # Of a store that TensorFlow opens, the space is not known here.
+    # The free space of a remote store is unknown.
     if error.errno in (errno.ENOSPC, errno.EDQUOT) and "://" not in os.fspath(path):
-        place = os.path.abspath(path)
-        while not os.path.exists(place):
-            place = os.path.dirname(place)
-        reason += f" ({shutil.disk_usage(place).free / 1e6:.1f} MB free)"
+        directory = os.path.abspath(path)
+        while not os.path.exists(directory):
+            directory = os.path.dirname(directory)
+        reason += f" ({shutil.disk_usage(directory).free / 1e6:.1f} MB free)"
     return DataError(f"cannot write {os.fspath(path)}: {reason}")
 
 
-def sync_file(path: str | os.PathLike) -> None:
-    """Waits until a file that was closed is on its disk.
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike, unique: bool = False) -> Iterator[IO[bytes]]:
+    """Opens a file beside `path`; at the end of the context it is on disk and renamed to `path`.
+
+    If the context ends with an exception, `path` stays as it was.
+
+    Args:
+        path: local file.
+        unique: several processes may write `path` at the same time. Each then uses a file of its
+            own, which stays behind if the process is killed.
 
     Raises:
-        OSError: it cannot be.
+        OSError: the file cannot be written.
     """
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+    partial = f"{os.fspath(path)}.{os.getpid()}{PARTIAL}" if unique else os.fspath(path) + PARTIAL
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            sync(file)
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+        raise
 
 
 def write_atomic(path: str | os.PathLike, content: bytes) -> None:
-    """Writes a file that is there with all of `content`, or not at all.
+    """Writes a local file atomically; other processes may write it at the same time.
+
+    Raises:
+        OSError: the file cannot be written; it stays as it was.
+    """
+    with atomic_file(path, unique=True) as file:
+        file.write(content)
+
+
+def sync(file: IO[bytes]) -> None:
+    """Waits until what was written to an open file is on disk.
 
     Raises:
         OSError: it cannot be written.
     """
-    partial = f"{os.fspath(path)}.{os.getpid()}{PARTIAL}"
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.remove(partial)
-        raise
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_file(path: str | os.PathLike) -> None:
+    """Waits until a closed file is on disk.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TextIO
 
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.atomic import atomic_file
 from rlstm_tf.storage.store import File, Status
 from rlstm_tf.storage.stores import get_store
 
@@ -76,11 +77,8 @@ def write_text(path: str, text: str) -> None:
     if is_remote(path):
         get_store(path).write(path, text.encode())
         return
-    with open(path + ".partial", "w", encoding="utf-8") as local:
-        local.write(text)
-        local.flush()
-        os.fsync(local.fileno())
-    os.replace(path + ".partial", path)
+    with atomic_file(path) as local:
+        local.write(text.encode())
 
 
 def file_sizes(paths: Sequence[str]) -> list[int | None]:

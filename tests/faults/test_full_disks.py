@@ -17,7 +17,7 @@ from tfrecords_tools.builder import distributed_build
 
 KINDS = {
     "plan": r"\.build/plan\.json$",
-    "piece": r"\.build/\d{7}(\.\d+\.partial|\.json|)$",
+    "piece": r"\.build/\d{7}(\.jpegs|\.json|)$",
     "shard": r"(train|test)-\d{5}-of-\d{5}\.tfrecord$",
     "manifest": r"/manifest\.json$",
     "directory": r"/shards(/\.build/lock)?$",

@@ -33,7 +33,7 @@ from rlstm_tf.data.video import (
     require_readable,
 )
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.atomic import PARTIAL, write_atomic, writing
+from rlstm_tf.storage.atomic import atomic_file, write_atomic, writing
 from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.json_values import parse_json, require_fields
 from tfrecords_tools.builder.reuse import StoredVideo, StoredVideoReader
@@ -121,18 +121,15 @@ def decode(task: DecodeTask) -> str | None:
 
 
 def _try_to_decode(task: DecodeTask) -> str | None:
-    partial = f"{task.target}.{os.getpid()}{PARTIAL}"
+    path = task.target + _JPEGS
     sizes, checksums = array("I"), array("I")
     try:
-        with writing(partial):
-            with _open_source(task) as source, open(partial, "wb") as file:
+        with writing(path):
+            with _open_source(task) as source, atomic_file(path, unique=True) as file:
                 for jpeg in _read_jpegs(source, task):
                     file.write(jpeg)
                     sizes.append(len(jpeg))
                     checksums.append(zlib.crc32(jpeg))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, task.target + _JPEGS)
             decoded = DecodedVideo(
                 *(os.path.basename(task.target), source.fps, source.height, source.width),
                 *(sizes.tolist(), checksums.tolist()),
@@ -142,9 +139,6 @@ def _try_to_decode(task: DecodeTask) -> str | None:
         return str(error)
     except MemoryError:
         raise DataError(f"no memory to decode {task.video}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(partial)
     return None
 
 

@@ -187,7 +187,7 @@ def test_one_that_is_deleted_meanwhile_makes_way_for_its_successor(tmp_path, mon
 def test_a_failed_write_keeps_what_was_there(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, state(1), {})
-    (tmp_path / "step-000000002.partial").mkdir()
+    (tmp_path / "step-000000002.npz.partial").mkdir()
     with pytest.raises(DataError, match=r"cannot write .*step-000000002\.npz"):
         checkpoints.save(2, state(2), {})
     assert_same(checkpoints.load_newest()[0], state(1))
@@ -249,7 +249,7 @@ def test_what_was_half_written_goes_and_what_is_damaged_is_set_aside(tmp_path):
     for step in (1, 9):
         Checkpoints(tmp_path).save(step, state(step), {})
     checkpoints.all()[1].write_bytes(b"")
-    (tmp_path / "step-000000004.partial").write_bytes(b"half")
+    (tmp_path / "step-000000004.npz.partial").write_bytes(b"half")
     checkpoints.clear()
     _, _, path = checkpoints.load_newest()
     checkpoints.set_aside_after(path)
