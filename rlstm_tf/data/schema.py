@@ -214,24 +214,19 @@ class Manifest:
             values = verify_checksum(values, where)
         del values["schema"]
         values = require_fields(cls, values, where)
-        return cls(
-            dataset=require_type(values["dataset"], str, f"{where}: dataset"),
-            split=require_type(values["split"], int, f"{where}: split"),
-            stream=_stream(values["stream"], f"{where}: stream"),
-            classes=require_names(values["classes"], f"{where}: classes"),
-            settings=require_type(values["settings"], dict, f"{where}: settings"),
-            subsets=_subsets(values["subsets"], where),
-            damaged=tuple(
-                require_type(video, dict, f"{where}: damaged")
-                for video in require_type(values["damaged"], list, f"{where}: damaged")
-            ),
-            missing=require_type(values["missing"], dict, f"{where}: missing"),
-            multi_label=require_type(values["multi_label"], bool, f"{where}: multi_label"),
-            notes={
-                name: require_type(count, int, f"{where}: notes: {name}")
-                for name, count in require_type(values["notes"], dict, f"{where}: notes").items()
-            },
-        )
+        if values["stream"] not in STREAMS:
+            raise DataError(
+                f"{where}: stream must be one of {', '.join(STREAMS)}, found {values['stream']!r}"
+            )
+        for name, count in values["notes"].items():
+            require_type(count, int, f"{where}: notes: {name}")
+        for video in values["damaged"]:
+            require_type(video, dict, f"{where}: damaged")
+        values["classes"] = require_names(values["classes"], f"{where}: classes")
+        values["subsets"] = {
+            name: _subset(name, entry, where) for name, entry in values["subsets"].items()
+        }
+        return cls(**{**values, "damaged": tuple(values["damaged"])})
 
     @classmethod
     def load(cls, directory: str) -> Manifest:
@@ -254,38 +249,27 @@ class Manifest:
         write_text(join(directory, MANIFEST), self.to_json())
 
 
-def _stream(value: Any, where: str) -> str:
-    if require_type(value, str, where) not in STREAMS:
-        raise DataError(f"{where} must be one of {', '.join(STREAMS)}, found {value!r}")
-    return value
-
-
-def _subsets(values: Any, where: str) -> dict[str, Subset]:
-    subsets = {}
-    for name, entry in require_type(values, dict, f"{where}: subsets").items():
-        here = f"{where}: subset {name!r}"
-        if name not in SUBSETS:
-            raise DataError(f"{here} is none of {', '.join(SUBSETS)}")
-        entry = require_fields(Subset, require_type(entry, dict, here), here)
-        shards = tuple(_shard(shard, here) for shard in require_type(entry["shards"], list, here))
-        counts = {}
-        for count in ("videos", "frames", "samples"):
-            counts[count] = require_type(entry[count], int, f"{here}: {count}")
-            if counts[count] != sum(getattr(shard, count) for shard in shards):
-                raise DataError(f"{here}: {count} are not the sum over its shards")
-        subsets[name] = Subset(**counts, shards=shards)
-    return subsets
+def _subset(name: str, values: Any, where: str) -> Subset:
+    where = f"{where}: subset {name!r}"
+    if name not in SUBSETS:
+        raise DataError(f"{where} is none of {', '.join(SUBSETS)}")
+    values = require_fields(Subset, values, where)
+    shards = tuple(_shard(shard, where) for shard in values["shards"])
+    for count in ("videos", "frames", "samples"):
+        if values[count] != sum(getattr(shard, count) for shard in shards):
+            raise DataError(f"{where}: {count} are not the sum over its shards")
+    return Subset(**{**values, "shards": shards})
 
 
 def _shard(values: Any, where: str) -> Shard:
-    values = require_fields(Shard, require_type(values, dict, where), where)
+    shard = Shard(**require_fields(Shard, values, where))
     for name in ("records", "videos", "frames", "samples", "bytes"):
-        if require_type(values[name], int, f"{where}: {name}") < 0:
+        if values[name] < 0:
             raise DataError(f"{where}: {name} must not be negative, found {values[name]}")
     # A manifest from elsewhere must not lead out of its directory.
-    if not _SHARD_NAME.fullmatch(require_type(values["name"], str, f"{where}: name")):
-        raise DataError(f"{where}: no shard is called {values['name']!r}")
+    if not _SHARD_NAME.fullmatch(shard.name):
+        raise DataError(f"{where}: {shard.name!r} is not the name of a shard")
     for name in ("sha256", "records_sha256", "frames_sha256", "samples_sha256"):
-        if not _SHA256.fullmatch(require_type(values[name], str, f"{where}: {name}")):
+        if not _SHA256.fullmatch(values[name]):
             raise DataError(f"{where}: {name} must be 64 hexadecimal digits")
-    return Shard(**values)
+    return shard

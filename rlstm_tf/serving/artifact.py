@@ -101,9 +101,6 @@ class Description:
             ) from None
         where = str(path)
         values = require_fields(cls, verify_checksum(parse_json(text, where), where), where)
-        for name, kind in cls.__annotations__.items():
-            if kind in ("str", "int", "bool"):
-                require_type(values[name], {"str": str, "int": int, "bool": bool}[kind], where)
         values["classes"] = list(require_names(values["classes"], where))
         return cls(**values)
 

@@ -118,9 +118,9 @@ SHARD_0 = "subsets__train__shards__0__"
         (spoiled(subsets__train__videos=3), "videos are not the sum over its shards"),
         (
             spoiled(**{SHARD_0 + "name": "../../etc-00000-of-00001"}),
-            "no shard is called '../../etc",
+            "'../../etc-00000-of-00001' is not the name of a shard",
         ),
-        (spoiled(**{SHARD_0 + "name": "train-00000-of-00001\n"}), "no shard is called"),
+        (spoiled(**{SHARD_0 + "name": "train-00000-of-00001\n"}), "is not the name of a shard"),
         (spoiled(**{SHARD_0 + "bytes": -1}), "bytes must not be negative, found -1"),
         (spoiled(**{SHARD_0 + "bytes": 1.5}), "bytes must be int, found float"),
         (spoiled(**{SHARD_0 + "sha256": "A" * 64}), "sha256 must be 64 hexadecimal digits"),
