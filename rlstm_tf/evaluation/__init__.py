@@ -1,1 +1,1 @@
-"""Scores of videos: scorer, metrics, score files, fusion."""
+"""Scores of whole sets of videos: computing, metrics, files, late fusion."""

@@ -1,32 +1,32 @@
-"""What a set of scores is worth. The definitions are scikit-learn's."""
+"""Metrics of scores, by scikit-learn's definitions."""
 
 from __future__ import annotations
 
 import warnings
 
 import numpy as np
+import sklearn.metrics
 from scipy.special import log_softmax
-from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score
 
 
 def compute_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    """Metrics of scores before softmax; the first is the one that counts.
+    """Computes the metrics of a set of V videos; the first one ranks results.
 
     Args:
-        labels: `[V]`, whole numbers; or `[V, classes]`, True for each label of a video.
-        logits: `[V, classes]`.
+        labels: int `[V]`; or bool `[V, classes]` where a video has any number of labels.
+        logits: `[V, classes]`, before softmax.
 
     Returns:
-        One label a video: `accuracy` (share of videos), `mean_class_accuracy` (mean over the
-        classes that have a video), `loss` (mean cross-entropy, nats) and `videos`. Any number of
-        labels: `map` (see `average_precisions`), `classes` that it is the mean over, and `videos`.
+        For one label per video: `accuracy` and `mean_class_accuracy` (0..1; the mean is over the
+        classes that have videos), `loss` (mean cross-entropy, nats) and `videos`. Otherwise `map`
+        (mean of `average_precisions`), `classes` (number of classes in the mean) and `videos`.
 
     Raises:
-        FloatingPointError: a score is no number.
+        FloatingPointError: a score is not finite.
     """
     bad = int((~np.isfinite(logits)).any(axis=1).sum())
     if bad:
-        raise FloatingPointError(f"the scores of {bad} of {len(logits)} videos are no numbers")
+        raise FloatingPointError(f"the scores of {bad} of {len(logits)} videos are not finite")
     if labels.ndim == 2:
         precisions = average_precisions(labels, logits)
         counted = precisions[~np.isnan(precisions)]
@@ -37,11 +37,11 @@ def compute_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
         }
     predicted = logits.argmax(axis=1)
     with warnings.catch_warnings():
-        # That a class is predicted which has no video here is no news.
+        # A predicted class may have no video in the set.
         warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
-        mean_class_accuracy = balanced_accuracy_score(labels, predicted)
+        mean_class_accuracy = sklearn.metrics.balanced_accuracy_score(labels, predicted)
     return {
-        "accuracy": float(accuracy_score(labels, predicted)),
+        "accuracy": float(sklearn.metrics.accuracy_score(labels, predicted)),
         "mean_class_accuracy": float(mean_class_accuracy),
         "loss": float(video_losses(labels, logits).mean()),
         "videos": len(labels),
@@ -49,14 +49,14 @@ def compute_metrics(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
 
 
 def video_losses(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Cross-entropy of each video, nats; of several labels the mean over them.
+    """Computes the cross-entropy of each video, or its mean over the labels of the video.
 
     Args:
-        labels: as in `compute_metrics`.
-        logits: `[V, classes]`.
+        labels: int `[V]` or bool `[V, classes]`.
+        logits: `[V, classes]`, before softmax.
 
     Returns:
-        float64 `[V]`; NaN where a video has no label.
+        float64 `[V]`, nats; NaN for a video without a label.
     """
     log_p = log_softmax(logits.astype(np.float64), axis=1)
     if labels.ndim == 1:
@@ -67,26 +67,39 @@ def video_losses(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
 
 def average_precisions(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Average precision of every class, as the official measure of Charades has it.
+    """Computes the average precision of each class, as the official program of Charades does.
 
-    The videos are ranked by their score of the class; the precision at each video that has the
-    label is averaged. A video without any label takes part with scores of minus infinity: it comes
-    after every video that has one, where it changes no precision that is averaged, and so it is
-    left out. Videos of equal score share a rank (the official program ranks them in the order of
-    its input).
+    Videos are ranked by their score of the class; the average is over the precisions at the videos
+    that have the label. The official program scores videos without any label minus infinity, where
+    they change no precision, so they are left out here. Videos with equal scores share a rank (the
+    official program keeps the order of its input).
 
     Args:
-        labels: `[V, classes]`, True for each label of a video.
+        labels: bool `[V, classes]`.
         logits: `[V, classes]`.
 
     Returns:
-        float64 `[classes]`; NaN where no video has the class.
+        float64 `[classes]`, 0..1; NaN for a class without a video.
     """
     labelled = labels.any(axis=1)
     present = labels.any(axis=0)
     precisions = np.full(labels.shape[1], np.nan)
     if present.any():
-        precisions[present] = average_precision_score(
+        precisions[present] = sklearn.metrics.average_precision_score(
             labels[labelled][:, present], logits[labelled][:, present], average=None
         )
     return precisions
+
+
+def confusion_matrix(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Counts the videos of each true class (row) by predicted class (column).
+
+    Args:
+        labels: int `[V]`.
+        logits: `[V, classes]`.
+
+    Returns:
+        int64 `[classes, classes]`.
+    """
+    classes = np.arange(logits.shape[1])
+    return sklearn.metrics.confusion_matrix(labels, logits.argmax(axis=1), labels=classes)

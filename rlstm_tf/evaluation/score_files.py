@@ -1,7 +1,7 @@
-"""Scores of a set of videos on disk: what `evaluate` and `fuse` write, `fuse` and `report` read.
+"""Files with the scores of a set of videos, written by `evaluate` and `fuse`.
 
-A directory holds `scores.npz` (ids, labels, logits before softmax, class names) and `metrics.json`
-(what the scores are worth, and what they are of).
+A directory holds `scores.npz` (video ids, labels, logits before softmax, class names) and
+`metrics.json` (metrics, and metadata of the network and the videos).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from rlstm_tf.storage.atomic import atomic_file, sync, writing
 
 SCORES = "scores.npz"
 METRICS = "metrics.json"
-# What scores are of, as metrics.json says it; None where the parts of a fused score differ.
+# Metadata in metrics.json; None where fused scores differ.
 METADATA = {
     **dict.fromkeys(("dataset", "subset", "stream", "model", "cut", "backbone"), str),
     **dict.fromkeys(("split", "num_segments"), int),
 }
-# Never None, in a fused score either.
-_ALWAYS = ("dataset", "subset", "stream", "model")
+# Never None, even of fused scores.
+_NEVER_NONE = ("dataset", "subset", "stream", "model")
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Scores:
     """Scores of V videos.
 
     Attributes:
-        ids: of the videos, each once.
-        labels: int32 `[V]`; or bool `[V, classes]` where a video may have several.
+        ids: video ids, all different.
+        labels: int32 `[V]`; or bool `[V, classes]` where a video has any number of labels.
         logits: float32 `[V, classes]`, before softmax.
         classes: class names.
     """
@@ -47,16 +47,16 @@ class Scores:
     classes: list[str]
 
 
-def save(directory: Path, scores: Scores, facts: dict[str, Any]) -> None:
-    """Writes both files beside their places and renames them, the metrics last.
+def save(directory: Path, scores: Scores, metadata: dict[str, Any]) -> None:
+    """Writes both files atomically; metrics never stand beside the scores of another call.
 
     Args:
-        directory: made if it is not there.
-        scores: see there.
-        facts: for `metrics.json`.
+        directory: created if it does not exist.
+        scores: content of `scores.npz`.
+        metadata: content of `metrics.json`.
 
     Raises:
-        DataError: they cannot be written.
+        DataError: the files cannot be written.
     """
     archive = io.BytesIO()
     np.savez(
@@ -66,7 +66,7 @@ def save(directory: Path, scores: Scores, facts: dict[str, Any]) -> None:
         logits=scores.logits,
         classes=np.array(scores.classes, np.str_),
     )
-    text = json.dumps(facts, indent=1) + "\n"
+    text = json.dumps(metadata, indent=1) + "\n"
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
         # The inner file is renamed first.
@@ -80,10 +80,10 @@ def save(directory: Path, scores: Scores, facts: dict[str, Any]) -> None:
 
 
 def check_writable(directory: Path) -> None:
-    """Makes the directory and tries it, before the work whose result it is to hold.
+    """Creates the directory and a file in it, to fail before an evaluation rather than after.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: the directory cannot be written.
     """
     probe = directory / (METRICS + ".partial")
     with writing(directory):
@@ -93,26 +93,26 @@ def check_writable(directory: Path) -> None:
 
 
 def load(path: Path) -> tuple[Scores, dict[str, Any]]:
-    """Reads scores and what they are of.
+    """Reads scores and their metadata.
 
     Args:
-        path: of the directory, or of the `scores.npz` in it.
+        path: the directory, or the `scores.npz` in it.
 
     Raises:
-        DataError: a file is missing, damaged, or does not agree with itself.
+        DataError: a file is missing, damaged, or contradicts itself.
     """
     directory = scores_directory(path)
-    return _scores(directory / SCORES), _facts(directory / METRICS)
+    return _load_scores(directory / SCORES), _load_metadata(directory / METRICS)
 
 
 def scores_directory(path: Path) -> Path:
-    """The directory of scores that are named by it, or by the `scores.npz` in it."""
+    """Returns the directory of scores, given it or the `scores.npz` in it."""
     return path.parent if path.name == SCORES else path
 
 
-def _scores(path: Path) -> Scores:
+def _load_scores(path: Path) -> Scores:
     try:
-        # Opened here: np.load gives something else than an archive for a single array.
+        # np.load does not return an archive if the file holds a single array.
         with path.open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
             ids, labels, logits, classes = (
                 file[name] for name in ("ids", "labels", "logits", "classes")
@@ -128,7 +128,7 @@ def _scores(path: Path) -> Scores:
     if not fits or not len(ids):
         raise DataError(f"{path} does not hold scores of videos: build it again with evaluate")
     if not np.isfinite(logits).all():
-        raise DataError(f"{path} holds scores that are no numbers")
+        raise DataError(f"{path} holds scores that are not finite")
     if labels.ndim == 1 and not (labels.min() >= 0 and labels.max() < len(classes)):
         raise DataError(f"{path} holds labels that are none of its {len(classes)} classes")
     names = ids.tolist()
@@ -138,17 +138,17 @@ def _scores(path: Path) -> Scores:
     return Scores(names, labels, logits, classes.tolist())
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def _load_metadata(path: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        metadata = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is missing or damaged: {error}") from None
-    missing = [name for name in METADATA if not isinstance(facts, dict) or name not in facts]
+    missing = [name for name in METADATA if not isinstance(metadata, dict) or name not in metadata]
     if missing:
         raise DataError(f"{path} does not say {', '.join(missing)}: write it again with evaluate")
     for name, kind in METADATA.items():
-        value = facts[name]
+        value = metadata[name]
         fits = isinstance(value, kind) and not isinstance(value, bool)
-        if not fits and (value is not None or name in _ALWAYS):
+        if not fits and (value is not None or name in _NEVER_NONE):
             raise DataError(f"{path}: {name} must be {kind.__name__}, found {value!r}")
-    return facts
+    return metadata

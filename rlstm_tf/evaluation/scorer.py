@@ -1,4 +1,4 @@
-"""Scores of whole sets of videos."""
+"""Computes the scores of a set of videos."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ class Scorer:
     """Runs a model on every video of a set, on the devices of a strategy.
 
     Args:
-        model: frames `[B, T, S, S, C]` -> logits, made in the strategy's scope.
-        strategy: of `rlstm_tf.distributed.strategy.make_strategy`.
-        reduction: `mean` or `max` of the scores of a video's views.
+        model: frames uint8 `[B, T, S, S, C]` -> logits `[B, classes]`; created in the strategy's
+            scope.
+        strategy: returned by `rlstm_tf.distributed.strategy.make_strategy`.
+        reduction: `mean` or `max` over the views of a video.
     """
 
     def __init__(
@@ -35,20 +36,20 @@ class Scorer:
         num_videos: int,
         progress: Callable[[int], Any] = lambda count: None,
     ) -> np.ndarray:
-        """Scores of every video before softmax, one from all its views.
+        """Computes the scores of every video before softmax, reduced over its views.
 
         Args:
-            batches: `frames` uint8 `[B, views, T, S, S, C]`, `video` int64 `[B]`, the video's
-                position in the set or -1 where a row only fills the batch; distributed. All
-                processes of the strategy call this, each with its part.
-            num_videos: how many there must be.
+            batches: distributed batches: `frames` uint8 `[B, views, T, S, S, C]`, `video` int64
+                `[B]`, the video's position in the set or -1 for padding. Every process of the
+                strategy must call this, with its own slices of the batches.
+            num_videos: number of videos in the set.
             progress: called with the number of videos of each batch.
 
         Returns:
             logits `[num_videos, classes]` in the order of the set, in every process.
 
         Raises:
-            DataError: a video is missing or came twice.
+            DataError: a video is missing or occurs twice.
         """
         videos, scores = [], []
         for batch in batches:
@@ -68,7 +69,7 @@ class Scorer:
     def _replica_step(self, frames: Any) -> Any:
         if frames.shape[1] == 1:
             return self.model(frames[:, 0], training=False)
-        # One view after the other: twenty at once would need twenty times the memory.
+        # One view at a time: twenty at once would need twenty times the memory.
         logits = tf.map_fn(
             lambda view: self.model(frames[:, view], training=False),
             tf.range(frames.shape[1]),

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import softmax
-from sklearn.metrics import confusion_matrix
 
-from rlstm_tf.evaluation.metrics import average_precisions
+from rlstm_tf.evaluation.metrics import average_precisions, confusion_matrix
 from rlstm_tf.reporting.results import MAP, Result
 
 
@@ -40,9 +39,8 @@ def confusion(result: Result) -> np.ndarray:
 
     The row of a class without a video is 0.
     """
-    names = np.arange(len(result.scores.classes))
-    predicted = result.scores.logits.argmax(axis=1)
-    return confusion_matrix(result.scores.labels, predicted, labels=names, normalize="true")
+    counts = confusion_matrix(result.scores.labels, result.scores.logits)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def gains(ours: Result, other: Result, count: int = 10) -> list[tuple[int, float]]:

@@ -22,17 +22,11 @@ _AXES = ("rows: true", "columns: predicted")
 _EMPTY = (214, 214, 214)
 
 
-def counts_of(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """Videos of each true class (row) by the class predicted (column): int64 [K, K]."""
-    flat = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
-    return flat.reshape(num_classes, num_classes)
-
-
 def draw(counts: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """The matrix with class names where they fit, in its lower right the cells.
 
     Args:
-        counts: of `counts_of`.
+        counts: int64 [K, K], returned by `evaluation.metrics.confusion_matrix`.
         names: of the K classes; whatever is in them.
 
     Returns:

@@ -12,7 +12,7 @@ from rlstm_tf.data.batches import evaluation_example, training_rows
 from rlstm_tf.data.device_augmentation import make_preprocess
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
-from rlstm_tf.evaluation.metrics import video_losses
+from rlstm_tf.evaluation.metrics import confusion_matrix, video_losses
 from rlstm_tf.summaries import confusion, drawing
 from rlstm_tf.summaries.drawing import BLACK, GREEN, RED, Line
 from rlstm_tf.summaries.events import Events
@@ -79,9 +79,8 @@ class Errors(keras.callbacks.Callback):
         shards, logits = self.validation.shards, self.validation.logits
         if len(worst := worst_videos(shards.labels, logits)):
             _write(self.events, "worst_errors", draw_errors(shards, self.config, logits, worst))
-        num_classes = len(shards.classes)
-        if shards.labels.ndim == 1 and num_classes <= confusion.MOST_CLASSES:
-            counts = confusion.counts_of(shards.labels, logits.argmax(axis=1), num_classes)
+        if shards.labels.ndim == 1 and len(shards.classes) <= confusion.MOST_CLASSES:
+            counts = confusion_matrix(shards.labels, logits)
             _write(self.events, "confusion_matrix", confusion.draw(counts, shards.classes))
 
 

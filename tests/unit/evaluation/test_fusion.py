@@ -1,4 +1,4 @@
-"""Fusion of scores: exact averages, what is refused, and the entry point."""
+"""Late fusion and score files: exact averages, error messages, and the command."""
 
 import json
 
@@ -11,7 +11,7 @@ from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.evaluation import fusion, score_files
 from rlstm_tf.evaluation.score_files import Scores
 
-FACTS = {
+METADATA = {
     "dataset": "ucf101",
     "split": 1,
     "subset": "test",
@@ -43,7 +43,7 @@ def test_logits_are_averaged_by_video():
     assert fused.logits.dtype == np.float32
 
 
-def test_equal_weights_of_one_part_change_nothing():
+def test_fusing_equal_scores_changes_nothing():
     fused = fusion.fuse([FIRST] * 3, (1 / 3,) * 3, "xyz")
     np.testing.assert_allclose(fused.logits, FIRST.logits, rtol=1e-6)
 
@@ -62,7 +62,7 @@ def test_equal_weights_of_one_part_change_nothing():
         ),
     ],
 )
-def test_scores_that_do_not_go_together_are_refused(other, message):
+def test_scores_of_different_videos_are_refused(other, message):
     with pytest.raises(DataError, match=message):
         fusion.fuse([FIRST, other], (0.5, 0.5), "xy")
 
@@ -76,47 +76,47 @@ def test_scores_that_do_not_go_together_are_refused(other, message):
         ((float("nan"), 1.0), "must be at least 0"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(weights, message):
+def test_invalid_weights_are_refused(weights, message):
     with pytest.raises(UsageError, match=message):
         fusion.fuse([FIRST, SECOND], weights, "xy")
 
 
-def test_search_finds_the_weights_that_score_best():
+def test_search_finds_the_best_weights():
     """The second part is right where its margin of 1 outweighs the first's of 3: from 0.75 on."""
     labels = (0, 1)
     wrong = part([[0, 3], [3, 0]], "ab", labels)
     right = part([[1, 0], [0, 1]], "ab", labels)
     assert fusion.search_weights([wrong, right], "xy") == (0.2, 0.8)
-    # Alike everywhere: the equal ones.
+    # Equally good everywhere: returns equal weights.
     assert fusion.search_weights([right, right], "xy") == (0.5, 0.5)
     assert fusion.search_weights([right] * 4, "wxyz", steps=8) == (0.25,) * 4
 
 
-def test_facts_of_what_is_fused():
-    spatial = {**FACTS, "stream": "spatial"}
-    temporal = {**FACTS, "stream": "temporal", "num_segments": 6}
+def test_metadata_is_combined():
+    spatial = {**METADATA, "stream": "spatial"}
+    temporal = {**METADATA, "stream": "temporal", "num_segments": 6}
     fused = fusion.combine_metadata([spatial, temporal])
     assert fused["stream"] == "two_stream"
     assert fused["model"] == "two_branch"
     assert fused["num_segments"] is None
     assert fused["cut"] == "conv5_block2_out"
-    models = fusion.combine_metadata([{**FACTS, "model": "tsn"}, {**FACTS, "model": "rlstm"}])
+    models = fusion.combine_metadata([{**METADATA, "model": "tsn"}, {**METADATA, "model": "rlstm"}])
     assert (models["model"], models["stream"]) == ("tsn+rlstm", "spatial")
     with pytest.raises(DataError, match="different data: split is 1, 2"):
-        fusion.combine_metadata([FACTS, {**FACTS, "split": 2}])
+        fusion.combine_metadata([METADATA, {**METADATA, "split": 2}])
 
 
-# On disk.
+# Score files.
 
 
-def test_what_is_saved_is_loaded(tmp_path):
-    score_files.save(tmp_path, FIRST, {**FACTS, "accuracy": 1.0})
+def test_load_returns_what_was_saved(tmp_path):
+    score_files.save(tmp_path, FIRST, {**METADATA, "accuracy": 1.0})
     for path in (tmp_path, tmp_path / "scores.npz"):
-        found, facts = score_files.load(path)
+        found, metadata = score_files.load(path)
         assert (found.ids, found.classes) == (FIRST.ids, FIRST.classes)
         np.testing.assert_array_equal(found.logits, FIRST.logits)
         assert found.labels.dtype == np.int32
-        assert facts["accuracy"] == 1.0
+        assert metadata["accuracy"] == 1.0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.json", "scores.npz"]
 
 
@@ -139,12 +139,12 @@ def arrays(**changes):
         ({"labels": np.array([-1, 0])}, "none of its 2 classes"),
         ({"labels": np.array([0.0, 1])}, "does not hold scores of videos"),
         ({"logits": np.zeros((2, 3), np.float32)}, "does not hold scores of videos"),
-        ({"logits": np.full((2, 2), np.inf)}, "no numbers"),
+        ({"logits": np.full((2, 2), np.inf)}, "not finite"),
         ({"ids": np.array([], "U1"), "labels": np.array([], int)}, "does not hold scores"),
     ],
 )
 def test_damaged_scores_are_refused(tmp_path, changes, message):
-    score_files.save(tmp_path, FIRST, FACTS)
+    score_files.save(tmp_path, FIRST, METADATA)
     np.savez(tmp_path / "scores.npz", **arrays(**changes))
     with pytest.raises(DataError, match=message):
         score_files.load(tmp_path)
@@ -158,22 +158,22 @@ def test_damaged_scores_are_refused(tmp_path, changes, message):
         ({"split": True}, "split must be int, found True"),
     ],
 )
-def test_facts_of_another_type_are_refused(tmp_path, changes, message):
-    score_files.save(tmp_path, FIRST, {**FACTS, **changes})
+def test_metadata_of_wrong_type_is_refused(tmp_path, changes, message):
+    score_files.save(tmp_path, FIRST, {**METADATA, **changes})
     with pytest.raises(DataError, match=message):
         score_files.load(tmp_path)
 
 
-def test_a_single_array_is_no_archive(tmp_path):
-    score_files.save(tmp_path, FIRST, FACTS)
+def test_single_array_is_refused(tmp_path):
+    score_files.save(tmp_path, FIRST, METADATA)
     with (tmp_path / "scores.npz").open("wb") as file:
         np.save(file, FIRST.logits)
     with pytest.raises(DataError, match="damaged or holds no scores"):
         score_files.load(tmp_path)
 
 
-def test_what_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
-    score_files.save(tmp_path, FIRST, FACTS)
+def test_failed_save_keeps_the_old_files(tmp_path, monkeypatch):
+    score_files.save(tmp_path, FIRST, METADATA)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(descriptor):
@@ -181,7 +181,7 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(DataError, match=r"cannot write .*: No space left on device .*MB free"):
-        score_files.save(tmp_path, SECOND, FACTS)
+        score_files.save(tmp_path, SECOND, METADATA)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     with pytest.raises(DataError, match=r"cannot write .*scores\.npz"):
         score_files.check_writable(tmp_path / "scores.npz")
@@ -192,7 +192,7 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
 def test_missing_and_cut_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="there are no scores"):
         score_files.load(tmp_path)
-    score_files.save(tmp_path, FIRST, FACTS)
+    score_files.save(tmp_path, FIRST, METADATA)
     (tmp_path / "metrics.json").write_text('{"dataset": "ucf101"}')
     with pytest.raises(DataError, match="does not say subset, stream, model, cut"):
         score_files.load(tmp_path)
@@ -205,7 +205,7 @@ def test_missing_and_cut_files_are_refused(tmp_path):
         score_files.load(tmp_path)
 
 
-# The entry point.
+# The command.
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def streams(tmp_path):
             found = Scores(ids, labels, logits.astype(np.float32), ["left", "right"])
             paths[stream, subset] = tmp_path / subset / stream
             score_files.save(
-                paths[stream, subset], found, {**FACTS, "stream": stream, "subset": subset}
+                paths[stream, subset], found, {**METADATA, "stream": stream, "subset": subset}
             )
     return paths
 
@@ -238,15 +238,15 @@ def test_fuse(streams, tmp_path, capsys):
     status, out, _ = run(capsys, f"--scores={given}", "--preset=ucf101", f"--output={output}")
     assert status == 0
     assert "weights 0.45, 0.55" in out
-    fused, facts = score_files.load(output)
+    fused, metadata = score_files.load(output)
     parts = [score_files.load(streams[stream, "test"])[0] for stream in ("spatial", "temporal")]
     np.testing.assert_allclose(
         fused.logits, 0.45 * parts[0].logits + 0.55 * parts[1].logits, rtol=1e-5, atol=1e-6
     )
-    assert facts["stream"] == "two_stream"
-    assert [part["weight"] for part in facts["fused"]] == [0.45, 0.55]
-    assert [part["stream"] for part in facts["fused"]] == ["spatial", "temporal"]
-    assert facts["accuracy"] == (fused.logits.argmax(1) == fused.labels).mean()
+    assert metadata["stream"] == "two_stream"
+    assert [part["weight"] for part in metadata["fused"]] == [0.45, 0.55]
+    assert [part["stream"] for part in metadata["fused"]] == ["spatial", "temporal"]
+    assert metadata["accuracy"] == (fused.logits.argmax(1) == fused.labels).mean()
     # What was fused can be fused again.
     again = tmp_path / "again"
     arguments = [f"--scores={output},{output}", "--weights=0.5,0.5", f"--output={again}"]
@@ -263,9 +263,9 @@ def test_search_says_where_it_searched(streams, tmp_path, capsys):
     status, out, _ = run(capsys, f"--scores={test}", f"--search={val}", f"--output={output}")
     assert status == 0
     assert "on 40 validation videos, accuracy 1.0000 there" in out
-    facts = json.loads((output / "metrics.json").read_text())
-    assert facts["weights_from"] == "search"
-    assert facts["fused"][1]["weight"] >= 0.75
+    metadata = json.loads((output / "metrics.json").read_text())
+    assert metadata["weights_from"] == "search"
+    assert metadata["fused"][1]["weight"] >= 0.75
     status, _, error = run(capsys, f"--scores={test}", f"--search={test}", f"--output={output}")
     assert status == 2
     assert "choose weights on other videos" in error

@@ -180,12 +180,6 @@ def test_nothing_to_show_of_videos_without_labels(spatial, tmp_path):
     assert written(tmp_path, lambda e: Errors(e, scored, config), 0, 3) == {}
 
 
-def test_confusion_counts():
-    labels, predicted = np.array([0, 0, 0, 2, 2]), np.array([0, 1, 0, 2, 0])
-    expected = [[2, 1, 0], [0, 0, 0], [1, 0, 1]]
-    np.testing.assert_array_equal(confusion.counts_of(labels, predicted, 3), expected)
-
-
 def test_confusion_matrix_is_of_shares():
     """Seen where no number stands: blue is right, red wrong, darker more, grey without videos."""
     counts = np.array([[30, 10, 0], [0, 0, 0], [0, 0, 7]])

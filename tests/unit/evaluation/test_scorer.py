@@ -1,4 +1,4 @@
-"""Scores of whole sets: every video once, its views averaged."""
+"""Scoring a set: each video once, reduced over its views."""
 
 import keras
 import numpy as np
