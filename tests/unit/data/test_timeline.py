@@ -146,10 +146,10 @@ def test_a_video_without_times(tmp_path):
 
 def test_times_that_go_back(make_video, tmp_path, monkeypatch):
     path = str(make_video(tmp_path / "a.mp4"))
-    monkeypatch.setattr(VideoReader, "shown", lambda reader: iter([(1.0, 0.0), (0.5, 0.0)]))
+    monkeypatch.setattr(VideoReader, "times", lambda reader: iter([(1.0, 0.0), (0.5, 0.0)]))
     with pytest.raises(DamagedVideoError, match=r"frame 1 is shown at 0.500 s, .* at 1.000 s"):
         frame_times(path, 32)
-    monkeypatch.setattr(VideoReader, "shown", lambda reader: iter([(1.0, 0.0)]))
+    monkeypatch.setattr(VideoReader, "times", lambda reader: iter([(1.0, 0.0)]))
     assert frame_times(path, 32).end == pytest.approx(0.04)
 
 
