@@ -17,6 +17,7 @@ from typing import Any, NoReturn, cast
 
 from absl import flags
 
+from rlstm_tf.cli.flag_files import FlagValues
 from rlstm_tf.errors import DataError, OutputError, UserError
 
 USAGE = 2
@@ -71,9 +72,13 @@ def _run(
     if rest and "--" in argv:
         dashes = argv.index("--")
         argv, after_dashes = argv[:dashes], argv[dashes + 1 :]
-    values = flags.FlagValues()
+    values = FlagValues()
     flags.DEFINE_string(
-        "flagfile", "", "Read flags from this file; may be given several times.", flag_values=values
+        "flagfile",
+        "",
+        "Read flags from this file; may be given several times. configs/NAME.cfg, where there is no"
+        " such file, is the one that is installed with the package.",
+        flag_values=values,
     )
     define_flags(values)
     # Accept flags after positional arguments.

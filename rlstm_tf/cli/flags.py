@@ -12,6 +12,7 @@ from typing import Any
 from absl import flags
 
 from rlstm_tf.choices import AUGMENT_ON, OPTIMIZERS, PRECISIONS, STRATEGIES, STREAMS
+from rlstm_tf.cli.flag_files import FlagValues
 from rlstm_tf.errors import UsageError
 from rlstm_tf.model_config import FLOW_LENGTH, ModelConfig, Option, snippet_length
 
@@ -176,7 +177,7 @@ def parse_flagfiles(*paths: str) -> flags.FlagValues:
     Raises:
         absl.flags.Error: a file is missing, or a flag in it is unknown or out of range.
     """
-    values = flags.FlagValues()
+    values = FlagValues()
     define_training(values)
     values(["run", *(f"--flagfile={path}" for path in paths)])
     return values
