@@ -12,7 +12,7 @@ RUN_ADDONS = .venv-addons/bin/python
 # Measured steps that the hours of the paper's runs are estimated from.
 STEPS = benchmarks/results/steps.csv
 
-.PHONY: help demo paper-demo paper-commands test test-addons test-faults test-faults-addons \
+.PHONY: help demo paper-demo paper-commands test test-addons test-faults test-all \
   lint format benchmark
 
 help:
@@ -20,8 +20,9 @@ help:
 	@echo "make paper-demo   every run behind the paper's tables, in small, and the report (30 minutes)"
 	@echo "make paper-commands  prints those runs as they are for the data sets of the paper"
 	@echo "make test         install, then run the tests (TensorFlow 2.21, Keras 3)"
-	@echo "make test-addons  the same with TensorFlow 2.15, tensorflow-io, tensorflow-addons; installs both"
-	@echo "make test-faults  kills, full disks, damaged files: as often as docs/reliability.md says"
+	@echo "make test-addons  what depends on the stack, on TensorFlow 2.15 and its addons; installs both"
+	@echo "make test-faults  kills, full disks, damaged files, as often as docs/reliability.md says"
+	@echo "make test-all     before a release: all tests, faults and backbones, on both stacks"
 	@echo "make lint         formatter, linter, type checker"
 	@echo "make benchmark    speed, as ratios"
 
@@ -87,18 +88,24 @@ paper-demo: .venv/installed-report
 paper-commands: .venv/installed
 	@$(RUN) -m rlstm_tf.recipe --steps=$(STEPS)
 
+# Test processes, of one thread each.
+WORKERS ?= 2
+PYTEST = -m pytest --numprocesses=$(WORKERS) --dist=worksteal
+SELECT = -m "not fault"
+
 test: .venv/installed-dev
-	$(RUN) -m pytest
+	$(RUN) $(PYTEST) $(SELECT)
 
 # With the default stack beside it: tests/stacks/test_across_stacks.py hands the work of each to the other.
 test-addons: .venv-addons/installed-dev .venv/installed-dev
-	$(RUN_ADDONS) -m pytest
+	$(RUN_ADDONS) $(PYTEST) -m stacks
 
 test-faults: .venv/installed-dev
-	$(RUN) -m pytest tests/faults --faults=all
+	$(RUN) $(PYTEST) -m fault --thorough
 
-test-faults-addons: .venv-addons/installed-dev
-	$(RUN_ADDONS) -m pytest tests/faults --faults=all
+test-all: .venv/installed-dev .venv-addons/installed-dev
+	$(RUN) $(PYTEST) --thorough
+	$(RUN_ADDONS) $(PYTEST) --thorough -m stacks
 
 lint: .venv/installed-dev
 	$(RUN) -m ruff format --check .

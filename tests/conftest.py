@@ -1,51 +1,92 @@
-"""What several test files need: the genuine files, and small videos of our own."""
+"""Marks tests by directory, limits threads, and makes what several test files need."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# One thread a process: two test processes share two cores. Child processes inherit it.
+for _variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
 
-# Row of docs/reliability.md and test -> faults caused: what `--faults=all` prints at its end.
-_CAUSED: Counter[tuple[int, str]] = Counter()
-_REAL = Path(__file__).resolve().parents[1].parent / "shared" / "real"
+TESTS = Path(__file__).resolve().parent
+_REAL = TESTS.parents[1] / "shared" / "real"
+
+# Marker -> directories and files, below tests/, whose tests get it. CONTRIBUTING.md tells the rule.
+MARKED = {
+    "fault": ("faults",),
+    "stacks": (
+        *("stacks", "integration", "unit/layers", "unit/models", "unit/training", "unit/runs"),
+        *("unit/attention", "unit/distributed", "unit/serving", "unit/summaries", "unit/data"),
+        "faults/test_damaged_runs.py",
+        "faults/test_resumed_in_all_settings.py",
+        # A TensorFlow strategy.
+        "unit/evaluation/test_scoring.py",
+        # TensorFlow's file systems, and the stores that tensorflow-io adds.
+        "unit/storage",
+    ),
+}
 
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--faults",
-        choices=("few", "all"),
-        default="few",
-        help="how often tests/faults cause each fault: a few times, or as often as they say",
+        "--thorough",
+        action="store_true",
+        help="cause each fault as often as docs/reliability.md says; run every backbone",
     )
+
+
+# Before pytest itself, which deselects by marker.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        path = item.path.relative_to(TESTS).as_posix()
+        for marker, places in MARKED.items():
+            if any(path == place or path.startswith(f"{place}/") for place in places):
+                item.add_marker(marker)
+
+
+# Of the session, so that it skips before the fixtures of a module have run.
+@pytest.fixture(scope="session")
+def thorough(request):
+    """Skips a test that runs with --thorough only, because another one tests much the same."""
+    if not request.config.getoption("--thorough"):
+        pytest.skip("with --thorough")
 
 
 @pytest.fixture
 def times(request):
-    """times(20, 2): how often to cause a fault with --faults=all, and otherwise."""
-    return lambda every, few: every if request.config.getoption("--faults") == "all" else few
+    """times(20, 2): how often to cause a fault with --thorough, and without."""
+    return lambda many, few: many if request.config.getoption("--thorough") else few
 
 
 @pytest.fixture
 def survived(request):
-    """survived(row, count): as the last act of a test, that so many faults of a row were caused."""
+    """survived(row, count): counts faults of a row of docs/reliability.md, at the end of a test."""
     name = f"{request.path.stem}.{request.node.originalname}"
-
-    def count(row, caused):
-        _CAUSED[row, name] += caused
-
-    return count
+    # Reports carry these from the worker processes to the one that prints.
+    return lambda row, caused: request.node.user_properties.append(("fault", (row, name, caused)))
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    if config.getoption("--faults") == "all":
-        terminalreporter.section("faults caused, all survived")
-        for (row, name), count in sorted(_CAUSED.items()):
-            terminalreporter.write_line(f"| {row} | `{name}` | {count} |")
+    """Prints the rows of the table in docs/reliability.md."""
+    if not config.getoption("--thorough"):
+        return
+    caused = Counter()
+    for report in terminalreporter.getreports("passed"):
+        for key, value in report.user_properties:
+            if key == "fault" and report.when == "call":
+                row, name, count = value
+                caused[row, name] += count
+    terminalreporter.section("faults caused, all survived")
+    for (row, name), count in sorted(caused.items()):
+        terminalreporter.write_line(f"| {row} | `{name}` | {count} |")
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +125,30 @@ def make_video():
 
 
 @pytest.fixture(scope="session")
+def make_once(tmp_path_factory):
+    """make_once(name, make): a directory filled by make(directory), once for all test processes.
+
+    Tests do not change what is in it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def once(name, make):
+        directory, done = root / name, root / f"{name}.done"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(directory, ignore_errors=True)
+                directory.mkdir()
+                make(directory)
+                done.touch()
+        return directory
+
+    return once
+
+
+@pytest.fixture(scope="session")
 def own(make_video, tmp_path_factory):
     """A folder data set: 2 classes of 3 and 4 short videos."""
     directory = tmp_path_factory.mktemp("own") / "videos"
@@ -95,7 +160,7 @@ def own(make_video, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def built(own, tmp_path_factory):
-    """What an undisturbed build of `own` gives."""
+    """Shards of `own`, from an undisturbed build."""
     from builds import arguments
 
     from rlstm_tf.cli import app
@@ -104,3 +169,35 @@ def built(own, tmp_path_factory):
     directory = tmp_path_factory.mktemp("built") / "shards"
     assert app.run(build.main, build.define_flags, ["build", *arguments(own, directory)]) == 0
     return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_videos(make_video, make_once):
+    """list.csv and its videos: 2 classes, each with 3 to train on, 1 to validate and 2 to test."""
+    from tiny_runs import make_videos
+
+    return make_once("tiny_videos", lambda directory: make_videos(directory, make_video))
+
+
+@pytest.fixture(scope="session")
+def tiny_shards(tiny_videos, make_once):
+    from tiny_runs import make_shards
+
+    root = make_once("tiny", lambda root: make_shards(tiny_videos, root / "shards"))
+    return root / "shards"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_shards, make_once):
+    """A run of three epochs of the two-branch network, with the scores of the test videos."""
+    from tiny_runs import make_run
+
+    return make_once("tiny_runs", lambda root: make_run(tiny_shards, root / "run")) / "run"
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tiny_run, make_once):
+    """A directory of versions, with one of `tiny_run`."""
+    from tiny_runs import make_export
+
+    return make_once("tiny_exports", lambda root: make_export(tiny_run, root / "small")) / "small"

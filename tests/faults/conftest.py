@@ -41,11 +41,3 @@ def short(shards, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("short") / "run"
     assert train_here(shards, run_dir, *SHORT) == 0
     return run_dir
-
-
-# Of the session, so that it skips before the fixtures of a module have run.
-@pytest.fixture(scope="session")
-def thorough(request):
-    """For tests that are left out of a normal run, because another one causes much the same."""
-    if request.config.getoption("--faults") != "all":
-        pytest.skip("with --faults=all")

@@ -10,17 +10,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import warm_python
 from trainings import (
     SHORT,
     assert_same_run,
+    command,
     contents,
     error_of,
     evaluate_here,
-    start,
     train_here,
 )
 
 from rlstm_tf.runs.checkpoints import Checkpoints
+
+LIMITED = """
+import resource, runpy, sys
+size = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+runpy.run_module("rlstm_tf.train", run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.fixture
@@ -59,11 +67,9 @@ def only(free, place):
 def limited(shards, directory, size):
     """Trains in a process that may write no file larger than `size` bytes."""
     run_dir = directory / f"run{size}"
-    process = start(shards, run_dir, *SHORT)
-    # Long before it writes anything: it imports TensorFlow first.
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
-    output, _ = process.communicate()
-    return run_dir, process.returncode, output
+    line = ["-c", LIMITED, str(size), *command(shards, run_dir, *SHORT)[2:]]
+    result = warm_python.run(line)
+    return run_dir, result.returncode, result.stdout
 
 
 def assert_refused(output, run_dir):

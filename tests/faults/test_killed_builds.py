@@ -109,7 +109,7 @@ def test_killed_at_any_time(videos, whole, tmp_path, times, survived):
 
     count = times(6, 0)
     if not count:
-        pytest.skip("with --faults=all; tests/faults/test_build_faults.py kills the command once")
+        pytest.skip("with --thorough; tests/faults/test_build_faults.py kills the command once")
     expected, _ = whole("spatial")
     began = time.monotonic()
     assert start(tmp_path / "first").wait() == 0

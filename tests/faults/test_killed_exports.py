@@ -6,7 +6,6 @@ import fcntl
 import random
 import re
 import shutil
-import sys
 import time
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 import tensorflow as tf
 from exports import SMALL, make_run, run_export, videos
 from small_disks import mounted
-from trainings import begin
+from warm_python import Python
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving.artifact import Description, load_signatures, versions
@@ -27,8 +26,7 @@ def run(tmp_path_factory):
 
 
 def start(run, directory):
-    line = [sys.executable, "-m", "rlstm_tf.export"]
-    return begin([*line, f"--run_dir={run.path}", f"--output={directory}"])
+    return Python(["-m", "rlstm_tf.export", f"--run_dir={run.path}", f"--output={directory}"])
 
 
 def check_whole(run, directory):

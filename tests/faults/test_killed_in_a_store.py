@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trainings import assert_same_run, begin, command, error_of, evaluate_here, train_here
+from trainings import assert_same_run, command, error_of, evaluate_here, train_here
+from warm_python import Python
 
 EPOCHS = "--epochs=3"
 # Copies a run to a local directory, as all of its readers do.
@@ -76,7 +77,7 @@ def s3(tmp_path_factory):
 
 def run(s3, *line):
     """Output of one of our commands, which must end well."""
-    process = begin([sys.executable, "-m", *map(str, line)], **s3.variables)
+    process = Python(["-m", *map(str, line)], **s3.variables)
     output, _ = process.communicate()
     assert process.returncode == 0, output
     return output
@@ -84,7 +85,7 @@ def run(s3, *line):
 
 def killed(s3, line, prefix, steps):
     """Kills a training once the store has its checkpoint after so many steps."""
-    with begin(line, **s3.variables) as process:
+    with Python(line, **s3.variables) as process:
         while f"step-{steps:09d}" not in s3.holds(prefix):
             assert process.poll() is None, process.stdout.read()
             time.sleep(0.05)
@@ -117,7 +118,7 @@ def trained(s3, stored):
     """A run in the store that was killed and went on."""
     line = command(stored, "s3://bucket/runs/one", EPOCHS, "--save_every=1")
     killed(s3, line, "runs/one/", steps=2)
-    assert "resumed from s3://bucket/runs/one/checkpoints/step-" in run(s3, *line[2:])
+    assert "resumed from s3://bucket/runs/one/checkpoints/step-" in run(s3, *line[1:])
     return "s3://bucket/runs/one"
 
 
@@ -127,7 +128,7 @@ def test_as_if_it_had_never_been_killed(s3, trained, whole, tmp_path):
     output = run(s3, "rlstm_tf.evaluate", f"--run_dir={trained}", "--split=val")
     assert f"{trained}/evaluation/val/metrics.json" in output
     found = tmp_path / "run"
-    process = begin([sys.executable, "-c", FETCH, trained, str(found)], **s3.variables)
+    process = Python(["-c", FETCH, trained, str(found)], **s3.variables)
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert_same_run(found, whole)
@@ -138,7 +139,7 @@ def test_as_if_it_had_never_been_killed(s3, trained, whole, tmp_path):
 
 def test_a_run_is_not_begun_twice(s3, stored, trained):
     line = [text for text in command(stored, trained, EPOCHS) if text != "--resume"]
-    process = begin(line, **s3.variables)
+    process = Python(line, **s3.variables)
     output, _ = process.communicate()
     assert process.returncode == 2
     assert error_of(output).startswith("error: run_dir s3://bucket/runs/one already holds a run")
@@ -161,9 +162,7 @@ def test_shards_over_http(s3, shards):
 
 
 def test_no_such_bucket(s3):
-    process = begin(
-        [sys.executable, "-m", "tfrecords_tools.verify", "s3://none/shards"], **s3.variables
-    )
+    process = Python(["-m", "tfrecords_tools.verify", "s3://none/shards"], **s3.variables)
     output, _ = process.communicate()
     assert process.returncode == 1
     assert error_of(output).startswith("error: no shards in s3://none/shards: ")

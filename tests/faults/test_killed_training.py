@@ -5,11 +5,13 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+from repository import ROOT
 from trainings import assert_same_run, command, start, train_here
 
 from rlstm_tf.training import preemption
@@ -19,12 +21,17 @@ EPOCHS = "--epochs=5"
 
 @pytest.fixture(scope="module")
 def whole(shards, tmp_path_factory):
-    """A run never stopped."""
+    """A run never stopped, by the command line as a user has it."""
     run_dir = tmp_path_factory.mktemp("whole") / "run"
-    process = start(shards, run_dir, EPOCHS)
+    subprocess.run([sys.executable, *command(shards, run_dir, EPOCHS)], cwd=ROOT, check=True)
+    return run_dir
+
+
+def finish(*arguments):
+    """Trains to the end."""
+    process = start(*arguments)
     output, _ = process.communicate()
     assert process.returncode == 0, output
-    return run_dir
 
 
 def checkpoints(run_dir):
@@ -65,7 +72,7 @@ def killed_chain(shards, whole, run_dir, wanted, seed):
         if not kill_at_some_moment(start(shards, run_dir, *more), run_dir, draws):
             break
         kills += 1
-    subprocess.run(command(shards, run_dir, *more), check=True, capture_output=True)
+    finish(shards, run_dir, *more)
     assert_same_run(run_dir, whole)
     return kills
 
@@ -121,7 +128,7 @@ def test_sigterm_saves_and_ends_well(shards, thorough, whole, tmp_path, survived
             assert process.wait() == 0, output
             if said[2]:
                 assert max(checkpoints(run_dir)) == f"step-{int(said[2]):09d}.npz"
-            subprocess.run(command(shards, run_dir, EPOCHS), check=True, capture_output=True)
+            finish(shards, run_dir, EPOCHS)
             stopped += 1
         else:  # it came when all was over, even while Python was about to go
             assert process.wait() in (0, -signal.SIGTERM), output

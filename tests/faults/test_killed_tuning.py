@@ -6,12 +6,12 @@ import contextlib
 import csv
 import random
 import signal
-import sys
 import time
 
 import psutil
 import pytest
-from trainings import SMALL, arrays, assert_same_run, begin, error_of, history, train_here
+from trainings import SMALL, arrays, assert_same_run, error_of, history, train_here
+from warm_python import Python
 
 from rlstm_tf.tuning.directory import SearchDirectory
 
@@ -26,8 +26,8 @@ NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 
 def start(shards, output):
     """A search as a process of a session of its own; its output is in `process.stdout`."""
-    line = [sys.executable, "-m", "rlstm_tf.tune", f"--data={shards}", f"--output={output}"]
-    return begin([*line, *SMALL, *SEARCH], start_new_session=True)
+    line = ["-m", "rlstm_tf.tune", f"--data={shards}", f"--output={output}"]
+    return Python([*line, *SMALL, *SEARCH], start_new_session=True)
 
 
 def finish(shards, output):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import multiprocessing
 import os
 import resource
 import signal
@@ -15,6 +14,7 @@ import sys
 from functools import cached_property
 from pathlib import Path
 
+import warm_python
 from builds import files
 
 # Audit events of Python; TensorFlow's own writes lie between two of these.
@@ -35,13 +35,12 @@ class Build:
     """
 
     def __init__(self, arguments, point=None, file_size=None, program="build"):
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tensorflow", "tfrecords_tools.checker.repair"])
-        self._connection, theirs = context.Pipe()
+        forks = warm_python.context()
+        self._connection, theirs = forks.Pipe()
         # A pipe, to which the limit of file sizes does not apply.
-        self._printed, printed = context.Pipe(duplex=False)
+        self._printed, printed = forks.Pipe(duplex=False)
         given = arguments, theirs, printed, point, file_size, program
-        self._process = context.Process(target=_run, args=given)
+        self._process = forks.Process(target=_run, args=given)
         self._process.start()
         theirs.close()
         printed.close()

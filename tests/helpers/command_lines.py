@@ -1,4 +1,4 @@
-"""Command lines of entry points, one after the other in one process, which loads TensorFlow once.
+"""Parses flags of a training; runs commands one after the other in one process.
 
 python tests/helpers/command_lines.py '[["rlstm_tf.train", "--data=records", ...], ...]'
 """
@@ -9,11 +9,21 @@ import importlib
 import json
 import sys
 
-from rlstm_tf.cli import app
+from absl import flags as absl_flags
+
+from rlstm_tf.cli import app, flags
+
+
+def parse(*arguments):
+    """Parses flags of a training."""
+    values = absl_flags.FlagValues()
+    flags.define_training(values)
+    values(["train", *arguments])
+    return values
 
 
 def execute(lines):
-    """Runs what `python -m` would run. Each must end with status 0: else the status is 1."""
+    """Runs what `python -m` would run; raises AssertionError if one does not end with status 0."""
     for name, *arguments in lines:
         module = importlib.import_module(name)
         status = app.run(module.main, module.define_flags, [name, *arguments])

@@ -1,6 +1,6 @@
 """Twenty steps and an evaluation on the devices of a strategy, for test_workers.py.
 
-    python tests/helpers/parallel_run.py STRATEGY SHARDS [endless|strangers|device]
+    python tests/helpers/parallel_run.py STRATEGY SHARDS [endless|strangers|device|two_branch]
 
 Run in processes of its own: devices are divided, and workers joined, before TensorFlow starts.
 Prints one line of JSON at the end, and the number of each step as it is done.
@@ -62,7 +62,7 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
     )
     assert_same(strategy, "number of samples", len(shards.samples))
     with strategy.scope():
-        model = _small_model() if mode == "endless" else _model(mode)
+        model = _model(mode)
         optimizer = optimizers.sgd(0.01, 0.9, model.trainable_variables)
     if mode == "strangers":
         # As from a file that another machine has another version of.
@@ -94,29 +94,24 @@ def _rows(strategy: Any, value: Any) -> list[list[int]]:
 
 
 def _model(mode: str) -> Any:
+    from small_networks import small_network
+
     from rlstm_tf.model_config import ModelConfig
     from rlstm_tf.models import build_model
 
+    # With fast statistics, rounding errors soon grow large.
+    momentum = 0.99
+    if mode != "two_branch":
+        return small_network(momentum=momentum, num_segments=2, classes=CLASSES)
     config = ModelConfig(
-        # Where the devices crop, the frames are what is compared.
-        model="tsn" if mode == "device" else "two_branch",
         backbone="tiny_resnetv2",
         weights="none",
         image_size=32,
-        # With fast statistics, rounding errors soon grow large.
-        batch_norm_momentum=0.99,
+        batch_norm_momentum=momentum,
         num_segments=2,
         dropout=0.0,
     )
     return build_model(config, CLASSES)
-
-
-def _small_model() -> Any:
-    import keras
-
-    inputs = keras.Input((2, 32, 32, 3), dtype="uint8")
-    pixels = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
-    return keras.Model(inputs, keras.layers.Dense(CLASSES, name="logits")(pixels))
 
 
 def _scores(trainer: Any, shards: Any, config: Any) -> Any:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from repository import ROOT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow.python.framework.config import disable_op_determinism
+from warm_python import Python
 
 from rlstm_tf import evaluate, train
 from rlstm_tf.cli import app
@@ -30,35 +27,21 @@ SHORT = ("--epochs=2", "--save_every=1")
 
 
 def command(shards, run_dir, *more):
-    """The same for the first start and for every other."""
-    program = [sys.executable, "-m", "rlstm_tf.train"]
-    return [*program, f"--data={shards}", f"--run_dir={run_dir}", *SMALL, *more]
+    """Returns the arguments of `python`, the same for the first start and every later one."""
+    return ["-m", "rlstm_tf.train", f"--data={shards}", f"--run_dir={run_dir}", *SMALL, *more]
 
 
 def start(*arguments, **variables):
-    """A process that trains, with these in its environment; see `begin`."""
-    return begin(command(*arguments), **variables)
-
-
-def begin(line, start_new_session=False, **variables):
-    """A process of a command line, quiet but for ours; its output is in `process.stdout`."""
-    return subprocess.Popen(
-        line,
-        cwd=ROOT,
-        start_new_session=start_new_session,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    """Starts a training in a process of its own, with `variables` in its environment."""
+    return Python(command(*arguments), **variables)
 
 
 def train_here(shards, run_dir, *more):
-    """The same in this process, which is quicker; its status."""
+    """Trains in this process, which is faster; returns the status."""
     try:
-        return app.run(train.main, train.define_flags, command(shards, run_dir, *more)[2:])
+        return app.run(train.main, train.define_flags, command(shards, run_dir, *more)[1:])
     finally:
-        # Both are of the process, in which other tests follow.
+        # Global state, which other tests in this process would inherit.
         disable_op_determinism()
         keras.mixed_precision.set_global_policy("float32")
 

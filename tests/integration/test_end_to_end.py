@@ -1,4 +1,4 @@
-"""The real entry points, one after the other, on shards that the test builds."""
+"""Build, verify, train, evaluate and resume, by their commands."""
 
 import csv
 import dataclasses
@@ -8,62 +8,13 @@ import shutil
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_runs import TINY, run
 
 from rlstm_tf import evaluate, train
-from rlstm_tf.cli import app
 from rlstm_tf.data.schema import Manifest
-from rlstm_tf.models.tiny_resnet import tiny_resnet_v2
 from tfrecords_tools import build, verify
 
-SMALL = (
-    "--backbone=tiny_resnetv2",
-    "--weights=none",
-    "--num_segments=2",
-    "--image_size=32",
-    "--batch_size=2",
-    "--batch_norm=batch",
-    "--batch_norm_momentum=0.9",
-    "--learning_rate=0.01",
-    "--drop_epochs=2",
-)
-
-
-def run(module, *arguments, positional=None):
-    return app.run(module.main, module.define_flags, ["program", *arguments], positional)
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory, make_video):
-    """Shards of two classes, five videos each, two of them for validation, two for testing."""
-    root = tmp_path_factory.mktemp("videos")
-    rows = ["path,label,subset"]
-    for label in ("left", "right <i>"):
-        for number, subset in enumerate(("train", "train", "train", "val", "test")):
-            path = root / f"{label[0]}{number}.mp4"
-            make_video(path, frames=7 + number, seed=number + 10 * (label == "left"))
-            rows.append(f"{path.name},{label},{subset}")
-    (root / "list.csv").write_text("\n".join(rows) + "\n")
-    output = root / "shards"
-    status = run(
-        build,
-        "--dataset=folder",
-        f"--videos={root / 'list.csv'}",
-        f"--output={output}",
-        "--short_side=40",
-        "--shards=2",
-        "--workers=2",
-    )
-    assert status == 0
-    assert run(verify, f"--data={output}", "--decode") == 0
-    return output
-
-
-@pytest.fixture(scope="module")
-def finished(shards, tmp_path_factory):
-    """A run of three epochs."""
-    run_dir = tmp_path_factory.mktemp("runs") / "run"
-    assert run(train, f"--data={shards}", f"--run_dir={run_dir}", "--epochs=3", *SMALL) == 0
-    return run_dir
+SMALL = (*TINY, "--epochs=3")
 
 
 def history(run_dir):
@@ -76,40 +27,49 @@ def arrays(path):
         return {name: file[name] for name in file.files if name != "info"}
 
 
-def test_what_a_run_leaves(finished):
-    rows = history(finished)
+def test_what_a_run_leaves(tiny_run):
+    rows = history(tiny_run)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     rates = [float(row["learning_rate"]) for row in rows]
     np.testing.assert_allclose(rates, [0.01, 0.01, 0.001], rtol=1e-5)
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "videos_per_second"} <= set(rows[0])
     assert all(0 <= float(row["input_wait_share"]) <= 1 for row in rows)
-    checkpoints = sorted(path.name for path in (finished / "checkpoints").iterdir())
+    checkpoints = sorted(path.name for path in (tiny_run / "checkpoints").iterdir())
     assert checkpoints == [
         "best.npz",
         "step-000000003.npz",
         "step-000000006.npz",
         "step-000000009.npz",
     ]
-    assert json.loads((finished / "classes.json").read_text()) == ["left", "right <i>"]
-    events = EventAccumulator(str(finished / "tensorboard"))
+    assert json.loads((tiny_run / "classes.json").read_text()) == ["left", "right <i>"]
+    events = EventAccumulator(str(tiny_run / "tensorboard"))
     events.Reload()
     tags = set(events.Tags()["tensors"])
     assert {"train/loss", "epoch/loss", "val/accuracy", "epoch/learning_rate"} <= tags
 
 
-def test_its_flags_run_the_same_thing_again(finished, tmp_path):
+def test_the_shards_verify(tiny_shards):
+    assert run(verify, f"--data={tiny_shards}", "--decode") == 0
+
+
+def test_its_flags_run_the_same_thing_again(tiny_run, tmp_path):
     again = tmp_path / "again"
-    assert run(train, f"--flagfile={finished / 'flags.cfg'}", f"--run_dir={again}") == 0
-    first, second = (arrays(path / "checkpoints/step-000000009.npz") for path in (finished, again))
+    assert run(train, f"--flagfile={tiny_run / 'flags.cfg'}", f"--run_dir={again}") == 0
+    first, second = (arrays(path / "checkpoints/step-000000009.npz") for path in (tiny_run, again))
     for name in first:
         np.testing.assert_allclose(first[name], second[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def test_resume_goes_on_at_the_next_epoch(finished, tmp_path, capsys):
+def test_resume_continues_at_the_next_epoch(tiny_run, tmp_path, capsys):
+    """Without the initial weights: each machine that resumes would fetch those of ImageNet."""
     run_dir = tmp_path / "run"
-    shutil.copytree(finished, run_dir)
+    shutil.copytree(tiny_run, run_dir)
     (run_dir / "checkpoints" / "step-000000009.npz").unlink()
-    arguments = [f"--flagfile={finished / 'flags.cfg'}", f"--run_dir={run_dir}"]
+    flags = run_dir / "flags.cfg"
+    text = flags.read_text()
+    assert "--weights=none" in text
+    flags.write_text(text.replace("--weights=none", f"--weights={tmp_path}/deleted.weights.h5"))
+    arguments = [f"--flagfile={flags}", f"--run_dir={run_dir}"]
     assert run(train, *arguments) == 2
     assert "already holds a run" in capsys.readouterr().err
     assert run(train, *arguments, "--resume", "--epochs=4") == 0
@@ -120,47 +80,35 @@ def test_resume_goes_on_at_the_next_epoch(finished, tmp_path, capsys):
     assert "started with --seed=0" in capsys.readouterr().err
 
 
-def test_resume_needs_the_weights_no_more_that_it_was_started_with(shards, tmp_path):
-    """ImageNet's would be fetched by every machine that goes on with a run."""
-    weights = tmp_path / "tiny.weights.h5"
-    tiny_resnet_v2((32, 32, 3)).save_weights(weights)
-    arguments = [f"--data={shards}", f"--run_dir={tmp_path / 'run'}", *SMALL]
-    arguments += [f"--weights={weights}", "--resume"]
-    assert run(train, *arguments, "--epochs=1") == 0
-    weights.unlink()
-    assert run(train, *arguments, "--epochs=2") == 0
-    assert len(history(tmp_path / "run")) == 2
-
-
 @pytest.mark.parametrize("protocol", ["center", "paper"])
-def test_evaluate(finished, tmp_path, protocol):
+def test_evaluate(tiny_run, tmp_path, protocol):
     output = tmp_path / "scores"
-    status = run(evaluate, f"--run_dir={finished}", f"--protocol={protocol}", f"--output={output}")
+    status = run(evaluate, f"--run_dir={tiny_run}", f"--protocol={protocol}", f"--output={output}")
     assert status == 0
     metrics = json.loads((output / "metrics.json").read_text())
-    assert metrics["videos"] == 2
+    assert metrics["videos"] == 4
     assert metrics["protocol"] == protocol
     assert 0 <= metrics["accuracy"] <= 1
     assert 0 <= metrics["mean_class_accuracy"] <= 1
     scores = arrays(output / "scores.npz")
-    assert scores["logits"].shape == (2, 2)
-    assert len(set(scores["ids"])) == 2
-    assert sorted(scores["labels"]) == [0, 1]
+    assert scores["logits"].shape == (4, 2)
+    assert len(set(scores["ids"])) == 4
+    assert sorted(scores["labels"]) == [0, 0, 1, 1]
     predicted = scores["logits"].argmax(axis=1)
     assert metrics["accuracy"] == (predicted == scores["labels"]).mean()
 
 
-def test_evaluate_takes_the_best_and_agrees_with_the_history(finished, tmp_path):
-    arguments = [f"--run_dir={finished}", "--split=val", f"--output={tmp_path / 'val'}"]
+def test_evaluate_takes_the_best_and_agrees_with_the_history(tiny_run, tmp_path):
+    arguments = [f"--run_dir={tiny_run}", "--split=val", f"--output={tmp_path / 'val'}"]
     assert run(evaluate, *arguments, "--checkpoint=best") == 0
     metrics = json.loads((tmp_path / "val" / "metrics.json").read_text())
-    assert metrics["accuracy"] == max(float(row["val_accuracy"]) for row in history(finished))
+    assert metrics["accuracy"] == max(float(row["val_accuracy"]) for row in history(tiny_run))
     assert run(evaluate, *arguments) == 0
     metrics = json.loads((tmp_path / "val" / "metrics.json").read_text())
-    assert metrics["loss"] == pytest.approx(float(history(finished)[-1]["val_loss"]), rel=1e-4)
+    assert metrics["loss"] == pytest.approx(float(history(tiny_run)[-1]["val_loss"]), rel=1e-4)
 
 
-def test_what_a_user_gets_wrong(finished, shards, tmp_path, capsys):
+def test_errors_of_the_user(tiny_run, tiny_shards, tmp_path, capsys):
     def refused(status, message, module, *arguments):
         assert run(module, *arguments) == status
         error = capsys.readouterr().err.splitlines()[-1]
@@ -168,7 +116,7 @@ def test_what_a_user_gets_wrong(finished, shards, tmp_path, capsys):
         assert message in error
 
     new = f"--run_dir={tmp_path / 'new'}"
-    data = f"--data={shards}"
+    data = f"--data={tiny_shards}"
     refused(2, "--data must be given", train, new)
     refused(1, "no shards in", train, new, f"--data={tmp_path}", *SMALL)
     refused(2, "batch_size", train, new, data, *SMALL, "--batch_size=7")
@@ -184,23 +132,21 @@ def test_what_a_user_gets_wrong(finished, shards, tmp_path, capsys):
         "--weights=absent.h5",
     )
     refused(1, "holds no run", evaluate, f"--run_dir={tmp_path}")
-    refused(1, "subset", evaluate, f"--run_dir={finished}", "--split=tset")
+    refused(1, "subset", evaluate, f"--run_dir={tiny_run}", "--split=tset")
     assert not list((tmp_path / "new").glob("checkpoints/*"))
     other = tmp_path / "other"
-    shutil.copytree(shards, other)
+    shutil.copytree(tiny_shards, other)
     manifest = Manifest.load(str(other))
     classes = tuple(name.replace("left", "up") for name in manifest.classes)
     dataclasses.replace(manifest, classes=classes).save(str(other))
-    refused(1, "another class list", evaluate, f"--run_dir={finished}", f"--data={other}")
+    refused(1, "another class list", evaluate, f"--run_dir={tiny_run}", f"--data={other}")
     shard = next(other.glob("train-*.tfrecord"))
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 1
-    shard.write_bytes(content)
-    refused(1, shard.name.split(".")[0], train, new, f"--data={other}", *SMALL, "--epochs=9")
+    shard.write_bytes(bytes(byte ^ 1 for byte in shard.read_bytes()))
+    refused(1, shard.name.split(".")[0], train, new, f"--data={other}", *SMALL)
 
 
-def test_the_genuine_clips(real, tmp_path, capsys):
-    """The paper's network on HMDB-51's own files, smaller frames and fewer segments."""
+def test_the_genuine_clips(real, tmp_path, capsys, times):
+    """The paper's settings on HMDB-51's own files, but for smaller frames and fewer segments."""
     splits = real / "splits" / "testTrainMulti_7030_splits"
     data, run_dir = tmp_path / "hmdb51", tmp_path / "run"
     arguments = [
@@ -220,6 +166,7 @@ def test_the_genuine_clips(real, tmp_path, capsys):
     status = run(
         train,
         "--flagfile=configs/hmdb51_spatial.cfg",
+        f"--backbone={times('resnet101v2', 'tiny_resnetv2')}",
         f"--data={data}",
         f"--run_dir={run_dir}",
         "--weights=none",

@@ -1,20 +1,18 @@
-"""The entry point, on runs that the tests train."""
+"""The command, on a trained run and on runs with random weights."""
 
 import io
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from builds import arguments
+import warm_python
 from explanations import data_of, weights_of
+from exports import SMALL, make_run
 from PIL import Image
-from test_end_to_end import SMALL
 
-from rlstm_tf import explain, train
+from rlstm_tf import explain
 from rlstm_tf.attention.maps import relations
 from rlstm_tf.cli import app, flags
 from rlstm_tf.data.input_config import InputConfig
@@ -22,25 +20,11 @@ from rlstm_tf.data.video_views import RecordFormat, video_views
 from rlstm_tf.runs.checkpoints import Checkpoints
 from rlstm_tf.runs.directory import RunDirectory, read_flags
 from rlstm_tf.runs.weights import load_model
-from tfrecords_tools import build
 
 
 def run(*line):
     line = ["explain", *map(str, line)]
     return app.run(explain.main, explain.define_flags, line, positional="video")
-
-
-def trained(directory, shards, *more):
-    """A run of one epoch."""
-    line = ["train", f"--data={shards}", f"--run_dir={directory}", *SMALL, "--epochs=1"]
-    line += ["--val_subset=none", *more]
-    assert app.run(train.main, train.define_flags, line) == 0
-    return directory
-
-
-@pytest.fixture(scope="module")
-def spatial(built, tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("spatial") / "run", built)
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +49,13 @@ def refused(status, message, capsys, *line):
     assert message in error[-1]
 
 
-def test_the_page_is_of_the_run_and_the_video(spatial, video, tmp_path, capsys):
+def test_the_page_is_of_the_run_and_the_video(tiny_run, video, tmp_path, capsys):
     output, gif = tmp_path / "deep" / "page.html", tmp_path / "clip.gif"
-    assert run(video, f"--run_dir={spatial}", f"--output={output}", f"--gif={gif}") == 0
+    assert run(video, f"--run_dir={tiny_run}", f"--output={output}", f"--gif={gif}") == 0
     content = output.read_bytes()
     sizes = [f"{len(path.read_bytes()) / 1e3:,.0f} kB: {path}" for path in (output, gif)]
     assert capsys.readouterr().out.splitlines() == sizes
-    _, found = expected(spatial, video)
+    _, found = expected(tiny_run, video)
     for kind in ("spatial", "temporal"):
         np.testing.assert_allclose(weights_of(content, kind), getattr(found, kind), atol=1e-4)
     data = data_of(content)
@@ -79,27 +63,28 @@ def test_the_page_is_of_the_run_and_the_video(spatial, video, tmp_path, capsys):
     odds = np.exp(found.logits) / np.exp(found.logits).sum()
     text = content.decode()
     assert f"{100 * odds.max():.1f}&nbsp;%" in text
-    assert "run &lt;b&gt;é" in text
+    assert "right &lt;i&gt;" in text
     assert "<h1><bdi>clip.mp4</bdi></h1>" in text
-    assert "step-000000003.npz" in text
+    assert "step-000000009.npz" in text
     assert "0.12 s, video frame 3" in text  # the middle of the first six
     assert Image.open(io.BytesIO(gif.read_bytes())).n_frames == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.gif", "deep"]
     assert [path.name for path in output.parent.iterdir()] == ["page.html"]
 
 
-def test_the_same_command_gives_the_same_files(spatial, video, tmp_path):
+def test_the_same_command_gives_the_same_files(tiny_run, video, tmp_path):
     for name in ("a", "b"):
         line = [f"--output={tmp_path / name}.html", f"--gif={tmp_path / name}.gif"]
-        assert run(video, f"--run_dir={spatial}", *line, "--position=2,4") == 0
+        assert run(video, f"--run_dir={tiny_run}", *line, "--position=2,4") == 0
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
     assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
     assert data_of((tmp_path / "a.html").read_bytes())["cell"] == 7
 
 
 @pytest.mark.parametrize("pairwise", ["dot_product", "concatenation"])
-def test_rlstm_with_weights_that_are_no_shares(built, video, tmp_path, pairwise):
-    directory = trained(tmp_path / "run", built, "--model=rlstm", f"--pairwise={pairwise}")
+def test_rlstm_with_weights_that_are_no_shares(video, tmp_path, pairwise):
+    more = ("--model=rlstm", f"--pairwise={pairwise}")
+    directory = make_run(tmp_path / "run", *SMALL, *more).path
     output = tmp_path / "page.html"
     assert run(f"--video={video}", f"--run_dir={directory}", f"--output={output}") == 0
     content = output.read_bytes()
@@ -109,12 +94,10 @@ def test_rlstm_with_weights_that_are_no_shares(built, video, tmp_path, pairwise)
     np.testing.assert_allclose(weights_of(content, "spatial"), found.spatial, atol=1e-4 * scale)
 
 
-def test_flow(own, video, tmp_path):
-    shards, output = tmp_path / "shards", tmp_path / "page.html"
-    line = ["build", *arguments(own, shards), "--stream=temporal", "--flow=dis"]
-    assert app.run(build.main, build.define_flags, line) == 0
-    directory = trained(tmp_path / "run", shards, "--stream=temporal", "--new_length=3")
-    gif = tmp_path / "clip.gif"
+def test_flow(video, tmp_path):
+    more = ("--stream=temporal", "--new_length=3")
+    directory = make_run(tmp_path / "run", *SMALL, *more).path
+    output, gif = tmp_path / "page.html", tmp_path / "clip.gif"
     assert run(video, f"--run_dir={directory}", f"--output={output}", f"--gif={gif}") == 0
     views, found = expected(directory, video)
     assert views.frames.shape[-1] == 6
@@ -135,11 +118,11 @@ def test_flow(own, video, tmp_path):
     ],
     ids=["script", "newline", "bytes", "dashes", "accent"],
 )
-def test_names_of_videos(spatial, video, tmp_path, name, capsys):
+def test_names_of_videos(tiny_run, video, tmp_path, name, capsys):
     path = os.path.join(str(tmp_path), os.fsdecode(name))
     shutil.copy(video, path)
     output = os.path.join(str(tmp_path), os.fsdecode(name) + ".html")
-    assert run(path, f"--run_dir={spatial}", f"--output={output}") == 0
+    assert run(path, f"--run_dir={tiny_run}", f"--output={output}") == 0
     text = Path(output).read_text(encoding="utf-8")
     assert text.count("<script") == 2
     shown = name.decode("utf-8", "replace").replace("\ufffd", "?")
@@ -148,17 +131,17 @@ def test_names_of_videos(spatial, video, tmp_path, name, capsys):
     assert capsys.readouterr().out
 
 
-def test_a_genuine_clip(spatial, real, tmp_path):
+def test_a_genuine_clip(tiny_run, real, tmp_path):
     clip = sorted((real / "hmdb51" / "videos").rglob("*.avi"))[0]
     output = tmp_path / "page.html"
-    assert run(clip, f"--run_dir={spatial}", f"--output={output}") == 0
+    assert run(clip, f"--run_dir={tiny_run}", f"--output={output}") == 0
     np.testing.assert_allclose(
         weights_of(output.read_bytes(), "spatial").sum(axis=-1), 1, atol=1e-3
     )
 
 
-def test_what_is_refused(spatial, built, video, real, tmp_path, capsys):
-    run_dir, output = f"--run_dir={spatial}", f"--output={tmp_path / 'page.html'}"
+def test_what_is_refused(tiny_run, video, real, tmp_path, capsys):
+    run_dir, output = f"--run_dir={tiny_run}", f"--output={tmp_path / 'page.html'}"
     refused(2, "--video must be given", capsys, run_dir, output)
     refused(2, "--run_dir must be given", capsys, video, output)
     refused(2, "--output=PAGE.html or --gif=ANIMATION.gif must be given", capsys, video, run_dir)
@@ -178,38 +161,38 @@ def test_what_is_refused(spatial, built, video, real, tmp_path, capsys):
     refused(1, "empty.mp4: ", capsys, tmp_path / "empty.mp4", run_dir, output)
     broken = real / "broken" / "derived_truncated_half.avi"
     refused(1, "header says", capsys, broken, run_dir, output)
-    tsn = trained(tmp_path / "tsn", built, "--model=tsn")
+    tsn = make_run(tmp_path / "tsn", *SMALL, "--model=tsn").path
     message = "tsn has no Relational LSTM, so there are no relations to see: --model=two_branch or "
     refused(2, message + "rlstm", capsys, video, f"--run_dir={tsn}", output)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.mp4", "tsn"]
     assert video.stat().st_size > 1000
 
 
-def test_a_network_that_diverged(spatial, video, tmp_path, capsys):
+def test_a_network_that_diverged(tiny_run, video, tmp_path, capsys):
     directory = tmp_path / "run"
-    shutil.copytree(spatial, directory)
+    shutil.copytree(tiny_run, directory)
     checkpoints = Checkpoints(directory / "checkpoints")
     state, info, _ = checkpoints.require_newest()
     for value in state.values():
         if value.dtype.kind == "f":
             value[...] = np.nan
-    path = checkpoints.save(4, state, info)
+    path = checkpoints.save(10, state, info)
     line = (video, f"--run_dir={directory}", f"--output={tmp_path / 'page.html'}")
     refused(1, f"{path}: the network computes numbers that are not finite", capsys, *line)
 
 
 @pytest.mark.parametrize(("module", "package"), [("jinja2", "jinja2"), ("PIL", "pillow")])
-def test_without_the_extra(spatial, video, tmp_path, module, package):
+def test_without_the_extra(tiny_run, video, tmp_path, module, package):
     script = (
         f"import sys; sys.modules[{module!r}] = None\n"
         "from rlstm_tf import explain\n"
         "from rlstm_tf.cli import app as cli\n"
         "cli.leave(cli.run(explain.main, explain.define_flags, positional='video'))"
     )
-    line = [str(video), f"--run_dir={spatial}", f"--output={tmp_path / 'page.html'}"]
-    result = subprocess.run([sys.executable, "-c", script, *line], capture_output=True, text=True)
+    line = [str(video), f"--run_dir={tiny_run}", f"--output={tmp_path / 'page.html'}"]
+    result = warm_python.run(["-c", script, *line])
     assert result.returncode == 2
-    assert result.stderr.splitlines()[-1] == (
+    assert result.stdout.splitlines()[-1] == (
         f"error: {package} is not installed: the extra report brings it, "
         "pip install 'rlstm-tf[report]'"
     )

@@ -9,9 +9,7 @@ import evaluations
 import numpy as np
 import pytest
 import small_shards
-
-from rlstm_tf import report
-from rlstm_tf.cli import app
+from reports import contents, refused, run
 
 SCRIPT = "<script>alert(1)</script>"
 VOID = ("meta", "img", "br", "link", "input", "hr")
@@ -44,10 +42,6 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def run(*arguments):
-    return app.run(report.main, report.define_flags, ["report", *map(str, arguments)])
-
-
 def make(runs, output, *arguments):
     assert run(f"--runs={runs}", f"--output={output}", *arguments) == 0
     return Page((output / "index.html").read_text(encoding="utf-8"))
@@ -57,19 +51,6 @@ def two_models(root, **changes):
     evaluations.write_right(root / "two_branch", 27, videos=30, **changes)
     evaluations.write_right(root / "tsn", 21, videos=30, model="tsn", **changes)
     return root
-
-
-def refused(status, message, capsys, *arguments):
-    assert run(*arguments) == status
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    assert message in error
-
-
-def contents(directory):
-    paths = sorted(path for path in directory.rglob("*") if path.is_file())
-    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import re
 import sys
 
 import pytest
+import warm_python
 from run_events import hparams_of
 from searches import rows
 from small_shards import texture_jpeg, write_shards
@@ -131,14 +132,23 @@ def test_without_keras_tuner(shards, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err.endswith(expected)
 
 
-def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys):
-    """The space is searched to its end; a wrong flag ends the search, and can be mended."""
+def run_warm(arguments, log, hold, look):
+    """Replaces `process._run`: the training is forked from a process with TensorFlow."""
+    result = warm_python.run(["-m", "rlstm_tf.train", *arguments])
+    with log.open("a") as file:
+        file.write(result.stdout)
+    return result.returncode
+
+
+def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys, monkeypatch):
+    """The space is searched to its end; a wrong flag ends the search, and can be corrected."""
     output = tmp_path / "a search"
     arguments = (f"--data={shards}", f"--output={output}", *SMALL, "--tuner=random")
     arguments = (*arguments, "--search=learning_rate=0.01|1e30")
     assert run(*arguments, "--cut=conv9") == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("error: cut 'conv9' is no layer")
+    assert error.startswith("error: cut 'conv9' is not a layer")
+    monkeypatch.setattr(process, "_run", run_warm)
     assert run(*arguments) == 0
     found = {row["learning_rate"]: row for row in rows(output)}
     assert {rate: row["status"] for rate, row in found.items()} == {"0.01": ENDED, "1e+30": FAILED}

@@ -140,7 +140,7 @@ def test_charades(tmp_path, capsys):
     assert about["classes"] == 8
 
 
-def test_what_a_user_gets_wrong(records, spatial, tmp_path, capsys):
+def test_errors_of_the_user(records, spatial, tmp_path, capsys):
     new = tmp_path / "new"
 
     def refused(status, message, *arguments):
@@ -162,7 +162,7 @@ def test_what_a_user_gets_wrong(records, spatial, tmp_path, capsys):
     refused(2, "--precision", images, "--precision=float8")
 
 
-def test_flow_of_the_genuine_clips(real, tmp_path):
+def test_flow_of_the_genuine_clips(real, tmp_path, times):
     """The paper's temporal stream on HMDB-51's own files: smaller fields and fewer segments."""
     data, run_dir = tmp_path / "flow", tmp_path / "run"
     arguments = [
@@ -176,6 +176,7 @@ def test_flow_of_the_genuine_clips(real, tmp_path):
     manifest = json.loads((data / "manifest.json").read_text())
     assert sum(subset["frames"] for subset in manifest["subsets"].values()) == 719
     changes = ("--weights=none", "--num_segments=2", "--image_size=64", "--batch_size=2")
+    changes += (f"--backbone={times('resnet101v2', 'tiny_resnetv2')}",)
     files = ("--flagfile=configs/hmdb51_temporal.cfg", "--init_from=")
     where = (f"--data={data}", f"--run_dir={run_dir}")
     assert run(train, *files, *where, *changes, "--epochs=1") == 0

@@ -1,17 +1,16 @@
 """One device, two replicas and two workers: the same rows, losses and scores; workers that end."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from parallel_run import BATCH_SIZE, STEPS
-from repository import HELPERS, ROOT
+from repository import HELPERS
 from small_shards import flip_byte, texture_jpeg, write_shards
+from warm_python import Python
 from workers import free_addresses, tf_config
 
 from rlstm_tf.data.batches import epoch_order
@@ -33,13 +32,8 @@ def data(tmp_path_factory):
 
 
 def start(*arguments, **variables):
-    return subprocess.Popen(
-        [sys.executable, str(HELPERS / "parallel_run.py"), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    line = [HELPERS / "parallel_run.py", *arguments]
+    return Python(line, stderr=subprocess.PIPE, **variables)
 
 
 @contextmanager
@@ -74,16 +68,28 @@ def result_of(process):
     return json.loads(finished(process)[0].splitlines()[-1])
 
 
+def results_of(*arguments):
+    """Returns the results of one device, of two replicas, and of both of two workers."""
+    one, two = result_of(start("none", *arguments)), result_of(start("mirrored", *arguments))
+    with two_workers(*arguments) as workers:
+        return one, two, *[result_of(worker) for worker in workers]
+
+
 @pytest.fixture(scope="module")
 def results(data):
-    """Of one device, of two replicas, and of both of two workers."""
-    one, two = result_of(start("none", data)), result_of(start("mirrored", data))
-    with two_workers(data) as workers:
-        return one, two, *[result_of(worker) for worker in workers]
+    return results_of(data)
 
 
 def test_losses_are_those_of_one_device(results):
     """Dropout off, population statistics, momentum, weight decay."""
+    assert_same_losses(results)
+
+
+def test_losses_of_the_two_branch_network_are_those_of_one_device(thorough, data):
+    assert_same_losses(results_of(data, "two_branch"))
+
+
+def assert_same_losses(results):
     one, *others = results
     assert [result["replicas"] for result in results] == [1, 2, 2, 2]
     assert [result["worker"] for result in results] == [[0, 1], [0, 1], [0, 2], [1, 2]]
@@ -95,13 +101,7 @@ def test_losses_are_those_of_one_device(results):
 
 
 def test_losses_are_the_same_where_the_devices_crop(data):
-    one = result_of(start("none", data, "device"))
-    two = result_of(start("mirrored", data, "device"))
-    with two_workers(data, "device") as workers:
-        others = [two, *[result_of(worker) for worker in workers]]
-    assert [result["replicas"] for result in others] == [2, 2, 2]
-    for other in others:
-        np.testing.assert_allclose(other["losses"], one["losses"], atol=1e-5)
+    assert_same_losses(results_of(data, "device"))
 
 
 def test_rows_of_all_workers_are_the_epochs_in_order(results, data):
@@ -184,13 +184,8 @@ with stopping.handle_sigterm():
 def left_alone(index, seconds):
     """A worker of two that joins the other, which has met it and ended: this process."""
     addresses = free_addresses(2)
-    process = subprocess.Popen(
-        [sys.executable, "-c", JOIN, str(seconds)],
-        cwd=ROOT,
-        env={**os.environ, "TF_CONFIG": tf_config(addresses, index)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    line, variables = ["-c", JOIN, str(seconds)], {"TF_CONFIG": tf_config(addresses, index)}
+    process = Python(line, stderr=subprocess.PIPE, **variables)
     try:
         wait_for_workers(Worker(1 - index, 2, addresses[1 - index], addresses[0]), PATIENCE)
         yield process

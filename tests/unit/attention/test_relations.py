@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import reference
-from test_relational_lstm import operations_of
+from relational_layers import operations_of
 
 from rlstm_tf.attention.maps import relations
 from rlstm_tf.choices import RELATIONAL

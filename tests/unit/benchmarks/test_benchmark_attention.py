@@ -1,11 +1,10 @@
 """How many places are looked at: known cases, and a run from its command."""
 
 import numpy as np
-import pytest
-from test_end_to_end import SMALL
+from exports import SMALL, make_run
+from tiny_runs import CLASSES
 
 from benchmarks import attention
-from rlstm_tf import train
 from rlstm_tf.cli import app
 
 
@@ -27,26 +26,23 @@ def test_between():
     np.testing.assert_allclose(own, 0.375)
 
 
-@pytest.mark.parametrize("model", ["two_branch", "tsn"])
-def test_of_a_run(built, tmp_path, capsys, model):
-    run = tmp_path / "some_run"
-    line = ["train", f"--data={built}", f"--run_dir={run}", *SMALL, "--epochs=1"]
-    line += ["--val_subset=none", f"--model={model}"]
-    assert app.run(train.main, train.define_flags, line) == 0
-    capsys.readouterr()
-    status = app.run(attention.main, attention.define_flags, ["attention", f"--runs={run}"])
+def test_of_a_run(tiny_run, capsys):
+    status = app.run(attention.main, attention.define_flags, ["attention", f"--runs={tiny_run}"])
     found = capsys.readouterr()
-    if model == "tsn":
-        assert status == 2
-        assert "error: the network tsn has no Relational LSTM" in found.err
-        return
     assert status == 0, found.err
     spatial, temporal = (row.split() for row in found.out.splitlines()[-2:])
-    assert (spatial[:2], temporal[:2]) == (["some_run", "spatial"], ["some_run", "temporal"])
+    assert (spatial[:2], temporal[:2]) == (["run", "spatial"], ["run", "temporal"])
     N = int(spatial[-2])
     for row in (spatial, temporal):
         assert all(1 <= float(value) <= N for value in row[2:6])
         assert all(0 <= float(value) <= 1 for value in row[6:10])
+
+
+def test_of_a_network_without_relations(tiny_shards, tmp_path, capsys):
+    more = ("--model=tsn", f"--data={tiny_shards}")
+    run = make_run(tmp_path / "run", *SMALL, *more, classes=CLASSES).path
+    assert app.run(attention.main, attention.define_flags, ["attention", f"--runs={run}"]) == 2
+    assert "error: the network tsn has no Relational LSTM" in capsys.readouterr().err
 
 
 def test_without_runs(capsys):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_runs import make_run
 
 from benchmarks import relational_runs, relational_tables, relations
 from benchmarks.relational_runs import RECORD, Run
@@ -15,7 +16,6 @@ from rlstm_tf.choices import LSTM_CELLS
 from rlstm_tf.cli import app, flags
 from rlstm_tf.compat import KERAS_3
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.evaluation import score_files
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from tfrecords_tools.synthetic.relations import CLASSES, PAIRS
@@ -68,24 +68,6 @@ def test_choice_within_pairs():
     assert found["Approach/Recede"] == 7 / 8
     assert found["motion"] == (7 / 8 + 1) / 2
     assert len(found) == 5 + len(PAIRS)
-
-
-def make_run(work, run, right):
-    """A run as `relational_runs` leaves it."""
-    directory = run.directory(work)
-    labels = np.arange(len(CLASSES), dtype=np.int32)
-    logits = np.eye(len(CLASSES), dtype=np.float32) * (1 if right else -1)
-    ids = [str(label) for label in labels]
-    found = score_files.Scores(ids, labels, logits, list(CLASSES))
-    facts = {**dict.fromkeys(score_files.METADATA), **dict.fromkeys(("dataset", "subset"), "test")}
-    facts.update(stream="spatial", model="tsn")
-    score_files.save(directory / "evaluation/test", found, facts)
-    header = "epoch,loss,accuracy,learning_rate,videos_per_second,val_loss,val_accuracy\n"
-    (directory / "history.csv").write_text(
-        header + "1,3,0.1,0.02,80,3,0.2\n2,2,0.3,0.02,90,2,0.4\n"
-    )
-    facts = {"command": "rlstm_tf.train", "commit": "abc", "machine": "two cores"}
-    (directory / RECORD).write_text(json.dumps(facts))
 
 
 def test_results_are_written_and_shown(tmp_path, capsys):

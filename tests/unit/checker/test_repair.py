@@ -14,6 +14,7 @@ from pathlib import Path
 
 import failing_decoders
 import pytest
+import warm_python
 from builds import arguments, files, run
 from repository import ROOT
 from small_shards import flip_byte, write_shards
@@ -296,9 +297,8 @@ def test_full_disk(own, built, shards, capfd, monkeypatch):
 
 def test_progress_is_shown(own, shards):
     (shards / f"{SHARD}.tfrecord").unlink()
-    command = [sys.executable, "-m", "tfrecords_tools.verify", str(shards), "--repair"]
-    root = ROOT
-    result = subprocess.run([*command, f"--videos={own}"], cwd=root, capture_output=True, text=True)
+    line = ["-m", "tfrecords_tools.verify", str(shards), "--repair", f"--videos={own}"]
+    result = warm_python.run(line, stderr=subprocess.PIPE)
     assert result.returncode == 0
     assert "repair: 100%" in result.stderr
     assert "videos/s" in result.stderr

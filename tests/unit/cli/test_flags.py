@@ -2,19 +2,13 @@
 
 import pytest
 from absl import flags as absl_flags
+from command_lines import parse
 from repository import ROOT
 
 from rlstm_tf.cli import flags
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.runs.directory import read_flags
-
-
-def parse(*arguments):
-    values = absl_flags.FlagValues()
-    flags.define_training(values)
-    values(["train", *arguments])
-    return values
 
 
 @pytest.mark.parametrize("name", ["ucf101_spatial", "hmdb51_spatial"])

@@ -1,15 +1,13 @@
 import dataclasses
 import hashlib
 import os
-import subprocess
-import sys
 import textwrap
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from repository import ROOT
+import warm_python
 from small_shards import (
     CLASSES,
     HEIGHT,
@@ -582,15 +580,10 @@ def test_two_replicas_share_the_same_batches(tmp_path):
     offset = int(frames["offset"][0]) + 50
     flip_byte(tmp_path / "broken" / "train-00000-of-00002.tfrecord", offset)
     # Devices can be divided only before TensorFlow starts: in a process of its own.
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(_REPLICAS), tmp_path / "whole", tmp_path / "broken"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    result = warm_python.run(
+        ["-c", textwrap.dedent(_REPLICAS), tmp_path / "whole", tmp_path / "broken"]
     )
-    assert result.returncode == 7, result.stderr
+    assert result.returncode == 7, result.stdout
     assert "refused train-00000-of-00002: video 'v0', frame 0: checksum" in result.stdout
     assert result.stdout.count("uneven batch_size=5 is not a multiple of 2 replicas") == 2
 

@@ -5,36 +5,10 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from relational_layers import UNITS, flat, layer_and_input, operations_of
 
 from rlstm_tf.layers import RelationalLSTM, RelationalLSTMCell
 from rlstm_tf.layers.relational_lstm_cell import GATES, PAIRWISE
-
-UNITS = 4
-
-
-def operations_of(cell):
-    """The eight operations of eq. 3 by the names that `reference` uses."""
-    operations = {}
-    for gate in GATES:
-        for source, w_f in (("x", cell.w_f), ("h", cell.recurrent_w_f)):
-            operation = {
-                name: [np.asarray(w) for w in cell.embedding(f"{name}_{source}", gate)]
-                for name in ("theta", "phi", "g")
-            }
-            if w_f is not None:
-                operation["w_f"] = np.asarray(w_f)[GATES.index(gate) % w_f.shape[0]]
-            operations[gate + source] = operation
-    return operations
-
-
-def layer_and_input(T=3, maps=(2, 3), channels=5, dtype="float32", seed=0, **kwargs):
-    """A layer with every weight random, biases too, and an input for it."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(2, T, *maps, channels)).astype(dtype)
-    layer = RelationalLSTM(UNITS, dtype=dtype, **kwargs)
-    layer.build(X.shape)
-    layer.set_weights([rng.normal(scale=0.5, size=w.shape) for w in layer.get_weights()])
-    return layer, X
 
 
 def expected(layer, X, **kwargs):
@@ -48,12 +22,6 @@ def expected(layer, X, **kwargs):
         scale=cell.attention_scale,
         **kwargs,
     )
-
-
-def flat(maps):
-    """Positions on one axis, in order: `[..., H, W, C]` -> `[..., N, C]`."""
-    maps = np.asarray(maps)
-    return maps.reshape(*maps.shape[:-3], -1, maps.shape[-1])
 
 
 @pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import reference
-from test_flags import parse
+from command_lines import parse
 
 from rlstm_tf import compat
 from rlstm_tf.errors import UsageError

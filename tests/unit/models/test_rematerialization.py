@@ -1,17 +1,13 @@
 """Rematerialization: the same training step, from less memory."""
 
 import json
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_accumulation
-from repository import ROOT
-from test_accumulation import trainer_of
+import warm_python
+from small_networks import run, trainer_of
 
 from rlstm_tf.models.backbone import build_backbone
 from rlstm_tf.models.dropout import Dropout, dropout_seed
@@ -26,12 +22,12 @@ def full_precision_afterwards():
 
 def weights_after(steps=2, **options):
     trainer = trainer_of(**options)
-    test_accumulation.run(trainer, steps)
+    run(trainer, steps)
     return trainer.model.get_weights()
 
 
 @pytest.mark.parametrize(
-    ("model", "statistics", "accumulate"), [("two_branch", "population", 2), ("tsn", "batch", 1)]
+    ("model", "statistics", "accumulate"), [(None, "population", 2), ("tsn", "batch", 1)]
 )
 def test_weights_and_statistics_are_the_same(model, statistics, accumulate):
     """With a low momentum, which would show statistics that were updated twice."""
@@ -109,12 +105,10 @@ def test_the_trunk_is_computed_twice():
 
 REPLICAS = """
 import json
-import sys
-sys.path[:0] = ["tests/helpers", "tests/unit/training"]
 import numpy as np
 import tensorflow as tf
 from rlstm_tf.distributed.strategy import distribute_batches, make_strategy
-import test_accumulation as t
+import small_networks as t
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -140,14 +134,7 @@ print(json.dumps([strategy.num_replicas_in_sync, max(errors)]))
 
 
 def test_two_replicas_get_the_same_weights():
-    output = subprocess.run(
-        [sys.executable, "-c", REPLICAS],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    output = warm_python.check(["-c", REPLICAS])
     replicas, error = json.loads(output.splitlines()[-1])
     assert replicas == 2
     assert error < 1e-5

@@ -6,8 +6,8 @@ import io
 import numpy as np
 import pytest
 from benchmark_rows import CURVES, HEAD, row, three_networks, write
-from test_benchmark_relations import make_run
-from test_report import contents, refused, run
+from benchmark_runs import make_run
+from reports import contents, refused, run
 
 from benchmarks import relational_tables
 from benchmarks.relational_runs import Run

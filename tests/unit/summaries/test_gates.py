@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+from relational_layers import UNITS, flat, layer_and_input, operations_of
 from small_shards import texture_jpeg, write_shards
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_relational_lstm import UNITS, flat, layer_and_input, operations_of
 
 from rlstm_tf.attention.maps import relational_lstm_of
 from rlstm_tf.data.batch_schedule import EpochSchedule

@@ -2,20 +2,16 @@
 
 import functools
 import json
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from repository import ROOT
+import warm_python
+from small_networks import batches, run, trainer_of
 
 from rlstm_tf import compat
 from rlstm_tf.errors import UsageError
-from rlstm_tf.model_config import ModelConfig
-from rlstm_tf.models import build_model
 from rlstm_tf.training import optimizers
 from rlstm_tf.training import trainer as training
 
@@ -26,40 +22,7 @@ def full_precision_afterwards():
     keras.mixed_precision.set_global_policy("float32")
 
 
-def trainer_of(statistics="population", momentum=0.9, scale_loss=False, model="tsn", **options):
-    keras.utils.set_random_seed(1)
-    config = ModelConfig(
-        model=model,
-        backbone="tiny_resnetv2",
-        weights="none",
-        image_size=32,
-        batch_norm=statistics,
-        batch_norm_momentum=momentum,
-        num_segments=3,
-        dropout=0.0,
-    )
-    model = build_model(config, 5)
-    optimizer = optimizers.sgd(0.01, 0.9, model.trainable_variables, scale_loss)
-    strategy = tf.distribute.get_strategy()
-    return training.Trainer(model, optimizer, strategy, 5e-4, **options)
-
-
-def batches(count, seed=0):
-    rng = np.random.default_rng(seed)
-    for _ in range(count):
-        # Videos of different brightness, so that the micro-batches have different means.
-        bright = rng.integers(40, 256, (6, 1, 1, 1, 1))
-        frames = rng.integers(0, bright, (6, 3, 32, 32, 3)).astype("uint8")
-        yield {"frames": tf.constant(frames), "label": tf.constant(rng.integers(0, 5, 6), tf.int32)}
-
-
-def run(trainer, steps=4):
-    return [[float(value) for value in trainer.train_step(batch)] for batch in batches(steps)]
-
-
-@pytest.mark.parametrize(
-    ("model", "parts", "momentum"), [("two_branch", 2, 0.9), ("tsn", 6, 0.999)]
-)
+@pytest.mark.parametrize(("model", "parts", "momentum"), [("two_branch", 2, 0.9), (None, 6, 0.999)])
 def test_a_batch_in_parts_is_the_batch(model, parts, momentum):
     """Losses, weights and moving statistics, with population statistics."""
     whole = trainer_of(model=model, momentum=momentum)
@@ -91,16 +54,16 @@ def test_batch_statistics_run_in_parts_too():
 
 
 @functools.cache
-def full_precision(model):
-    return run(trainer_of(model=model))
+def full_precision():
+    return run(trainer_of())
 
 
 @pytest.mark.parametrize(("policy", "scale"), [("mixed_bfloat16", False), ("mixed_float16", True)])
-@pytest.mark.parametrize(("model", "parts"), [("two_branch", 1), ("tsn", 2)])
-def test_mixed_precision_follows_full_precision(policy, scale, model, parts):
-    reference = full_precision(model)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_mixed_precision_follows_full_precision(policy, scale, parts):
+    reference = full_precision()
     keras.mixed_precision.set_global_policy(policy)
-    trainer = trainer_of(scale_loss=scale, model=model, accumulate=parts)
+    trainer = trainer_of(scale_loss=scale, accumulate=parts)
     assert all("float32" in str(w.dtype) for w in trainer.model.weights)
     got = run(trainer)
     np.testing.assert_allclose(np.array(got)[:, 0], np.array(reference)[:, 0], rtol=0.05)
@@ -130,8 +93,14 @@ def test_weight_decay_is_not_scaled_with_the_loss():
     np.testing.assert_allclose(model.get_weights()[0], kernel * (1 - 0.1 * 0.5), rtol=1e-5)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_compiled_it_is_the_same_step(parts):
+    plain, compiled = trainer_of(accumulate=parts), trainer_of(accumulate=parts, jit=True)
+    np.testing.assert_allclose(run(compiled, 2), run(plain, 2), rtol=1e-4)
+
+
 @pytest.mark.parametrize(("model", "parts"), [("two_branch", 1), ("tsn", 2)])
-def test_compiled_it_is_the_same_step(model, parts):
+def test_compiled_networks_take_the_same_step(thorough, model, parts):
     plain = trainer_of(model=model, accumulate=parts)
     compiled = trainer_of(model=model, accumulate=parts, jit=True)
     np.testing.assert_allclose(run(compiled, 2), run(plain, 2), rtol=1e-4)
@@ -139,14 +108,12 @@ def test_compiled_it_is_the_same_step(model, parts):
 
 REPLICAS = """
 import json
-import sys
-sys.path[:0] = ["tests/helpers", "tests/unit/training"]
 import keras
 import numpy as np
 import tensorflow as tf
 from rlstm_tf.distributed.strategy import distribute_batches, make_strategy
 from rlstm_tf.training import trainer as training
-import test_accumulation as t
+import small_networks as t
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -196,14 +163,7 @@ print(json.dumps(result))
 
 
 def test_two_replicas_in_parts_give_the_losses_of_one_device():
-    output = subprocess.run(
-        [sys.executable, "-c", REPLICAS],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+    output = warm_python.check(["-c", REPLICAS])
     result = json.loads(output.splitlines()[-1])
     (one, moving), (two, moving_two) = result["none"], result["mirrored"]
     assert len(set(one)) == 4

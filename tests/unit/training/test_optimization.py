@@ -5,48 +5,19 @@ import os
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+import warm_python
+from optimizer_trainers import DECAY, losses, model_of, trainer_of
 from repository import ROOT
-from test_training import batches
+from small_networks import linear_batches
 
 from rlstm_tf import addons, compat
 from rlstm_tf.choices import OPTIMIZERS
 from rlstm_tf.errors import UsageError
-from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
 from rlstm_tf.runs.checkpoints import Checkpoints, restore, variables_of
-from rlstm_tf.training import optimizers
-from rlstm_tf.training import trainer as training
-
-DECAY = 0.3
-SCHEDULE = optimizers.StepSchedule(0.02, (2, 4))
-
-
-def model_of(seed=0):
-    """Odd shapes, random weights, and layers that are called what others' weights are."""
-    inputs = keras.Input((2, 4, 4, 3), dtype="uint8")
-    x = keras.layers.GlobalAveragePooling2D()(PixelScaling()(FoldTime()(inputs)))
-    x = keras.layers.GlobalAveragePooling1D()(UnfoldTime(2)(x))
-    x = keras.layers.Dense(7, activation="tanh", name="bias")(x)
-    x = keras.layers.LayerNormalization(name="kernel")(x)
-    model = keras.Model(inputs, keras.layers.Dense(3, dtype="float32", name="w_f")(x))
-    rng = np.random.default_rng(seed)
-    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
-    return model
-
-
-def trainer_of(name, scale_loss=False, model=None, strategy=None, **options):
-    strategy = strategy or tf.distribute.get_strategy()
-    with strategy.scope():
-        model = model or model_of()
-        optimizer = optimizers.make_optimizer(
-            name, SCHEDULE, 0.9, DECAY, model.trainable_variables, scale_loss
-        )
-    decay = DECAY if name == "sgd" else 0.0
-    return training.Trainer(model, optimizer, strategy, weight_decay=decay, **options)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -77,14 +48,10 @@ def test_steps(name):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
 
 
-def losses(trainer, given):
-    return [float(trainer.train_step(batch)[0]) for batch in given]
-
-
 @pytest.mark.parametrize("scale_loss", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_stopped_and_resumed_is_never_stopped(name, scale_loss, tmp_path):
-    given = list(batches(6))
+    given = list(linear_batches(6))
     whole = trainer_of(name, scale_loss)
     expected = losses(whole, given)
     first = trainer_of(name, scale_loss)
@@ -104,7 +71,7 @@ def test_stopped_and_resumed_is_never_stopped(name, scale_loss, tmp_path):
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_in_parts_and_compiled_it_is_the_same_step(name, jit):
-    given = list(batches(4))
+    given = list(linear_batches(4))
     whole, divided = trainer_of(name), trainer_of(name, accumulate=2, jit=jit)
     np.testing.assert_allclose(losses(divided, given), losses(whole, given), rtol=1e-4)
 
@@ -126,20 +93,18 @@ def test_in_float16_the_decay_is_not_scaled_with_the_loss(name):
 
 REPLICAS = """
 import json
-import sys
-sys.path[:0] = ["tests/helpers", "tests/unit/training"]
-import keras
 import numpy as np
 import tensorflow as tf
 from rlstm_tf import compat
 from rlstm_tf.distributed.strategy import distribute_batches, make_strategy
 from rlstm_tf.choices import OPTIMIZERS
 from rlstm_tf.training import optimizers as optimization
-import test_optimization as t
+import optimizer_trainers as t
+from small_networks import linear_batches
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-data = list(t.batches(6))
+data = list(linear_batches(6))
 dataset = tf.data.Dataset.from_tensor_slices(
     {k: tf.stack([b[k] for b in data]) for k in ("frames", "label")}
 )
@@ -149,40 +114,31 @@ def make_dataset(replicas):
 # One of each: collective operations of two strategies in a process would take each other's keys.
 strategies = {kind: make_strategy(kind) for kind in ("none", "mirrored")}
 result = {}
-for name in OPTIMIZERS:
-    for scale_loss, parts in ((False, 1), (True, 2)):
-        for kind, strategy in strategies.items():
-            trainer = t.trainer_of(name, scale_loss, strategy=strategy, accumulate=parts)
-            t.losses(trainer, distribute_batches(strategy, make_dataset))
-            arrays = [*compat.tensorflow_variables(trainer.model)]
-            arrays += compat.optimizer_state(trainer.optimizer)
-            result[f"{name} {scale_loss} {kind}"] = [
-                [np.asarray(copy).tolist() for copy in strategy.experimental_local_results(w)]
-                for w in arrays
-            ]
+for name, scale_loss, parts in [("sgd", False, 1), *((name, True, 2) for name in OPTIMIZERS)]:
+    for kind, strategy in strategies.items():
+        trainer = t.trainer_of(name, scale_loss, strategy=strategy, accumulate=parts)
+        t.losses(trainer, distribute_batches(strategy, make_dataset))
+        arrays = [*compat.tensorflow_variables(trainer.model)]
+        arrays += compat.optimizer_state(trainer.optimizer)
+        result[f"{name} {scale_loss} {kind}"] = [
+            [np.asarray(copy).tolist() for copy in strategy.experimental_local_results(w)]
+            for w in arrays
+        ]
 print(json.dumps(result))
 """
 
 
 def test_two_replicas_are_one():
-    output = subprocess.run(
-        [sys.executable, "-c", REPLICAS],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+    output = warm_python.check(["-c", REPLICAS])
     result = json.loads(output.splitlines()[-1])
     start = model_of().get_weights()
-    for name in OPTIMIZERS:
-        for scale_loss in (False, True):
-            one, two = (result[f"{name} {scale_loss} {kind}"] for kind in ("none", "mirrored"))
-            assert np.abs(np.array(one[0][0]) - start[0]).max() > 1e-3
-            assert [len(copies) for copies in two[:6]] == [2] * 6
-            for (a,), copies in zip(one, two):
-                for b in copies:
-                    np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-6, err_msg=name)
+    for name in ("sgd False", *(f"{name} True" for name in OPTIMIZERS)):
+        one, two = (result[f"{name} {kind}"] for kind in ("none", "mirrored"))
+        assert np.abs(np.array(one[0][0]) - start[0]).max() > 1e-3
+        assert [len(copies) for copies in two[:6]] == [2] * 6
+        for (a,), copies in zip(one, two):
+            for b in copies:
+                np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-6, err_msg=name)
 
 
 @pytest.mark.skipif(compat.KERAS_3, reason="Keras 3 has its own LAMB")

@@ -6,34 +6,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_networks import linear_batches, linear_model
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.errors import DataError
-from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
 from rlstm_tf.summaries.events import Events
 from rlstm_tf.summaries.scalars import Scalars
 from rlstm_tf.training import optimizers
 from rlstm_tf.training import trainer as training
 from rlstm_tf.training.preemption import Stopped
 from rlstm_tf.training.state import TrainState
-
-
-def linear_model(classes=3):
-    """Frames [batch, 2, 4, 4, 3] -> mean over space and time -> logits."""
-    inputs = keras.Input((2, 4, 4, 3), dtype="uint8")
-    x = keras.layers.GlobalAveragePooling2D()(PixelScaling()(FoldTime()(inputs)))
-    x = keras.layers.GlobalAveragePooling1D()(UnfoldTime(2)(x))
-    return keras.Model(inputs, keras.layers.Dense(classes, name="logits")(x))
-
-
-def batches(count, batch=4, classes=3, seed=0):
-    rng = np.random.default_rng(seed)
-    for _ in range(count):
-        yield {
-            "frames": tf.constant(rng.integers(0, 256, (batch, 2, 4, 4, 3), dtype="uint8")),
-            "label": tf.constant(rng.integers(0, classes, batch), tf.int32),
-        }
 
 
 def trainer_of(model, learning_rate=0.1, momentum=0.9, weight_decay=0.0):
@@ -48,7 +31,7 @@ def test_step_is_sgd_with_momentum_and_decay_of_kernels_alone():
     model.set_weights([kernel, bias])
     trainer = trainer_of(model, 0.1, 0.9, 0.01)
     velocity = [np.zeros_like(kernel), np.zeros_like(bias)]
-    for batch in batches(3):
+    for batch in linear_batches(3):
         x = (np.asarray(batch["frames"], "float64") / 127.5 - 1).mean(axis=(1, 2, 3))
         logits = x @ kernel + bias
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -88,7 +71,7 @@ class Listener(keras.callbacks.Callback):
 def fit(trainer, count, state=None, num_samples=10, num_epochs=4, **options):
     """Epochs of `num_samples`, batches of 4: 10 samples end at steps 3, 5, 8, 10."""
     return trainer.fit(
-        batches(count),
+        linear_batches(count),
         epochs=EpochSchedule(num_samples, 4),
         num_epochs=num_epochs,
         state=state or TrainState(),
@@ -122,7 +105,7 @@ def test_fit_goes_on_in_the_middle_of_an_epoch():
     trainer = trainer_of(linear_model())
     fit(trainer, 3, callbacks=[whole], num_epochs=1)
     keras.utils.set_random_seed(1)
-    trainer, source, state = trainer_of(linear_model()), batches(3), TrainState()
+    trainer, source, state = trainer_of(linear_model()), linear_batches(3), TrainState()
     for _ in range(2):
         state.add(*trainer.train_step(next(source)))
     state.sync()
@@ -149,10 +132,10 @@ def test_tensorboard_has_each_point_once(tmp_path):
         tf.summary.scalar("mine", 1.0, step=999)
     board = Scalars(Events(whole, epochs, state))
     keras.utils.set_random_seed(1)
-    trainer_of(linear_model()).fit(batches(50), state=state, callbacks=[board], **options)
+    trainer_of(linear_model()).fit(linear_batches(50), state=state, callbacks=[board], **options)
     keras.utils.set_random_seed(1)
     parts, state, trainer = tmp_path / "parts", TrainState(), trainer_of(linear_model())
-    source = batches(50)
+    source = linear_batches(50)
     for stop in (13, 37, 50):
         board = Scalars(Events(parts, epochs, state))
         stop_options = {"should_stop": stop.__eq__, "on_stop": state.sync}
@@ -243,7 +226,7 @@ def test_what_is_waited_for_is_the_input(monkeypatch):
 
     trainer.train_step = step
     options = {"epochs": EpochSchedule(12, 4), "learning_rate": lambda step: 0.1}
-    trainer.fit(late(batches(6)), num_epochs=2, state=state, callbacks=[listener], **options)
+    trainer.fit(late(linear_batches(6)), num_epochs=2, state=state, callbacks=[listener], **options)
     assert [logs["input_wait_share"] for _, logs, _ in listener.epochs] == [0.75, 0.75]
     assert [logs["videos_per_second"] for _, logs, _ in listener.epochs] == [1.0, 1.0]
 
@@ -283,7 +266,7 @@ def test_same_seed_same_run():
         keras.utils.set_random_seed(3)
         model = linear_model()
         trainer = trainer_of(model)
-        for batch in batches(3):
+        for batch in linear_batches(3):
             trainer.train_step(batch)
         results.append(model.get_weights())
     for a, b in zip(*results):

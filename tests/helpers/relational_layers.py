@@ -1,0 +1,39 @@
+"""Relational LSTMs with random weights, as `reference` takes them."""
+
+import numpy as np
+
+from rlstm_tf.layers import RelationalLSTM
+from rlstm_tf.layers.relational_lstm_cell import GATES
+
+UNITS = 4
+
+
+def operations_of(cell):
+    """The eight operations of eq. 3 by the names that `reference` uses."""
+    operations = {}
+    for gate in GATES:
+        for source, w_f in (("x", cell.w_f), ("h", cell.recurrent_w_f)):
+            operation = {
+                name: [np.asarray(w) for w in cell.embedding(f"{name}_{source}", gate)]
+                for name in ("theta", "phi", "g")
+            }
+            if w_f is not None:
+                operation["w_f"] = np.asarray(w_f)[GATES.index(gate) % w_f.shape[0]]
+            operations[gate + source] = operation
+    return operations
+
+
+def layer_and_input(T=3, maps=(2, 3), channels=5, dtype="float32", seed=0, **kwargs):
+    """A layer with every weight random, biases too, and an input for it."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(2, T, *maps, channels)).astype(dtype)
+    layer = RelationalLSTM(UNITS, dtype=dtype, **kwargs)
+    layer.build(X.shape)
+    layer.set_weights([rng.normal(scale=0.5, size=w.shape) for w in layer.get_weights()])
+    return layer, X
+
+
+def flat(maps):
+    """Positions on one axis, in order: `[..., H, W, C]` -> `[..., N, C]`."""
+    maps = np.asarray(maps)
+    return maps.reshape(*maps.shape[:-3], -1, maps.shape[-1])
