@@ -71,7 +71,7 @@ def _evaluate(values: absl_flags.FlagValues, run: LocalMirror, output: Path) -> 
 
     from rlstm_tf.cli.terminal import progress_bar
     from rlstm_tf.data import pipeline
-    from rlstm_tf.data.protocols import protocol
+    from rlstm_tf.data.protocols import get_protocol
     from rlstm_tf.data.shards import Shards
     from rlstm_tf.evaluation import metrics, score_files
     from rlstm_tf.evaluation.scorer import Scorer
@@ -81,7 +81,7 @@ def _evaluate(values: absl_flags.FlagValues, run: LocalMirror, output: Path) -> 
     shards = Shards.open(settings.data, values.split)
     RunDirectory(run_dir).check_classes(shards.classes, settings.data)
     score_files.check_writable(output)
-    views = protocol(values.protocol, shards.manifest.multi_label)
+    views = get_protocol(values.protocol, shards.manifest.multi_label)
     config = pipeline.InputConfig(**arguments)
     batch_size = values.batch_size or views.videos_per_batch(config.batch_size, config.video_shape)
     config = dataclasses.replace(config, batch_size=batch_size)

@@ -1,1 +1,1 @@
-"""Videos and their shards, up to batches. Knows no models and no flags."""
+"""Shards of video frames or optical flow -> batches."""

@@ -1,4 +1,4 @@
-"""The files that a process may hold open: as many as its shards need."""
+"""The system's limit on open files, raised for runs with many shards."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import resource
 
 from rlstm_tf.errors import DataError
 
-# The frames of a shard, and the map of their index, which keeps a descriptor of its own.
-_A_SHARD = 2
-# Beside the shards, and not open yet: libraries, events, devices.
+# A shard's file, and the memory map of its index, which keeps its own descriptor.
+_FILES_PER_SHARD = 2
+# Libraries, event files and devices that are opened later.
 _OTHER_FILES = 512
 _HINTS = {
     errno.EMFILE: "the limit is `ulimit -n`",
@@ -19,35 +19,33 @@ _HINTS = {
 }
 
 
-def raise_open_file_limit(count: int) -> None:
-    """Lets this process open so many local shards beside what it holds open already.
-
-    Often 1,024 files are allowed, and more if asked for.
+def raise_open_file_limit(num_shards: int) -> None:
+    """Raises this process's limit on open files, often 1,024, to open that many more local shards.
 
     Raises:
-        DataError: the system does not.
+        DataError: the system does not allow it.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _open_now() + _A_SHARD * count + _OTHER_FILES
+    wanted = _num_open_files() + _FILES_PER_SHARD * num_shards + _OTHER_FILES
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise DataError(
-            f"{count} more shards take {wanted} open files in all, the system allows {hard} files "
-            "(ulimit -n)"
+            f"{num_shards} more shards take {wanted} open files in all, the system allows {hard} "
+            "files (ulimit -n)"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def open_error_reason(error: OSError) -> str:
-    """Why a shard cannot be opened, with the limit that it ran into if it did."""
+    """Returns why a shard cannot be opened, naming the limit that was reached if any."""
     hint = _HINTS.get(error.errno or 0)
     return f"{error.strerror} ({hint})" if hint else f"{error.strerror or error}"
 
 
-def _open_now() -> int:
+def _num_open_files() -> int:
     try:
         return len(os.listdir("/proc/self/fd"))
     except OSError:
-        # Not Linux: what is open already has to fit into the files beside the shards.
+        # Not Linux: _OTHER_FILES covers the open files too.
         return 0

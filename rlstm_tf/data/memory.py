@@ -1,4 +1,4 @@
-"""Memory of batches, used again: the system need not find and clear new pages for each."""
+"""Reuses the memory of batches, so that the system need not map and clear new pages for each."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import weakref
 
 import numpy as np
 
-# TensorFlow takes over an array that begins at a multiple of this, and copies any other.
+# Bytes. TensorFlow takes over arrays with this alignment, and copies all others.
 _ALIGNMENT = 64
 
 
 def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    """A uint8 array of this shape that TensorFlow takes over without a copy; contents undefined."""
+    """Returns an uninitialized uint8 array that TensorFlow takes over without a copy."""
     size = math.prod(shape)
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     skip = -memory.ctypes.data % _ALIGNMENT
@@ -20,12 +20,12 @@ def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
 
 
 class BufferPool:
-    """Arrays of one shape. The memory of one that is gone is that of a later one.
+    """A pool of equal-shaped buffers, reused when an array is freed. Thread-safe.
 
-    As many as have been there at once stay for as long as this does. Safe from any thread.
+    The pool never shrinks: it keeps as many buffers as were in use at the same time.
 
     Args:
-        shape: of the arrays, uint8.
+        shape: shape of the uint8 arrays.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -33,9 +33,9 @@ class BufferPool:
         self._free: list[np.ndarray] = []
 
     def empty(self) -> np.ndarray:
-        """An array, its contents undefined.
+        """Returns an uninitialized array.
 
-        It must outlive its views, which do not keep it: NumPy's views know the memory alone.
+        Keep it as long as views of it: NumPy's views do not keep it alive, only its memory.
         """
         try:
             memory = self._free.pop()

@@ -1,4 +1,4 @@
-"""Random numbers as a function of position: no state, and none to save."""
+"""Random numbers as a function of position, without a state to save."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import threading
 import numpy as np
 
 
-class _OfThread(threading.local):
-    """A thread's generator: a new one asks the system for entropy, which is then not used."""
+class _ThreadState(threading.local):
+    """One generator per thread: creating one reads entropy from the system, which is slow."""
 
     def __init__(self):
         self.philox = np.random.Philox(0)
         self.generator = np.random.Generator(self.philox)
 
 
-_of_thread = _OfThread()
+_thread = _ThreadState()
 
 
 def rng_at(seed: int, epoch: int, position: int, purpose: int) -> np.random.Generator:
-    """The thread's generator, set to the numbers of a position: good until the thread's next call.
+    """Returns this thread's generator, set to a position; valid until the thread's next call.
 
     Args:
-        seed: of the run, 0 or more.
+        seed: seed of the run, 0 or more.
         epoch: 0 or more.
-        position: in the epoch.
-        purpose: what is drawn; each has numbers of its own.
+        position: position in the epoch.
+        purpose: number of the kind of draw; each kind has independent numbers.
     """
-    # Philox is a function of a key and a counter: nothing is hashed, so nothing can collide, and
-    # every position has 2**64 blocks of numbers to itself.
+    # Philox is a function of a key and a counter, so positions cannot collide as hashes could, and
+    # each has 2**64 blocks of numbers.
     counter = np.array([0, position, epoch, purpose], np.uint64)
-    _of_thread.philox.state = {
+    _thread.philox.state = {
         "bit_generator": "Philox",
         "state": {"counter": counter, "key": np.array([seed, 0], np.uint64)},
         "buffer": np.zeros(4, np.uint64),
@@ -38,4 +38,4 @@ def rng_at(seed: int, epoch: int, position: int, purpose: int) -> np.random.Gene
         "has_uint32": 0,
         "uinteger": 0,
     }
-    return _of_thread.generator
+    return _thread.generator

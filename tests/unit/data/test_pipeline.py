@@ -21,7 +21,7 @@ from small_shards import (
 
 from rlstm_tf.data import augmentation, batches, flow, pipeline, sampling, schema
 from rlstm_tf.data.pipeline import InputConfig
-from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER, Protocol, protocol
+from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER, Protocol, get_protocol
 from rlstm_tf.data.rng import rng_at
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError, UsageError
@@ -305,9 +305,9 @@ def test_clips_of_a_long_video(intervals):
 
 
 def test_protocols_by_name():
-    assert protocol("center", True) == protocol("center", False) == CENTER
-    assert protocol("paper", False) == PAPER
-    assert protocol("paper", True) == CHARADES
+    assert get_protocol("center", True) == get_protocol("center", False) == CENTER
+    assert get_protocol("paper", False) == PAPER
+    assert get_protocol("paper", True) == CHARADES
     assert [views.num_views for views in (CENTER, PAPER, CHARADES)] == [1, 20, 10]
     assert (CHARADES.reduction, PAPER.reduction) == ("max", "mean")
     assert CHARADES.clip_length == 256
