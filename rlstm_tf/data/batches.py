@@ -1,12 +1,10 @@
-"""Batches as a pure function of position, in NumPy: what `pipeline` runs ahead of the training.
+"""Makes batches in NumPy, as a pure function of their position in a run.
 
-A run goes through the samples, a video or an interval of one each, epoch by epoch: the sample at
-its place p is at position p % N of epoch p // N, and a batch is B places in a row (see
-`rlstm_tf.data.batch_schedule`). An epoch is a permutation of all N samples that depends on (seed,
-epoch) alone;
-the crop, the flip and the snippets at a position of it depend on (seed, epoch, position) alone. So
-any part of any batch of any run can be made again by itself, in any order, on any machine, and no
-buffer has to be filled or saved to go on with a run.
+A sample is a video or an interval of one. A run is a sequence of samples: element p is at position
+p % N of epoch p // N, and a batch is B consecutive elements (`rlstm_tf.data.batch_schedule`). An
+epoch is a permutation of all N samples that depends only on (seed, epoch); the crop, flip and
+snippets of a sample depend only on (seed, epoch, position). So any slice of any batch can be
+reproduced on any machine, and a run resumes without filling or restoring a shuffle buffer.
 """
 
 from __future__ import annotations
@@ -33,50 +31,50 @@ Batch = dict[str, Any]
 def training_rows(
     shards: Shards, config: InputConfig, first: int, count: int, frames: np.ndarray | None = None
 ) -> Batch:
-    """The samples at consecutive places of a run: a batch, or a replica's part of one.
+    """Makes consecutive samples of a run: a batch, or a replica's slice of one.
 
     Args:
-        shards: where from.
-        config: see there.
-        first: place of the first, counted from the start of the run.
-        count: rows R.
-        frames: to write into, of the shape below; a new array if None.
+        shards: shards of the training subset.
+        config: batch options.
+        first: index of the first sample, counted from the start of the run.
+        count: number of rows R.
+        frames: array to write into, uint8 [R, *training_shape]; allocated if None.
 
     Returns:
-        `frames` uint8 [R, *training_shape]: RGB 0..255, or levels of flow; `label` int32 [R];
-        `video` int64 [R], positions in `shards`. Where the device is to crop, the frames are whole,
-        anything may be to the right of them and below, and there are `box` int32 [R, 4], a
-        `Box` each, and `flip` bool [R].
+        `frames` uint8 [R, *training_shape], RGB 0..255 or flow levels; `label` int32 [R]; `video`
+        int64 [R], positions in `shards`. If the device crops, the frames are uncropped, with
+        undefined padding at the right and bottom, and there are also `box` int32 [R, 4] (`Box`) and
+        `flip` bool [R].
 
     Raises:
-        DataError: a frame is damaged; names it.
+        DataError: a frame is damaged.
     """
-    places = [divmod(first + row, len(shards.samples)) for row in range(count)]
-    views = [draw_sample(shards, config, *place) for place in places]
+    positions = [divmod(first + row, len(shards.samples)) for row in range(count)]
+    draws = [draw_sample(shards, config, *position) for position in positions]
     if frames is None:
         frames = aligned_empty((count, *training_shape(shards, config)))
     batch = {
         "frames": frames,
-        "label": np.array([view.label for view in views], np.int32),
-        "video": np.array([view.video for view in views], np.int64),
+        "label": np.array([draw.label for draw in draws], np.int32),
+        "video": np.array([draw.video for draw in draws], np.int64),
     }
     if config.augment_on == "device":
-        for view, out in zip(views, frames):
-            _write_whole(shards, view, out)
-        batch["box"] = np.array([view.box for view in views], np.int32)
-        batch["flip"] = np.array([view.flip for view in views])
+        for draw, out in zip(draws, frames):
+            _write_uncropped(shards, draw, out)
+        batch["box"] = np.array([draw.box for draw in draws], np.int32)
+        batch["flip"] = np.array([draw.flip for draw in draws])
         return batch
-    for view, out in zip(views, frames):
-        _write_stored(shards, config, view.video, view.frames, [view.box], view.flip, out[:, None])
+    for draw, out in zip(draws, frames):
+        _write_cropped(shards, config, draw.video, draw.frames, [draw.box], draw.flip, out[:, None])
     return batch
 
 
 def training_shape(shards: Shards, config: InputConfig) -> tuple[int, ...]:
-    """Of the frames of a training sample.
+    """Returns the shape of a training sample's frames.
 
     Returns:
-        (T, S, S, C). Where the device is to crop, (T, H, W, 3), or for flow (T, L, 2, H, W), x
-        before y, with the height and the width of the shards' largest frames.
+        (T, S, S, C). If the device crops: (T, H, W, 3) for RGB or (T, L, 2, H, W) for flow (x, then
+        y), with the largest height and width in the shards.
     """
     if config.augment_on == "host":
         return config.video_shape
@@ -89,22 +87,22 @@ def training_shape(shards: Shards, config: InputConfig) -> tuple[int, ...]:
 def evaluation_example(
     shards: Shards, config: InputConfig, position: int, protocol: Protocol = CENTER
 ) -> Batch:
-    """One video of an evaluation, V views of it.
+    """Makes the V views of one video for evaluation.
 
-    View g * K + k shows the g-th place in time through crop k of K (`evaluation_crops`).
+    View g * K + k is crop k of K (`evaluation_crops`) of group or clip g.
 
     Args:
-        shards: where from.
-        config: see there.
-        position: of the video; from the number of videos on, what only fills a batch.
-        protocol: which views.
+        shards: shards of the subset.
+        config: batch options.
+        position: position of the video in `shards`; a position past the last video is padding.
+        protocol: the views to make.
 
     Returns:
-        `frames` uint8 [V, T, S, S, C]: RGB 0..255, or levels of flow; `video` int64 []. What only
-        fills has zeros, and -1 for its video.
+        `frames` uint8 [V, T, S, S, C], RGB 0..255 or flow levels; `video` int64 []. Padding has
+        frames of zeros and video -1.
 
     Raises:
-        DataError: a frame is damaged; names it.
+        DataError: a frame is damaged.
     """
     frames = aligned_empty((protocol.num_views, *config.video_shape))
     if position >= len(shards):
@@ -116,28 +114,28 @@ def evaluation_example(
     numbers = sampling.snippet_frames(starts, num_frames, config.new_length)
     boxes = augmentation.evaluation_crops(*size, config.image_size, protocol.num_crops)
     out = frames.reshape(len(starts), len(boxes), *config.video_shape)
-    # Crops last, as `write_views` has them: a view of the same memory.
-    _write_stored(shards, config, position, numbers, boxes, False, out.swapaxes(1, 2))
+    # `write_views` takes the crops after the segments; swapaxes does not copy.
+    _write_cropped(shards, config, position, numbers, boxes, False, out.swapaxes(1, 2))
     return {"frames": frames, "video": np.int64(position)}
 
 
 @lru_cache(maxsize=4)
 def epoch_order(num_samples: int, seed: int, epoch: int) -> np.ndarray:
-    """The order in which an epoch goes through the samples: int64 [N], read-only."""
+    """Returns the order of an epoch's samples: int64 [N], read-only."""
     order = rng_at(seed, epoch, 0, purpose=0).permutation(num_samples)
     order.flags.writeable = False
     return order
 
 
 class SampleDraw(NamedTuple):
-    """What is drawn for a training sample.
+    """A training sample with its random crop, flip and snippets.
 
     Attributes:
         video: position in the shards.
-        label: of the video, or of its interval.
-        box: crop of all its frames.
-        flip: whether they are mirrored.
-        frames: int64 [T, new_length], numbers in the video.
+        label: label of the video or interval.
+        box: crop of all frames.
+        flip: mirror all frames.
+        frames: int64 [T, new_length], frame numbers in the video.
     """
 
     video: int
@@ -148,20 +146,20 @@ class SampleDraw(NamedTuple):
 
 
 def draw_sample(shards: Shards, config: InputConfig, epoch: int, position: int) -> SampleDraw:
-    """What position 0 ... N - 1 of an epoch shows."""
+    """Draws the sample at position 0 ... N - 1 of an epoch."""
     sample = shards.samples[epoch_order(len(shards.samples), config.seed, epoch)[position]]
     video, label, first, num_frames = sample.tolist()
     generator = rng_at(config.seed, epoch, position, purpose=1)
     size = int(shards.heights[video]), int(shards.widths[video])
     box = augmentation.random_crop(*size, generator, config.crop_scales)
-    # Drawn in any case, so that the snippets are the same with and without flips.
+    # Drawn even if unused, so that the snippets do not depend on the option.
     flip = bool(generator.integers(2)) and config.flip
     starts = sampling.random_snippets(num_frames, config.num_segments, generator, config.new_length)
     frames = first + sampling.snippet_frames(starts, num_frames, config.new_length)
     return SampleDraw(video, label, box, flip, frames)
 
 
-def _write_stored(
+def _write_cropped(
     shards: Shards,
     config: InputConfig,
     video: int,
@@ -170,27 +168,27 @@ def _write_stored(
     flip: bool,
     out: np.ndarray,
 ) -> None:
-    """`write_views` of a video in shards, its position in `shards` given."""
-    # In order, so that neighbours are read at once.
+    """Calls `write_views` with the images of a video in `shards`."""
+    # Sorted, so that neighbors are read at once.
     needed = sorted(set(numbers.ravel().tolist()))
     jpegs = dict(zip(needed, shards.read_frames(video, needed)))
     write_views(
-        lambda number: _decoded(shards, video, number, jpegs), config, numbers, boxes, flip, out
+        lambda number: _decode(shards, video, number, jpegs), config, numbers, boxes, flip, out
     )
 
 
-def _write_whole(shards: Shards, view: SampleDraw, out: np.ndarray) -> None:
-    """Writes the images of a training sample, each decoded once: `out` is of `training_shape`."""
-    height, width = int(shards.heights[view.video]), int(shards.widths[view.video])
+def _write_uncropped(shards: Shards, draw: SampleDraw, out: np.ndarray) -> None:
+    """Writes the images of a training sample into `out`, of `training_shape`."""
+    height, width = int(shards.heights[draw.video]), int(shards.widths[draw.video])
     temporal = shards.manifest.stream == "temporal"
     targets = out[..., :height, :width] if temporal else out[:, None, :height, :width]
-    needed = sorted(set(view.frames.ravel().tolist()))
-    jpegs = dict(zip(needed, shards.read_frames(view.video, needed)))
+    needed = sorted(set(draw.frames.ravel().tolist()))
+    jpegs = dict(zip(needed, shards.read_frames(draw.video, needed)))
     for number in needed:
-        image = _decoded(shards, view.video, number, jpegs)
+        image = _decode(shards, draw.video, number, jpegs)
         image = image.reshape(2, height, width) if temporal else image
-        for segment, place in np.argwhere(view.frames == number).tolist():
-            targets[segment, place] = image
+        for segment, offset in np.argwhere(draw.frames == number).tolist():
+            targets[segment, offset] = image
 
 
 def write_views(
@@ -201,35 +199,38 @@ def write_views(
     flip: bool,
     out: np.ndarray,
 ) -> None:
-    """Takes every image that is needed once, and writes all crops of all snippets.
+    """Writes all crops of all snippets, calling `image` once for each image.
 
     Args:
-        image: a frame, uint8 [H, W, 3], RGB, or a field, uint8 [2H, W], by its number. Asked for
-            numbers that rise.
-        config: see there.
-        numbers: int64 [..., new_length], images of each snippet; neighbours, or the last repeated.
+        image: returns an image by its number: a frame, uint8 [H, W, 3], RGB, or a flow field, uint8
+            [2H, W]. Called in ascending order.
+        config: batch options.
+        numbers: int64 [..., new_length], images of each snippet: consecutive, the last may repeat.
         boxes: K crops of the images.
-        flip: mirror all of them.
-        out: uint8 [..., K, S, S, C].
+        flip: mirror all crops.
+        out: array to write into, uint8 [..., K, S, S, C].
     """
-    place = numbers.shape[:-1]
+    shape = numbers.shape[:-1]
     for index, images in in_frame_order(image, numbers.reshape(-1, config.new_length)):
-        for box, target in zip(boxes, out[np.unravel_index(index, place)]):
+        for box, target in zip(boxes, out[np.unravel_index(index, shape)]):
             write_crop(images, config, box, flip, target)
 
 
 def in_frame_order(
     image: Callable[[int], np.ndarray], snippets: np.ndarray
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Positions of snippets and their images, in the order of the first image of each.
+    """Yields the position of each snippet and its images, sorted (stably) by its first image.
 
-    Of snippets that begin alike the first comes first. No image is taken twice. `image` and
-    `snippets`, int64 [N, new_length], are those of `write_views`.
+    Calls `image` once for each image.
+
+    Args:
+        image: returns an image by its number, as for `write_views`.
+        snippets: int64 [N, new_length], images of each snippet.
     """
     held: dict[int, np.ndarray] = {}
     for index in np.argsort(snippets[:, 0], kind="stable").tolist():
         wanted = snippets[index].tolist()
-        # What earlier snippets alone have used is let go.
+        # Frees the images that no later snippet needs.
         held = {number: held[number] for number in wanted if number in held}
         for number in wanted:
             if number not in held:
@@ -240,15 +241,15 @@ def in_frame_order(
 def write_crop(
     images: Sequence[np.ndarray], config: InputConfig, box: Box, flip: bool, out: np.ndarray
 ) -> None:
-    """Writes a crop of the images of one snippet: uint8 [S, S, C], contiguous."""
+    """Writes a crop of a snippet's images into `out`: uint8 [S, S, C], contiguous."""
     if config.stream == "temporal":
         augmentation.crop_flow(images, box, config.image_size, flip, out)
     else:
         augmentation.crop_and_resize(images[0], box, config.image_size, flip, out)
 
 
-def _decoded(shards: Shards, video: int, frame: int, jpegs: dict[int, bytes]) -> np.ndarray:
-    """A frame, uint8 [H, W, 3], RGB, or a field, uint8 [2H, W], of the size the index says."""
+def _decode(shards: Shards, video: int, frame: int, jpegs: dict[int, bytes]) -> np.ndarray:
+    """Decodes a frame, uint8 [H, W, 3], RGB, or a flow field, uint8 [2H, W]; checks its size."""
     temporal = shards.manifest.stream == "temporal"
     mode = cv2.IMREAD_GRAYSCALE if temporal else cv2.IMREAD_COLOR_RGB
     height, width = int(shards.heights[video]) * (2 if temporal else 1), int(shards.widths[video])

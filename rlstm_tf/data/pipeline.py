@@ -1,13 +1,12 @@
-"""`batches` as a `tf.data.Dataset`: made in parallel, ahead of their use, errors left whole.
+"""Batches as a `tf.data.Dataset`, made in parallel and prefetched; keeps Python exceptions.
 
-A replica's part of a training batch is one call into Python, which fills one array that TensorFlow
-then takes over. A call for every video, and `Dataset.batch` behind it, costs a tenth of the speed:
-TensorFlow's way into Python and back, and another copy. In evaluation a video may be twenty views
-of 8 megabytes; there a call makes one video.
+In training, one Python call fills the array of a replica's slice, which TensorFlow takes over. One
+call per video and `Dataset.batch` would be a tenth slower: more calls, and another copy. In
+evaluation, where a video may be twenty views of 8 megabytes, one call makes one video.
 
-The calls share no lock. Python's collector may run inside of any of them and destroy an iterator
-that something had kept alive; that waits for the calls of that iterator, which must then be able to
-end. A pool of threads, which would also spread one batch over the cores, gets stuck there.
+The calls share no lock. Python's garbage collector may run inside one of them and destroy an
+iterator, which waits for that iterator's calls; these must be able to finish. A thread pool, which
+would also spread one batch over the cores, deadlocks there.
 """
 
 from __future__ import annotations
@@ -47,32 +46,32 @@ def training_batches(
     num_threads: int | None = None,
     replicas: ReplicaSlice = ALL,
 ) -> tf.data.Dataset:
-    """Batches of a training run from a step on; see `batches.training_rows`.
+    """Makes the batches of a training run from a step on.
 
     Args:
-        shards: a subset.
-        config: see there.
+        shards: shards of the training subset.
+        config: batch options.
         first_step: step of the run that the first batch belongs to.
-        num_steps: batches; None = without end.
-        num_threads: parts that are in the making at once, and in memory; None = one for every
-            core. Changes no batch.
-        division: which rows of each batch; all, if not given.
+        num_steps: number of batches; None: unlimited.
+        num_threads: slices that are made, and held in memory, at the same time; None: one per core.
+            Does not change the batches.
+        replicas: the rows of each batch to make; default: all.
 
     Returns:
-        Parts of R rows in the order of `division`, as `batches.training_rows` makes them. Iterate
-        it through `iterate`.
+        Slices of R rows in the order of `replicas`, with the entries of `batches.training_rows`.
+        Use `iterate` to iterate over it.
 
     Raises:
-        DataError: the shards do not have what is asked for: see `check_shards`.
-        UsageError: there are fewer samples than one batch takes, or a batch cannot be divided.
+        DataError: the shards do not fit the config (`check_shards`).
+        UsageError: a batch has more rows than there are samples, or cannot be divided.
     """
-    # Here, not in the first call, where no one would catch it.
+    # Checked here: an error raised in a TensorFlow thread could not be caught.
     EpochSchedule(len(shards.samples), config.batch_size)
     check_shards(shards, config)
     size = replicas.rows_per_replica(config.batch_size)
-    parts = tf.data.Dataset.counter(first_step * replicas.num_local)
+    slices = tf.data.Dataset.counter(first_step * replicas.num_local)
     if num_steps is not None:
-        parts = parts.take(num_steps * replicas.num_local)
+        slices = slices.take(num_steps * replicas.num_local)
     shape = (size, *training_shape(shards, config))
     signature = {
         "frames": (tf.uint8, shape),
@@ -81,13 +80,14 @@ def training_batches(
     }
     if config.augment_on == "device":
         signature |= {"box": (tf.int32, (size, 4)), "flip": (tf.bool, (size,))}
-    memory = BufferPool(shape)
+    buffers = BufferPool(shape)
 
-    def rows(part: int) -> Batch:
-        first = replicas.offset(part, config.batch_size)
-        return training_rows(shards, config, first, size, memory.empty())
+    def make_rows(number: int) -> Batch:
+        first = replicas.offset(number, config.batch_size)
+        return training_rows(shards, config, first, size, buffers.empty())
 
-    return _made(parts, rows, shards, signature, num_threads).prefetch(replicas.num_local)
+    dataset = _map_parallel(slices, make_rows, shards, signature, num_threads)
+    return dataset.prefetch(replicas.num_local)
 
 
 def evaluation_batches(
@@ -97,37 +97,37 @@ def evaluation_batches(
     num_threads: int | None = None,
     replicas: ReplicaSlice = ALL,
 ) -> tf.data.Dataset:
-    """Every video once, V views of each; see `batches.evaluation_example`.
+    """Makes the V views of every video, each video once.
 
     Args:
-        shards: a subset.
-        config: see there; what concerns training is not used.
-        protocol: which views; one, the middle of each segment, if not given.
-        num_threads: videos that are in the making at once; None = one for every core.
-        division: which rows of each batch; all, if not given. All processes take equally many
-            steps.
+        shards: shards of the subset.
+        config: batch options; those of training are ignored.
+        protocol: the views to make; default: the middle of each segment.
+        num_threads: videos that are made at the same time; None: one per core.
+        replicas: the rows of each batch to make; default: all. All processes take the same number
+            of steps.
 
     Returns:
-        Parts of R rows in the order of `division`: `frames` uint8 [R, V, T, S, S, C]: RGB 0..255,
-        or levels of flow; `video` int64 [R]: positions in `shards`, -1 in the rows of zeros that
-        fill the last batch. Iterate it through `iterate`.
+        Slices of R rows in the order of `replicas`: `frames` uint8 [R, V, T, S, S, C], RGB 0..255
+        or flow levels; `video` int64 [R], positions in `shards`, or -1 for the rows of zeros that
+        pad the last batch. Use `iterate` to iterate over it.
 
     Raises:
-        DataError: the shards do not have what is asked for: see `check_shards`.
+        DataError: the shards do not fit the config (`check_shards`).
         UsageError: a batch cannot be divided.
     """
     check_shards(shards, config)
     size = replicas.rows_per_replica(config.batch_size)
-    num_parts = -(-len(shards) // config.batch_size) * replicas.num_local
+    num_slices = -(-len(shards) // config.batch_size) * replicas.num_local
 
-    def example(row: int) -> Batch:
-        part, offset = divmod(row, size)
-        position = replicas.offset(part, config.batch_size) + offset
+    def make_example(row: int) -> Batch:
+        number, offset = divmod(row, size)
+        position = replicas.offset(number, config.batch_size) + offset
         return evaluation_example(shards, config, position, protocol)
 
-    dataset = _made(
-        tf.data.Dataset.range(num_parts * size),
-        example,
+    dataset = _map_parallel(
+        tf.data.Dataset.range(num_slices * size),
+        make_example,
         shards,
         {
             "frames": (tf.uint8, (protocol.num_views, *config.video_shape)),
@@ -139,22 +139,22 @@ def evaluation_batches(
 
 
 def iterate(batches: Iterable[Any], shards: Shards) -> Generator[Any, None, None]:
-    """Iterates a dataset of this module, and raises what went wrong in it as it was raised there.
+    """Iterates over batches, and raises the original exception if making one fails.
 
     TensorFlow turns an exception in one of its threads into an `UnknownError` that holds a printed
-    traceback; here the caller sees the `DataError` itself. An iteration that is left early is ended
-    for good: no thread goes on with it.
+    traceback; this raises the `DataError` itself. It stops all threads when the caller leaves the
+    iteration early.
 
     Args:
-        batches: of `training_batches` or `evaluation_batches`, distributed over replicas or not.
-        shards: what they were made from.
+        batches: dataset from `training_batches` or `evaluation_batches`, distributed or not.
+        shards: the shards that it was made from.
     """
-    generator = _raising_originals(batches, shards)
-    _iterating.add(generator)
+    generator = _raise_originals(batches, shards)
+    _active.add(generator)
     return generator
 
 
-def _raising_originals(batches: Iterable[Any], shards: Shards) -> Generator[Any, None, None]:
+def _raise_originals(batches: Iterable[Any], shards: Shards) -> Generator[Any, None, None]:
     iterator = iter(batches)
     failure = None
     try:
@@ -166,23 +166,23 @@ def _raising_originals(batches: Iterable[Any], shards: Shards) -> Generator[Any,
         failure, shards.failure = shards.failure, None
         if failure is None:
             raise
-    # An iterator that still works waits, when it is destroyed, for its calls into Python. If the
-    # collector did that inside of one of them, the call would wait for itself: so here and now.
-    with _no_other_collection():
+    # The iterator's destructor waits for its Python calls. If the garbage collector ran it inside
+    # one of them, the call would wait for itself: so destroy it here.
+    with _gc_disabled():
         del iterator
         gc.collect()
-    # What the calls that ran ahead have met is no failure of the next iteration.
+    # Errors of prefetched batches must not fail the next iteration.
     shards.failure = None
     if failure is not None:
         try:
             raise failure
         finally:
-            # The exception knows this frame; as long as the frame knew it, neither would go.
+            # Breaks the reference cycle of exception and frame.
             del failure
 
 
 @contextlib.contextmanager
-def _no_other_collection() -> Iterator[None]:
+def _gc_disabled() -> Iterator[None]:
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -192,26 +192,26 @@ def _no_other_collection() -> Iterator[None]:
             gc.enable()
 
 
-# A thread of TensorFlow's that is inside Python while the interpreter goes away takes the process
-# down with it, or hangs it, whatever the program's own exit status: so none may be left then.
-_iterating: weakref.WeakSet[Generator] = weakref.WeakSet()
+# A TensorFlow thread that is inside Python while the interpreter exits crashes or hangs the
+# process, so all iterations are closed before.
+_active: weakref.WeakSet[Generator] = weakref.WeakSet()
 
 
 @atexit.register
-def _stop_iterating() -> None:
-    for generator in list(_iterating):
+def _close_active() -> None:
+    for generator in list(_active):
         generator.close()
 
 
-def _made(
+def _map_parallel(
     numbers: tf.data.Dataset,
     make: Callable[[int], Batch],
     shards: Shards,
     signature: dict[str, tuple[tf.DType, tuple[int, ...]]],
     num_threads: int | None,
 ) -> tf.data.Dataset:
-    """A dataset of make(number), in order; `signature` has the type and shape of each entry."""
-    # Its own threads would only take turns with the calls.
+    """Returns a dataset of make(number), in order; `signature`: type and shape of each entry."""
+    # OpenCV's own threads would compete with the calls.
     cv2.setNumThreads(0)
     types = [dtype for dtype, _ in signature.values()]
 
@@ -223,7 +223,7 @@ def _made(
             shards.failure = shards.failure or error
             raise
 
-    def tensors(number: tf.Tensor) -> dict[str, tf.Tensor]:
+    def call_from_graph(number: tf.Tensor) -> dict[str, tf.Tensor]:
         values = tf.numpy_function(call, [number], types, stateful=False)
         return {
             name: tf.ensure_shape(value, shape)
@@ -232,10 +232,10 @@ def _made(
 
     num_threads = num_threads or _num_cores()
     options = tf.data.Options()
-    # In threads of their own, not in those that compute.
+    # The calls must not occupy TensorFlow's compute threads.
     options.threading.private_threadpool_size = num_threads
     options.autotune.enabled = False
-    dataset = numbers.map(tensors, num_parallel_calls=num_threads, deterministic=True)
+    dataset = numbers.map(call_from_graph, num_parallel_calls=num_threads, deterministic=True)
     return dataset.with_options(options)
 
 

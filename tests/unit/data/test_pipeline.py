@@ -49,7 +49,7 @@ def config(**changes):
 
 
 def frame_numbers(frames):
-    """Numbers of the frames shown: `jpeg` writes 10 times the number into green."""
+    """Returns the numbers of the frames shown: `jpeg` writes 10 times the number into green."""
     return np.rint(frames[..., SIZE // 2, SIZE // 2, 1] / 10).astype(int)
 
 
@@ -74,14 +74,14 @@ def evaluation_batch(shards, settings, step, views=CENTER):
 
 
 def number_of(shards, position):
-    """`jpeg` counts videos as they were written, `shards` as they stand in the files."""
+    """Returns the number of a video in `write_shards`, given its position in `shards`."""
     return int(shards.ids[position][1:])
 
 
 # One training batch.
 
 
-def test_a_training_batch_shows_what_it_says(shards):
+def test_training_batch_matches_its_videos_and_labels(shards):
     batch = training_batch(shards, config(), 0)
     assert batch["frames"].shape == (4, 3, SIZE, SIZE, 3)
     assert batch["frames"].dtype == np.uint8
@@ -99,7 +99,7 @@ def test_a_training_batch_shows_what_it_says(shards):
 
 @pytest.mark.parametrize("batch_size", [1, 4, 11])
 def test_every_epoch_shows_each_sample_once(shards, batch_size):
-    """Batches run on over the edges of epochs; 11 samples."""
+    """Batches cross the ends of epochs; 11 samples."""
     settings = config(batch_size=batch_size)
     steps = -(-4 * 11 // batch_size)
     seen = [training_batch(shards, settings, step)["video"] for step in range(steps)]
@@ -111,19 +111,19 @@ def test_every_epoch_shows_each_sample_once(shards, batch_size):
     assert len({tuple(order) for order in epochs}) == 4
 
 
-def test_a_row_shows_the_same_in_batches_of_any_size(shards):
-    """The batch in which an epoch ends: its rows 9, 10 and then row 0 of the next."""
+def test_row_does_not_depend_on_the_batch_size(shards):
+    """An epoch ends within the batch: samples 9 and 10, then sample 0 of the next."""
     rows = batches.training_rows(shards, config(), 9, 3)
     for row, (epoch, position) in enumerate([(0, 9), (0, 10), (1, 0)]):
-        view = batches.draw_sample(shards, config(), epoch, position)
-        assert rows["video"][row] == view.video
-        assert rows["label"][row] == shards.labels[view.video]
-        np.testing.assert_array_equal(frame_numbers(rows["frames"][row]), view.frames[:, 0])
+        draw = batches.draw_sample(shards, config(), epoch, position)
+        assert rows["video"][row] == draw.video
+        assert rows["label"][row] == shards.labels[draw.video]
+        np.testing.assert_array_equal(frame_numbers(rows["frames"][row]), draw.frames[:, 0])
         alone = batches.training_rows(shards, config(), 9 + row, 1)
         np.testing.assert_array_equal(rows["frames"][row], alone["frames"][0])
 
 
-def test_the_order_is_the_same_on_every_stack_and_machine():
+def test_epoch_order_is_the_same_everywhere():
     assert batches.epoch_order(10, 0, 0).tolist() == GOLDEN_ORDERS[0, 0]
     assert batches.epoch_order(10, 0, 1).tolist() == GOLDEN_ORDERS[0, 1]
     assert batches.epoch_order(10, 1, 0).tolist() == GOLDEN_ORDERS[1, 0]
@@ -132,20 +132,20 @@ def test_the_order_is_the_same_on_every_stack_and_machine():
         batches.epoch_order(10, 0, 0)[0] = 1
 
 
-def test_the_draws_depend_on_seed_epoch_and_position_alone(shards):
-    def drawn(position, epoch=5, **changes):
-        view = batches.draw_sample(shards, config(**changes), epoch, position)
-        return view.video, view.label, view.box, view.flip, view.frames.tolist()
+def test_draws_depend_only_on_seed_epoch_and_position(shards):
+    def draw(position, epoch=5, **changes):
+        sample = batches.draw_sample(shards, config(**changes), epoch, position)
+        return sample.video, sample.label, sample.box, sample.flip, sample.frames.tolist()
 
-    alone = drawn(10)
-    everything = [drawn(position) for position in range(11)]
+    alone = draw(10)
+    everything = [draw(position) for position in range(11)]
     assert everything[10] == alone
     assert [video for video, *_ in everything] == batches.epoch_order(11, 0, 5).tolist()
-    # The batch size is no part of it, and without flips it is the same crops and snippets.
-    assert drawn(10, batch_size=2) == alone
+    # Neither the batch size nor the flips change the crops and snippets.
+    assert draw(10, batch_size=2) == alone
     for position, (video, label, box, _, frames) in enumerate(everything):
-        assert drawn(position, flip=False) == (video, label, box, False, frames)
-    more = [drawn(position, epoch) for epoch in range(20) for position in range(11)]
+        assert draw(position, flip=False) == (video, label, box, False, frames)
+    more = [draw(position, epoch) for epoch in range(20) for position in range(11)]
     assert 70 < sum(flip for *_, flip, _ in more) < 150
     assert len({(box, str(frames)) for _, _, box, _, frames in more}) > 180
 
@@ -155,8 +155,8 @@ def test_other_seeds_give_other_batches(shards):
     assert (batch["frames"] != other["frames"]).any()
 
 
-def test_pixels_are_crop_resize_and_flip_of_the_frames(tmp_path):
-    # Textured frames, so that a crop in the wrong place shows.
+def test_frames_are_cropped_resized_and_flipped(tmp_path):
+    # Textured frames, so that a misplaced crop shows.
     image = np.random.default_rng(0).integers(0, 256, (HEIGHT // 4, WIDTH // 4, 3), np.uint8)
     image = cv2.resize(image, (WIDTH, HEIGHT))
     encoded = cv2.imencode(".jpg", image)[1].tobytes()
@@ -173,7 +173,7 @@ def test_pixels_are_crop_resize_and_flip_of_the_frames(tmp_path):
         expected = cv2.resize(np.ascontiguousarray(part), (SIZE, SIZE))
         expected = expected[:, ::-1] if flip else expected
         shown = training_batch(shards, settings, step)["frames"][0]
-        # One decoder writes RGB at once, the other BGR.
+        # Decoding to RGB and to BGR may round differently.
         assert np.abs(shown.astype(int) - expected).max() <= 1
     assert flips == {False, True}
 
@@ -188,7 +188,7 @@ def fields(tmp_path_factory):
     return Shards.open(str(directory), "train")
 
 
-def test_a_snippet_of_flow_is_x_and_y_of_consecutive_fields(fields):
+def test_flow_snippet_holds_x_and_y_of_consecutive_fields(fields):
     settings = config(batch_size=11, stream="temporal", new_length=5, flip=False)
     batch = training_batch(fields, settings, 0)
     assert batch["frames"].shape == (11, 3, SIZE, SIZE, 10)
@@ -204,8 +204,7 @@ def test_a_snippet_of_flow_is_x_and_y_of_consecutive_fields(fields):
         assert np.abs(pixel - expected).max() <= 1
 
 
-def test_mirrored_flow_runs_the_other_way(tmp_path):
-    """x is negated and both are mirrored; the vectors of y stay."""
+def test_flipped_flow_is_mirrored_with_x_negated(tmp_path):
     rng = np.random.default_rng(0)
     field = cv2.resize(rng.normal(0, 9, (HEIGHT // 8, WIDTH // 8, 2)), (WIDTH, HEIGHT))
     levels = flow.quantize(field)
@@ -223,20 +222,20 @@ def test_mirrored_flow_runs_the_other_way(tmp_path):
     assert len(np.unique(x)) > 20
 
 
-def test_half_of_the_flow_is_mirrored(fields):
+def test_about_half_of_the_flow_is_flipped(fields):
     settings = config(batch_size=1, stream="temporal")
     flips = {True: 0, False: 0}
     for step in range(22):
-        view = batches.draw_sample(fields, settings, *divmod(step, 11))
+        draw = batches.draw_sample(fields, settings, *divmod(step, 11))
         shown = training_batch(fields, settings, step)["frames"][0]
-        x, y = field_levels(number_of(fields, view.video), int(view.frames[0, 0]))
-        x = 2 * flow.ZERO - x if view.flip else x
+        x, y = field_levels(number_of(fields, draw.video), int(draw.frames[0, 0]))
+        x = 2 * flow.ZERO - x if draw.flip else x
         assert np.abs(shown[0, 5, 5].astype(int) - [x, y]).max() <= 1
-        flips[view.flip] += 1
+        flips[draw.flip] += 1
     assert min(flips.values()) > 3
 
 
-def test_groups_of_flow_share_their_fields(fields):
+def test_evaluation_views_of_flow(fields):
     settings = config(stream="temporal", new_length=4)
     batch = evaluation_batch(fields, settings, 0, PAPER)
     assert batch["frames"].shape == (4, 20, 3, SIZE, SIZE, 8)
@@ -251,7 +250,7 @@ def test_groups_of_flow_share_their_fields(fields):
         assert np.abs(pixel - expected).max() <= 1
 
 
-def test_the_other_stream_is_refused(shards, fields):
+def test_shards_of_the_other_stream_are_refused(shards, fields):
     message = "shards are of the spatial stream, --stream=temporal was asked for"
     with pytest.raises(DataError, match=message):
         pipeline.training_batches(shards, config(stream="temporal", new_length=5))
@@ -263,31 +262,32 @@ def test_the_other_stream_is_refused(shards, fields):
 
 @pytest.fixture(scope="module")
 def intervals(tmp_path_factory):
-    """Three videos: two intervals, no label, and one interval beside a label without frames."""
+    """Three videos: with two intervals; without; with one, and a label that has no frames."""
     directory = tmp_path_factory.mktemp("intervals") / "shards"
     actions = [[(0, 2, 5), (2, 10, 9)], [], [(1, 0, 1), (2, 0, 0)]]
     write_shards(directory, [20, 12, 9], actions=actions, multi_label=True)
     return Shards.open(str(directory), "train")
 
 
-def test_a_sample_is_an_interval_of_a_video(intervals):
+def test_samples_are_intervals_of_videos(intervals):
     settings = config(batch_size=3)
     assert len(intervals.samples) == 3
-    places = {0: range(2, 7), 2: range(10, 19), 1: range(1)}
+    frames_of_label = {0: range(2, 7), 2: range(10, 19), 1: range(1)}
     for step in range(20):
         batch = training_batch(intervals, settings, step)
         assert sorted(batch["label"].tolist()) == [0, 1, 2]
         for label, video, shown in zip(batch["label"], batch["video"], batch["frames"]):
             assert number_of(intervals, video) == (2 if label == 1 else 0)
             frames = frame_numbers(shown)
-            length = len(places[label])
-            edges = [places[label][0] + segment * length // 3 for segment in range(4)]
+            interval = frames_of_label[label]
+            length = len(interval)
+            edges = [interval[0] + segment * length // 3 for segment in range(4)]
             for segment, frame in enumerate(frames):
-                assert frame in places[label]
+                assert frame in interval
                 assert edges[segment] <= frame < max(edges[segment + 1], edges[segment] + 1)
 
 
-def test_a_snippet_of_flow_stays_in_its_interval(tmp_path):
+def test_flow_snippets_stay_in_their_interval(tmp_path):
     write_shards(tmp_path / "s", [30], actions=[[(0, 8, 6)]], stream="temporal", multi_label=True)
     found = Shards.open(str(tmp_path / "s"), "train")
     settings = config(batch_size=1, stream="temporal", new_length=10)
@@ -321,7 +321,7 @@ def test_protocols_by_name():
 # One evaluation batch.
 
 
-def test_an_evaluation_batch_by_hand(shards):
+def test_evaluation_batch_shows_groups_and_crops(shards):
     batch = evaluation_batch(shards, config(), 0, Protocol("ten", 2, 5))
     assert batch["frames"].shape == (4, 10, 3, SIZE, SIZE, 3)
     assert batch["video"].tolist() == [0, 1, 2, 3]
@@ -331,7 +331,7 @@ def test_an_evaluation_batch_by_hand(shards):
         np.testing.assert_array_equal(frames, np.repeat(expected[:, None], 5, axis=1))
 
 
-def test_the_last_batch_is_filled_with_zeros(shards):
+def test_last_batch_is_padded_with_zeros(shards):
     batch = evaluation_batch(shards, config(), 2)
     assert batch["video"].tolist() == [8, 9, 10, -1]
     assert not batch["frames"][3].any()
@@ -340,17 +340,17 @@ def test_the_last_batch_is_filled_with_zeros(shards):
 
 def test_every_frame_is_read_and_decoded_once(shards, monkeypatch):
     decoded = []
-    decode = batches._decoded
+    decode = batches._decode
     monkeypatch.setattr(
         batches,
-        "_decoded",
+        "_decode",
         lambda shards, video, frame, jpegs: (
             decoded.append((video, frame)) or decode(shards, video, frame, jpegs)
         ),
     )
     evaluation_batch(shards, config(batch_size=11), 0, PAPER)
     assert len(decoded) == len(set(decoded))
-    # A video of one frame needs no more than that, for 60 places.
+    # A video of one frame: one read for its 60 snippets.
     single = shards.num_frames.tolist().index(1)
     assert [frame for video, frame in decoded if video == single] == [0]
 
@@ -359,7 +359,7 @@ def test_every_frame_is_read_and_decoded_once(shards, monkeypatch):
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 5, None])
-def test_training_batches_are_the_plain_ones(shards, num_threads):
+def test_training_dataset_has_the_same_batches(shards, num_threads):
     dataset = pipeline.training_batches(shards, config(), 0, 5, num_threads)
     assert dataset.element_spec == {
         "frames": tf.TensorSpec((4, 3, SIZE, SIZE, 3), tf.uint8),
@@ -373,18 +373,18 @@ def test_training_batches_are_the_plain_ones(shards, num_threads):
 
 
 @pytest.mark.parametrize("first_step", [1, 3, 1001])
-def test_a_run_can_go_on_at_any_step(shards, first_step):
+def test_training_dataset_starts_at_any_step(shards, first_step):
     dataset = pipeline.training_batches(shards, config(), first_step)
     for step, batch in zip(range(first_step, first_step + 3), pipeline.iterate(dataset, shards)):
         assert_equal(batch, training_batch(shards, config(), step))
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 16])
-def test_evaluation_shows_every_video_once(shards, batch_size):
+def test_evaluation_dataset_shows_every_video_once(shards, batch_size):
     settings = config(batch_size=batch_size)
     dataset = pipeline.evaluation_batches(shards, settings, GROUPS, num_threads=2)
     assert dataset.element_spec["frames"].shape == (batch_size, 2, 3, SIZE, SIZE, 3)
-    # Twice: a dataset can be gone through again.
+    # A dataset can be iterated again.
     for _ in range(2):
         found = list(pipeline.iterate(dataset, shards))
         seen = np.concatenate([batch["video"] for batch in found])
@@ -395,17 +395,17 @@ def test_evaluation_shows_every_video_once(shards, batch_size):
             assert_equal(batch, evaluation_batch(shards, settings, step, GROUPS))
 
 
-def test_batches_keep_their_pixels_while_later_ones_are_made(shards):
+def test_batches_are_not_overwritten_by_later_ones(shards):
     kept = list(pipeline.iterate(pipeline.training_batches(shards, config(), 0, 20), shards))
     for step, batch in enumerate(kept):
         assert_equal(batch, training_batch(shards, config(), step))
 
 
-# What is refused.
+# Errors.
 
 
 def _shards_of(tmp_path, jpegs, label=0, height=HEIGHT, width=WIDTH):
-    """One video of these frames, with another size in the index if asked."""
+    """Writes shards of one video; the index may state a wrong size."""
     from tfrecords_tools.builder import shard_writer
 
     video = context("v0", label, len(jpegs), height, width), jpegs
@@ -417,7 +417,7 @@ def _shards_of(tmp_path, jpegs, label=0, height=HEIGHT, width=WIDTH):
 
 @pytest.mark.parametrize("num_threads", [1, 2])
 @pytest.mark.parametrize("kind", ["training", "evaluation"])
-def test_a_flipped_byte_reaches_the_caller_as_it_was_raised(tmp_path, kind, num_threads):
+def test_flipped_byte_raises_the_original_error(tmp_path, kind, num_threads):
     write_shards(tmp_path / "shards", [3] * 8, num_shards=1)
     frames = np.load(tmp_path / "shards" / "train-00000-of-00001.frames.npy")
     # Frame 1 of video 6.
@@ -433,15 +433,14 @@ def test_a_flipped_byte_reaches_the_caller_as_it_was_raised(tmp_path, kind, num_
     with pytest.raises(DataError, match=message):
         seen.extend(batch["video"] for batch in pipeline.iterate(dataset, shards))
     if kind == "evaluation":
-        # All before, and nothing after.
         assert np.concatenate(seen).tolist() == [0, 1, 2, 3]
-    # What was raised is not raised again for another reason.
+    # The same error must not be raised again by the next iteration.
     assert shards.failure is None
     flip_byte(path, int(frames["offset"][19]) + 50)
     assert next(pipeline.iterate(dataset, shards))["video"].shape == (4,)
 
 
-def test_a_shard_cut_while_it_is_read(tmp_path):
+def test_shard_truncated_while_open(tmp_path):
     write_shards(tmp_path / "shards", [3] * 4, num_shards=1)
     shards = Shards.open(str(tmp_path / "shards"), "train")
     frames = np.load(tmp_path / "shards" / "train-00000-of-00001.frames.npy")
@@ -453,7 +452,7 @@ def test_a_shard_cut_while_it_is_read(tmp_path):
         next(pipeline.iterate(dataset, shards))
 
 
-def test_errors_that_are_not_the_inputs_stay_what_they_are(shards):
+def test_errors_of_tensorflow_are_kept(shards):
     def refuse(batch):
         tf.debugging.assert_less(batch["label"], -1, message="not ours")
         return batch
@@ -470,13 +469,13 @@ def test_errors_that_are_not_the_inputs_stay_what_they_are(shards):
         ([b"no JPEG at all"] * 2, HEIGHT, "no image, the index says 40x48"),
     ],
 )
-def test_frames_that_are_not_what_the_index_says(tmp_path, jpegs, height, message):
+def test_frames_that_contradict_the_index_are_refused(tmp_path, jpegs, height, message):
     shards = _shards_of(tmp_path, jpegs, height=height)
     with pytest.raises(DataError, match=f"train-00000-of-00001: video 'v0', frame 0: {message}"):
         training_batch(shards, config(batch_size=1), 0)
 
 
-def test_fewer_videos_than_a_batch(shards):
+def test_batch_larger_than_an_epoch_is_refused(shards):
     with pytest.raises(UsageError, match="batch_size=12: must be from 1 to the 11 samples"):
         pipeline.training_batches(shards, config(batch_size=12))
 
@@ -525,13 +524,13 @@ _REPLICAS = """
         distributed = distribute_batches(strategy, make_dataset)
         for batch, plain in zip(pipeline.iterate(distributed, shards), expected):
             for name in plain:
-                parts = strategy.experimental_local_results(batch[name])
-                assert [part.shape for part in parts] == [(2, *plain[name].shape[1:])] * 2
-                np.testing.assert_array_equal(np.concatenate(parts), plain[name])
+                slices = strategy.experimental_local_results(batch[name])
+                assert [each.shape for each in slices] == [(2, *plain[name].shape[1:])] * 2
+                np.testing.assert_array_equal(np.concatenate(slices), plain[name])
             count += 1
         return count
 
-    # 11 samples: the last of these batches is of two epochs.
+    # 11 samples: the last of these batches crosses the end of an epoch.
     plain = (batches.training_rows(shards, config, 4 * step, 4) for step in range(1, 5))
     assert compare(
         lambda replicas: pipeline.training_batches(shards, config, 1, 4, replicas=replicas), plain
@@ -563,7 +562,7 @@ _REPLICAS = """
             pass
     except DataError as error:
         print("refused", error)
-    # An endless dataset in the middle of its work must not change the exit status.
+    # An endless dataset that is still running must not change the exit status.
     endless = distribute_batches(
         strategy, lambda replicas: pipeline.training_batches(shards, config, replicas=replicas)
     )
@@ -574,22 +573,22 @@ _REPLICAS = """
 
 
 def test_two_replicas_share_the_same_batches(tmp_path):
-    for name in ("whole", "broken"):
+    for name in ("intact", "broken"):
         write_shards(tmp_path / name, LENGTHS)
     frames = np.load(tmp_path / "broken" / "train-00000-of-00002.frames.npy")
     offset = int(frames["offset"][0]) + 50
     flip_byte(tmp_path / "broken" / "train-00000-of-00002.tfrecord", offset)
-    # Devices can be divided only before TensorFlow starts: in a process of its own.
+    # Logical devices must be set before TensorFlow starts: in its own process.
     result = warm_python.run(
-        ["-c", textwrap.dedent(_REPLICAS), tmp_path / "whole", tmp_path / "broken"]
+        ["-c", textwrap.dedent(_REPLICAS), tmp_path / "intact", tmp_path / "broken"]
     )
     assert result.returncode == 7, result.stdout
     assert "refused train-00000-of-00002: video 'v0', frame 0: checksum" in result.stdout
     assert result.stdout.count("uneven batch_size=5 is not a multiple of 2 replicas") == 2
 
 
-def test_batches_do_not_depend_on_the_stack(shards):
-    """Which videos, crops and snippets; the pixels depend on the JPEG decoder's version."""
+def test_draws_do_not_depend_on_the_stack(shards):
+    """Compares orders, crops and snippets; the pixels depend on the JPEG decoder's version."""
     digest = hashlib.sha256()
     for epoch in range(3):
         digest.update(batches.epoch_order(1000, 42, epoch).tobytes())
