@@ -9,11 +9,16 @@ PYTHON_ADDONS ?= $(call supported,(3, 11) >= sys.version_info[:2] and (3, 9),\
 # tfrecords_tools and rlstm_tf of this checkout, with the packages of each stack.
 RUN = .venv/bin/python
 RUN_ADDONS = .venv-addons/bin/python
+# The versions that the tests passed with, on the Python that they are known for: 3.11.
+pins = $(shell $(1) -c 'import sys; \
+  print("--constraint constraints/$(2).txt" if sys.version_info[:2] == (3, 11) else "")' 2>/dev/null)
+INSTALL = $(RUN) -m pip install --quiet $(call pins,$(PYTHON),default)
+INSTALL_ADDONS = $(RUN_ADDONS) -m pip install --quiet $(call pins,$(PYTHON_ADDONS),addons)
 # Measured steps that the hours of the paper's runs are estimated from.
 STEPS = benchmarks/results/steps.csv
 
 .PHONY: help demo paper-demo paper-commands test test-addons test-faults test-all \
-  lint format benchmark
+  update lint format benchmark
 
 help:
 	@echo "make demo         install, then: videos, records, training, test, export (10 minutes)"
@@ -23,33 +28,34 @@ help:
 	@echo "make test-addons  what depends on the stack, on TensorFlow 2.15 and its addons; installs both"
 	@echo "make test-faults  kills, full disks, damaged files, as often as docs/reliability.md says"
 	@echo "make test-all     before a release: all tests, faults and backbones, on both stacks"
+	@echo "make update       installs the newest versions and pins them in constraints/"
 	@echo "make lint         formatter, linter, type checker"
 	@echo "make benchmark    speed, as ratios"
 
-.venv/installed: setup.cfg pyproject.toml
+.venv/installed: setup.cfg pyproject.toml constraints/default.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 - 3.13 found; make PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(RUN) -m pip install --quiet --editable .
+	$(INSTALL) --editable .
 	@touch $@
 
 # The S3 server of the tests, second: else pip would take another botocore than s3fs allows, or look
-# for minutes for releases of both that agree.
+# for minutes for releases of both that agree. (make update has no pins to go by.)
 define install_s3server
 	$(1) -m pip freeze | grep '^botocore==' > $(2)/botocore.txt || true
-	$(1) -m pip install --quiet --constraint $(2)/botocore.txt --editable '.[s3server]'
+	$(1) -m pip install --quiet --constraint $(2)/botocore.txt $(3) --editable '.[s3server]'
 endef
 
 .venv/installed-dev: .venv/installed
-	$(RUN) -m pip install --quiet --editable '.[dev,stores,jax,beam]'
-	$(call install_s3server,$(RUN),.venv)
+	$(INSTALL) --editable '.[dev,stores,jax,beam]'
+	$(call install_s3server,$(RUN),.venv,$(call pins,$(PYTHON),default))
 	@touch $@
 
-.venv-addons/installed-dev: setup.cfg pyproject.toml
+.venv-addons/installed-dev: setup.cfg pyproject.toml constraints/addons.txt
 	@test -n "$(PYTHON_ADDONS)" || \
 	  { echo "error: no Python 3.9 - 3.11 found; make PYTHON_ADDONS=..." >&2; exit 2; }
 	$(PYTHON_ADDONS) -m venv .venv-addons
-	$(RUN_ADDONS) -m pip install --quiet --editable '.[dev,addons,beam]'
-	$(call install_s3server,$(RUN_ADDONS),.venv-addons)
+	$(INSTALL_ADDONS) --editable '.[dev,addons,beam]'
+	$(call install_s3server,$(RUN_ADDONS),.venv-addons,$(call pins,$(PYTHON_ADDONS),addons))
 	@touch $@
 
 # A test video of the demo, and a genuine clip where there is one.
@@ -57,7 +63,7 @@ DEMO_VIDEO = data/demo/videos/Approach/v_Approach_g02_c01.avi
 REAL_CLIP = $(firstword $(wildcard ../shared/real/hmdb51/videos/*/*.avi))
 
 .venv/installed-demo: .venv/installed
-	$(RUN) -m pip install --quiet --editable '.[report,serving]'
+	$(INSTALL) --editable '.[report,serving]'
 	@touch $@
 
 demo: .venv/installed-demo
@@ -77,7 +83,7 @@ demo: .venv/installed-demo
 	@echo "TensorBoard: .venv/bin/tensorboard --logdir runs/demo/tensorboard"
 
 .venv/installed-report: .venv/installed
-	$(RUN) -m pip install --quiet --editable '.[report]'
+	$(INSTALL) --editable '.[report]'
 	@touch $@
 
 paper-demo: .venv/installed-report
@@ -106,6 +112,18 @@ test-faults: .venv/installed-dev
 test-all: .venv/installed-dev .venv-addons/installed-dev
 	$(RUN) $(PYTEST) --thorough
 	$(RUN_ADDONS) $(PYTEST) --thorough -m stacks
+
+# Newest versions that setup.cfg allows: run the tests, then commit what has changed in constraints/.
+update:
+	rm -rf .venv .venv-addons
+	$(MAKE) .venv/installed-dev .venv-addons/installed-dev pins=
+	$(call freeze,$(RUN),default)
+	$(call freeze,$(RUN_ADDONS),addons)
+
+define freeze
+	( echo "# make update: the packages that the tests of this stack passed with, on Python 3.11." && \
+	  $(1) -m pip freeze --exclude-editable ) > constraints/$(2).txt
+endef
 
 lint: .venv/installed-dev
 	$(RUN) -m ruff format --check .
