@@ -1,18 +1,18 @@
-"""The record, its index and the manifest: the one place that names keys, types and files.
+"""Format of the shards: the keys and types of records, indexes and manifest, and file names.
 
 A directory of shards holds, for every shard of a subset (`train`, `val`, `test`):
 
-    train-00000-of-00004.tfrecord       `tf.train.SequenceExample` messages, plain TFRecord
-    train-00000-of-00004.records.npy    one row a record (`record_dtype`), in file order
-    train-00000-of-00004.frames.npy     one row a frame (`FRAME`), in file order
-    train-00000-of-00004.samples.npy    one row a labelled interval (`SAMPLE`), in file order
+    train-00000-of-00004.tfrecord       uncompressed TFRecords of `tf.train.SequenceExample`
+    train-00000-of-00004.records.npy    one row per record (`record_dtype`), in file order
+    train-00000-of-00004.frames.npy     one row per frame (`FRAME`), in file order
+    train-00000-of-00004.samples.npy    one row per labeled interval (`SAMPLE`), in file order
 
-and `manifest.json`, written last: where it stands, the shards are whole. A long video is several
-consecutive records of one shard that share an id, `first_frame` rising.
+and `manifest.json`, which is written last: if it exists, the shards are complete. A long video is
+split into consecutive records of one shard, with equal ids and ascending `first_frame`.
 
-A training sample is an interval of a video: all of it where a data set has one label a video. What
-is said of frames here holds for the fields of the temporal stream, F - 1 for F frames of video; a
-field's JPEG is grey, 2 height x width, x over y (`rlstm_tf.data.flow`).
+A training sample is an interval of a video; with one label per video, it is the whole video. In the
+temporal stream, "frame" means a flow field, F - 1 for F frames of video. Its JPEG is gray,
+2 height x width, x above y (`rlstm_tf.data.flow`).
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ MANIFEST = "manifest.json"
 ID = "id"  # bytes, UTF-8
 LABEL = "label"  # int64 each, positions in the class list
 CLASS_NAME = "class_name"  # bytes each, UTF-8
-LABEL_FIRST_FRAME = "label_first_frame"  # int64 each, where in the video the label begins
-LABEL_NUM_FRAMES = "label_num_frames"  # int64 each; 0 = the video has it, but no sample of it
-FPS = "fps"  # float, average frames per second of the video; 0 = unknown
+LABEL_FIRST_FRAME = "label_first_frame"  # int64 each, first frame in the video with the label
+LABEL_NUM_FRAMES = "label_num_frames"  # int64 each; 0: the label has no training sample
+FPS = "fps"  # float, average frames per second of the video; 0: unknown
 HEIGHT = "height"  # int64, pixels of a frame, or of a flow field
 WIDTH = "width"  # int64
 NUM_FRAMES = "num_frames"  # int64, frames in the whole video
 FIRST_FRAME = "first_frame"  # int64, number in the video of this record's first frame
 # Feature list.
-FRAMES = "frames"  # bytes, one JPEG a frame
+FRAMES = "frames"  # bytes, one JPEG per frame
 
-# Where a frame's JPEG lies in the .tfrecord file (bytes), and zlib.crc32 of it.
+# Offset and size of a frame's JPEG in the .tfrecord file (bytes), and its zlib.crc32.
 FRAME = np.dtype([("offset", "<u8"), ("size", "<u4"), ("crc32", "<u4")])
-# A label of a video (its number in the shard), and the frames it holds for; 0 frames = no sample.
+# A video (its number in the shard), a label of it, and the frames with the label; 0: no sample.
 SAMPLE = np.dtype(
     [("video", "<u4"), ("label", "<i4"), ("first_frame", "<u4"), ("num_frames", "<u4")]
 )
@@ -63,10 +63,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def record_dtype(id_bytes: int) -> np.dtype:
-    """Row of `*.records.npy` for ids of up to `id_bytes` bytes of UTF-8.
+    """Returns the row type of `*.records.npy`, for ids of up to `id_bytes` bytes of UTF-8.
 
-    `num_frames` counts the frames of this record alone, `first_row` is the row of its first frame
-    in `*.frames.npy`.
+    `num_frames` counts the frames of the record; `first_row` is the row of its first frame in
+    `*.frames.npy`.
     """
     return np.dtype(
         [
@@ -82,37 +82,37 @@ def record_dtype(id_bytes: int) -> np.dtype:
 
 
 def shard_name(subset: str, index: int, count: int) -> str:
-    """Name of shard `index` of `count`, without a suffix: `train-00000-of-00004`."""
+    """Returns the name of shard `index` of `count`, without suffix: `train-00000-of-00004`."""
     return f"{subset}-{index:05d}-of-{count:05d}"
 
 
 def join(directory: str, name: str) -> str:
-    """Path of `name` in `directory`, which may be remote (`s3://bucket/shards`)."""
+    """Returns the path of `name` in `directory`, which may be remote (`s3://bucket/shards`)."""
     return directory.rstrip("/") + "/" + name
 
 
 def tfrecord_path(directory: str, shard: str) -> str:
-    """The shard itself."""
+    """Returns the path of a shard's records."""
     return join(directory, shard + ".tfrecord")
 
 
 def records_path(directory: str, shard: str) -> str:
-    """The shard's index of records."""
+    """Returns the path of a shard's index of records."""
     return join(directory, shard + ".records.npy")
 
 
 def frames_path(directory: str, shard: str) -> str:
-    """The shard's index of frames."""
+    """Returns the path of a shard's index of frames."""
     return join(directory, shard + ".frames.npy")
 
 
 def samples_path(directory: str, shard: str) -> str:
-    """The shard's index of samples."""
+    """Returns the path of a shard's index of samples."""
     return join(directory, shard + ".samples.npy")
 
 
 def shard_paths(directory: str, shard: str) -> tuple[str, str, str, str]:
-    """The shard and its three indexes."""
+    """Returns the paths of a shard and its three indexes."""
     return (
         tfrecord_path(directory, shard),
         records_path(directory, shard),
@@ -123,14 +123,14 @@ def shard_paths(directory: str, shard: str) -> tuple[str, str, str, str]:
 
 @dataclass(frozen=True)
 class Shard:
-    """What a shard must hold to be the one that was written.
+    """A shard's entry in the manifest.
 
     Attributes:
-        name: without a suffix.
+        name: name without suffix.
         records, videos, frames: counts; a long video is several records.
-        samples: labelled intervals to train on; rows of the index without frames do not count.
+        samples: number of labeled intervals that have frames.
         bytes: size of the .tfrecord file.
-        sha256, records_sha256, frames_sha256, samples_sha256: hexadecimal, of the four files.
+        sha256, records_sha256, frames_sha256, samples_sha256: hexadecimal checksums of the files.
     """
 
     name: str
@@ -147,7 +147,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Subset:
-    """The shards of one subset, in order, and what they hold together."""
+    """The shards of one subset, in order, and their total counts."""
 
     videos: int
     frames: int
@@ -157,19 +157,19 @@ class Subset:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything about a directory of shards that is not in the shards.
+    """Contents of `manifest.json`, which describes a directory of shards.
 
     Attributes:
         dataset: `ucf101`, `hmdb51`, `folder`, ...
-        split: number of the official split; 0 where there is none.
+        split: number of the official split; 0: none.
         stream: `spatial` (RGB) or `temporal` (optical flow).
-        classes: names; a record's label is the position in it.
-        settings: how the frames were made (`short_side`, `jpeg_quality`, ...).
-        subsets: by name; only those that are not empty.
+        classes: class names; a label is the position of its class in this list.
+        settings: settings of the frames (`short_side`, `jpeg_quality`, ...).
+        subsets: subsets that are not empty, by name.
         damaged: `id`, `path` and `reason` of each video that could not be decoded.
         missing: `count` of listed videos without a file, and the `first` of their ids.
-        multi_label: a video may have any number of labels, and none.
-        notes: counts of what the reader of the data set and the build clipped or left out.
+        multi_label: a video may have any number of labels, including none.
+        notes: counts of the things that were clipped or left out.
     """
 
     dataset: str
@@ -184,24 +184,21 @@ class Manifest:
     notes: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """The text of `manifest.json`."""
+        """Returns the text of `manifest.json`."""
         values = with_checksum({"schema": SCHEMA_VERSION, **asdict(self)})
         return json.dumps(values, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str = MANIFEST) -> Manifest:
-        """Reads what `to_json` wrote.
-
-        Manifests from before there was a `sha256` of the values are read too: no one has to decode
-        all videos again for the want of it.
+        """Parses the text of a manifest; older ones have no `sha256` of their values.
 
         Args:
-            text: JSON.
-            where: named in errors.
+            text: JSON text from `to_json`.
+            where: file name, for errors.
 
         Raises:
-            DataError: another schema version, values that were changed since, a field missing or of
-                another type, counts that do not add up, a shard name that is none of ours.
+            DataError: the schema version is another one, values were changed, a field is missing or
+                has the wrong type, counts do not add up, or a shard name is invalid.
         """
         values = parse_json(text, where)
         version = values.get("schema")
@@ -233,7 +230,7 @@ class Manifest:
         """Reads `manifest.json` of a directory, local or remote.
 
         Raises:
-            DataError: there is none, or `from_json` refuses it.
+            DataError: the manifest is missing, cannot be read, or is invalid.
         """
         path = join(directory, MANIFEST)
         try:
@@ -245,7 +242,7 @@ class Manifest:
         return cls.from_json(text, path)
 
     def save(self, directory: str) -> None:
-        """Writes `manifest.json`: beside it first, then renamed, so that it is never half there."""
+        """Writes `manifest.json` atomically."""
         write_text(join(directory, MANIFEST), self.to_json())
 
 
@@ -266,7 +263,7 @@ def _shard(values: Any, where: str) -> Shard:
     for name in ("records", "videos", "frames", "samples", "bytes"):
         if values[name] < 0:
             raise DataError(f"{where}: {name} must not be negative, found {values[name]}")
-    # A manifest from elsewhere must not lead out of its directory.
+    # A manifest from elsewhere must not name files outside its directory.
     if not _SHARD_NAME.fullmatch(shard.name):
         raise DataError(f"{where}: {shard.name!r} is not the name of a shard")
     for name in ("sha256", "records_sha256", "frames_sha256", "samples_sha256"):

@@ -13,9 +13,9 @@ from rlstm_tf.data.descriptors import open_error_reason
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import open_file
 
-# NumPy parses a header with Python's parser, which in CPython 3.11 is not always safe to run in
-# several threads: "AST constructor recursion depth mismatch" (python/cpython issue 106905).
-_PARSER = threading.Lock()
+# NumPy parses headers with Python's parser, which is not always thread-safe in CPython 3.11: "AST
+# constructor recursion depth mismatch" (python/cpython issue 106905).
+_PARSER_LOCK = threading.Lock()
 
 
 def load_index(path: str, sha256: str) -> np.ndarray:
@@ -37,7 +37,7 @@ def load_index(path: str, sha256: str) -> np.ndarray:
     if found != sha256:
         raise DataError(f"{path} has sha256 {found}, the manifest says {sha256}")
     try:
-        with _PARSER:
+        with _PARSER_LOCK:
             return np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError):
         raise DataError(f"{path} is not a NumPy array") from None
@@ -100,8 +100,8 @@ def find_sample_problems(
 
     Args:
         shard: the shard's entry in the manifest.
-        manifest: names the classes; says whether a video may have several labels.
-        records: contents of `*.records.npy`, without problems.
+        manifest: manifest of the shards, for its classes and `multi_label`.
+        records: contents of `*.records.npy`, for which `find_record_problems` found none.
         samples: contents of `*.samples.npy`.
 
     Returns:

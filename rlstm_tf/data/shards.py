@@ -1,8 +1,7 @@
-"""Reads single frames of a directory of shards by position, and checks what it reads.
+"""Random access to the frames in a directory of shards, with checks.
 
-`Shards.open` compares the directory with its manifest, all but the frames themselves; every frame
-is compared with its checksum when it is read. What does not agree is refused with its name: a
-shard that lost bytes never passes for a shorter one.
+`Shards.open` checks everything but the frames against the manifest; each frame is checked against
+its checksum when it is read.
 """
 
 from __future__ import annotations
@@ -31,22 +30,20 @@ class _Shard:
 
 
 class Shards:
-    """One subset of a directory of shards: which videos there are, and their frames.
+    """One subset of a directory of shards: its V videos and their frames.
 
     Attributes:
-        manifest: of the whole directory.
+        manifest: manifest of the directory.
         subset: `train`, `val` or `test`.
-        classes: class names; a label is the position in it.
-        ids: of the V videos, in the order of the shards.
-        labels: int32 [V]; where a video may have any number of labels, bool [V, classes].
-        samples: what to train on, one row a labelled interval with frames, in the order of the
-            shards: `video` 0 ... V - 1, `label`, and its frames `first_frame`, `num_frames`.
+        classes: class names; a label is the position of its class in this list.
+        ids: video ids, in the order of the shards.
+        labels: int32 [V]; or bool [V, classes] where a video may have any number of labels.
+        samples: one row per labeled interval to train on, in the order of the shards, with columns
+            `video` (0 ... V - 1), `label`, `first_frame` and `num_frames`.
         num_frames: int64 [V].
-        fps: float32 [V], frames per second; 0 = unknown.
-        heights, widths: int64 [V], pixels; of a flow field in the temporal stream, whose JPEG is
-            twice as high.
-        failure: an exception in a thread that TensorFlow hides from the caller; `pipeline.iterate`
-            raises it.
+        fps: float32 [V], frames per second; 0: unknown.
+        heights, widths: int64 [V], pixels of a frame or flow field (whose JPEG is twice as high).
+        failure: first exception raised in a TensorFlow thread; `pipeline.iterate` raises it.
     """
 
     def __init__(self, manifest: Manifest, subset: str, shards: list[_Shard], records: np.ndarray):
@@ -66,7 +63,7 @@ class Shards:
         counts = [shard.videos for shard in manifest.subsets[subset].shards]
         self._shard_of_video = np.repeat(np.arange(len(shards)), counts)
         self._first_row = videos["first_row"].astype(np.int64)
-        rows = _of_subset([shard.samples for shard in shards], counts)
+        rows = _join_samples([shard.samples for shard in shards], counts)
         if len(set(self.ids)) != len(self.ids):
             twice = Counter(self.ids).most_common(1)[0][0]
             raise DataError(f"video {twice!r} occurs twice in subset {subset!r}")
@@ -81,13 +78,12 @@ class Shards:
         """Opens a subset and checks everything but the frames.
 
         Args:
-            directory: local, or remote (`s3://...`, whatever `tf.io.gfile` reads).
+            directory: local or remote (`s3://...`) directory.
             subset: `train`, `val` or `test`.
 
         Raises:
-            DataError: no such directory or subset, another schema version, a shard of another size
-                or an index of another sha256 than the manifest's, an index that contradicts itself,
-                a label that is no class, an id that occurs twice.
+            DataError: the directory or subset does not exist, the schema version is another one, a
+                file contradicts the manifest or itself, or an id occurs twice.
         """
         manifest = Manifest.load(directory)
         if subset not in manifest.subsets:
@@ -107,7 +103,7 @@ class Shards:
             shards.append(shard)
             records.append(rows)
         try:
-            return cls(manifest, subset, shards, _joined(records))
+            return cls(manifest, subset, shards, _join_records(records))
         except DataError as error:
             raise DataError(f"{directory}: {error}") from None
 
@@ -116,23 +112,23 @@ class Shards:
         return len(self.ids)
 
     def name_of(self, video: int, frame: int) -> str:
-        """A frame as error messages name it: shard, video and frame."""
+        """Returns a frame's name for error messages: shard, video and frame."""
         shard = self._shards[self._shard_of_video[video]]
         return f"{shard.name}: video {self.ids[video]!r}, frame {frame}"
 
     def read_frames(self, video: int, frames: Sequence[int]) -> list[bytes]:
-        """Reads frames of a video, each compared with its checksum. Safe from any thread.
+        """Reads frames of a video and checks their checksums. Thread-safe.
 
         Args:
-            video: 0 ... V - 1.
-            frames: numbers from 0 to num_frames[video] - 1. Runs of consecutive ones cost one read.
+            video: position of the video, 0 ... V - 1.
+            frames: frame numbers, 0 ... num_frames[video] - 1. Consecutive ones take one read.
 
         Returns:
-            The JPEG file of each frame.
+            The content of each frame's JPEG file.
 
         Raises:
-            DataError: bytes are missing or not the ones that were written; names the frame.
-            IndexError: no such frame.
+            DataError: a frame cannot be read, or its bytes are missing or have changed.
+            IndexError: a frame does not exist.
         """
         if len(frames) and not 0 <= min(frames) <= max(frames) < self.num_frames[video]:
             raise IndexError(
@@ -158,13 +154,13 @@ class Shards:
                 jpeg = data[offset - begin : offset - begin + size]
                 if zlib.crc32(jpeg) != checksum or len(jpeg) != size:
                     name = self.name_of(video, frames[len(jpegs)])
-                    raise DataError(f"{name}: {_what_is_wrong(jpeg, size, checksum)}")
+                    raise DataError(f"{name}: {_damage(jpeg, size, checksum)}")
                 jpegs.append(jpeg)
         return jpegs
 
 
 def _open_shard(directory: str, entry: schema.Shard) -> tuple[_Shard, np.ndarray]:
-    """The shard and its rows of records; its files have the size or sha256 of the manifest."""
+    """Returns a shard and its records, after checking its files' size or sha256."""
     path = schema.tfrecord_path(directory, entry.name)
     try:
         file = open_file(path)
@@ -176,37 +172,37 @@ def _open_shard(directory: str, entry: schema.Shard) -> tuple[_Shard, np.ndarray
     frames_path = schema.frames_path(directory, entry.name)
     frames = load_index(frames_path, entry.frames_sha256)
     if not is_remote(frames_path):
-        frames = _mapped(frames_path)
+        frames = _map_index(frames_path)
     samples = load_index(schema.samples_path(directory, entry.name), entry.samples_sha256)
     return _Shard(entry.name, file, frames, samples), records
 
 
-def _mapped(path: str) -> np.ndarray:
+def _map_index(path: str) -> np.ndarray:
     try:
-        # A map, so that the processes of one machine share the memory; as a plain array, which
-        # picks rows five times faster than np.memmap.
+        # A memory map is shared by the processes of a machine. Viewed as a plain array, since
+        # np.memmap takes five times as long to select rows.
         return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     except OSError as error:
         raise DataError(f"{path}: {open_error_reason(error)}") from None
 
 
-def _of_subset(samples: list[np.ndarray], videos: list[int]) -> np.ndarray:
-    """Rows of all shards, `video` counted over the shards of `videos` videos each."""
+def _join_samples(samples: list[np.ndarray], num_videos: list[int]) -> np.ndarray:
+    """Joins the rows of all shards, and counts `video` through all of them."""
     names = [("video", np.int64), ("label", np.int32), ("first_frame", np.int64)]
     rows = np.concatenate(samples).astype([*names, ("num_frames", np.int64)])
-    before = np.cumsum([0, *videos[:-1]])
+    before = np.cumsum([0, *num_videos[:-1]])
     rows["video"] += np.repeat(before, [len(own) for own in samples])
     return rows
 
 
-def _what_is_wrong(jpeg: bytes, size: int, checksum: int) -> str:
+def _damage(jpeg: bytes, size: int, checksum: int) -> str:
     if len(jpeg) != size:
         return f"{len(jpeg)} of {size} bytes left, the shard was cut short"
     found = zlib.crc32(jpeg)
     return f"checksum {found:08x}, {checksum:08x} when it was written: the shard is damaged"
 
 
-def _joined(records: list[np.ndarray]) -> np.ndarray:
-    """Rows of all shards; the ids are as wide as the widest."""
+def _join_records(records: list[np.ndarray]) -> np.ndarray:
+    """Joins the rows of all shards; the ids get the width of the widest."""
     width = max(rows.dtype["id"].itemsize for rows in records)
     return np.concatenate([rows.astype(schema.record_dtype(width)) for rows in records])

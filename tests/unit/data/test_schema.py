@@ -29,7 +29,7 @@ def test_round_trip(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
 
-def test_changed_values_are_refused_and_another_layout_is_not(tmp_path):
+def test_changed_values_are_refused_but_formatting_is_free(tmp_path):
     values = json.loads(MANIFEST.to_json())
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(values, indent=4, sort_keys=True, ensure_ascii=False))
@@ -40,7 +40,7 @@ def test_changed_values_are_refused_and_another_layout_is_not(tmp_path):
         Manifest.load(str(tmp_path))
 
 
-def test_a_manifest_without_a_seal_is_read():
+def test_manifest_without_a_checksum_is_read():
     values = json.loads(MANIFEST.to_json())
     del values["sha256"]
     assert Manifest.from_json(json.dumps(values)) == MANIFEST
@@ -53,7 +53,7 @@ def test_round_trip_through_gfile(tmp_path):
         Manifest.load(f"file://{tmp_path}/none")
 
 
-def test_text_is_the_agreed_one():
+def test_fields_of_the_json_text():
     values = json.loads(MANIFEST.to_json())
     assert values["schema"] == schema.SCHEMA_VERSION == 2
     assert set(values) == {
@@ -84,10 +84,10 @@ def spoiled(**changes):
     values = json.loads(MANIFEST.to_json())
     for path, value in changes.items():
         *parents, last = path.split("__")
-        place = values
+        entry = values
         for name in parents:
-            place = place[int(name)] if name.isdigit() else place[name]
-        place[last] = value
+            entry = entry[int(name)] if name.isdigit() else entry[name]
+        entry[last] = value
     del values["sha256"]
     return json.dumps(values)
 
@@ -135,7 +135,7 @@ SHARD_0 = "subsets__train__shards__0__"
         (spoiled(damaged=["x"]), "damaged must be dict, found str"),
     ],
 )
-def test_malformed_is_refused_in_one_line(tmp_path, text, message):
+def test_invalid_manifest_is_refused_in_one_line(tmp_path, text, message):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(DataError) as caught:
         Manifest.load(str(tmp_path))
@@ -144,7 +144,7 @@ def test_malformed_is_refused_in_one_line(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_no_manifest_and_no_text(tmp_path):
+def test_missing_manifest_and_binary_manifest_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"no shards in .*manifest.json: No such file"):
         Manifest.load(str(tmp_path))
     (tmp_path / "manifest.json").write_bytes(b"\xff\xff")

@@ -16,7 +16,7 @@ from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 
 LENGTHS = [5, 12, 1, 7, 9]
-# Two shards, dealt in turn.
+# Videos are distributed over two shards in turn.
 ORDER = [0, 2, 4, 1, 3]
 
 
@@ -26,7 +26,7 @@ def directory(tmp_path):
     return tmp_path / "shards"
 
 
-def test_what_is_known_of_the_videos(directory):
+def test_attributes(directory):
     shards = Shards.open(str(directory), "train")
     assert len(shards) == 5
     assert shards.ids == [f"v{video}" for video in ORDER]
@@ -37,14 +37,14 @@ def test_what_is_known_of_the_videos(directory):
     assert shards.heights.tolist() == [HEIGHT] * 5
     assert shards.widths.tolist() == [WIDTH] * 5
     assert shards.manifest.dataset == "folder"
-    # One label a video: as many samples, each all of its video.
+    # With one label per video, each sample is a whole video.
     assert shards.samples["video"].tolist() == [0, 1, 2, 3, 4]
     assert shards.samples["label"].tolist() == shards.labels.tolist()
     assert shards.samples["first_frame"].tolist() == [0] * 5
     assert shards.samples["num_frames"].tolist() == shards.num_frames.tolist()
 
 
-def test_videos_of_several_labels_and_of_none(tmp_path):
+def test_videos_with_several_labels_or_none(tmp_path):
     """Shard 0 holds v0, v2, v4; shard 1 holds v1, v3."""
     actions = [[(2, 1, 4), (0, 0, 5), (2, 0, 1)], [(1, 3, 9)], [], [(0, 0, 0), (1, 6, 1)], []]
     manifest = write_shards(tmp_path / "shards", LENGTHS, actions=actions, multi_label=True)
@@ -62,24 +62,24 @@ def test_videos_of_several_labels_and_of_none(tmp_path):
         *(np.int64, np.int32, np.int64, np.int64)
     ]
     assert shards.labels.dtype == bool
-    # v3 has label 0 too, though there is nothing of it to train on.
+    # v3 also has label 0, but no sample of it.
     assert shards.labels.astype(int).tolist() == [
         *([1, 0, 1], [0, 0, 0], [0, 0, 0], [0, 1, 0], [1, 1, 0])
     ]
 
 
-def test_a_subset_without_any_label(tmp_path):
+def test_subset_without_labels(tmp_path):
     write_shards(tmp_path / "shards", [3, 3], actions=[[], []], multi_label=True)
     shards = Shards.open(str(tmp_path / "shards"), "train")
     assert (len(shards), len(shards.samples)) == (2, 0)
     assert not shards.labels.any()
 
 
-@pytest.mark.parametrize("place", [(5, 1), (4, 2), (0, 6)])
-def test_an_interval_beyond_its_video_is_refused(tmp_path, place):
-    write_shards(tmp_path / "shards", [5, 12], actions=[[(0, *place)], []], multi_label=True)
+@pytest.mark.parametrize("interval", [(5, 1), (4, 2), (0, 6)])
+def test_interval_beyond_its_video_is_refused(tmp_path, interval):
+    write_shards(tmp_path / "shards", [5, 12], actions=[[(0, *interval)], []], multi_label=True)
     message = (
-        rf"train-00000-of-00002: video 'v0': a sample up to frame {sum(place)}, the video has 5"
+        rf"train-00000-of-00002: video 'v0': a sample up to frame {sum(interval)}, the video has 5"
     )
     with pytest.raises(DataError, match=message):
         Shards.open(str(tmp_path / "shards"), "train")
@@ -94,19 +94,19 @@ def test_an_interval_beyond_its_video_is_refused(tmp_path, place):
         ([(0, 0, 0)], "has a label for 0 of its 5 frames, expected all"),
     ],
 )
-def test_several_labels_need_a_manifest_that_allows_them(tmp_path, actions, message):
+def test_other_than_one_label_is_refused_unless_multi_label(tmp_path, actions, message):
     write_shards(tmp_path / "shards", [5, 3], actions=[actions, [(0, 0, 3)]])
     with pytest.raises(DataError, match=f"train-00000-of-00002: video 'v0' {message}"):
         Shards.open(str(tmp_path / "shards"), "train")
 
 
-def test_a_wrong_label_of_an_interval_without_frames_is_refused(tmp_path):
+def test_wrong_label_without_frames_is_refused(tmp_path):
     write_shards(tmp_path / "shards", [5], actions=[[(3, 0, 0)]], multi_label=True, num_shards=1)
     with pytest.raises(DataError, match=r"'v0' has label 3, the class list allows 0 to 2"):
         Shards.open(str(tmp_path / "shards"), "train")
 
 
-def test_fields_of_the_temporal_stream(tmp_path):
+def test_flow_fields_of_the_temporal_stream(tmp_path):
     manifest = write_shards(tmp_path / "shards", LENGTHS, stream="temporal")
     assert manifest.stream == "temporal"
     shards = Shards.open(str(tmp_path / "shards"), "train")
@@ -119,25 +119,25 @@ def test_fields_of_the_temporal_stream(tmp_path):
     assert (levels[HEIGHT:] == y).all()
 
 
-# Records of two frames: every video of more than two frames is several records.
+# With two frames per record, longer videos are split into several records.
 @pytest.mark.parametrize("frames_per_record", [512, 2])
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_frames_are_the_bytes_that_were_written(tmp_path, frames_per_record, scheme):
+def test_frames_have_the_written_bytes(tmp_path, frames_per_record, scheme):
     write_shards(tmp_path / "shards", LENGTHS, frames_per_record=frames_per_record)
     shards = Shards.open(scheme + str(tmp_path / "shards"), "train")
     assert shards.ids == [f"v{video}" for video in ORDER]
     for position, video in enumerate(ORDER):
         assert shards.num_frames[position] == LENGTHS[video]
-        whole = list(range(LENGTHS[video]))
-        jpegs = [jpeg(video, frame) for frame in whole]
-        assert shards.read_frames(position, whole) == jpegs
-        assert shards.read_frames(position, whole[::-1]) == jpegs[::-1]
-        assert shards.read_frames(position, np.array(whole[::2])) == jpegs[::2]
-        assert shards.read_frames(position, [whole[-1]] * 2 + whole) == [jpegs[-1]] * 2 + jpegs
+        frames = list(range(LENGTHS[video]))
+        jpegs = [jpeg(video, frame) for frame in frames]
+        assert shards.read_frames(position, frames) == jpegs
+        assert shards.read_frames(position, frames[::-1]) == jpegs[::-1]
+        assert shards.read_frames(position, np.array(frames[::2])) == jpegs[::2]
+        assert shards.read_frames(position, [frames[-1]] * 2 + frames) == [jpegs[-1]] * 2 + jpegs
         assert shards.read_frames(position, []) == []
 
 
-def test_they_are_the_frames_that_tensorflow_reads(directory):
+def test_tensorflow_reads_the_same_frames(directory):
     shards = Shards.open(str(directory), "train")
     example = next(iter(tf.data.TFRecordDataset(str(directory / "train-00001-of-00002.tfrecord"))))
     _, lists = tf.io.parse_single_sequence_example(
@@ -146,7 +146,7 @@ def test_they_are_the_frames_that_tensorflow_reads(directory):
     assert list(lists[schema.FRAMES].numpy()) == shards.read_frames(3, range(12))
 
 
-def test_consecutive_frames_cost_one_read(directory, monkeypatch):
+def test_consecutive_frames_take_one_read(directory, monkeypatch):
     shards = Shards.open(str(directory), "train")
     reads = []
     pread = os.pread
@@ -163,12 +163,12 @@ def test_consecutive_frames_cost_one_read(directory, monkeypatch):
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_many_threads_read_at_once(directory, scheme):
+def test_threads_read_concurrently(directory, scheme):
     shards = Shards.open(scheme + str(directory), "train")
-    together = threading.Barrier(4)
+    barrier = threading.Barrier(4)
 
     def read(seed):
-        together.wait()
+        barrier.wait()
         rng = np.random.default_rng(seed)
         for _ in range(100):
             position = rng.integers(5)
@@ -181,16 +181,16 @@ def test_many_threads_read_at_once(directory, scheme):
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux's list of open files")
 def test_descriptors_are_closed_with_the_shards(directory):
-    gc.collect()  # else files of other tests may be closed meanwhile
+    gc.collect()  # files of other tests must not be closed meanwhile
     before = len(os.listdir("/proc/self/fd"))
     shards = Shards.open(str(directory), "train")
-    # Of each shard, the frames and the mapped index.
+    # For each of two shards: its file and its mapped index.
     assert len(os.listdir("/proc/self/fd")) == before + 4
     del shards
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_frames_that_do_not_exist(directory):
+def test_frame_numbers_out_of_range_are_refused(directory):
     shards = Shards.open(str(directory), "train")
     for frames in ([5], [0, 5], [-1]):
         with pytest.raises(IndexError, match=r"'v0' has 5 frames"):
@@ -198,7 +198,7 @@ def test_frames_that_do_not_exist(directory):
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_a_flipped_byte_in_a_frame_is_refused(directory, scheme):
+def test_flipped_byte_in_a_frame_is_refused(directory, scheme):
     frames = np.load(directory / "train-00000-of-00002.frames.npy")
     # Rows: 5 frames of v0, 1 of v2, then v4.
     flip_byte(directory / "train-00000-of-00002.tfrecord", int(frames["offset"][8]) + 100)
@@ -209,7 +209,7 @@ def test_a_flipped_byte_in_a_frame_is_refused(directory, scheme):
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_a_shard_cut_short_is_refused(directory, scheme):
+def test_truncated_shard_is_refused(directory, scheme):
     path = directory / "train-00001-of-00002.tfrecord"
     size = path.stat().st_size
     opened = Shards.open(scheme + str(directory), "train")
@@ -217,7 +217,7 @@ def test_a_shard_cut_short_is_refused(directory, scheme):
     os.truncate(path, int(frames["offset"][15]) + 10)
     with pytest.raises(DataError, match=rf"{path.name} has \d+ bytes, manifest.json says {size}$"):
         Shards.open(scheme + str(directory), "train")
-    # Cut while it was open: 12 frames of v1, then v3.
+    # Truncated while open. The shard holds 12 frames of v1, then v3.
     with pytest.raises(
         DataError, match=r"train-00001-of-00002: video 'v3', frame 3: 10 of \d+ bytes left"
     ):
@@ -228,7 +228,7 @@ def test_a_shard_cut_short_is_refused(directory, scheme):
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
 @pytest.mark.parametrize("suffix", ["tfrecord", "records.npy", "frames.npy", "samples.npy"])
-def test_a_missing_file_is_named(directory, scheme, suffix):
+def test_missing_file_is_named(directory, scheme, suffix):
     name = f"train-00001-of-00002.{suffix}"
     os.remove(directory / name)
     with pytest.raises(DataError, match=name):
@@ -236,7 +236,7 @@ def test_a_missing_file_is_named(directory, scheme, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["records.npy", "frames.npy", "samples.npy"])
-def test_a_damaged_index_is_refused(directory, suffix):
+def test_damaged_index_is_refused(directory, suffix):
     flip_byte(directory / f"train-00000-of-00002.{suffix}", 150)
     with pytest.raises(
         DataError, match=rf"00000-of-00002.{suffix} has sha256 .* the manifest says"
@@ -244,14 +244,14 @@ def test_a_damaged_index_is_refused(directory, suffix):
         Shards.open(str(directory), "train")
 
 
-def test_an_unknown_subset_and_an_absent_directory(directory, tmp_path):
+def test_unknown_subset_and_missing_directory_are_refused(directory, tmp_path):
     with pytest.raises(DataError, match=r"no subset 'test'; it has train"):
         Shards.open(str(directory), "test")
     with pytest.raises(DataError, match="nowhere"):
         Shards.open(str(tmp_path / "nowhere"), "train")
 
 
-def test_another_schema_version_is_refused(directory):
+def test_unknown_schema_version_is_refused(directory):
     path = directory / schema.MANIFEST
     path.write_text(path.read_text().replace('"schema": 2', '"schema": 7'))
     with pytest.raises(DataError, match=r"schema version 7.*reads 2"):
@@ -259,7 +259,7 @@ def test_another_schema_version_is_refused(directory):
 
 
 @pytest.mark.parametrize("label", [-1, 3])
-def test_a_label_without_a_class_is_refused(tmp_path, label):
+def test_label_without_a_class_is_refused(tmp_path, label):
     write_shards(tmp_path / "shards", [3, 3, 3])
     _rewrite(tmp_path / "shards", "samples", _with("label", 1, label))
     with pytest.raises(DataError, match=rf"'v2' has label {label}, the class list allows 0 to 2"):
@@ -267,7 +267,7 @@ def test_a_label_without_a_class_is_refused(tmp_path, label):
 
 
 @pytest.mark.parametrize("num_shards", [1, 2])
-def test_an_id_that_occurs_twice_is_refused(tmp_path, num_shards):
+def test_duplicate_id_is_refused(tmp_path, num_shards):
     write_shards(tmp_path / "shards", [3, 3, 3], ids=["a", "same", "same"], num_shards=num_shards)
     with pytest.raises(DataError, match="'same' occurs twice"):
         Shards.open(str(tmp_path / "shards"), "train")
@@ -281,7 +281,7 @@ def test_ids_of_any_script_and_length(tmp_path):
 
 
 def _rewrite(directory, kind, change):
-    """Changes an index of the first shard and the manifest's checksum of it."""
+    """Changes an index of the first shard, and its checksum in the manifest."""
     path = directory / f"train-00000-of-00002.{kind}.npy"
     np.save(path, change(np.load(path)))
     manifest = schema.Manifest.load(str(directory))
@@ -322,13 +322,13 @@ def _with(column, row, value):
         ("frames", _with("size", -1, 1 << 20), "beyond the end"),
     ],
 )
-def test_an_index_that_contradicts_itself_is_refused(directory, kind, change, message):
+def test_inconsistent_index_is_refused(directory, kind, change, message):
     _rewrite(directory, kind, change)
     with pytest.raises(DataError, match=f"train-00000-of-00002.*{message}"):
         Shards.open(str(directory), "train")
 
 
-def test_an_index_of_python_objects_is_refused_unopened(directory):
+def test_index_of_python_objects_is_not_unpickled(directory):
     path = directory / "train-00000-of-00002.records.npy"
     np.save(path, np.array([print, None], object), allow_pickle=True)
     manifest = schema.Manifest.load(str(directory))
