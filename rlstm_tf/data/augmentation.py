@@ -1,7 +1,4 @@
-"""Crops and flips: the multi-scale corner crop of Temporal Segment Networks, and its test crops.
-
-Boxes are worked out by functions of numbers alone, and cut out by `crop_and_resize` (images) and
-`crop_flow` (optical flow).
+"""Crops and flips of Temporal Segment Networks: multi-scale corner crops, and test crops.
 
 Source: Wang et al., "Temporal Segment Networks", ECCV 2016, section 3.2; arXiv 1811.07059, sec. 4.
 """
@@ -20,9 +17,9 @@ from rlstm_tf.data import flow
 SCALES = (1.0, 0.875, 0.75, 0.66)
 NUM_CROPS = (1, 5)
 
-# TSN's 13 places for a crop, (across, down) in quarters of the room that the crop leaves: corners,
-# centre, middles of the edges, and the points halfway between the centre and each corner.
-_PLACES = (
+# TSN's 13 crop positions (x, y), in quarters of the free space: the corners, the center, the
+# middles of the edges, and the points halfway between the center and each corner.
+_POSITIONS = (
     ((0, 0), (4, 0), (0, 4), (4, 4))
     + ((2, 2),)
     + ((0, 2), (4, 2), (2, 0), (2, 4))
@@ -31,7 +28,7 @@ _PLACES = (
 
 
 class Box(NamedTuple):
-    """Part of an image, in pixels: `x` from the left, `y` from the top."""
+    """A rectangle in an image, in pixels: `x` from the left, `y` from the top."""
 
     x: int
     y: int
@@ -42,54 +39,56 @@ class Box(NamedTuple):
 def crop_sizes(
     height: int, width: int, scales: Sequence[float] = SCALES
 ) -> tuple[tuple[int, int], ...]:
-    """The (width, height) that a training crop may have, all equally likely.
+    """Returns the (width, height) of all training crops, each equally likely.
 
-    A side is the shorter side of the image times a scale, rounded down as TSN does: 256, 224, 192
-    and 168 (not 169) for 256. Width and height come from neighbouring scales at most, so that
-    the shape of things is not stretched by more than one step.
+    A side is the shorter side of the image times a scale, rounded down as in TSN: 256, 224, 192 and
+    168 (not 169) for 256. The scales of width and height are equal or neighbors, to limit
+    distortion.
     """
-    return _crop_sides(min(height, width), tuple(scales))
+    return _crop_sizes(min(height, width), tuple(scales))
 
 
 @lru_cache(maxsize=64)
-def _crop_sides(base: int, scales: tuple[float, ...]) -> tuple[tuple[int, int], ...]:
-    sides = [max(1, int(base * scale)) for scale in scales]
+def _crop_sizes(short_side: int, scales: tuple[float, ...]) -> tuple[tuple[int, int], ...]:
+    sides = [max(1, int(short_side * scale)) for scale in scales]
     return tuple(
-        (across, down)
-        for i, down in enumerate(sides)
-        for j, across in enumerate(sides)
+        (width, height)
+        for i, height in enumerate(sides)
+        for j, width in enumerate(sides)
         if abs(i - j) <= 1
     )
 
 
 def crop_positions(height: int, width: int, crop_height: int, crop_width: int) -> list[Box]:
-    """TSN's 13 places for a crop of this size, all equally likely; several coincide if it fills.
+    """Returns TSN's 13 crops of a size, each equally likely; some coincide if a side is full.
 
-    For 340x256 and a crop of 224x224 the x are 0, 29, 58, 87, 116 and the y 0, 8, 16, 24, 32.
+    For 340x256 and a crop of 224x224, x is 0, 29, 58, 87 or 116 and y is 0, 8, 16, 24 or 32.
     """
-    return [_at(place, height, width, crop_height, crop_width) for place in _PLACES]
+    return [_make_box(position, height, width, crop_height, crop_width) for position in _POSITIONS]
 
 
-def _at(place: tuple[int, int], height: int, width: int, crop_height: int, crop_width: int) -> Box:
-    across, down = place
-    x, y = across * (width - crop_width) // 4, down * (height - crop_height) // 4
+def _make_box(
+    position: tuple[int, int], height: int, width: int, crop_height: int, crop_width: int
+) -> Box:
+    x = position[0] * (width - crop_width) // 4
+    y = position[1] * (height - crop_height) // 4
     return Box(x, y, crop_width, crop_height)
 
 
 def random_crop(
     height: int, width: int, rng: np.random.Generator, scales: Sequence[float] = SCALES
 ) -> Box:
-    """Draws a training crop: first its size, then its place."""
-    sides = crop_sizes(height, width, scales)
-    crop_width, crop_height = sides[rng.integers(len(sides))]
-    place = _PLACES[rng.integers(len(_PLACES))]
-    return _at(place, height, width, crop_height, crop_width)
+    """Draws a training crop: first its size, then its position."""
+    sizes = crop_sizes(height, width, scales)
+    crop_width, crop_height = sizes[rng.integers(len(sizes))]
+    position = _POSITIONS[rng.integers(len(_POSITIONS))]
+    return _make_box(position, height, width, crop_height, crop_width)
 
 
 def evaluation_crops(height: int, width: int, image_size: int, num_crops: int = 1) -> list[Box]:
-    """Square crops for evaluation: the centre, or the four corners and then the centre.
+    """Returns square crops for evaluation: the center, or the four corners and then the center.
 
-    The side is `image_size`, or the image's shorter side where that is less.
+    The side is `image_size`, or the image's shorter side if that is less.
 
     Raises:
         ValueError: `num_crops` is not 1 or 5.
@@ -97,8 +96,8 @@ def evaluation_crops(height: int, width: int, image_size: int, num_crops: int = 
     if num_crops not in NUM_CROPS:
         raise ValueError(f"num_crops must be one of {NUM_CROPS}. Received: {num_crops}")
     side = min(height, width, image_size)
-    places = crop_positions(height, width, side, side)
-    return places[4:5] if num_crops == 1 else places[:5]
+    boxes = crop_positions(height, width, side, side)
+    return boxes[4:5] if num_crops == 1 else boxes[:5]
 
 
 def crop_and_resize(
@@ -108,22 +107,22 @@ def crop_and_resize(
     flip: bool = False,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Cuts a box out of an image and resizes it (bilinear) to a square.
+    """Crops an image and resizes it (bilinear) to a square.
 
     Args:
         image: uint8 [H, W, C].
-        box: inside the image.
+        box: crop, inside the image.
         image_size: side S of the result, pixels.
         flip: mirror left and right.
-        out: uint8 [S, S, C], contiguous, to write into; a new array if None.
+        out: array to write into, uint8 [S, S, C], contiguous; allocated if None.
 
     Returns:
-        uint8 [S, S, C]: `out` where it is given.
+        `out`.
     """
     if out is None:
         out = np.empty((image_size, image_size, image.shape[2]), np.uint8)
     part = image[box.y : box.y + box.height, box.x : box.x + box.width]
-    # OpenCV knows single-channel images as [H, W]; through a view it still writes into `out`.
+    # OpenCV takes single-channel images as [H, W]; the view still writes into `out`.
     target = out[..., 0] if out.shape[2] == 1 else out
     cv2.resize(part, (image_size, image_size), dst=target, interpolation=cv2.INTER_LINEAR)
     if flip:
@@ -134,16 +133,16 @@ def crop_and_resize(
 def crop_flow(
     fields: Sequence[np.ndarray], box: Box, image_size: int, flip: bool, out: np.ndarray
 ) -> None:
-    """Cuts a box out of a snippet of flow fields and resizes it (bilinear) to a square.
+    """Crops a snippet of flow fields and resizes them (bilinear) to a square.
 
-    The vectors keep their length: they are pixels of the stored frames, as in TSN.
+    The vectors keep their length, in pixels of the stored frames, as in TSN.
 
     Args:
-        fields: L of them, uint8 [2H, W], levels of x over those of y (`flow.quantize`).
-        box: inside a field.
+        fields: L flow fields, uint8 [2H, W], levels of x above those of y (`flow.quantize`).
+        box: crop, inside a field.
         image_size: side S of the result, pixels.
-        flip: mirror left and right, and so negate x.
-        out: uint8 [S, S, 2L], contiguous, to write x_1, y_1, x_2, y_2 ... into.
+        flip: mirror left and right, and negate x.
+        out: array to write x_1, y_1, x_2, y_2 ... into, uint8 [S, S, 2L], contiguous.
     """
     planes = []
     for field in fields:

@@ -1,11 +1,11 @@
-"""Optical flow as 8-bit levels: how a field is stored, and what mirroring it means.
+"""Optical flow as 8-bit levels: quantization, negation and display.
 
-A field holds for each pixel how far it moves to the next frame: x to the right, y down, in pixels.
-Both are clipped to [-BOUND, BOUND] and stored as whole levels 1 ... 255, `ZERO` = no motion, with x
-over y in one grey image [2H, W]: one JPEG to decode a field instead of two.
+A flow field holds the motion of each pixel to the next frame: x to the right, y down, in pixels.
+Both are clipped to [-BOUND, BOUND] and stored as levels 1 ... 255 (`ZERO`: no motion), with x above
+y in one gray image [2H, W], so that a field is one JPEG instead of two.
 
-TSN spreads the same range over 0 ... 255, where no level is zero and mirroring is off by one level;
-with a level for zero, both are exact, and a pixel of motion is 6.35 levels instead of 6.375.
+TSN maps the same range to 0 ... 255, where no level is zero and negation is off by one level. Here,
+both are exact, and a pixel of motion is 6.35 levels instead of 6.375.
 
 Source: Wang et al., "Temporal Segment Networks", ECCV 2016, section 3.2; arXiv 1811.07059, sec. 4.
 """
@@ -21,13 +21,13 @@ _LEVELS_PER_PIXEL = 127 / BOUND
 
 
 def quantize(field: np.ndarray) -> np.ndarray:
-    """Levels of a field, x over y.
+    """Converts a flow field to levels.
 
     Args:
-        field: float [H, W, 2], x and y in pixels a frame.
+        field: float [H, W, 2], x and y in pixels per frame.
 
     Returns:
-        uint8 [2H, W], 1 ... 255.
+        Levels of x above those of y, uint8 [2H, W], 1 ... 255.
 
     Raises:
         ValueError: the field is not finite.
@@ -39,37 +39,37 @@ def quantize(field: np.ndarray) -> np.ndarray:
 
 
 def dequantize(levels: np.ndarray) -> np.ndarray:
-    """The field that levels stand for; the inverse of `quantize` to half a level, 0.08 pixels.
+    """Inverts `quantize`, up to half a level or 0.08 pixels.
 
     Args:
         levels: uint8 [2H, W].
 
     Returns:
-        float32 [H, W, 2], pixels a frame.
+        float32 [H, W, 2], x and y in pixels per frame.
     """
     x, y = np.split(levels.astype(np.float32) - ZERO, 2)
     return np.stack([x, y], axis=-1) / np.float32(_LEVELS_PER_PIXEL)
 
 
 def negate(levels: np.ndarray) -> np.ndarray:
-    """Levels of the opposite motion: uint8 of any shape.
+    """Returns the levels of the opposite motion: uint8 of any shape.
 
-    Level 0, which only JPEG's rounding can give, counts as 1.
+    Level 0, which only JPEG compression can produce, counts as 1.
     """
-    # 255 - level + 1, at most 255. Flat, because OpenCV adds a number to the first channel alone.
+    # 255 - level + 1, at most 255. Flat, because OpenCV adds a scalar only to the first channel.
     flat = levels.reshape(len(levels), -1)
     return cv2.add(cv2.bitwise_not(flat), 1).reshape(levels.shape)
 
 
 def to_rgb(x: np.ndarray, y: np.ndarray, full: float) -> np.ndarray:
-    """Motion as colors: the hue is where to, the saturation how far, white does not move.
+    """Shows motion as colors: hue is the direction, saturation the length; white is no motion.
 
-    Red is to the right, yellow-green down, cyan to the left.
+    Red is motion to the right, yellow-green down, cyan to the left.
 
     Args:
-        x, y: float [..., H, W], levels from `ZERO`.
-        full: length that has the full colour, levels; not below 8, 1.3 pixels: noise is to look
-            like noise.
+        x, y: float [..., H, W], levels minus `ZERO`.
+        full: motion with full saturation, levels. At least 8 (1.3 pixels) is used, so that noise
+            stays pale.
 
     Returns:
         uint8 [..., H, W, 3], RGB.

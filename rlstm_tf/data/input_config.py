@@ -1,4 +1,4 @@
-"""What batches look like, and whether shards can give them."""
+"""Options of batches, and a check that shards fit them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rlstm_tf.errors import DataError, UsageError
 
 @dataclass(frozen=True)
 class InputConfig:
-    """What a batch looks like.
+    """Batch options.
 
     Attributes:
-        batch_size: videos B of a batch, on all devices together.
-        num_segments: snippets T of a video.
+        batch_size: videos B per batch, over all devices.
+        num_segments: snippets T per video.
         image_size: height and width S of the frames, pixels.
-        crop_scales: sides of the training crops, as shares of a frame's shorter side.
-        flip: mirror half of the training videos.
-        seed: of the order of the samples and of all draws, 0 or more.
+        crop_scales: sides of the training crops, as fractions of a frame's shorter side.
+        flip: mirror half of the training samples.
+        seed: seed of the sample order and of all draws, 0 or more.
         stream: `spatial` (a snippet is one RGB image) or `temporal` (consecutive flow fields).
-        new_length: fields of a snippet of the temporal stream; 1 for the spatial stream.
-        augment_on: where training crops are cut out and resized: `host`, or `device`, as the first
-            part of the step; see `rlstm_tf.data.device_augmentation`.
+        new_length: flow fields per snippet; 1 for the spatial stream.
+        augment_on: crop and resize training frames on the `host`, or on the `device` at the start
+            of the step (`rlstm_tf.data.device_augmentation`).
 
     Raises:
         UsageError: a number is out of range.
@@ -55,29 +55,28 @@ class InputConfig:
 
     @property
     def channels(self) -> int:
-        """C of a snippet: R, G, B, or x and y of each field."""
+        """Channels C of a snippet: R, G and B, or x and y of each flow field."""
         return 3 if self.stream == "spatial" else 2 * self.new_length
 
     @property
     def video_shape(self) -> tuple[int, int, int, int]:
-        """(T, S, S, C) of one view of a video."""
+        """Shape (T, S, S, C) of one view of a video."""
         return self.num_segments, self.image_size, self.image_size, self.channels
 
 
 def check_shards(shards: Shards, config: InputConfig) -> None:
-    """Refuses shards of the other stream, or of smaller images than are asked for.
+    """Checks that shards have the stream of the config and frames of at least its image size.
 
     Raises:
-        DataError: they are.
+        DataError: they do not.
     """
     if shards.manifest.stream != config.stream:
         raise DataError(
-            f"the shards are of the {shards.manifest.stream} stream, "
-            f"--stream={config.stream} was asked for"
+            f"--stream={config.stream} does not fit shards of the {shards.manifest.stream} stream"
         )
     short_side = int(min(shards.heights.min(), shards.widths.min()))
     if short_side < config.image_size:
         raise DataError(
-            f"--image_size={config.image_size} is more than the short side of the shards' images, "
+            f"--image_size={config.image_size} is more than the short side of the shards' frames, "
             f"{short_side} pixels: build them with a larger --short_side"
         )

@@ -1,4 +1,4 @@
-"""Frames of a video -> optical flow from each to the next, as 8-bit levels."""
+"""Computes the optical flow between consecutive frames, as 8-bit levels."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import numpy as np
 
 from rlstm_tf.data.flow import ZERO, quantize
 
-# TV-L1 is the paper's and TSN's; DIS takes a hundredth of the time.
+# TV-L1 is the method of the paper and of TSN; DIS takes a hundredth of the time.
 METHODS = ("tvl1", "dis")
-# On long images with a shorter side DIS reads memory that is not its own, and the process dies;
-# TV-L1 runs, and finds little that is true.
+# Pixels. On longer images with a shorter side, DIS reads out of bounds and crashes, and TV-L1 is
+# inaccurate.
 SHORTEST_SIDE = 16
 
 
 def make_flow_function(method: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """A function of two grey images, uint8 [H, W]: the flow from the first to the second.
+    """Returns a function that computes the flow between two images.
 
     Args:
-        method: `tvl1` (Zach, Pock and Bischof 2007, OpenCV's DualTVL1OpticalFlow with its own
-            settings) or `dis` (Kroeger et al. 2016, the preset MEDIUM).
+        method: `tvl1` (Zach, Pock and Bischof 2007; OpenCV's DualTVL1OpticalFlow with its default
+            settings) or `dis` (Kroeger et al. 2016; preset MEDIUM).
 
     Returns:
-        The function; what it gives is float32 [H, W, 2], x and y in pixels.
+        A function from two gray images, uint8 [H, W], to the flow from the first to the second,
+        float32 [H, W, 2], x and y in pixels.
     """
     if method == "tvl1":
         algorithm = cv2.optflow.DualTVL1OpticalFlow_create()
@@ -34,17 +35,18 @@ def make_flow_function(method: str) -> Callable[[np.ndarray, np.ndarray], np.nda
 
 
 def compute_flow(frames: Iterable[np.ndarray], method: str) -> Iterator[np.ndarray]:
-    """The flow from each frame to the next, F - 1 fields for F frames.
+    """Computes the flow from each frame to the next, F - 1 flow fields for F frames.
 
-    One frame gives one field without motion, so that both streams hold the same videos. No more
-    than two frames are held in memory.
+    A single frame gives one field without motion, so that both streams have the same videos. At
+    most two frames are in memory.
 
     Args:
-        frames: uint8 [H, W, 3], BGR, at least one; all of one size, no side below `SHORTEST_SIDE`.
-        method: see `make_flow_function`.
+        frames: one or more frames of equal size, uint8 [H, W, 3], BGR, with sides of at least
+            `SHORTEST_SIDE`.
+        method: `tvl1` or `dis`.
 
     Yields:
-        uint8 [2H, W], see `rlstm_tf.data.flow.quantize`.
+        Levels, uint8 [2H, W] (`rlstm_tf.data.flow.quantize`).
 
     Raises:
         ValueError: a side is too short.
@@ -57,10 +59,10 @@ def compute_flow(frames: Iterable[np.ndarray], method: str) -> Iterator[np.ndarr
         raise ValueError(
             f"flow needs sides of at least {SHORTEST_SIDE} pixels. Received: {width}x{height}"
         )
-    alone = True
+    single = True
     for after in images:
-        alone = False
+        single = False
         yield quantize(flow(before, after))
         before = after
-    if alone:
+    if single:
         yield np.full((2 * height, width), ZERO, np.uint8)

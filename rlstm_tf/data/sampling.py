@@ -1,14 +1,14 @@
-"""Which frames of a video are looked at: the segment sampling of Temporal Segment Networks.
+"""Samples the frames of a video by segments, as in Temporal Segment Networks.
 
-A video of `num_frames` frames holds n = num_frames - new_length + 1 snippets of `new_length`
-consecutive frames, named by their first frame, their start: 0 ... n - 1. Segment s of T covers the
-starts floor(s * n / T) up to, not including, floor((s + 1) * n / T). With n < T some segments are
-empty; a start is then taken twice, so that there are always T and they never go backwards.
+A video of `num_frames` frames has n = num_frames - new_length + 1 snippets of `new_length`
+consecutive frames, identified by their first frame, the start: 0 ... n - 1. Segment s of T covers
+the starts floor(s * n / T) up to, not including, floor((s + 1) * n / T). If n < T, some segments
+are empty and starts repeat, so that there are always T starts, in ascending order.
 
-A video shorter than one snippet (num_frames < new_length) has the one start 0, and the frames that
-the snippet lacks repeat the last frame: see `snippet_frames`.
+A video shorter than a snippet (num_frames < new_length) has the single start 0, and its last frame
+is repeated (`snippet_frames`).
 
-Segments and groups are integer arithmetic: the same numbers on every machine.
+All numbers are computed in integers, and so are equal on every machine.
 
 Source: Wang et al., "Temporal Segment Networks", ECCV 2016; arXiv 1811.07059, sections 3 and 4.
 """
@@ -19,7 +19,7 @@ import numpy as np
 
 
 def num_starts(num_frames: int, new_length: int = 1) -> int:
-    """Number n of possible snippet starts, at least 1.
+    """Returns the number n of snippet starts, at least 1.
 
     Raises:
         ValueError: a length is less than 1.
@@ -35,18 +35,18 @@ def num_starts(num_frames: int, new_length: int = 1) -> int:
 def random_snippets(
     num_frames: int, num_segments: int, rng: np.random.Generator, new_length: int = 1
 ) -> np.ndarray:
-    """Training: one snippet from each segment, every start in the segment equally likely.
+    """Draws one snippet from each segment, for training; each start is equally likely.
 
     An empty segment s gives the start floor(s * n / T).
 
     Args:
         num_frames: frames in the video.
         num_segments: T.
-        rng: where the draws come from.
-        new_length: consecutive frames of a snippet.
+        rng: random number generator.
+        new_length: consecutive frames per snippet.
 
     Returns:
-        int64 [T], rising or level.
+        Starts, int64 [T], ascending.
 
     Raises:
         ValueError: a number is less than 1.
@@ -55,8 +55,8 @@ def random_snippets(
     if num_segments < 1:
         raise ValueError(f"num_segments must be at least 1. Received: num_segments={num_segments}")
     edges = [segment * starts // num_segments for segment in range(num_segments + 1)]
-    # Plain integers: for eight of them half the time of arrays. A draw is less than 1 by at least
-    # 2**-53, so that draw * size rounds to less than size.
+    # For eight segments, Python numbers take half the time of arrays. A draw is at most 1 - 2**-53,
+    # so draw * size rounds to less than size.
     draws = rng.random(num_segments).tolist()
     return np.array(
         [low + int(draw * (high - low)) for draw, low, high in zip(draws, edges, edges[1:])],
@@ -67,19 +67,19 @@ def random_snippets(
 def group_snippets(
     num_frames: int, num_segments: int, num_groups: int = 1, new_length: int = 1
 ) -> np.ndarray:
-    """Validation and testing: G groups, each with one snippet from the same place in every segment.
+    """Returns G groups of equally spaced snippets, for validation and testing.
 
-    Group k takes the start floor((s + (k + 1/2) / G) * n / T) of segment s. One group is the middle
-    of each segment (validation); the paper tests with four.
+    Group k has the start floor((s + (k + 1/2) / G) * n / T) in segment s. A single group is the
+    middle of each segment (validation); the paper tests with four.
 
     Args:
         num_frames: frames in the video.
         num_segments: T.
         num_groups: G.
-        new_length: consecutive frames of a snippet.
+        new_length: consecutive frames per snippet.
 
     Returns:
-        int64 [G, T], each row rising or level.
+        Starts, int64 [G, T], ascending in each row.
 
     Raises:
         ValueError: a number is less than 1.
@@ -92,28 +92,28 @@ def group_snippets(
     starts = num_starts(num_frames, new_length)
     group = np.arange(num_groups, dtype=np.int64)[:, None]
     segment = np.arange(num_segments, dtype=np.int64)
-    # The docstring's formula times 2G: exact, where a float would round 6.999... or 7.0 at will.
+    # The docstring's formula times 2G, in integers: floats could round 7.0 to 6.999...
     return (2 * (segment * num_groups + group) + 1) * starts // (2 * num_groups * num_segments)
 
 
 def clip_snippets(
     num_frames: int, num_segments: int, num_clips: int, clip_length: int, new_length: int = 1
 ) -> np.ndarray:
-    """Testing long videos: K clips at equal spacing, one snippet from the middle of each segment.
+    """Returns the middle snippet of each segment of K equally spaced clips, to test long videos.
 
-    Of a video of n frames clip k begins at frame floor(k * (n - L) / (K - 1)): the first clip with
-    the video, the last ends with it. A video of up to L frames is K times the same clip. The paper
-    tests Charades with 10 clips of 256 frames.
+    Clip k of a video of n frames starts at frame floor(k * (n - L) / (K - 1)), so that the last
+    clip ends with the video. A video of up to L frames gives the same clip K times. The paper tests
+    Charades with 10 clips of 256 frames.
 
     Args:
         num_frames: n, frames in the video.
-        num_segments: T, of each clip.
+        num_segments: T, segments per clip.
         num_clips: K.
-        clip_length: L, frames in a clip.
-        new_length: consecutive frames of a snippet.
+        clip_length: L, frames per clip.
+        new_length: consecutive frames per snippet.
 
     Returns:
-        int64 [K, T], each row rising or level.
+        Starts, int64 [K, T], ascending in each row.
 
     Raises:
         ValueError: a number is less than 1.
@@ -130,12 +130,12 @@ def clip_snippets(
 
 
 def snippet_frames(starts: np.ndarray, num_frames: int, new_length: int = 1) -> np.ndarray:
-    """Frame numbers of snippets; frames past the end of the video repeat its last one.
+    """Returns the frame numbers of snippets; the last frame repeats past the end of the video.
 
     Args:
-        starts: integers [...].
+        starts: first frame of each snippet, integers [...].
         num_frames: frames in the video.
-        new_length: consecutive frames of a snippet.
+        new_length: consecutive frames per snippet.
 
     Returns:
         int64 [..., new_length], from 0 to num_frames - 1.

@@ -151,8 +151,8 @@ def test_errors_of_the_user(records, spatial, tmp_path, capsys):
         assert not list(new.glob("checkpoints/*"))
 
     flow, images = f"--data={records / 'temporal'}", f"--data={records / 'spatial'}"
-    refused(1, "shards are of the temporal stream, --stream=spatial was asked for", flow)
-    refused(1, "shards are of the spatial stream", images, *TEMPORAL)
+    refused(1, "--stream=spatial does not fit shards of the temporal stream", flow)
+    refused(1, "--stream=temporal does not fit shards of the spatial stream", images, *TEMPORAL)
     refused(2, "--new_length=3 goes with --stream=temporal", images, "--new_length=3")
     refused(2, "must be a multiple of --accumulate=3", images, "--accumulate=3")
     refused(1, "holds no run", images, f"--init_from={tmp_path}")

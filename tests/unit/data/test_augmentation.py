@@ -8,7 +8,7 @@ from rlstm_tf.data.augmentation import Box
 HEIGHT, WIDTH = 256, 340
 
 
-def test_crop_sides_of_a_340x256_frame():
+def test_crop_sizes_of_a_340x256_frame():
     assert list(augmentation.crop_sizes(HEIGHT, WIDTH)) == [
         *[(256, 256), (224, 256)],
         *[(256, 224), (224, 224), (192, 224)],
@@ -21,12 +21,12 @@ def test_crop_sides_of_a_340x256_frame():
     ("shape", "sides"),
     [((240, 320), [240, 210, 180, 158]), ((100, 64), [64, 56, 48, 42]), ((1, 1), [1, 1, 1, 1])],
 )
-def test_sides_are_rounded_down(shape, sides):
+def test_crop_sizes_are_rounded_down(shape, sides):
     squares = [(w, h) for w, h in augmentation.crop_sizes(*shape) if w == h]
     assert sorted(set(squares)) == sorted({(side, side) for side in sides})
 
 
-def test_the_thirteen_places_of_a_224_crop():
+def test_positions_of_a_square_crop():
     boxes = augmentation.crop_positions(HEIGHT, WIDTH, 224, 224)
     assert [(box.x, box.y) for box in boxes] == [
         *[(0, 0), (116, 0), (0, 32), (116, 32)],
@@ -37,8 +37,8 @@ def test_the_thirteen_places_of_a_224_crop():
     assert {(box.width, box.height) for box in boxes} == {(224, 224)}
 
 
-def test_the_thirteen_places_of_a_crop_that_is_not_square():
-    # 172 pixels of room across, 64 down.
+def test_positions_of_a_rectangular_crop():
+    # Free space: 172 pixels across, 64 down.
     boxes = augmentation.crop_positions(HEIGHT, WIDTH, crop_height=192, crop_width=168)
     assert [(box.x, box.y) for box in boxes] == [
         *[(0, 0), (172, 0), (0, 64), (172, 64)],
@@ -48,7 +48,7 @@ def test_the_thirteen_places_of_a_crop_that_is_not_square():
     ]
 
 
-def test_corners_touch_the_edges_where_the_room_does_not_divide_by_four():
+def test_corner_crops_touch_the_edges_if_the_free_space_does_not_divide_by_four():
     boxes = augmentation.crop_positions(241, 323, 224, 224)
     assert boxes[:4] == [
         Box(0, 0, 224, 224),
@@ -59,7 +59,7 @@ def test_corners_touch_the_edges_where_the_room_does_not_divide_by_four():
     assert boxes[4] == Box(49, 8, 224, 224)
 
 
-def test_random_crops_reach_every_size_and_place_evenly():
+def test_random_crops_have_every_size_and_position():
     rng = np.random.default_rng(0)
     draws = [augmentation.random_crop(HEIGHT, WIDTH, rng) for _ in range(6000)]
     sizes = [(box.width, box.height) for box in draws]
@@ -67,25 +67,25 @@ def test_random_crops_reach_every_size_and_place_evenly():
     assert set(sizes) == set(allowed)
     # 600 expected each, standard deviation 23.
     assert all(480 < sizes.count(size) < 720 for size in allowed)
-    places = {(box.x, box.y) for box in draws if (box.width, box.height) == (224, 224)}
-    assert places == {box[:2] for box in augmentation.crop_positions(HEIGHT, WIDTH, 224, 224)}
+    positions = {(box.x, box.y) for box in draws if (box.width, box.height) == (224, 224)}
+    assert positions == {box[:2] for box in augmentation.crop_positions(HEIGHT, WIDTH, 224, 224)}
 
 
-def test_a_single_scale_gives_square_crops_only():
+def test_single_scale_gives_only_square_crops():
     assert augmentation.crop_sizes(HEIGHT, WIDTH, [0.875]) == ((224, 224),)
 
 
 def test_evaluation_crops():
-    centre = Box(58, 16, 224, 224)
-    assert augmentation.evaluation_crops(HEIGHT, WIDTH, 224) == [centre]
+    center = Box(58, 16, 224, 224)
+    assert augmentation.evaluation_crops(HEIGHT, WIDTH, 224) == [center]
     assert augmentation.evaluation_crops(HEIGHT, WIDTH, 224, 5) == [
         Box(0, 0, 224, 224),
         Box(116, 0, 224, 224),
         Box(0, 32, 224, 224),
         Box(116, 32, 224, 224),
-        centre,
+        center,
     ]
-    # A frame smaller than the crop gives all of its shorter side.
+    # The frame is smaller than the crop.
     assert augmentation.evaluation_crops(120, 160, 224) == [Box(20, 0, 120, 120)]
     with pytest.raises(ValueError, match="Received: 3"):
         augmentation.evaluation_crops(HEIGHT, WIDTH, 224, 3)
@@ -103,7 +103,7 @@ def test_crop_and_resize_equals_opencv_on_each_channel(channels, side):
         ],
         axis=-1,
     )
-    # OpenCV has faster paths for 3 and 4 channels, which may round the other way.
+    # OpenCV's code for 3 and 4 channels may round differently.
     plain = augmentation.crop_and_resize(image, box, 224).astype(int)
     assert np.abs(plain - expected).max() <= 1
     batch = np.zeros((3, 224, 224, channels), np.uint8)
@@ -114,7 +114,7 @@ def test_crop_and_resize_equals_opencv_on_each_channel(channels, side):
     assert not batch[2].any()
 
 
-def test_a_crop_of_the_right_size_is_copied_untouched():
+def test_crop_of_the_output_size_is_not_resampled():
     image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     cut = augmentation.crop_and_resize(image, Box(10, 20, 64, 64), 64)
     np.testing.assert_array_equal(cut, image[20:84, 10:74])

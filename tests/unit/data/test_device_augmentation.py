@@ -1,4 +1,4 @@
-"""Crops of the device against those of the host, to a level, and steps on them."""
+"""Compares crops of the device with those of the host, and training steps on both."""
 
 import contextlib
 
@@ -19,23 +19,23 @@ from rlstm_tf.training import optimizers
 from rlstm_tf.training import trainer as training
 from tfrecords_tools.builder import shard_writer
 
-# Of two shapes, so that both are padded.
+# (height, width). None has the largest height and width, so that all are padded.
 SIZES = [(40, 48), (37, 61), (40, 48), (52, 40), (37, 61)]
 SIDE, LENGTH = 32, 3
 BOXES = (
     Box(0, 0, 21, 21),  # enlarged, at an edge
-    Box(5, 3, 64, 64),  # to a half: OpenCV takes means of areas
+    Box(5, 3, 64, 64),  # halved: OpenCV averages areas
     Box(7, 11, 41, 35),
-    Box(63, 50, 20, 27),  # down to the last pixel
-    Box(2, 1, 32, 32),  # as it is
+    Box(63, 50, 20, 27),  # up to the last pixel
+    Box(2, 1, 32, 32),  # not resized
     Box(80, 3, 1, 70),
 )
 
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("jit", [False, True])
-def test_images_are_those_of_opencv(flip, jit):
-    """Noise: what is beside a box, a neighbour or a pixel off is another number."""
+def test_images_equal_opencv(flip, jit):
+    # Noise, so that a crop that is off by a pixel shows.
     frames = np.random.default_rng(0).integers(0, 256, (len(BOXES), 2, 77, 83, 3), np.uint8)
     config = InputConfig(len(BOXES), 2, SIDE)
     function = tf.function(lambda *given: crop(*given, config), jit_compile=jit)
@@ -47,9 +47,9 @@ def test_images_are_those_of_opencv(flip, jit):
             assert np.abs(made.astype(int) - expected).max() <= 1, box
 
 
-def test_fields_are_those_of_opencv():
+def test_flow_fields_equal_opencv():
     fields = np.random.default_rng(0).integers(0, 256, (len(BOXES), 2, LENGTH, 2, 77, 83), np.uint8)
-    fields[0, 0, 0] = 0  # below all levels of a field
+    fields[0, 0, 0] = 0  # below the lowest level of a field
     config = InputConfig(len(BOXES), 2, SIDE, stream="temporal", new_length=LENGTH)
     flips = np.arange(len(BOXES)) % 2 == 0
     found = np.asarray(crop(fields, np.array(BOXES, np.int32), flips, config))
@@ -66,7 +66,7 @@ def test_fields_are_those_of_opencv():
 
 @pytest.fixture(scope="module", params=["spatial", "temporal"])
 def shards(request, tmp_path_factory):
-    """Frames of noise, each of its own, in several sizes."""
+    """Shards with frames of noise in several sizes."""
     directory = tmp_path_factory.mktemp("device")
     temporal = request.param == "temporal"
     videos = []
@@ -89,11 +89,11 @@ def config_of(shards, augment_on):
     return InputConfig(4, 3, SIDE, seed=3, stream=stream, new_length=length, augment_on=augment_on)
 
 
-def test_the_network_is_given_the_same_batches(shards):
-    """Frames of several sizes, through the pipeline, both halves of an epoch's edge."""
+def test_batches_are_the_same(shards):
+    """One of the batches crosses the end of an epoch."""
     host, device = (config_of(shards, where) for where in ("host", "device"))
-    whole = pipeline.iterate(pipeline.training_batches(shards, device, 1, 3), shards)
-    for step, batch in enumerate(whole, 1):
+    uncropped = pipeline.iterate(pipeline.training_batches(shards, device, 1, 3), shards)
+    for step, batch in enumerate(uncropped, 1):
         expected = batches.training_rows(shards, host, 4 * step, 4)
         found = np.asarray(make_preprocess(device)(batch))
         assert np.abs(found.astype(int) - expected["frames"]).max() <= 1
@@ -120,7 +120,7 @@ def linear_trainer(config, accumulate=1):
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_step_is_the_same(shards, accumulate):
+def test_training_steps_are_the_same(shards, accumulate):
     losses = {}
     for where in ("host", "device"):
         config = config_of(shards, where)

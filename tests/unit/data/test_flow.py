@@ -23,7 +23,7 @@ def one_thread():
 
 
 def frames(count, size=(48, 64), step=(2, 1), seed=0):
-    """BGR frames of (height, width): smooth texture that moves (right, down) pixels a frame."""
+    """Yields BGR frames of (height, width): a texture that moves (right, down) pixels a frame."""
     right, down = step
     margin = count * max(abs(right), abs(down))
     height, width = size
@@ -37,60 +37,60 @@ def frames(count, size=(48, 64), step=(2, 1), seed=0):
 
 @pytest.mark.parametrize("method", flow.METHODS)
 @pytest.mark.parametrize("step", [(2, 1), (-3, 0), (0, -2)])
-def test_a_shift_is_recovered(method, step):
+def test_shift_is_recovered(method, step):
     found = list(flow.compute_flow(frames(3, step=step), method))
     assert len(found) == 2
     for levels in found:
         assert (levels.dtype, levels.shape) == (np.uint8, (96, 64))
         inside = dequantize(levels)[8:-8, 8:-8]
-        # Half a level of rounding, 0.08 pixels, included.
+        # Includes a rounding error of half a level, 0.08 pixels.
         assert np.abs(inside - step).max() < 0.2
 
 
 @pytest.mark.parametrize("method", flow.METHODS)
-def test_a_field_depends_on_its_two_frames_alone(method):
-    """A build that continues, and a benchmark that takes single pairs, rely on it."""
+def test_field_depends_only_on_its_two_frames(method):
+    """Resumed builds, and a benchmark of single pairs, rely on it."""
     three = list(frames(3, size=(32, 48)))
-    whole = list(flow.compute_flow(three, method))
-    np.testing.assert_array_equal(whole[1], next(iter(flow.compute_flow(three[1:], method))))
-    np.testing.assert_array_equal(list(flow.compute_flow(three, method)), whole)
+    fields = list(flow.compute_flow(three, method))
+    np.testing.assert_array_equal(fields[1], next(iter(flow.compute_flow(three[1:], method))))
+    np.testing.assert_array_equal(list(flow.compute_flow(three, method)), fields)
 
 
 @pytest.mark.parametrize("method", flow.METHODS)
-def test_one_frame_is_one_field_without_motion(method):
+def test_single_frame_gives_one_field_without_motion(method):
     (levels,) = flow.compute_flow(frames(1, size=(16, 20)), method)
     assert (levels.dtype, levels.shape) == (np.uint8, (32, 20))
     assert (levels == ZERO).all()
 
 
 @pytest.mark.parametrize("method", flow.METHODS)
-def test_two_equal_frames_do_not_move(method):
+def test_equal_frames_have_no_motion(method):
     (frame,) = frames(1)
     (levels,) = flow.compute_flow([frame, frame], method)
     assert (levels == ZERO).all()
 
 
-def test_methods_are_opencvs():
+def test_methods_equal_opencv():
     before, after = frames(2)
-    grey = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in (before, after)]
+    gray = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in (before, after)]
     for method, calculator in (
         ("tvl1", cv2.optflow.DualTVL1OpticalFlow_create()),
         ("dis", cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)),
     ):
         (levels,) = flow.compute_flow([before, after], method)
-        np.testing.assert_array_equal(levels, quantize(calculator.calc(*grey, None)))
+        np.testing.assert_array_equal(levels, quantize(calculator.calc(*gray, None)))
 
 
 @pytest.mark.parametrize("method", flow.METHODS)
 @pytest.mark.parametrize("size", [(15, 64), (64, 15), (8, 8)])
-def test_a_side_that_is_too_short_is_refused(method, size):
+def test_short_side_is_refused(method, size):
     with pytest.raises(ValueError, match=f"at least 16 pixels. Received: {size[1]}x{size[0]}"):
         list(flow.compute_flow(frames(2, size=size), method))
 
 
 @pytest.mark.parametrize("method", flow.METHODS)
-def test_the_shortest_side_is_sound_however_long_the_other(method):
-    """In a process of its own: below, DIS does not raise, it dies."""
+def test_shortest_side_works_with_any_long_side(method):
+    """Runs in its own process, because DIS crashes on shorter sides."""
     script = f"""
 import cv2, numpy as np
 from rlstm_tf.data.optical_flow import SHORTEST_SIDE, compute_flow
@@ -106,7 +106,7 @@ for long in (SHORTEST_SIDE, 21, 28, 42, 64, 160, 900):
     assert subprocess.run(command, cwd=ROOT).returncode == 0
 
 
-def test_flags_name_the_methods_and_the_side():
+def test_build_flags_have_the_methods_and_the_shortest_side():
     from absl import flags
 
     from rlstm_tf.choices import STREAMS

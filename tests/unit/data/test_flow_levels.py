@@ -22,11 +22,11 @@ def field(x, y=0.0, height=2, width=3):
         (0.07, 128),
         (1.0, 134),
         (-1.0, 122),
-        (10.0, 192),  # 63.5 levels: to the even one
+        (10.0, 192),  # 63.5 levels, rounded to even
         (1e30, 255),
     ],
 )
-def test_levels_of_a_motion(pixels, level):
+def test_quantize(pixels, level):
     levels = quantize(field(pixels, 0.0))
     assert (levels.dtype, levels.shape) == (np.uint8, (4, 3))
     assert (levels[:2] == level).all()
@@ -34,7 +34,7 @@ def test_levels_of_a_motion(pixels, level):
     assert (quantize(field(0.0, pixels))[2:] == level).all()
 
 
-def test_x_stands_over_y_at_the_same_places():
+def test_levels_of_x_are_above_those_of_y():
     motion = np.zeros((2, 3, 2))
     motion[0, 1] = 20, -20
     motion[1, 2] = -20, 20
@@ -47,28 +47,28 @@ def test_x_stands_over_y_at_the_same_places():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_field_that_is_not_finite_is_refused(value):
+def test_field_that_is_not_finite_is_refused(value):
     with pytest.raises(ValueError, match="must be finite"):
         quantize(field(0.0, value))
 
 
-def test_back_to_pixels():
+def test_dequantize():
     levels = np.array([[1, 128, 255], [64, 129, 192]], np.uint8)
     found = dequantize(levels)
     assert found.dtype == np.float32
-    # 20/127 pixels a level.
+    # A level is 20/127 pixels.
     expected = [[[-20, -64 * 20 / 127], [0, 20 / 127], [20, 64 * 20 / 127]]]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_back_and_forth_is_exact_in_levels_and_half_a_level_in_pixels():
+def test_round_trip_is_exact_in_levels_and_within_half_a_level_in_pixels():
     levels = np.arange(1, 256, dtype=np.uint8).repeat(2).reshape(2, 255, order="F")
     np.testing.assert_array_equal(quantize(dequantize(levels)), levels)
     motion = np.random.default_rng(0).uniform(-20, 20, (20, 30, 2))
     assert np.abs(dequantize(quantize(motion)) - motion).max() <= 0.5 * 20 / 127 + 1e-6
 
 
-def test_the_opposite_motion():
+def test_negate():
     levels = np.array([0, 1, 2, 127, 128, 129, 254, 255], np.uint8)
     found = negate(levels)
     assert found.dtype == np.uint8

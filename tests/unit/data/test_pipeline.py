@@ -251,10 +251,10 @@ def test_evaluation_views_of_flow(fields):
 
 
 def test_shards_of_the_other_stream_are_refused(shards, fields):
-    message = "shards are of the spatial stream, --stream=temporal was asked for"
+    message = "--stream=temporal does not fit shards of the spatial stream"
     with pytest.raises(DataError, match=message):
         pipeline.training_batches(shards, config(stream="temporal", new_length=5))
-    with pytest.raises(DataError, match="of the temporal stream, --stream=spatial"):
+    with pytest.raises(DataError, match="--stream=spatial does not fit shards of the temporal"):
         pipeline.evaluation_batches(fields, config())
     with pytest.raises(UsageError, match="new_length=2: a snippet of the spatial stream is one"):
         config(new_length=2)

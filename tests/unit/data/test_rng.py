@@ -5,19 +5,19 @@ import numpy as np
 from rlstm_tf.data.rng import rng_at
 
 
-def fresh(seed, epoch, position, purpose):
+def new_generator(seed, epoch, position, purpose):
     counter = [0, position, epoch, purpose]
     return np.random.Generator(np.random.Philox(key=seed, counter=counter))
 
 
-def drawn(generator):
-    # An odd number of 32-bit draws: half a block is left over.
+def draw_numbers(generator):
+    # An odd number of 32-bit draws leaves half a block.
     return [*generator.integers(13, size=3), *generator.permutation(9), generator.random()]
 
 
-def test_the_numbers_are_those_of_a_new_philox_whatever_was_drawn_before():
-    for place in [(0, 0, 0, 0), (5, 1, 7, 1), (2**32 - 1, 3, 2**40, 1), (5, 1, 7, 1)]:
-        assert drawn(rng_at(*place)) == drawn(fresh(*place))
+def test_draws_equal_those_of_a_new_generator():
+    for key in [(0, 0, 0, 0), (5, 1, 7, 1), (2**32 - 1, 3, 2**40, 1), (5, 1, 7, 1)]:
+        assert draw_numbers(rng_at(*key)) == draw_numbers(new_generator(*key))
 
 
 def test_threads_do_not_share_a_generator():
@@ -28,5 +28,5 @@ def test_threads_do_not_share_a_generator():
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(draw, range(64)))
     for position, numbers in enumerate(found):
-        generator = fresh(1, 2, position, 1)
+        generator = new_generator(1, 2, position, 1)
         assert numbers == [generator.integers(1000) for _ in range(200)]

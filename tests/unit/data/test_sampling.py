@@ -10,7 +10,7 @@ LENGTHS = [1, 7, 8, 9, 81, 10_000]
 SEGMENTS = [6, 8, 12]
 SNIPPETS = [1, 10]
 
-# Middle of each segment, worked out by hand from floor((s + 1/2) * n / T).
+# Middle of each segment, computed by hand: floor((s + 1/2) * n / T).
 MIDDLES = {
     (1, 8, 1): [0, 0, 0, 0, 0, 0, 0, 0],
     (7, 8, 1): [0, 1, 2, 3, 3, 4, 5, 6],
@@ -29,19 +29,19 @@ MIDDLES = {
 
 
 @pytest.mark.parametrize("case", MIDDLES, ids=str)
-def test_one_group_is_the_middle_of_each_segment(case):
+def test_single_group_is_the_middle_of_each_segment(case):
     num_frames, num_segments, new_length = case
     starts = sampling.group_snippets(num_frames, num_segments, new_length=new_length)
     assert starts.dtype == np.int64
     assert starts.tolist() == [MIDDLES[case]]
 
 
-def test_four_groups_by_hand():
-    # 80 starts in 8 segments of 10: groups at 1.25, 3.75, 6.25 and 8.75 in each.
+def test_four_groups():
+    # 80 starts in 8 segments of 10: the groups are at 1.25, 3.75, 6.25 and 8.75 in each.
     starts = sampling.group_snippets(80, 8, num_groups=4)
     tens = np.arange(0, 80, 10)
     assert starts.tolist() == [(tens + first).tolist() for first in (1, 3, 6, 8)]
-    # Fewer frames than views: 7 frames, 32 views.
+    # 7 frames for 32 snippets.
     assert sampling.group_snippets(7, 8, num_groups=4).tolist() == [
         [0, 0, 1, 2, 3, 4, 5, 6],
         [0, 1, 2, 2, 3, 4, 5, 6],
@@ -53,7 +53,7 @@ def test_four_groups_by_hand():
 @pytest.mark.parametrize("new_length", SNIPPETS)
 @pytest.mark.parametrize("num_segments", SEGMENTS)
 @pytest.mark.parametrize("num_frames", LENGTHS)
-def test_groups_follow_the_formula_exactly(num_frames, num_segments, new_length):
+def test_groups_equal_the_exact_formula(num_frames, num_segments, new_length):
     n = max(num_frames - new_length + 1, 1)
     for groups in (1, 2, 4, 5):
         expected = [
@@ -71,9 +71,7 @@ def test_groups_follow_the_formula_exactly(num_frames, num_segments, new_length)
 @pytest.mark.parametrize("new_length", SNIPPETS)
 @pytest.mark.parametrize("num_segments", SEGMENTS)
 @pytest.mark.parametrize("num_frames", LENGTHS)
-def test_random_starts_stay_in_their_segment_and_reach_all_of_it(
-    num_frames, num_segments, new_length
-):
+def test_random_starts_cover_their_segment(num_frames, num_segments, new_length):
     n = max(num_frames - new_length + 1, 1)
     rng = np.random.default_rng(0)
     draws = np.stack(
@@ -91,8 +89,8 @@ def test_random_starts_stay_in_their_segment_and_reach_all_of_it(
     assert (np.diff(draws, axis=1) >= 0).all()
 
 
-# Ten clips of 256 frames, eight segments: the starts of three clips, worked out by hand from
-# floor(k (n - 256) / 9) + floor((s + 1/2) * 32); shorter videos are one clip ten times.
+# Ten clips of 256 frames, eight segments: the first starts of some clips, computed by hand:
+# floor(k (n - 256) / 9) + floor((s + 1/2) * 32). Shorter videos give the same clip ten times.
 CLIPS = {
     10_000: {0: [16, 48, 80], 1: [1098, 1130, 1162], 9: [9760, 9792, 9824]},
     600: {0: [16, 48, 80], 1: [54, 86, 118], 9: [360, 392, 424]},
@@ -106,7 +104,7 @@ CLIPS = {
 
 
 @pytest.mark.parametrize("num_frames", CLIPS)
-def test_clips_by_hand(num_frames):
+def test_clips(num_frames):
     starts = sampling.clip_snippets(num_frames, 8, 10, 256)
     assert starts.shape == (10, 8)
     assert starts.dtype == np.int64
@@ -115,8 +113,8 @@ def test_clips_by_hand(num_frames):
     assert 0 <= starts.min() <= starts.max() < num_frames
 
 
-def test_clips_of_flow_and_a_single_clip():
-    # 256 fields hold 247 snippets of 10: the middles of segments of 30.875.
+def test_clips_of_flow_and_single_clip():
+    # 256 fields have 247 snippets of 10; a segment is 30.875 starts long.
     assert sampling.clip_snippets(300, 8, 2, 256, new_length=10).tolist() == [
         [15, 46, 77, 108, 138, 169, 200, 231],
         [59, 90, 121, 152, 182, 213, 244, 275],
@@ -124,13 +122,13 @@ def test_clips_of_flow_and_a_single_clip():
     assert sampling.clip_snippets(300, 2, 1, 256).tolist() == [[64, 192]]
 
 
-def test_random_starts_by_hand():
+def test_random_starts_of_short_videos():
     rng = np.random.default_rng(0)
-    # 7 starts in 8 segments: the first is empty, every other holds one start.
+    # 7 starts in 8 segments: the first segment is empty, the others have one start.
     assert sampling.random_snippets(7, 8, rng).tolist() == [0, 0, 1, 2, 3, 4, 5, 6]
     assert sampling.random_snippets(1, 6, rng).tolist() == [0] * 6
     assert sampling.random_snippets(8, 8, rng).tolist() == list(range(8))
-    # 12 frames hold three snippets of 10.
+    # 12 frames have three snippets of 10.
     assert sampling.random_snippets(12, 6, rng, new_length=10).tolist() == [0, 0, 1, 1, 2, 2]
     assert sampling.random_snippets(9, 6, rng, new_length=10).tolist() == [0] * 6
 
@@ -144,7 +142,7 @@ def test_every_start_of_a_segment_is_equally_likely():
     assert counts.max() < 500
 
 
-def test_frames_of_a_snippet_are_consecutive_and_repeat_the_last():
+def test_snippet_frames_are_consecutive_and_repeat_the_last():
     frames = sampling.snippet_frames(np.array([0, 5]), 20, new_length=4)
     assert frames.tolist() == [[0, 1, 2, 3], [5, 6, 7, 8]]
     assert sampling.snippet_frames(np.array([0, 0]), 3, new_length=5).tolist() == [
