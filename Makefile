@@ -1,4 +1,4 @@
-# Two commands for a newcomer: `make demo` and `make test`. Each sets up what it needs.
+# Two commands for a newcomer: `make demo` and `make test`. Each installs what it needs.
 
 supported = $(firstword $(foreach p,$(2),$(shell $(p) -c \
   'import sys; print("$(p)" if $(1) <= sys.version_info[:2] else "")' 2>/dev/null)))
@@ -18,7 +18,7 @@ INSTALL_ADDONS = $(RUN_ADDONS) -m pip install --quiet $(call pins,$(PYTHON_ADDON
 STEPS = benchmarks/results/steps.csv
 
 .PHONY: help demo paper-demo paper-commands test test-addons test-faults test-all \
-  update lint format benchmark
+  update lint format docs benchmark
 
 help:
 	@echo "make demo         install, then: videos, records, training, test, export (10 minutes)"
@@ -30,6 +30,7 @@ help:
 	@echo "make test-all     before a release: all tests, faults and backbones, on both stacks"
 	@echo "make update       installs the newest versions and pins them in constraints/"
 	@echo "make lint         formatter, linter, type checker"
+	@echo "make docs         the documentation as a site, in site/"
 	@echo "make benchmark    speed, as ratios"
 
 .venv/installed: setup.cfg pyproject.toml constraints/default.txt
@@ -134,7 +135,16 @@ format: .venv/installed-dev
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
-# A target that is missed is printed, and is no failure; CONTRIBUTING.md says what each of them is.
+.venv/installed-docs: .venv/installed
+	$(INSTALL) --editable '.[docs]'
+	@touch $@
+
+# Fails where a link leads nowhere.
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet
+	@echo "the documentation: site/index.html"
+
+# A missed target is printed and does not fail; CONTRIBUTING.md describes each benchmark.
 benchmark: .venv/installed-dev
 	$(RUN) -m benchmarks.layers
 	$(RUN) -m benchmarks.growth

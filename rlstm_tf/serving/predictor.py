@@ -131,7 +131,8 @@ class Network:
 
         Args:
             path: of a local file.
-            window, stride: seconds, see `timeline.check_windows`.
+            window: length of a window, seconds.
+            stride: from the start of a window to the start of the next, seconds.
             tracked: gives back the iterable that it is given, with how many items it seems to have,
                 0 = unknown; what is done, and the unit: see `rlstm_tf.cli.terminal.progress_bar`.
 
