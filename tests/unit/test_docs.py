@@ -5,7 +5,10 @@ import re
 import pytest
 from repository import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/serving/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 FOLDERS = "benchmarks|configs|constraints|docs|examples|rlstm_tf|tests|tfrecords_tools"
 
 
