@@ -1,13 +1,13 @@
-"""A long video as windows in time: which there are, and what a network is shown of each.
+"""Divides a long video into windows in time, and makes a view of each.
 
-    |---- window 0 ----|               of one length, a stride apart, and a last one that ends with
-             |---- window 1 ----|      the video; a video shorter than a window is one window
+    |---- window 0 ----|               of equal length, one stride apart; the last one ends with
+             |---- window 1 ----|      the video. A shorter video is a single window.
                 |---- window 2 ----|
-    |piece 0 |piece 1 |piece 2 | 3 |   a stride long: they cover the video without gap or overlap
+    |piece 0 |piece 1 |piece 2 | 3 |   one stride long, without gap or overlap
 
-As in `video_views` a file is decoded twice: for the times of its frames, on which it depends which
-of them are needed, and then to take those. To turn every frame into pixels, and to hold all that
-might be needed, would cost more; and flow is computed only where it is looked at.
+Decodes a file twice, like `video_views`: first for the times of its frames, which decide which
+frames are needed, then to read these. So only these are resized, and flow is only computed for
+them.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from rlstm_tf.data.video import DamagedVideoError, VideoReader
 from rlstm_tf.data.video_views import RecordFormat, make_image_reader
 from rlstm_tf.errors import DataError, UsageError
 
-# What is shown of so many windows is held in memory.
-_AT_ONCE = 16
-# Seconds: more than the rounding of sums, less than a frame lasts.
-_ROUNDING = 1e-6
-# 111 hours, at one every two seconds. Each takes 8 bytes for every image that it shows.
+# At most this number of windows overlap; their views are in memory together.
+_MAX_OVERLAP = 16
+# Seconds: more than a sum's rounding error, less than a frame's duration.
+_TOLERANCE = 1e-6
+# 111 hours with a stride of two seconds. A window takes 8 bytes per image that it shows.
 MOST_WINDOWS = 200_000
 
 
 class FrameTimes(NamedTuple):
-    """When the frames of a video are shown, in seconds since the first.
+    """Times of a video's frames, in seconds from the first one.
 
     Attributes:
-        starts: float64 [F], rising or level.
-        end: of the last frame.
+        starts: start of each frame, float64 [F], ascending.
+        end: end of the last frame.
     """
 
     starts: np.ndarray
@@ -47,58 +47,56 @@ class FrameTimes(NamedTuple):
 
 
 def check_windows(window: float, stride: float) -> None:
-    """Refuses lengths, in seconds, that leave gaps or ask for no end of memory.
+    """Checks a window and a stride, in seconds.
 
     Raises:
-        UsageError: they do.
+        UsageError: the windows leave gaps, overlap too much, or have an invalid length.
     """
     if not 0.01 <= window <= 86_400:
         raise UsageError(f"--window={window:g} must be 0.01 to 86400 seconds")
-    if not window / _AT_ONCE <= stride <= window:
+    if not window / _MAX_OVERLAP <= stride <= window:
         raise UsageError(
-            f"--stride={stride:g} must be at most --window={window:g}, so that no moment is left "
-            f"out, and at least {window / _AT_ONCE:g}, a {_AT_ONCE}th of it"
+            f"--stride={stride:g} must be at most --window={window:g}, to leave no gaps, and at "
+            f"least {window / _MAX_OVERLAP:g}, a {_MAX_OVERLAP}th of it"
         )
 
 
 def frame_times(
     path: str, short_side: int, track: Callable[..., Iterable[Any]] = lambda items, total: items
 ) -> FrameTimes:
-    """Decodes a video for the times of its frames. Memory grows by 8 bytes a frame.
+    """Decodes a video for the times of its frames. Memory grows by 8 bytes per frame.
 
     Args:
-        path: of a local file.
-        short_side: see `VideoReader`.
-        track: takes an iterable and how many items it seems to have, 0 = unknown, and gives the
-            iterable back, for showing how far it is.
+        path: local file.
+        short_side: short side of the frames, pixels.
+        track: takes an iterable and the expected number of items (0: unknown) and returns the
+            iterable, to show progress.
 
     Raises:
-        DamagedVideoError: not all of it decodes, or the times of its frames are not known.
-        DataError: it cannot be read.
+        DamagedVideoError: the file does not decode completely, or lacks times.
+        DataError: the file cannot be read.
     """
-    starts, lasts = array("d"), 0.0
+    starts, last_duration = array("d"), 0.0
     with VideoReader(path, short_side) as reader:
         for time, duration in track(reader.times(), reader.num_expected):
             if time is None:
-                raise DamagedVideoError(f"does not say when frame {len(starts)} is shown")
+                raise DamagedVideoError(f"has no time for frame {len(starts)}")
             if starts and time < starts[-1]:
                 raise DamagedVideoError(
                     f"frame {len(starts)} is shown at {time:.3f} s, "
                     f"the one before it at {starts[-1]:.3f} s"
                 )
-            lasts = duration or (time - starts[-1] if starts else 0.0)
+            last_duration = duration or (time - starts[-1] if starts else 0.0)
             starts.append(time)
-        lasts = lasts or (1 / reader.fps if reader.fps else 0.0)
-    if not lasts:
-        raise DamagedVideoError("does not say how long its last frame is shown")
+        last_duration = last_duration or (1 / reader.fps if reader.fps else 0.0)
+    if not last_duration:
+        raise DamagedVideoError("has no duration for its last frame")
     times = np.frombuffer(starts) - starts[0]
-    return FrameTimes(times, float(times[-1]) + lasts)
+    return FrameTimes(times, float(times[-1]) + last_duration)
 
 
 def check_num_windows(end: float, stride: float) -> None:
-    """Refuses more windows than memory and patience hold.
-
-    A few frames may say that they are shown for years.
+    """Limits the number of windows: a file may claim that its frames last for years.
 
     Raises:
         DataError: there are more than `MOST_WINDOWS`.
@@ -106,92 +104,93 @@ def check_num_windows(end: float, stride: float) -> None:
     count = math.ceil(end / stride)
     if count > MOST_WINDOWS:
         raise DataError(
-            f"{end:.0f} s are {count} windows, at most {MOST_WINDOWS} are looked at: "
+            f"{end:.0f} s are {count} windows, at most {MOST_WINDOWS} are possible: "
             "give a longer --stride"
         )
 
 
 def windows(end: float, window: float, stride: float) -> np.ndarray:
-    """Start and end of each window: float64 [W, 2], seconds, rising.
+    """Returns the start and end of each window: float64 [W, 2], seconds, ascending.
 
     Args:
-        end: of the video, above 0.
-        window, stride: lengths.
+        end: length of the video, above 0.
+        window: length of a window.
+        stride: time between the starts of two windows.
     """
-    count = math.floor((end - window + _ROUNDING) / stride) + 1
+    count = math.floor((end - window + _TOLERANCE) / stride) + 1
     if count < 1:
         return np.array([[0.0, end]])
     starts = np.arange(count) * stride
-    if starts[-1] + window < end - _ROUNDING:
+    if starts[-1] + window < end - _TOLERANCE:
         starts = np.append(starts, end - window)
     return np.stack([starts, np.minimum(starts + window, end)], axis=1)
 
 
 def pieces(end: float, stride: float) -> np.ndarray:
-    """Start and end of each piece: float64 [P, 2], seconds; each starts where one ended."""
-    inner = np.arange(1, math.ceil((end - _ROUNDING) / stride)) * stride
+    """Returns the start and end of each piece: float64 [P, 2], seconds, without gap or overlap."""
+    inner = np.arange(1, math.ceil((end - _TOLERANCE) / stride)) * stride
     edges = np.concatenate([[0.0], inner, [end]])
     return np.stack([edges[:-1], edges[1:]], axis=1)
 
 
 def covering_windows(bounds: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """The windows that show all of a piece, at least one: int64 [P, 2], the first and the last.
+    """Finds the windows that contain each piece: int64 [P, 2], the first and the last.
 
     Args:
-        bounds: of `windows`.
-        parts: of `pieces`, made with the same lengths.
+        bounds: result of `windows`.
+        parts: result of `pieces` for the same video and stride.
     """
-    # Both their starts and their ends rise, so they are neighbours.
-    first = np.searchsorted(bounds[:, 1], parts[:, 1] - _ROUNDING)
-    last = np.searchsorted(bounds[:, 0], parts[:, 0] + _ROUNDING) - 1
+    # Starts and ends of windows ascend, so these windows are consecutive.
+    first = np.searchsorted(bounds[:, 1], parts[:, 1] - _TOLERANCE)
+    last = np.searchsorted(bounds[:, 0], parts[:, 0] + _TOLERANCE) - 1
     return np.stack([first, last], axis=1)
 
 
 def window_snippets(times: FrameTimes, bounds: np.ndarray, config: InputConfig) -> np.ndarray:
-    """The images that a network is shown of each window: the middle of each of its T segments.
+    """Returns the images of each window's snippets, one from the middle of each of T segments.
 
-    A window has the images whose frames begin to be shown in it; where none does, the one that is
-    shown already. It is treated as a whole video is by `protocols.CENTER`, but that a snippet
-    longer than the window goes on behind it.
+    A window has the images that start in it, or if there are none, the one shown at its start. It
+    is sampled like a video by `protocols.CENTER`, except that a snippet longer than the window
+    continues past its end.
 
     Args:
-        times: of all frames.
-        bounds: of `windows`.
-        config: of the network.
+        times: times of all frames.
+        bounds: result of `windows`.
+        config: batch options.
 
     Returns:
-        int64 [W, T, new_length], numbers of frames, or of flow fields.
+        int64 [W, T, new_length], numbers of frames or flow fields.
     """
-    # The last frame has no flow to a next one, unless it is the only one.
+    # The last frame has no flow, unless it is the only one.
     temporal = config.stream == "temporal"
     starts = times.starts[: max(len(times.starts) - 1, 1)] if temporal else times.starts
-    first, after = np.searchsorted(starts, bounds - _ROUNDING).T
-    first = np.minimum(first, np.maximum(after, 1) - 1)
-    shown = [
+    first, end = np.searchsorted(starts, bounds - _TOLERANCE).T
+    first = np.minimum(first, np.maximum(end, 1) - 1)
+    snippets = [
         low
         + sampling.group_snippets(max(high - low, 1), config.num_segments, 1, config.new_length)[0]
-        for low, high in zip(first.tolist(), after.tolist())
+        for low, high in zip(first.tolist(), end.tolist())
     ]
-    return sampling.snippet_frames(np.array(shown), len(starts), config.new_length)
+    return sampling.snippet_frames(np.array(snippets), len(starts), config.new_length)
 
 
 def window_views(
     path: str, record_format: RecordFormat, config: InputConfig, numbers: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """What a network is shown of each window, made as it is asked for.
+    """Yields the view of each window.
 
     Args:
-        path: of a local file.
-        record_format: how the network's records were made.
-        config: of the network.
-        numbers: of `window_snippets`.
+        path: local file.
+        record_format: settings of the records that the network was trained on.
+        config: batch options.
+        numbers: result of `window_snippets`.
 
     Yields:
-        uint8 [T, S, S, C]: RGB 0..255, or levels of flow.
+        uint8 [T, S, S, C], RGB 0..255 or flow levels.
 
     Raises:
-        DamagedVideoError: it does not decode as far as it did.
-        DataError: it cannot be read; or its images are smaller than the network's.
+        DamagedVideoError: the file decodes less far than before.
+        DataError: the file cannot be read, or its images are smaller than `config.image_size`.
     """
     with VideoReader(path, record_format.short_side) as reader:
         size = reader.height, reader.width
@@ -205,6 +204,6 @@ def window_views(
             if window not in open_windows:
                 open_windows[window] = np.empty(config.video_shape, np.uint8)
             write_crop(images, config, box, False, open_windows[window][segment])
-            # No earlier segment of it comes later, and no earlier window ends later.
+            # Segments, and the ends of windows, come in order.
             if segment == config.num_segments - 1:
                 yield open_windows.pop(window)

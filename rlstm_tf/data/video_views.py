@@ -1,4 +1,4 @@
-"""A video file -> views of it, pixel for pixel as if they came from a record of the video."""
+"""Makes views of a video file, with the same pixels as views of its record."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from rlstm_tf.storage.json_values import require_type
 
 @dataclass(frozen=True)
 class RecordFormat:
-    """How images lie in records, and so how a network has seen them.
+    """Settings of the images in records.
 
     Attributes:
-        short_side: pixels.
+        short_side: short side of the images, pixels.
         jpeg_quality: 1..100.
-        flow: one of `optical_flow.METHODS`; None = frames.
+        flow: method of the optical flow, one of `optical_flow.METHODS`; None: RGB frames.
     """
 
     short_side: int
@@ -37,10 +37,10 @@ class RecordFormat:
 
     @classmethod
     def from_manifest(cls, manifest: Manifest) -> RecordFormat:
-        """What a manifest says of its shards.
+        """Returns the settings in a manifest.
 
         Raises:
-            DataError: it does not say it.
+            DataError: a setting is missing or invalid.
         """
         settings, temporal = manifest.settings, manifest.stream == "temporal"
         names = ("short_side", "jpeg_quality", *(("flow",) if temporal else ()))
@@ -50,21 +50,19 @@ class RecordFormat:
                 settings.get(name), kinds[name], f"the manifest of the shards: settings: {name}"
             )
         found = cls(**{name: settings[name] for name in names})
-        good = 1 <= found.short_side <= LONGEST_SIDE and 1 <= found.jpeg_quality <= 100
-        if not good or found.flow not in (None, *METHODS):
-            raise DataError(
-                f"the manifest of the shards says what no shards are made with: {found}"
-            )
+        valid = 1 <= found.short_side <= LONGEST_SIDE and 1 <= found.jpeg_quality <= 100
+        if not valid or found.flow not in (None, *METHODS):
+            raise DataError(f"the manifest of the shards has invalid settings: {found}")
         return found
 
 
 class VideoViews(NamedTuple):
-    """What a network is shown of a video.
+    """Views of a video.
 
     Attributes:
-        frames: uint8 [V, T, S, S, C]: RGB 0..255, or levels of flow.
-        numbers: int64 [G, T], the first image of each snippet, by places in time.
-        fps: frames per second of the file, 0 = unknown.
+        frames: uint8 [V, T, S, S, C], RGB 0..255 or flow levels.
+        numbers: int64 [G, T], first image of each snippet in each of G groups or clips.
+        fps: frames per second of the file; 0: unknown.
     """
 
     frames: np.ndarray
@@ -75,20 +73,21 @@ class VideoViews(NamedTuple):
 def video_views(
     path: str, record_format: RecordFormat, config: InputConfig, protocol: Protocol = CENTER
 ) -> VideoViews:
-    """The views of a video file that an evaluation takes of its record.
+    """Makes the same views of a video file as `batches.evaluation_example` of its record.
 
-    The file is decoded twice, to count its frames and to take those that are needed, so that memory
-    does not grow with its length and flow is computed only where it is looked at.
+    Decodes the file twice, first to count its frames, so that memory does not grow with its length
+    and flow is computed only where needed.
 
     Args:
-        path: of a local file.
-        record_format: how the network's records were made.
-        config: see there; what concerns training is not used.
-        protocol: which views.
+        path: local file.
+        record_format: settings of the records that the network was trained on.
+        config: batch options; those of training are ignored.
+        protocol: the views to make.
 
     Raises:
-        DamagedVideoError: it is no video, or not all of it decodes, or it changed meanwhile.
-        DataError: it cannot be read; or its images are smaller than the network's.
+        DamagedVideoError: the file is not a video, does not decode completely, or changed between
+            the two passes.
+        DataError: the file cannot be read, or its images are smaller than `config.image_size`.
     """
     with VideoReader(path, record_format.short_side) as reader:
         num_images = reader.count()
@@ -111,21 +110,21 @@ def video_views(
 def make_image_reader(
     reader: VideoReader, record_format: RecordFormat
 ) -> Callable[[int], np.ndarray]:
-    """A function from a number to that image of a video as a record gives it back.
+    """Returns a function that reads images of a video as they would be in a record.
 
     Args:
-        reader: just opened.
-        record_format: how the record would be made.
+        reader: reader that was just opened.
+        record_format: settings of the record.
 
     Returns:
-        It takes numbers that rise, below the video's number of images, and returns uint8 [H, W, 3],
-        RGB, or of flow uint8 [2H, W]. It raises DamagedVideoError where the video ends before.
+        A function from an image's number, called in ascending order, to the image: uint8 [H, W, 3],
+        RGB, or for flow uint8 [2H, W]. It raises DamagedVideoError if the video ends earlier.
     """
     frames = enumerate(reader.lazy_frames())
-    # One frame is read ahead for flow: from it to the next.
+    # The two latest frames, between which flow is computed.
     latest: list[tuple[int, np.ndarray]] = []
 
-    def frame(number: int) -> np.ndarray | None:
+    def read_frame(number: int) -> np.ndarray | None:
         for found, image in latest:
             if found == number:
                 return image
@@ -137,23 +136,24 @@ def make_image_reader(
 
     flow = make_flow_function(record_format.flow) if record_format.flow else None
 
-    def image(number: int) -> np.ndarray:
-        before = frame(number)
+    def read_image(number: int) -> np.ndarray:
+        before = read_frame(number)
         if before is None:
-            raise DamagedVideoError(f"ends before frame {number}, which it had a moment ago")
+            raise DamagedVideoError(f"ends before frame {number}: it changed while it was read")
         if flow is None:
-            return _through_jpeg(before, record_format.jpeg_quality, cv2.IMREAD_COLOR_RGB)
-        after = frame(number + 1)
+            return _compress(before, record_format.jpeg_quality, cv2.IMREAD_COLOR_RGB)
+        after = read_frame(number + 1)
         if after is None:
-            # A record of one frame has one field without motion.
+            # A record of a single frame has one field without motion.
             levels = np.full((2 * reader.height, reader.width), ZERO, np.uint8)
         else:
-            pair = (cv2.cvtColor(one, cv2.COLOR_BGR2GRAY) for one in (before, after))
+            pair = (cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in (before, after))
             levels = quantize(flow(*pair))
-        return _through_jpeg(levels, record_format.jpeg_quality, cv2.IMREAD_GRAYSCALE)
+        return _compress(levels, record_format.jpeg_quality, cv2.IMREAD_GRAYSCALE)
 
-    return image
+    return read_image
 
 
-def _through_jpeg(image: np.ndarray, quality: int, mode: int) -> np.ndarray:
+def _compress(image: np.ndarray, quality: int, mode: int) -> np.ndarray:
+    """Returns an image as JPEG compression changes it."""
     return cv2.imdecode(np.frombuffer(encode_jpeg(image, quality), np.uint8), mode)

@@ -1,4 +1,4 @@
-"""Windows of long videos: which, of which frames, and pixel for pixel what a whole video gives."""
+"""Windows of long videos: their times, their frames, and their pixels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FORMAT = {"spatial": RecordFormat(40, 95), "temporal": RecordFormat(40, 95, "dis
 
 
 def write_timed(path, milliseconds, codec="mpeg4", **options):
-    """A video with a frame at each of these times."""
+    """Writes a video with a frame at each of these times."""
     with av.open(str(path), "w", **options) as container:
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -49,7 +49,7 @@ def write_timed(path, milliseconds, codec="mpeg4", **options):
     ("end", "window", "stride", "expected"),
     [
         (10, 4, 2, [(0, 4), (2, 6), (4, 8), (6, 10)]),
-        # The last one ends with the video.
+        # The last window ends with the video.
         (10.5, 4, 2, [(0, 4), (2, 6), (4, 8), (6, 10), (6.5, 10.5)]),
         (5, 4, 3, [(0, 4), (1, 5)]),
         (4, 4, 4, [(0, 4)]),
@@ -73,7 +73,7 @@ def test_pieces(end, stride, edges):
     np.testing.assert_allclose(pieces(end, stride), list(zip(edges, edges[1:])), atol=1e-9)
 
 
-def test_a_piece_has_all_windows_that_show_the_whole_of_it():
+def test_covering_windows():
     bounds, parts = windows(10.5, 4, 2), pieces(10.5, 2)
     assert covering_windows(bounds, parts).tolist() == [
         [0, 0],
@@ -85,7 +85,7 @@ def test_a_piece_has_all_windows_that_show_the_whole_of_it():
     ]
 
 
-def test_pieces_tile_every_video_and_each_is_in_a_window():
+def test_pieces_cover_the_video_and_are_each_in_a_window():
     rng = np.random.default_rng(0)
     for _ in range(500):
         end, window = rng.uniform(0.01, 100, 2)
@@ -104,7 +104,7 @@ def test_pieces_tile_every_video_and_each_is_in_a_window():
             assert inside.any()
 
 
-def test_lengths_that_make_no_windows():
+def test_invalid_windows_and_strides_are_refused():
     for good in ((4, 2), (4, 4), (4, 0.25), (0.5, 0.5)):
         check_windows(*good)
     for bad in ((4, 4.1), (4, 0.2), (4, 0), (4, -1), (0, 0), (-1, -1), (1e6, 1e6)):
@@ -112,13 +112,13 @@ def test_lengths_that_make_no_windows():
             check_windows(*bad)
 
 
-def test_times_of_a_constant_rate(make_video, tmp_path):
+def test_times_of_a_constant_frame_rate(make_video, tmp_path):
     times = frame_times(str(make_video(tmp_path / "a.mp4", frames=10)), 32)
     np.testing.assert_allclose(times.starts, np.arange(10) / 25)
     assert times.end == pytest.approx(0.4)
 
 
-def test_times_of_a_variable_rate_begin_with_the_first_frame(tmp_path):
+def test_times_of_a_variable_frame_rate_start_at_the_first_frame(tmp_path):
     given = [500, 540, 600, 1500, 1520, 3000]
     times = frame_times(write_timed(tmp_path / "a.mkv", given), 32)
     np.testing.assert_allclose(times.starts, (np.array(given) - 500) / 1000)
@@ -131,20 +131,20 @@ def test_genuine_times(real):
     steps = np.diff(times.starts)
     assert steps.max() > 1.9 * steps.min() > 0
     assert times.end == pytest.approx(14.967, abs=1e-3)
-    # AVI has no times, and FFmpeg's go back and forth where frames are stored out of order.
+    # AVI has no times, and FFmpeg's are not ascending where frames are stored out of order.
     (path,) = (real / "hmdb51" / "videos" / "punch").iterdir()
     times = frame_times(str(path), 32)
     np.testing.assert_allclose(times.starts, np.arange(172) / 30)
     assert times.end == pytest.approx(172 / 30)
 
 
-def test_a_video_without_times(tmp_path):
+def test_video_without_times_is_refused(tmp_path):
     path = write_timed(tmp_path / "a.h264", range(0, 400, 40), codec="libx264", format="h264")
-    with pytest.raises(DamagedVideoError, match="does not say when frame 0 is shown"):
+    with pytest.raises(DamagedVideoError, match="has no time for frame 0"):
         frame_times(path, 32)
 
 
-def test_times_that_go_back(make_video, tmp_path, monkeypatch):
+def test_times_out_of_order_are_refused(make_video, tmp_path, monkeypatch):
     path = str(make_video(tmp_path / "a.mp4"))
     monkeypatch.setattr(VideoReader, "times", lambda reader: iter([(1.0, 0.0), (0.5, 0.0)]))
     with pytest.raises(DamagedVideoError, match=r"frame 1 is shown at 0.500 s, .* at 1.000 s"):
@@ -153,7 +153,7 @@ def test_times_that_go_back(make_video, tmp_path, monkeypatch):
     assert frame_times(path, 32).end == pytest.approx(0.04)
 
 
-def test_how_far_it_is_can_be_shown(make_video, tmp_path):
+def test_track_gets_the_expected_number_of_frames(make_video, tmp_path):
     seen = []
 
     def track(items, total):
@@ -162,7 +162,7 @@ def test_how_far_it_is_can_be_shown(make_video, tmp_path):
             yield item
 
     paths = [str(make_video(tmp_path / name, frames=10)) for name in ("a.mp4", "a.mkv")]
-    # These know their length in seconds alone, and not even that.
+    # FLV stores only its duration, M4V not even that.
     paths.append(write_timed(tmp_path / "a.flv", range(0, 400, 40), codec="flv1"))
     paths.append(write_timed(tmp_path / "a.m4v", range(0, 400, 40), format="m4v"))
     for path in paths:
@@ -170,7 +170,7 @@ def test_how_far_it_is_can_be_shown(make_video, tmp_path):
     assert seen == [10] * 30 + [0] * 10
 
 
-def test_snippets_of_a_window_are_those_of_a_video_of_its_frames():
+def test_window_is_sampled_like_a_video():
     times = FrameTimes(np.arange(250) / 25, 10.0)
     numbers = window_snippets(times, windows(10, 4, 2), SPATIAL)
     assert numbers.shape == (4, 3, 1)
@@ -178,35 +178,35 @@ def test_snippets_of_a_window_are_those_of_a_video_of_its_frames():
         np.testing.assert_array_equal(found, 50 * window + group_snippets(100, 3)[0])
 
 
-def test_snippets_of_flow_stay_in_a_window_that_is_longer():
+def test_flow_snippets_stay_in_a_longer_window():
     times = FrameTimes(np.arange(250) / 25, 10.0)
     numbers = window_snippets(times, windows(10, 4, 2), TEMPORAL)
     assert numbers.shape == (4, 3, 4)
     for window, found in enumerate(numbers[:3]):
         np.testing.assert_array_equal(found[:, 0], 50 * window + group_snippets(100, 3, 1, 4)[0])
-    # 250 frames have 249 fields.
+    # 250 frames have 249 flow fields.
     np.testing.assert_array_equal(numbers[3, :, 0], 150 + group_snippets(99, 3, 1, 4)[0])
 
 
-def test_snippets_of_variable_rates_go_by_time():
-    # 10 frames a second, then one in 5 seconds, then 10 a second again.
+def test_snippets_of_variable_frame_rates_follow_the_times():
+    # 10 frames per second, then one in 5 seconds, then 10 per second again.
     starts = np.concatenate([np.arange(20) / 10, [7.0], 7.1 + np.arange(9) / 10])
     bounds = windows(8.0, 1, 1)
     numbers = window_snippets(FrameTimes(starts, 8.0), bounds, SPATIAL)[..., 0]
     assert numbers[0].tolist() == [1, 5, 8]
-    # Nothing begins in these: the frame that stays is looked at.
+    # No frame starts in these windows: the one still shown is used.
     assert (numbers[2:7] == 19).all()
     assert numbers[7].tolist() == [20 + 1, 20 + 5, 20 + 8]
 
 
-def test_one_frame():
+def test_single_frame():
     bounds = windows(0.04, 4, 2)
     for config in (SPATIAL, TEMPORAL):
         assert not window_snippets(FrameTimes(np.zeros(1), 0.04), bounds, config).any()
 
 
 @pytest.mark.parametrize("config", [SPATIAL, TEMPORAL], ids=("spatial", "temporal"))
-def test_a_window_as_long_as_the_video_shows_what_a_prediction_shows(make_video, tmp_path, config):
+def test_window_as_long_as_the_video_equals_its_view(make_video, tmp_path, config):
     path, record_format = str(make_video(tmp_path / "a.mp4", frames=23)), FORMAT[config.stream]
     times = frame_times(path, 40)
     numbers = window_snippets(times, windows(times.end, 4, 2), config)
@@ -216,7 +216,7 @@ def test_a_window_as_long_as_the_video_shows_what_a_prediction_shows(make_video,
 
 @pytest.mark.parametrize("config", [SPATIAL, TEMPORAL], ids=("spatial", "temporal"))
 @pytest.mark.parametrize("stride", [0.25, 0.4, 1.0])
-def test_views_are_those_of_the_numbered_frames(make_video, tmp_path, config, stride):
+def test_views_show_the_numbered_frames(make_video, tmp_path, config, stride):
     path, record_format = str(make_video(tmp_path / "a.mp4", frames=90)), FORMAT[config.stream]
     with VideoReader(path, 40) as reader:
         image = make_image_reader(reader, record_format)
@@ -238,8 +238,8 @@ def test_views_are_those_of_the_numbered_frames(make_video, tmp_path, config, st
             np.testing.assert_array_equal(view[segment], expected)
 
 
-def test_views_come_in_order_whatever_the_times():
-    """Each window ends no earlier than the one before it: that is what `window_views` relies on."""
+def test_snippets_ascend_for_any_times():
+    """No window ends before an earlier one, which `window_views` relies on."""
     rng = np.random.default_rng(1)
     for trial in range(300):
         config = (SPATIAL, TEMPORAL)[trial % 2]
@@ -255,7 +255,7 @@ def test_views_come_in_order_whatever_the_times():
         assert numbers.max() < len(starts)
 
 
-def test_what_cannot_be_shown(make_video, tmp_path):
+def test_unusable_videos_are_refused(make_video, tmp_path):
     path = str(make_video(tmp_path / "a.mp4", frames=10))
     small = RecordFormat(24, 95)
     with pytest.raises(DataError, match="is less than 32 pixels"):

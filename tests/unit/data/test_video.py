@@ -1,4 +1,4 @@
-"""What every genuine file gives, good or broken: see README.md in ../shared/real."""
+"""Decoding of genuine files, good and broken: see README.md in ../shared/real."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlstm_tf.data.video import DamagedVideoError, VideoReader, encode_jpeg
 
 
 def read(path, short_side=256):
-    """Number of frames, (height, width), frames per second; checks every frame's shape."""
+    """Returns the number of frames, (height, width) and fps; checks every frame's shape."""
     count = 0
     with VideoReader(str(path), short_side) as reader:
         for frame in reader:
@@ -34,7 +34,7 @@ def read(path, short_side=256):
         ("videos/nasa_13013.mp4", 325, (256, 455), 25),
         # Header without a frame count.
         ("videos/flipping_a_pancake.mkv", 310, (256, 454), 30),
-        # One frame fewer than the header says.
+        # One frame less than the header says.
         ("hmdb51/videos/climb/(HQ)*", 242, (256, 341), 30),
         ("hmdb51/videos/golf/*", 89, (256, 341), 30),
         ("hmdb51/videos/punch/*", 172, (256, 341), 30),
@@ -99,7 +99,7 @@ UPRIGHT = {
     (0, 1, -1, 0): lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
     (-1, 0, 0, -1): lambda image: cv2.rotate(image, cv2.ROTATE_180),
     (0, -1, 1, 0): lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
-    # As a camera facing its user writes it.
+    # Mirrored, as by front cameras.
     (-1, 0, 0, 1): lambda image: image[:, ::-1],
     (0, 1, 1, 0): lambda image: image.transpose(1, 0, 2),
     (0, 0, 0, 0): lambda image: image,
@@ -107,7 +107,7 @@ UPRIGHT = {
 
 
 def with_matrix(path, matrix):
-    """Replaces the identity matrix of an MP4 file's track, which stands in its `tkhd` box."""
+    """Replaces the identity matrix in the `tkhd` box of an MP4 file's track."""
     a, b, c, d = (int(value * 65536) for value in matrix)
     identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
     other = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
@@ -129,7 +129,7 @@ def test_display_matrix(make_video, tmp_path, matrix):
 def test_display_matrix_of_45_degrees_is_refused(make_video, tmp_path):
     path = make_video(tmp_path / "clip.mp4", frames=2)
     with_matrix(path, (0.707, 0.707, -0.707, 0.707))
-    with pytest.raises(DamagedVideoError, match="no multiple of 90 degrees"):
+    with pytest.raises(DamagedVideoError, match="not a multiple of 90 degrees"):
         read(path)
 
 
@@ -157,7 +157,7 @@ def test_too_long_for_a_jpeg(make_video, tmp_path):
         read(path, 4096)
 
 
-def test_frames_are_those_of_a_plain_decoder(real):
+def test_frames_equal_those_of_a_plain_decoder(real):
     path = real / "videos/part_0.mp4"
     with VideoReader(str(path), 256) as reader:
         np.testing.assert_array_equal(list(reader), stored(path))
@@ -166,8 +166,8 @@ def test_frames_are_those_of_a_plain_decoder(real):
 @pytest.mark.skipif(
     not hasattr(av.stream.Stream, "index_entries"), reason="PyAV of Python 3.9 reads no edit lists"
 )
-def test_clip_trimmed_without_encoding_is_whole(make_video, tmp_path):
-    """An edit list hides the first frames; they are in the file, and counted in its header."""
+def test_clip_trimmed_without_encoding_is_not_damaged(make_video, tmp_path):
+    """An edit list hides the first frames, which the header counts."""
     source = make_video(tmp_path / "whole.mp4", frames=20, fps=10)
     options = {"avoid_negative_ts": "disabled"}
     trimmed = av.open(str(tmp_path / "trimmed.mp4"), "w", container_options=options)
@@ -183,7 +183,7 @@ def test_clip_trimmed_without_encoding_is_whole(make_video, tmp_path):
     assert read(tmp_path / "trimmed.mp4")[0] == 10
 
 
-def test_names_that_libav_would_read_as_something_else(make_video, tmp_path, monkeypatch):
+def test_names_with_a_special_meaning_are_taken_literally(make_video, tmp_path, monkeypatch):
     make_video(tmp_path / "clip.mp4", frames=2)
     for name in ("http:clip.mp4", "-i", "%03d.mp4", "a b'\"$(x)\n.mp4", "ü.mp4"):
         (tmp_path / "clip.mp4").rename(tmp_path / name)
@@ -193,7 +193,7 @@ def test_names_that_libav_would_read_as_something_else(make_video, tmp_path, mon
     assert read("clip.mp4")[0] == 2
 
 
-def test_playlist_in_disguise_reads_nothing_else(make_video, tmp_path):
+def test_disguised_playlist_reads_no_other_file(make_video, tmp_path):
     make_video(tmp_path / "secret.mp4", frames=2)
     (tmp_path / "list.avi").write_text(f"ffconcat version 1.0\nfile '{tmp_path}/secret.mp4'\n")
     with pytest.raises(DamagedVideoError, match="cannot be opened"):
@@ -220,7 +220,7 @@ def test_metadata_that_is_not_text(make_video, tmp_path):
     assert read(path)[0] == 1
 
 
-def test_cover_picture_is_no_video(tmp_path):
+def test_cover_picture_is_not_a_video(tmp_path):
     with av.open(str(tmp_path / "song.mp4"), "w") as container:
         stream = container.add_stream("mjpeg", rate=1)
         stream.width, stream.height, stream.pix_fmt = 32, 32, "yuvj420p"
@@ -241,12 +241,12 @@ def test_encode_jpeg():
     assert len(encode_jpeg(noise, 50)) < len(encode_jpeg(noise, 95))
 
 
-def test_frames_taken_lazily_are_those_of_iterating(real):
+def test_lazy_frames_equal_those_of_iterating(real):
     path = str(real / "broken" / "decord_video_90.mov")
     with VideoReader(path, 64) as reader:
         expected = list(reader)
     with VideoReader(path, 64) as reader:
-        takes = list(reader.lazy_frames())
-    assert len(takes) == 3
-    for take, image in zip(reversed(takes), reversed(expected)):
-        np.testing.assert_array_equal(take(), image)
+        lazy = list(reader.lazy_frames())
+    assert len(lazy) == 3
+    for read_frame, image in zip(reversed(lazy), reversed(expected)):
+        np.testing.assert_array_equal(read_frame(), image)

@@ -1,4 +1,4 @@
-"""A video file shows a network what the record of the video would."""
+"""Compares views of video files with those of their records."""
 
 import dataclasses
 
@@ -23,7 +23,7 @@ TEMPORAL = dataclasses.replace(SPATIAL, stream="temporal", new_length=3)
 
 @pytest.fixture(scope="module")
 def flow_shards(own, make_video, tmp_path_factory):
-    """Flow of `own` and of a video of one frame."""
+    """Shards of the flow of `own`, and of a video of one frame."""
     make_video(own / "walk" / "still.mp4", frames=1)
     directory = tmp_path_factory.mktemp("flow") / "shards"
     line = ["build", *arguments(own, directory), "--stream=temporal", "--flow=dis"]
@@ -32,8 +32,8 @@ def flow_shards(own, make_video, tmp_path_factory):
     return directory
 
 
-def compared(shards_directory, own, config, protocol):
-    """Asserts that every video of the shards gives the same from its file; returns how many."""
+def compare_views(shards_directory, own, config, protocol):
+    """Compares the views of all videos in the shards with those of their files; counts them."""
     record_format = RecordFormat.from_manifest(Manifest.load(str(shards_directory)))
     count = 0
     for subset in ("train", "test"):
@@ -51,13 +51,13 @@ def compared(shards_directory, own, config, protocol):
 
 
 @pytest.mark.parametrize("protocol", [CENTER, PAPER, CHARADES], ids=("center", "paper", "charades"))
-def test_frames_of_a_file_are_those_of_its_record(built, own, protocol):
-    assert compared(built, own, SPATIAL, protocol) == 7
+def test_frames_of_a_file_equal_those_of_its_record(built, own, protocol):
+    assert compare_views(built, own, SPATIAL, protocol) == 7
 
 
 @pytest.mark.parametrize("protocol", [CENTER, PAPER], ids=("center", "paper"))
-def test_flow_of_a_file_is_that_of_its_record(flow_shards, own, protocol):
-    assert compared(flow_shards, own, TEMPORAL, protocol) == 8
+def test_flow_of_a_file_equals_that_of_its_record(flow_shards, own, protocol):
+    assert compare_views(flow_shards, own, TEMPORAL, protocol) == 8
 
 
 def test_genuine_clips(real):
@@ -70,7 +70,7 @@ def test_genuine_clips(real):
         shown = views.frames[0, 2].astype(int)
         top, left = ((size - 32) // 2 for size in images[0].shape[:2])
         crops = [image[top : top + 32, left : left + 32, ::-1] for image in images]
-        # But for JPEG it is that frame, and no other.
+        # Up to JPEG compression, it is the frame with this number.
         assert np.argmin([abs(shown - crop).mean() for crop in crops]) == views.numbers[0, 2]
 
 
@@ -79,7 +79,7 @@ def test_count_is_the_number_of_frames(make_video, tmp_path):
         assert reader.count() == 9
 
 
-def test_what_cannot_be_shown(make_video, tmp_path, real):
+def test_unusable_videos_are_refused(make_video, tmp_path, real):
     path = str(make_video(tmp_path / "a.mp4"))
     with pytest.raises(DataError, match="less than 64 pixels"):
         video_views(path, RecordFormat(32, 95), dataclasses.replace(SPATIAL, image_size=64))
@@ -91,7 +91,7 @@ def test_what_cannot_be_shown(make_video, tmp_path, real):
         make_image_reader(reader, RecordFormat(32, 95))(10)
 
 
-def test_a_manifest_that_does_not_say_how_is_refused(built):
+def test_manifest_with_missing_or_invalid_settings_is_refused(built):
     manifest = Manifest.load(str(built))
     assert RecordFormat.from_manifest(manifest) == RecordFormat(32, 95)
 
