@@ -56,11 +56,11 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
 def _make_multi_worker(worker: Worker) -> tf.distribute.Strategy:
     name = f"worker {worker.index} of {worker.count}, at {worker.address}"
-    print(f"{name}: waits for all", flush=True)
+    print(f"{name}: waits for all workers", flush=True)
     wait_for_workers(worker)
     try:
         with _killed_after(TIMEOUT_S):
-            print(f"all are here: joins them, or ends after {TIMEOUT_S:g} seconds", flush=True)
+            print(f"all have started: joins them, or exits after {TIMEOUT_S:g} s", flush=True)
             return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         reason = error.message.splitlines()[0]
@@ -118,7 +118,7 @@ def assert_same(strategy: tf.distribute.Strategy, name: str, value: int) -> None
 
     Args:
         strategy: returned by `make_strategy`.
-        name: of the number, for the message.
+        name: name of the number, for the message.
         value: this process's number; fits into an int64.
 
     Raises:

@@ -1,4 +1,4 @@
-"""TF_CONFIG, the variable that tells a process which worker of which cluster it is."""
+"""Parses TF_CONFIG, the environment variable with the cluster and the worker of a process."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Worker:
     """One of the processes that train together.
 
     Attributes:
-        index: from 0; worker 0 is the chief.
-        count: of all processes.
-        address: its own, HOST:PORT.
+        index: number of the worker, from 0; worker 0 is the chief.
+        count: number of workers.
+        address: address of the worker, HOST:PORT.
         chief: address of worker 0.
     """
 
@@ -31,37 +31,40 @@ class Worker:
 
     @property
     def is_chief(self) -> bool:
-        """Whether it is the one that writes."""
+        """True for the worker that writes the run's files."""
         return self.index == 0
 
 
 def read_worker(text: str | None) -> Worker:
-    """What TF_CONFIG says about this process.
+    """Returns the worker that TF_CONFIG assigns to this process.
+
+    Checks everything, because with a wrong value TensorFlow trains alone or waits forever.
 
     Args:
         text: the variable's value; None if it is not set.
 
     Raises:
-        UsageError: it says nothing of use: all that can be wrong with it is named here, because
-            TensorFlow takes a wrong one for a cluster of one, or waits for workers without end.
+        UsageError: the value is missing or wrong.
     """
     if not text:
         raise UsageError(
-            f"--strategy=multi_worker needs TF_CONFIG in the environment, as {_EXAMPLE}"
+            f"--strategy=multi_worker needs TF_CONFIG in the environment, such as {_EXAMPLE}"
         )
     try:
         config = json.loads(text)
     except ValueError as error:
-        raise UsageError(f"TF_CONFIG is no JSON ({error}); it must be as {_EXAMPLE}") from error
+        raise UsageError(
+            f"TF_CONFIG is not JSON ({error}); it must look like {_EXAMPLE}"
+        ) from error
     if not isinstance(config, dict):
-        raise UsageError(f"TF_CONFIG={text}: must be as {_EXAMPLE}")
-    jobs = _jobs(config.get("cluster"))
-    kind, index = _task(config.get("task"))
+        raise UsageError(f"TF_CONFIG={text}: must look like {_EXAMPLE}")
+    jobs = _parse_cluster(config.get("cluster"))
+    kind, index = _parse_task(config.get("task"))
     if kind not in jobs:
-        raise UsageError(f'TF_CONFIG: "task" is a {kind}, "cluster" has {_listed(jobs)}')
+        raise UsageError(f'TF_CONFIG: "task" is a {kind}, "cluster" has {_list_kinds(jobs)}')
     if index >= len(jobs[kind]):
         raise UsageError(
-            f'TF_CONFIG: "task" is {kind} {index}, "cluster" has {len(jobs[kind])}, from 0 on'
+            f'TF_CONFIG: "task" is {kind} {index}, "cluster" has {len(jobs[kind])}, numbered from 0'
         )
     # TensorFlow counts the chief first.
     addresses = [*jobs.get("chief", ()), *jobs.get("worker", ())]
@@ -69,13 +72,13 @@ def read_worker(text: str | None) -> Worker:
     return Worker(addresses.index(own), len(addresses), own, addresses[0])
 
 
-def _jobs(cluster: Any) -> dict[str, list[str]]:
+def _parse_cluster(cluster: Any) -> dict[str, list[str]]:
     if not isinstance(cluster, dict) or not cluster:
-        raise UsageError(f'TF_CONFIG has no "cluster"; it must be as {_EXAMPLE}')
+        raise UsageError(f'TF_CONFIG has no "cluster"; it must look like {_EXAMPLE}')
     for kind, addresses in cluster.items():
         if kind not in ("chief", "worker"):
             raise UsageError(
-                f'TF_CONFIG: "cluster" has {_listed(cluster)}; chief and worker are allowed'
+                f'TF_CONFIG: "cluster" has {_list_kinds(cluster)}; chief and worker are allowed'
             )
         if not isinstance(addresses, list) or not all(map(_is_address, addresses)):
             raise UsageError(
@@ -85,17 +88,19 @@ def _jobs(cluster: Any) -> dict[str, list[str]]:
         raise UsageError(f'TF_CONFIG: "cluster" has {len(cluster["chief"])} chiefs, must have one')
     addresses = [address for job in cluster.values() for address in job]
     if len(set(addresses)) < len(addresses):
-        raise UsageError(f"TF_CONFIG: an address stands twice in {json.dumps(addresses)}")
+        raise UsageError(f"TF_CONFIG: an address occurs twice in {json.dumps(addresses)}")
     return cluster
 
 
-def _task(task: Any) -> tuple[str, int]:
+def _parse_task(task: Any) -> tuple[str, int]:
     task = task if isinstance(task, dict) else {}
     kind, index = task.get("type"), task.get("index")
     if isinstance(index, str) and index.isdecimal():
-        index = int(index)  # as TensorFlow takes it
+        index = int(index)  # as TensorFlow does
     if not isinstance(kind, str) or type(index) is not int or index < 0:
-        raise UsageError(f'TF_CONFIG has no "task" with a type and an index; must be as {_EXAMPLE}')
+        raise UsageError(
+            f'TF_CONFIG has no "task" with a type and an index; it must look like {_EXAMPLE}'
+        )
     return kind, index
 
 
@@ -106,5 +111,5 @@ def _is_address(address: Any) -> bool:
     return bool(host) and port.isdecimal() and 0 < int(port) < 65536
 
 
-def _listed(jobs: dict[str, Any]) -> str:
+def _list_kinds(jobs: dict[str, Any]) -> str:
     return " and ".join(sorted(jobs))

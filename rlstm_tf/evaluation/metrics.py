@@ -81,12 +81,12 @@ def average_precisions(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     Returns:
         float64 `[classes]`, 0..1; NaN for a class without a video.
     """
-    labelled = labels.any(axis=1)
+    labeled = labels.any(axis=1)
     present = labels.any(axis=0)
     precisions = np.full(labels.shape[1], np.nan)
     if present.any():
         precisions[present] = sklearn.metrics.average_precision_score(
-            labels[labelled][:, present], logits[labelled][:, present], average=None
+            labels[labeled][:, present], logits[labeled][:, present], average=None
         )
     return precisions
 

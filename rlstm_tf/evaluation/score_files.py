@@ -126,7 +126,7 @@ def _load_scores(path: Path) -> Scores:
     fits = kinds in (("U", "U", "f", "i"), ("U", "U", "f", "b")) and logits.shape == shape
     fits = fits and labels.shape == (shape if labels.dtype.kind == "b" else shape[:1])
     if not fits or not len(ids):
-        raise DataError(f"{path} does not hold scores of videos: build it again with evaluate")
+        raise DataError(f"{path} does not hold scores of videos: write it again with evaluate")
     if not np.isfinite(logits).all():
         raise DataError(f"{path} holds scores that are not finite")
     if labels.ndim == 1 and not (labels.min() >= 0 and labels.max() < len(classes)):
@@ -145,7 +145,7 @@ def _load_metadata(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is missing or damaged: {error}") from None
     missing = [name for name in METADATA if not isinstance(metadata, dict) or name not in metadata]
     if missing:
-        raise DataError(f"{path} does not say {', '.join(missing)}: write it again with evaluate")
+        raise DataError(f"{path} has no {', '.join(missing)}: write it again with evaluate")
     for name, kind in METADATA.items():
         value = metadata[name]
         fits = isinstance(value, kind) and not isinstance(value, bool)

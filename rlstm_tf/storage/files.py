@@ -1,7 +1,7 @@
-"""Local files and those of stores: positional reads, small texts, lists, sizes.
+"""Reads, writes and lists local and remote files.
 
-A path with `://` in it goes through `rlstm_tf.storage.stores`; TensorFlow is not imported for
-others.
+A path with `://` is remote and goes through `rlstm_tf.storage.stores`; others do not import
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from rlstm_tf.storage.atomic import atomic_file
 from rlstm_tf.storage.store import File, Status
 from rlstm_tf.storage.stores import get_store
 
-# A remote store takes its time to answer, and answers many at once.
-_ASKED_AT_ONCE = 32
+# Remote stores are slow to answer, but answer many requests at once.
+_MAX_REQUESTS = 32
 
 
 def open_file(path: str) -> File:
@@ -33,16 +33,16 @@ def open_file(path: str) -> File:
 
 
 def is_remote(path: str) -> bool:
-    """Whether it is in a store."""
+    """Returns whether a path is remote."""
     return "://" in path
 
 
 def read_text(path: str) -> str:
-    """All of a file in UTF-8.
+    """Reads a UTF-8 file.
 
     Raises:
         OSError: the file cannot be read; `strerror` says why.
-        UnicodeDecodeError: it is not UTF-8.
+        UnicodeDecodeError: the file is not UTF-8.
     """
     if is_remote(path):
         file = open_file(path)
@@ -52,11 +52,11 @@ def read_text(path: str) -> str:
 
 
 def open_text(path: str, newline: str | None = None) -> TextIO:
-    """Opens a file in UTF-8 for reading, with or without a byte order mark.
+    """Opens a UTF-8 file, with or without a byte order mark, for reading.
 
     Args:
-        path: of the file.
-        newline: as of `open`.
+        path: local or remote file.
+        newline: passed to `open`.
 
     Raises:
         OSError: the file cannot be opened; `strerror` says why.
@@ -69,7 +69,7 @@ def open_text(path: str, newline: str | None = None) -> TextIO:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a file in UTF-8: beside it first, then renamed, so that it is never half there.
+    """Writes a UTF-8 file atomically.
 
     Raises:
         OSError: the file cannot be written; `strerror` says why.
@@ -82,22 +82,22 @@ def write_text(path: str, text: str) -> None:
 
 
 def file_sizes(paths: Sequence[str]) -> list[int | None]:
-    """Bytes of each file; None where there is no file.
+    """Returns the size of each file, bytes; None if it does not exist.
 
     Raises:
-        DataError: it cannot be known.
+        DataError: a size cannot be determined.
     """
     if any(map(is_remote, paths)):
-        with ThreadPoolExecutor(_ASKED_AT_ONCE) as threads:
+        with ThreadPoolExecutor(_MAX_REQUESTS) as threads:
             return list(threads.map(_size, paths))
     return list(map(_size, paths))
 
 
 def is_directory(path: str) -> bool:
-    """Whether there is such a directory.
+    """Returns whether a path is an existing directory.
 
     Raises:
-        DataError: it cannot be known.
+        DataError: it cannot be determined.
     """
     if not is_remote(path):
         status = _local_stat(path)
@@ -107,10 +107,10 @@ def is_directory(path: str) -> bool:
 
 
 def list_directory(path: str) -> list[str]:
-    """Names in a directory, sorted.
+    """Returns the names in a directory, sorted.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the directory cannot be read.
     """
     try:
         if not is_remote(path):
@@ -121,37 +121,37 @@ def list_directory(path: str) -> list[str]:
 
 
 def copy(source: str, target: str) -> None:
-    """Copies a file; one that is there is replaced.
+    """Copies a file, replacing an existing one.
 
     Raises:
-        OSError: it cannot be read or written; `strerror` says why.
+        OSError: the file cannot be read or written; `strerror` says why.
     """
     get_store(target if is_remote(target) else source).copy(source, target)
 
 
 def move(source: str, target: str) -> None:
-    """Renames a file; one that is there is replaced.
+    """Renames a file, replacing an existing one.
 
     Raises:
-        OSError: it cannot be done; `strerror` says why.
+        OSError: the file cannot be renamed; `strerror` says why.
     """
     get_store(source).move(source, target)
 
 
 def make_directory(path: str) -> None:
-    """Makes a directory, and those above it, unless it is there.
+    """Creates a directory and its parents, unless they exist.
 
     Raises:
-        OSError: it cannot be made; `strerror` says why.
+        OSError: the directory cannot be created; `strerror` says why.
     """
     get_store(path).make_directory(path)
 
 
 def remove(path: str) -> None:
-    """Deletes a file, or a directory and all in it.
+    """Deletes a file, or a directory with its contents.
 
     Raises:
-        OSError: it cannot be deleted; `strerror` says why.
+        OSError: the path cannot be deleted; `strerror` says why.
     """
     get_store(path).remove(path)
 
@@ -167,7 +167,7 @@ def _size(path: str) -> int | None:
 def _local_stat(path: str) -> os.stat_result | None:
     try:
         return os.stat(path)
-    # The last: a null byte is in no file's name.
+    # ValueError: a name with a null byte.
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError as error:
@@ -184,14 +184,14 @@ def _remote_stat(path: str) -> Status | None:
 
 
 class _LocalFile:
-    """One descriptor, closed when this object is no longer used.
+    """An open file, closed when this object is freed.
 
-    Not a memory map: a file that is cut short under a map kills the process.
+    Not a memory map, because truncating a mapped file crashes the process.
     """
 
     def __init__(self, path: str):
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        # Not when the process ends, where all are closed anyway.
+        # The system closes the files of a process that exits.
         weakref.finalize(self, os.close, self._descriptor).atexit = False
         self.size = os.fstat(self._descriptor).st_size
 

@@ -1,4 +1,4 @@
-"""Files of a store that fsspec opens: `s3://` by s3fs, `http(s)://`, and whatever else it knows."""
+"""Accesses remote files through fsspec: `s3://` (with s3fs), `http(s)://`, and others."""
 
 # ruff: noqa: D102  (the methods are described in store.Store)
 
@@ -14,10 +14,10 @@ from rlstm_tf.storage.store import File, Status
 
 
 class FsspecStore:
-    """A `rlstm_tf.storage.store.Store` of one scheme.
+    """A `rlstm_tf.storage.store.Store` for one scheme.
 
     Args:
-        file_system: of `fsspec.filesystem`, which lists anew every time.
+        file_system: returned by `fsspec.filesystem`, without a listings cache.
     """
 
     def __init__(self, file_system: Any) -> None:
@@ -35,7 +35,7 @@ class FsspecStore:
         with _errors(path):
             found = self._files.ls(path, detail=False)
         entries = [name.rstrip("/") for name in found]
-        # Some list a mark of the directory itself.
+        # Some stores list the directory itself.
         return [name.rsplit("/", 1)[-1] for name in entries if not path.rstrip("/").endswith(name)]
 
     def write(self, path: str, content: bytes) -> None:
@@ -57,7 +57,7 @@ class FsspecStore:
             self._files.rm_file(source)
 
     def make_directory(self, path: str) -> None:
-        """Does nothing: the names of objects have slashes in them, and that is all."""
+        """Does nothing: object stores have no directories."""
 
     def remove(self, path: str) -> None:
         with _errors(path):
@@ -71,7 +71,7 @@ class _File:
         self._path = path
 
     def read(self, offset: int, size: int) -> bytes:
-        # Stores refuse what begins past the end.
+        # Stores refuse ranges past the end.
         end = min(offset + size, self.size)
         if offset >= end:
             return b""
@@ -81,7 +81,7 @@ class _File:
 
 @contextlib.contextmanager
 def _errors(path: str) -> Iterator[None]:
-    """Gives whatever a store's own library raises as an OSError with `strerror` and the path."""
+    """Turns any exception of a store's library into an OSError with `strerror` and the path."""
     try:
         yield
     except FileNotFoundError:

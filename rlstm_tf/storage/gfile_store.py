@@ -1,4 +1,4 @@
-"""Files that `tf.io.gfile` opens, local ones among them."""
+"""Accesses remote and local files through `tf.io.gfile`."""
 
 # ruff: noqa: D102  (the methods are described in store.Store)
 
@@ -18,7 +18,7 @@ from rlstm_tf.storage.store import File, Status
 
 
 class GfileStore:
-    """A `rlstm_tf.storage.store.Store` of all schemes that TensorFlow knows."""
+    """A `rlstm_tf.storage.store.Store` for all schemes that TensorFlow supports."""
 
     def status(self, path: str) -> Status:
         with _errors(path):
@@ -30,11 +30,11 @@ class GfileStore:
 
     def names(self, path: str) -> list[str]:
         with _errors(path):
-            # Some stores end the names of directories in a slash.
+            # Some stores append a slash to the names of directories.
             return [name.rstrip("/") for name in tf_io.gfile.listdir(path)]
 
     def write(self, path: str, content: bytes) -> None:
-        # A name of its own: two that write the same file do not rename each other's.
+        # A unique name, because several processes may write the same file.
         partial = f"{path}.{uuid.uuid4().hex}.partial"
         try:
             with _errors(path):
@@ -67,34 +67,34 @@ class GfileStore:
 
 
 class _File:
-    """One open file a thread, because it keeps a position."""
+    """A file that each thread opens for itself, because an open one has a position."""
 
     def __init__(self, path: str, size: int) -> None:
         self.size = size
         self._path = path
-        self._of_thread = threading.local()
+        self._local = threading.local()
 
     def read(self, offset: int, size: int) -> bytes:
         with _errors(self._path):
-            if not hasattr(self._of_thread, "file"):
-                self._of_thread.file = tf_io.gfile.GFile(self._path, "rb")
+            if not hasattr(self._local, "file"):
+                self._local.file = tf_io.gfile.GFile(self._path, "rb")
             try:
-                self._of_thread.file.seek(offset)
-                return self._of_thread.file.read(size)
+                self._local.file.seek(offset)
+                return self._local.file.read(size)
             except errors.OutOfRangeError:
                 return b""
 
 
 @contextlib.contextmanager
 def _errors(path: str) -> Iterator[None]:
-    """Turns errors of `tf.io.gfile` into an OSError with the path; nothing there, no file."""
+    """Turns errors of `tf.io.gfile` into an OSError with the path."""
     try:
         yield
     except errors.NotFoundError as error:
         reason = error.message or os.strerror(errno.ENOENT)
         raise FileNotFoundError(errno.ENOENT, reason, path) from None
     except errors.OpError as error:
-        # Not by its class, which is that of a store with too many requests, too.
+        # Searches the message: stores also raise this class for too many requests.
         for number in (errno.ENOSPC, errno.EDQUOT):
             if os.strerror(number) in error.message:
                 raise OSError(number, os.strerror(number), path) from None

@@ -1,4 +1,4 @@
-"""What the files of a store are to the modules above: the same, whatever opens them."""
+"""Interface of the stores that hold remote files."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import NamedTuple, Protocol
 
 
 class File(Protocol):
-    """A file that several threads read at once.
+    """A file open for reading. Thread-safe.
 
     Attributes:
-        size: bytes.
+        size: size of the file, bytes.
     """
 
     size: int
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes from `offset`: fewer where the file ends.
+        """Reads up to `size` bytes from `offset`, fewer at the end of the file.
 
         Raises:
             OSError: the file cannot be read; `strerror` says why.
@@ -23,35 +23,35 @@ class File(Protocol):
 
 
 class Status(NamedTuple):
-    """What a path is."""
+    """Kind and size (bytes) of an existing path."""
 
     is_directory: bool
     size: int
 
 
 class Store(Protocol):
-    """The files of one scheme, by whole paths. An OSError says with `strerror` what went wrong."""
+    """The files of one scheme, by full path. Methods raise OSError with a reason in `strerror`."""
 
     def status(self, path: str) -> Status:
-        """What is there; FileNotFoundError if nothing is."""
+        """Returns the status of a path; raises FileNotFoundError if it does not exist."""
 
     def open(self, path: str) -> File:
-        """Opens a file to read."""
+        """Opens a file for reading."""
 
     def names(self, path: str) -> list[str]:
-        """Names in a directory, in any order."""
+        """Returns the names in a directory, in any order."""
 
     def write(self, path: str, content: bytes) -> None:
-        """Writes a file that is there with all of `content`, or as it was before."""
+        """Writes a file atomically."""
 
     def copy(self, source: str, target: str) -> None:
-        """Copies a file; one of the two may be local; what is at the target is replaced."""
+        """Copies a file, replacing an existing one; one of the two may be local."""
 
     def move(self, source: str, target: str) -> None:
-        """Renames a file; one that is there is replaced."""
+        """Renames a file, replacing an existing one."""
 
     def make_directory(self, path: str) -> None:
-        """Makes a directory, and those above it, where the store knows directories."""
+        """Creates a directory and its parents, if the store has directories."""
 
     def remove(self, path: str) -> None:
-        """Deletes a file, or a directory and all in it."""
+        """Deletes a file, or a directory with its contents."""

@@ -1,8 +1,7 @@
-"""What opens a path with `://` in it: TensorFlow, tensorflow-io or fsspec, whichever can.
+"""Chooses the store of a remote path by its scheme: TensorFlow, tensorflow-io or fsspec.
 
-TensorFlow itself has `gs://`. tensorflow-io, where it loads, adds `s3://`, `az://`, `hdfs://` and
-`http(s)://` to it. For what is still missing there is fsspec, which reads and writes the same
-stores without TensorFlow. None of them is imported before there is such a path.
+TensorFlow supports `gs://`, and tensorflow-io, if it loads, adds `s3://`, `az://`, `hdfs://` and
+`http(s)://`. Other schemes go through fsspec. All are imported only when needed.
 """
 
 from __future__ import annotations
@@ -14,37 +13,37 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.storage.fsspec_store import FsspecStore
 from rlstm_tf.storage.store import Store
 
-_OF_TENSORFLOW_IO = ("az", "har", "hdfs", "http", "https", "oss", "s3", "viewfs")
+_TENSORFLOW_IO_SCHEMES = ("az", "har", "hdfs", "http", "https", "oss", "s3", "viewfs")
 
 
 def get_store(path: str) -> Store:
-    """What opens a path.
+    """Returns the store of a path.
 
     Args:
-        path: `SCHEME://...`; TensorFlow opens local ones too.
+        path: `SCHEME://...`, or a local path, which goes through TensorFlow.
 
     Raises:
-        DataError: nothing that is installed does; says what would.
+        DataError: no installed package supports the scheme.
     """
-    scheme, found, _ = path.partition("://")
-    return _store(scheme if found else "")
+    scheme, separator, _ = path.partition("://")
+    return _make_store(scheme if separator else "")
 
 
 @functools.cache
-def _store(scheme: str) -> Store:
+def _make_store(scheme: str) -> Store:
     from tensorflow import io
 
     from rlstm_tf.storage.gfile_store import GfileStore
 
     reasons = []
-    if scheme in _OF_TENSORFLOW_IO and scheme not in io.gfile.get_registered_schemes():
+    if scheme in _TENSORFLOW_IO_SCHEMES and scheme not in io.gfile.get_registered_schemes():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                # It registers its own.
+                # Importing it registers its schemes.
                 import tensorflow_io  # noqa: F401
             except (ImportError, NotImplementedError) as error:
-                # Beside a TensorFlow that is not its own, its library does not load.
+                # Its library does not load with another TensorFlow version.
                 reasons.append(str(error).partition("\n")[0])
     if scheme in io.gfile.get_registered_schemes():
         return GfileStore()
@@ -55,8 +54,8 @@ def _store(scheme: str) -> Store:
     except (ImportError, ValueError) as error:
         reasons.append(str(error))
         raise DataError(
-            f"nothing that is installed opens {scheme}:// ({'; '.join(reasons)}). s3:// takes "
-            "pip install 'rlstm-tf[stores]', or, on Python 3.9 - 3.11, 'rlstm-tf[addons]', which "
-            "opens az://, hdfs:// and http:// too"
+            f"no installed package opens {scheme}:// ({'; '.join(reasons)}). For s3://, pip "
+            "install 'rlstm-tf[stores]', or, on Python 3.9 - 3.11, 'rlstm-tf[addons]', which also "
+            "opens az://, hdfs:// and http://"
         ) from None
     return FsspecStore(file_system)

@@ -199,13 +199,13 @@ def test_a_worker_left_alone_while_it_joins_ends_in_time(index):
     with left_alone(index, seconds=1) as process:
         output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert output.splitlines()[-1] == "all are here: joins them, or ends after 1 seconds"
+    assert output.splitlines()[-1] == "all have started: joins them, or exits after 1 s"
 
 
 def test_sigterm_ends_a_worker_that_joins():
     with left_alone(1, seconds=10 * PATIENCE) as process:
         for line in process.stdout:
-            if line.startswith("all are here"):
+            if line.startswith("all have started"):
                 break
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE)

@@ -24,14 +24,14 @@ METADATA = {
 }
 
 
-def part(logits, ids="abc", labels=(0, 1, 1), classes=("left", "right")):
+def make_scores(logits, ids="abc", labels=(0, 1, 1), classes=("left", "right")):
     return Scores(
         list(ids), np.array(labels, np.int32), np.array(logits, np.float32), list(classes)
     )
 
 
-FIRST = part([[2, 0], [1, 0], [0, 3]])
-SECOND = part([[0, 4], [0, 2], [-1, 0]], ids="cab", labels=(1, 0, 1))
+FIRST = make_scores([[2, 0], [1, 0], [0, 3]])
+SECOND = make_scores([[0, 4], [0, 2], [-1, 0]], ids="cab", labels=(1, 0, 1))
 
 
 def test_logits_are_averaged_by_video():
@@ -51,11 +51,14 @@ def test_fusing_equal_scores_changes_nothing():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (part(np.zeros((3, 2)), ids="abd"), "different videos: 'c', 'd' in one alone"),
-        (part(np.zeros((2, 2)), "ab", (0, 1)), "different videos: 'c' in one alone"),
-        (part(np.zeros((3, 2)), labels=(0, 0, 1)), "x and y have different labels of 'b'"),
-        (part(np.zeros((3, 2)), classes=("left", "up")), "different classes: 'right', 'up'"),
-        (part(np.zeros((3, 3)), classes=("left", "right", "up")), "classes: 2 and 3 of them"),
+        (make_scores(np.zeros((3, 2)), ids="abd"), "different videos: 'c', 'd' in one alone"),
+        (make_scores(np.zeros((2, 2)), "ab", (0, 1)), "different videos: 'c' in one alone"),
+        (make_scores(np.zeros((3, 2)), labels=(0, 0, 1)), "x and y have different labels of 'b'"),
+        (make_scores(np.zeros((3, 2)), classes=("left", "up")), "different classes: 'right', 'up'"),
+        (
+            make_scores(np.zeros((3, 3)), classes=("left", "right", "up")),
+            "classes: 2 and 3 of them",
+        ),
         (
             Scores(["a", "b", "c"], np.ones((3, 2), bool), np.zeros((3, 2)), ["left", "right"]),
             "one has one label a video",
@@ -82,10 +85,10 @@ def test_invalid_weights_are_refused(weights, message):
 
 
 def test_search_finds_the_best_weights():
-    """The second part is right where its margin of 1 outweighs the first's of 3: from 0.75 on."""
+    """A margin of 1 for the right class outweighs one of 3 for the wrong class from 0.75 on."""
     labels = (0, 1)
-    wrong = part([[0, 3], [3, 0]], "ab", labels)
-    right = part([[1, 0], [0, 1]], "ab", labels)
+    wrong = make_scores([[0, 3], [3, 0]], "ab", labels)
+    right = make_scores([[1, 0], [0, 1]], "ab", labels)
     assert fusion.search_weights([wrong, right], "xy") == (0.2, 0.8)
     # Equally good everywhere: returns equal weights.
     assert fusion.search_weights([right, right], "xy") == (0.5, 0.5)
@@ -121,13 +124,13 @@ def test_load_returns_what_was_saved(tmp_path):
 
 
 def arrays(**changes):
-    whole = {
+    valid = {
         "ids": np.array(["a", "b"]),
         "labels": np.array([0, 1]),
         "logits": np.zeros((2, 2), np.float32),
         "classes": np.array(["x", "y"]),
     }
-    return {**whole, **changes}
+    return {**valid, **changes}
 
 
 @pytest.mark.parametrize(
@@ -189,12 +192,12 @@ def test_failed_save_keeps_the_old_files(tmp_path, monkeypatch):
     assert not list((tmp_path / "new").iterdir())
 
 
-def test_missing_and_cut_files_are_refused(tmp_path):
+def test_missing_and_truncated_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="there are no scores"):
         score_files.load(tmp_path)
     score_files.save(tmp_path, FIRST, METADATA)
     (tmp_path / "metrics.json").write_text('{"dataset": "ucf101"}')
-    with pytest.raises(DataError, match="does not say subset, stream, model, cut"):
+    with pytest.raises(DataError, match="has no subset, stream, model, cut"):
         score_files.load(tmp_path)
     (tmp_path / "metrics.json").unlink()
     with pytest.raises(DataError, match=r"metrics.json is missing or damaged"):
@@ -210,7 +213,7 @@ def test_missing_and_cut_files_are_refused(tmp_path):
 
 @pytest.fixture
 def streams(tmp_path):
-    """Test and validation scores of a stream that is wrong, and of one that is right."""
+    """Test and validation scores of a bad (spatial) and a good (temporal) stream."""
     rng = np.random.default_rng(0)
     paths = {}
     for subset in ("test", "val"):
@@ -239,22 +242,22 @@ def test_fuse(streams, tmp_path, capsys):
     assert status == 0
     assert "weights 0.45, 0.55" in out
     fused, metadata = score_files.load(output)
-    parts = [score_files.load(streams[stream, "test"])[0] for stream in ("spatial", "temporal")]
+    scores = [score_files.load(streams[stream, "test"])[0] for stream in ("spatial", "temporal")]
     np.testing.assert_allclose(
-        fused.logits, 0.45 * parts[0].logits + 0.55 * parts[1].logits, rtol=1e-5, atol=1e-6
+        fused.logits, 0.45 * scores[0].logits + 0.55 * scores[1].logits, rtol=1e-5, atol=1e-6
     )
     assert metadata["stream"] == "two_stream"
-    assert [part["weight"] for part in metadata["fused"]] == [0.45, 0.55]
-    assert [part["stream"] for part in metadata["fused"]] == ["spatial", "temporal"]
+    assert [stream["weight"] for stream in metadata["fused"]] == [0.45, 0.55]
+    assert [stream["stream"] for stream in metadata["fused"]] == ["spatial", "temporal"]
     assert metadata["accuracy"] == (fused.logits.argmax(1) == fused.labels).mean()
-    # What was fused can be fused again.
+    # Fused scores can be fused again.
     again = tmp_path / "again"
     arguments = [f"--scores={output},{output}", "--weights=0.5,0.5", f"--output={again}"]
     assert run(capsys, *arguments)[0] == 0
     assert score_files.load(again)[1]["stream"] == "two_stream"
 
 
-def test_search_says_where_it_searched(streams, tmp_path, capsys):
+def test_search_records_its_videos(streams, tmp_path, capsys):
     test, val = (
         ",".join(str(streams[stream, subset]) for stream in ("spatial", "temporal"))
         for subset in ("test", "val")
@@ -271,7 +274,7 @@ def test_search_says_where_it_searched(streams, tmp_path, capsys):
     assert "choose weights on other videos" in error
 
 
-def test_what_a_user_gets_wrong(streams, tmp_path, capsys):
+def test_errors_of_the_user(streams, tmp_path, capsys):
     spatial, temporal = (str(streams[stream, "test"]) for stream in ("spatial", "temporal"))
     output = f"--output={tmp_path / 'new'}"
 

@@ -76,9 +76,9 @@ def test_average_precision_equals_the_official_program():
     # Videos without a label score best.
     logits[~labels.any(axis=1)] += 5
     np.testing.assert_allclose(average_precisions(labels, logits), official(labels, logits))
-    labelled = labels.any(axis=1)
+    labeled = labels.any(axis=1)
     np.testing.assert_allclose(
-        average_precisions(labels, logits), average_precisions(labels[labelled], logits[labelled])
+        average_precisions(labels, logits), average_precisions(labels[labeled], logits[labeled])
     )
 
 

@@ -1,4 +1,4 @@
-"""Videos and split files that tf.io.gfile opens: the same list, the same shards."""
+"""Remote videos and split files: compares lists and shards with those of local ones."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from tfrecords_tools.datasets.hmdb51 import read_hmdb51
 from tfrecords_tools.datasets.ucf101 import read_ucf101
 
 
-def same_but_elsewhere(remote, local, there, here):
-    """Whether two data sets differ in nothing but where their videos are."""
+def same_but_moved(remote, local, there, here):
+    """Returns whether two data sets differ only in the directory of their videos."""
     moved = tuple(replace(v, path=v.path.replace(str(here), there)) for v in local.videos)
     return remote == replace(local, videos=moved)
 
 
 def test_folder(own, tmp_path):
     there = upload(own, "ram://folder/videos")
-    assert same_but_elsewhere(read_folder(there), read_folder(str(own)), there, own)
+    assert same_but_moved(read_folder(there), read_folder(str(own)), there, own)
     with pytest.raises(DataError, match=r"no such directory or CSV file: ram://folder/none"):
         read_folder("ram://folder/none")
 
 
-def test_other_files_in_a_folder(tmp_path, make_video):
+def test_other_files_in_a_folder_are_ignored(tmp_path, make_video):
     make_video(tmp_path / "walk/1.mp4")
     (tmp_path / "walk/2.mp4").mkdir()
     (tmp_path / "walk/2.mp4/x").write_text("")
@@ -78,14 +78,14 @@ def test_split_files(real, tmp_path):
     ):
         remote = read(there, f"ram://splits/{name}", *split)
         local = read(here, str(tmp_path / name), *split)
-        assert same_but_elsewhere(remote, local, there, here)
+        assert same_but_moved(remote, local, there, here)
         if read is read_hmdb51:
             remote, local = drop_missing(remote, True), drop_missing(local, True)
             assert len(remote.videos) == 5
-            assert same_but_elsewhere(remote, local, there, here)
+            assert same_but_moved(remote, local, there, here)
 
 
-def test_lists_need_no_tensorflow_where_all_is_local():
+def test_local_files_do_not_import_tensorflow():
     script = (
         "import sys\n"
         "from rlstm_tf.storage.files import is_directory, list_directory, open_text, file_sizes\n"
@@ -96,16 +96,16 @@ def test_lists_need_no_tensorflow_where_all_is_local():
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
-def test_unknown_kind_of_store(tmp_path, capfd):
+def test_unsupported_scheme_is_refused(tmp_path, capfd):
     status, _, errors = run(capfd, *arguments("nostore://videos", tmp_path / "new"))
     assert status == 1
     assert len(errors) == 1
-    assert errors[0].startswith("error: nothing that is installed opens nostore:// (")
+    assert errors[0].startswith("error: no installed package opens nostore:// (")
     assert "rlstm-tf[stores]" in errors[0]
 
 
 @pytest.mark.parametrize("scheme", ["ram://build/videos", "file"])
-def test_build_gives_the_same_shards(own, built, tmp_path, capfd, scheme):
+def test_build_of_remote_videos_gives_the_same_shards(own, built, tmp_path, capfd, scheme):
     there = f"file://{own}" if scheme == "file" else upload(own, scheme)
     status, _, errors = run(capfd, *arguments(there, tmp_path / "new", "--workers=2"))
     assert (status, errors) == (0, [])
@@ -113,7 +113,7 @@ def test_build_gives_the_same_shards(own, built, tmp_path, capfd, scheme):
     assert not (tmp_path / "new/.build").exists()
 
 
-def test_copies_are_deleted_one_by_one(own, tmp_path):
+def test_downloads_are_deleted_one_by_one(own, tmp_path):
     there = upload(own, "ram://copies/videos")
     paths = [f"{there}/walk/{number}.mp4" for number in (0, 2, 4, 6)]
     tasks = [DecodeTask(str(tmp_path / str(n)), path, 32, 95) for n, path in enumerate(paths)]
@@ -127,7 +127,7 @@ def test_copies_are_deleted_one_by_one(own, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_video_that_cannot_be_copied_is_no_damaged_one(own, tmp_path, capfd, monkeypatch):
+def test_failed_download_is_not_a_damaged_video(own, tmp_path, capfd, monkeypatch):
     there = upload(own, "ram://lost/videos")
 
     def lost(source, target):
@@ -141,7 +141,7 @@ def test_video_that_cannot_be_copied_is_no_damaged_one(own, tmp_path, capfd, mon
     assert errors[0].endswith("the line is down")
 
 
-def test_half_a_copy_is_deleted(tmp_path, monkeypatch):
+def test_partial_download_is_deleted(tmp_path, monkeypatch):
     def half(source, target):
         Path(target).write_bytes(b"half")
         raise OSError(28, "No space left on device")
