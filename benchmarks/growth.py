@@ -76,7 +76,9 @@ def _print_table(title: str, sizes: list[Size], rounds: int) -> None:
     runs = {}
     for batch, T, side, C in sizes:
         X = tf.random.normal((batch, T, side, side, C), seed=1)
-        runs[str((batch, T, side, C))] = layers.forward_and_backward(RelationalLSTM(C // 2), X)
+        runs[str((batch, T, side, C))] = layers.forward_and_backward(
+            RelationalLSTM(C // 2, unroll=True), X
+        )
     seconds = [time.elapsed for time in fastest(runs, rounds).values()]
     work = [layers.multiply_adds(b, T, side * side, C, C // 2) for b, T, side, C in sizes]
     print(f"Growth with {title}, [batch, T, side, C]:")
@@ -123,8 +125,11 @@ def _peak(size: tuple[int, ...]) -> int:
     batch, T, side, C = size
     # What TensorFlow needs for any call of this kind counts as before.
     small = tf.random.normal((1, 1, 2, 2, 4))
-    layers.forward_and_backward(RelationalLSTM(2), small)()
-    X, layer = tf.random.normal((batch, T, side, side, C), seed=1), RelationalLSTM(C // 2)
+    layers.forward_and_backward(RelationalLSTM(2, unroll=True), small)()
+    X, layer = (
+        tf.random.normal((batch, T, side, side, C), seed=1),
+        RelationalLSTM(C // 2, unroll=True),
+    )
     layer.build(X.shape)
     before = resident()
     run = layers.forward_and_backward(layer, X)

@@ -61,7 +61,7 @@ def main(values: flags.FlagValues) -> None:
     T, side, C, units = values.num_segments, values.side, values.channels, values.units
     X = tf.random.normal((values.batch, T, side, side, C), seed=1)
     candidates = {
-        "RelationalLSTM": RelationalLSTM(units),
+        "RelationalLSTM": RelationalLSTM(units, unroll=True),
         "ConvLSTM2D": keras.layers.ConvLSTM2D(units, 3, padding="same"),
         "eq. 3 unfused": Unfused(units),
     }

@@ -31,7 +31,6 @@ else:
         mean=tf.reduce_mean,
         ones=tf.ones,
         relu=tf.nn.relu,
-        repeat=tf.repeat,
         reshape=tf.reshape,
         rsqrt=tf.math.rsqrt,
         shape=tf.shape,
@@ -44,14 +43,8 @@ else:
         transpose=tf.transpose,
         unstack=lambda x, axis: tf.unstack(x, axis=axis),
         zeros=tf.zeros,
+        zeros_like=tf.zeros_like,
     )
-
-
-def split(x: Any, sizes: list[int], axis: int) -> list[Any]:
-    """Parts of a tensor along an axis. Keras 3 takes where they begin, TensorFlow their sizes."""
-    if not KERAS_3:
-        return tf.split(x, sizes, axis=axis)
-    return ops.split(x, list(itertools.accumulate(sizes[:-1])), axis=axis)
 
 
 def state_size(shapes: list[tuple[int, ...]]) -> list[Any]:

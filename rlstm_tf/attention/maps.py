@@ -12,7 +12,7 @@ import numpy as np
 from rlstm_tf.choices import RELATIONAL
 from rlstm_tf.compat import ops
 from rlstm_tf.errors import UsageError
-from rlstm_tf.layers import RelationalLSTM
+from rlstm_tf.layers import RelationalLSTM, RelationalLSTMCell
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def relations(model: keras.Model, frames: np.ndarray) -> Relations:
     cell = layer.cell
     X, logits = keras.Model(model.input, [layer.input, model.output])(frames[None], training=False)
     X = ops.cast(X[0], cell.variable_dtype)
-    before = ops.concatenate([H for _, H in steps(cell, X[None])], axis=0)
-    spatial, temporal = cell.weights_of(X, before)
+    states = ops.concatenate([H for H, _ in steps(cell, X[None])], axis=0)
+    spatial, temporal = cell.attention_weights(X, states)
     if not all(np.isfinite(found).all() for found in (logits, spatial, temporal)):
         raise FloatingPointError("the network computes numbers that are not finite")
     return Relations(
@@ -105,18 +105,19 @@ def relations(model: keras.Model, frames: np.ndarray) -> Relations:
     )
 
 
-def steps(cell: Any, X: Any) -> Iterator[tuple[Any, Any]]:
-    """Goes through a sequence as the Relational LSTM does, from H_0 = C_0 = 0.
+def steps(cell: RelationalLSTMCell, X: Any) -> Iterator[tuple[Any, Any]]:
+    """Runs a cell over a sequence from H_0 = C_0 = 0.
 
     Args:
-        cell: of the layer.
+        cell: cell of a built layer.
         X: X_1 ... X_T, `[batch, T, H, W, C]` or `[batch, T, N, C]`.
 
     Yields:
-        For t = 1 ... T what `cell.relate` gives of X_t, and H_{t-1}, of the shape of a state.
+        For t = 1 ... T H_{t-1} and the gates (i_t, f_t, o_t, g_t), each `[batch, N, units]`.
     """
-    terms = cell.relate(X)
-    states = cell.get_initial_state(batch_size=X.shape[0], dtype=cell.variable_dtype)
+    r_x, theta_h = ops.unstack(cell.relate(X), axis=2)
+    H = C = ops.zeros_like(r_x[:, 0, 0])
     for t in range(X.shape[1]):
-        yield terms[:, t], states[0]
-        _, states = cell.recur(terms[:, t], states)
+        next_H, C, gates = cell.step(r_x[:, t], theta_h[:, t], H, C)
+        yield H, gates
+        H = next_H

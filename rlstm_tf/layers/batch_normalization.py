@@ -1,4 +1,4 @@
-"""Batch normalization that says which statistics it normalises with while training."""
+"""Batch normalization with a choice of the statistics that training uses."""
 
 from __future__ import annotations
 
@@ -13,73 +13,77 @@ from rlstm_tf import compat
 from rlstm_tf.choices import STATISTICS
 from rlstm_tf.compat import ops
 
-_moves: ContextVar[Any] = ContextVar("moves", default=None)
-_kept: ContextVar[bool] = ContextVar("kept", default=False)
+_deferred_updates: ContextVar[Any] = ContextVar("deferred_updates", default=None)
+_is_frozen: ContextVar[bool] = ContextVar("is_frozen", default=False)
 
 
 @contextlib.contextmanager
-def moves_after() -> Iterator[None]:
-    """Moving statistics move when it ends, not when the layers are called.
+def defer_statistics_updates() -> Iterator[None]:
+    """Updates moving statistics at the end of the context, not when the layers are called.
 
-    What is computed again within it normalises with the statistics of the first time.
+    A forward pass that is repeated within the context uses the same statistics as the first one.
     """
-    moves: list[tuple[Any, Any]] = []
-    token = _moves.set(moves)
+    updates: list[tuple[Any, Any]] = []
+    token = _deferred_updates.set(updates)
     try:
         yield
     finally:
-        _moves.reset(token)
-    for moving, value in moves:
+        _deferred_updates.reset(token)
+    for moving, value in updates:
         moving.assign(value)
 
 
 @contextlib.contextmanager
-def statistics_kept() -> Iterator[None]:
-    """While it lasts, no moving statistics move: what is computed is computed again."""
-    token = _kept.set(True)
+def freeze_statistics() -> Iterator[None]:
+    """Leaves moving statistics unchanged within the context, for a repeated forward pass."""
+    token = _is_frozen.set(True)
     try:
         yield
     finally:
-        _kept.reset(token)
+        _is_frozen.reset(token)
 
 
 @keras.saving.register_keras_serializable("rlstm_tf")
 class BatchNormalization(keras.layers.Layer):
-    """Batch normalization over the last axis, by population, batch or frozen statistics.
+    """Batch normalization over the last axis, with population, batch or frozen statistics.
 
-    `"population"`, the paper's (section 4): training too normalises with the moving mean and
-    variance, which then move by 1 - momentum towards those of the batch. An output does not depend
-    on the other videos of the batch, nor on how a batch is divided among replicas: the statistics
-    that the moving ones move towards are those of the global batch.
-
-    `"batch"`: the usual one, each replica by its own batch. For networks trained from scratch.
-
-    `"frozen"`: the moving statistics never move.
-
-    Weights are those of `keras.layers.BatchNormalization`, in its order: gamma, beta, moving_mean,
-    moving_variance. Where TensorFlow is the backend its fused kernel computes it.
+    The weights are those of `keras.layers.BatchNormalization`, in the same order: gamma, beta,
+    moving_mean, moving_variance. On TensorFlow its fused kernel runs.
 
     Args:
-        statistics: `"population"`, `"batch"` or `"frozen"`.
-        momentum: of the moving statistics; the paper moves them by 0.001 or 0.0005.
-        epsilon: added to the variance; more than 1e-5.
+        training_statistics: statistics that training normalizes with.
+            `"population"` (section 4 of the paper): the moving ones, which are then updated towards
+            the moments of the global batch. Outputs depend neither on the other videos of a batch
+            nor on the number of replicas.
+            `"batch"`: those of the replica's batch, as in Keras. For networks trained from scratch.
+            `"frozen"`: the moving ones, without an update.
+        momentum: share of a moving statistic that an update keeps; the paper updates by 0.001 or
+            0.0005.
+        epsilon: added to the variance; greater than 1e-5.
         center: add beta.
         scale: multiply by gamma.
-        **kwargs: of `keras.layers.Layer`.
+        **kwargs: further arguments of `keras.layers.Layer`.
 
     Input shape:
         `[batch, ..., C]`.
 
     Output shape:
-        As the input.
+        The input's.
 
     Raises:
-        ValueError: `statistics` is none of the three.
+        ValueError: `training_statistics` is none of the three.
+
+    Example:
+        >>> maps = np.random.normal(size=(2, 8, 7, 7, 64)).astype("float32")
+        >>> layer = BatchNormalization(training_statistics="population", momentum=0.999)
+        >>> tuple(layer(maps, training=True).shape)
+        (2, 8, 7, 7, 64)
     """
 
     def __init__(
         self,
-        statistics: str = "population",
+        *,
+        training_statistics: str = "population",
         momentum: float = 0.999,
         epsilon: float = 1e-3,
         center: bool = True,
@@ -87,9 +91,12 @@ class BatchNormalization(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if statistics not in STATISTICS:
-            raise ValueError(f"statistics must be one of {STATISTICS}. Received: {statistics!r}")
-        self.statistics = statistics
+        if training_statistics not in STATISTICS:
+            raise ValueError(
+                f"training_statistics must be one of {STATISTICS}. "
+                f"Received: training_statistics={training_statistics!r}"
+            )
+        self.training_statistics = training_statistics
         self.momentum = momentum
         self.epsilon = epsilon
         self.center = center
@@ -97,7 +104,7 @@ class BatchNormalization(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
-        """Adds gamma, beta and the moving statistics, all float32 under mixed precision."""
+        """Adds the weights, float32 under mixed precision too."""
         shape = (input_shape[-1],)
         options = compat.FULL_PRECISION
         self.gamma = self.beta = None
@@ -115,36 +122,33 @@ class BatchNormalization(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any, training: Any = False, mask: Any = None) -> Any:
-        """Returns the normalised inputs; while training, moves the statistics.
+        """Returns the normalized inputs; updates the moving statistics in training.
 
-        `mask` is passed on and not used: maps are never masked in part.
+        The mask has no effect: it is accepted because the layer passes masks on.
         """
-        if not training or self.statistics == "frozen" or not self.trainable:
-            return self._normalise(inputs, self.moving_mean, self.moving_variance)[0]
-        if self.statistics == "batch":
-            outputs, mean, variance = self._normalise(inputs, None, None)
-        else:
-            outputs, mean, variance = self._normalise(
-                inputs, self.moving_mean, self.moving_variance
-            )
-        if not _kept.get():
-            if self.statistics == "batch":
+        moving = self.moving_mean, self.moving_variance
+        if not training or self.training_statistics == "frozen" or not self.trainable:
+            return self._normalize(inputs, *moving)[0]
+        uses_batch = self.training_statistics == "batch"
+        outputs, mean, variance = self._normalize(inputs, *((None, None) if uses_batch else moving))
+        if not _is_frozen.get():
+            if uses_batch:
                 mean, variance = compat.replica_mean([mean, variance])
             else:
                 mean, variance = self._global_moments(ops.stop_gradient(inputs))
-            self._move((self.moving_mean, mean), (self.moving_variance, variance))
+            self._update(self.moving_mean, mean)
+            self._update(self.moving_variance, variance)
         return outputs
 
-    def _move(self, *pairs: tuple[Any, Any]) -> None:
-        for moving, value in pairs:
-            value = ops.cast(ops.stop_gradient(value), moving.dtype)
-            value = moving + (1.0 - self.momentum) * (value - moving)
-            if _moves.get() is None:
-                moving.assign(value)
-            else:
-                _moves.get().append((moving, value))
+    def _update(self, moving: Any, value: Any) -> None:
+        value = ops.cast(ops.stop_gradient(value), moving.dtype)
+        value = moving + (1.0 - self.momentum) * (value - moving)
+        if _deferred_updates.get() is None:
+            moving.assign(value)
+        else:
+            _deferred_updates.get().append((moving, value))
 
-    def _normalise(self, inputs: Any, mean: Any, variance: Any) -> tuple[Any, Any, Any]:
+    def _normalize(self, inputs: Any, mean: Any, variance: Any) -> tuple[Any, Any, Any]:
         channels = (inputs.shape[-1],)
         gamma = self.gamma if self.scale else ops.ones(channels, self.variable_dtype)
         beta = self.beta if self.center else ops.zeros(channels, self.variable_dtype)
@@ -158,10 +162,10 @@ class BatchNormalization(keras.layers.Layer):
         return ops.cast(outputs, inputs.dtype), mean, variance
 
     def _global_moments(self, inputs: Any) -> tuple[Any, Any]:
-        """Mean and variance over all replicas, exact: moments about a common point add up.
+        """Returns the exact mean and variance over all replicas.
 
-        The moving mean is that point: it is the same on every replica, and near enough to the mean
-        for the difference of squares not to cancel.
+        Moments about a point that all replicas share can be averaged. The moving mean is such a
+        point, and close enough to the mean for the difference of squares to stay precise.
         """
         mean, variance = _moments(inputs, self.variable_dtype)
         shift = mean - self.moving_mean
@@ -169,19 +173,27 @@ class BatchNormalization(keras.layers.Layer):
         return self.moving_mean + global_shift, second - ops.square(global_shift)
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for saving."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
-            "statistics": self.statistics,
+            "training_statistics": self.training_statistics,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "center": self.center,
             "scale": self.scale,
         }
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> BatchNormalization:
+        """Creates the layer from `get_config`, of version 0.1.0 too."""
+        config = dict(config)
+        if "statistics" in config:
+            config["training_statistics"] = config.pop("statistics")
+        return cls(**config)
+
 
 def _moments(inputs: Any, dtype: str) -> tuple[Any, Any]:
-    """Mean and biased variance over all axes but the last, `[C]` each."""
+    """Returns mean and biased variance over all axes but the last, `[C]` each."""
     inputs = ops.cast(inputs, dtype)
     axes = tuple(range(len(inputs.shape) - 1))
     mean = ops.mean(inputs, axis=axes)

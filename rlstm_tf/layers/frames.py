@@ -1,4 +1,4 @@
-"""Frames of a clip as a batch of images, and pixels as the numbers that a backbone expects."""
+"""Layers between clips and a backbone: folding of the time axis and scaling of pixels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import keras
 
 from rlstm_tf.compat import ops
 
-# Mean and divisor. First keras.applications' own three, by its names; then those of flow levels,
-# of which 128 is no motion, spread as widely as each of the three spreads pixels.
+# Mean and divisor: the three modes of keras.applications, then those for levels of flow, whose zero
+# is 128, spread as widely as the mode of the same name spreads pixels.
 _SCALES: dict[str, tuple[Any, Any]] = {
     "tf": (127.5, 127.5),
     "caffe": ((103.939, 116.779, 123.68), 1.0),
@@ -23,24 +23,33 @@ SCALINGS = (*_SCALES, "none")
 
 @keras.saving.register_keras_serializable("rlstm_tf")
 class FoldTime(keras.layers.Layer):
-    """`[batch, T, ...]` -> `[batch * T, ...]`: a network for images takes every frame."""
+    """Folds time into the batch: `[batch, T, ...]` -> `[batch * T, ...]`.
+
+    Example:
+        >>> tuple(FoldTime()(np.zeros((2, 8, 32, 32, 3))).shape)
+        (16, 32, 32, 3)
+    """
 
     def call(self, inputs: Any) -> Any:
-        """Returns the frames of all clips, clip after clip."""
+        """Returns the frames, clip after clip."""
         return ops.reshape(inputs, (-1, *inputs.shape[2:]))
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
-        """`[batch * T, ...]`, the first unknown."""
+        """Returns `(None, ...)`."""
         return (None, *tuple(input_shape)[2:])
 
 
 @keras.saving.register_keras_serializable("rlstm_tf")
 class UnfoldTime(keras.layers.Layer):
-    """`[batch * T, ...]` -> `[batch, T, ...]`: the inverse of `FoldTime`.
+    """Inverts `FoldTime`: `[batch * T, ...]` -> `[batch, T, ...]`.
 
     Args:
         num_segments: T.
-        **kwargs: of `keras.layers.Layer`.
+        **kwargs: further arguments of `keras.layers.Layer`.
+
+    Example:
+        >>> tuple(UnfoldTime(8)(np.zeros((16, 7, 7, 64))).shape)
+        (2, 8, 7, 7, 64)
     """
 
     def __init__(self, num_segments: int, **kwargs: Any) -> None:
@@ -52,30 +61,33 @@ class UnfoldTime(keras.layers.Layer):
         return ops.reshape(inputs, (-1, self.num_segments, *inputs.shape[1:]))
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
-        """`[batch, T, ...]`, the first unknown."""
+        """Returns `(None, T, ...)`."""
         return (None, self.num_segments, *tuple(input_shape)[1:])
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for saving."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "num_segments": self.num_segments}
 
 
 @keras.saving.register_keras_serializable("rlstm_tf")
 class PixelScaling(keras.layers.Layer):
-    """Pixels 0..255, RGB, uint8 or float -> what a `keras.applications` network was trained on.
-
-    Or levels 1..255 of optical flow -> the same range about zero, which is no motion. Done on the
-    device, so that batches leave the host as uint8.
+    """Scales uint8 frames on the device to the range that a backbone was trained on.
 
     Args:
-        scaling: `"tf"` (-1..1), `"caffe"` (BGR less the ImageNet mean), `"torch"` (RGB less the
-            mean, by the standard deviation) or `"none"` (0..255): the modes of
-            `keras.applications.imagenet_utils.preprocess_input`. For flow of any number of
-            channels `"flow_tf"` (-1..1), `"flow_caffe"` (-127..127) or `"flow_torch"` (-2.2..2.2).
-        **kwargs: of `keras.layers.Layer`.
+        scaling: for RGB pixels 0..255 a mode of
+            `keras.applications.imagenet_utils.preprocess_input`: `"tf"` (-1..1), `"caffe"` (BGR
+            minus ImageNet's mean), `"torch"` (RGB minus the mean, over the standard deviation), or
+            `"none"` (0..255). For levels 1..255 of optical flow, any number of channels:
+            `"flow_tf"` (-1..1), `"flow_caffe"` (-127..127) or `"flow_torch"` (-2.2..2.2); no motion
+            is 0.
+        **kwargs: further arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: `scaling` is none of these.
+
+    Example:
+        >>> PixelScaling("tf")(np.array([[0, 255]], "uint8")).numpy().tolist()
+        [[-1.0, 1.0]]
     """
 
     def __init__(self, scaling: str = "tf", **kwargs: Any) -> None:
@@ -95,9 +107,9 @@ class PixelScaling(keras.layers.Layer):
         return ops.cast(pixels, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
-        """As the input."""
+        """Returns the input's shape."""
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for saving."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "scaling": self.scaling}

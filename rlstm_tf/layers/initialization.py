@@ -1,4 +1,4 @@
-"""Kernels that are stored side by side, each drawn as if it stood alone."""
+"""Initialization of kernels that share one weight."""
 
 from __future__ import annotations
 
@@ -7,37 +7,33 @@ from typing import Any
 from rlstm_tf.compat import ops
 
 
-def nth(initializer: Any, number: int) -> Any:
-    """An initializer of the same kind that draws other numbers, also where a seed was given.
-
-    Args:
-        initializer: a `keras.initializers.Initializer`.
-        number: which of several weights it is for; 0 keeps a given seed.
-    """
+def reseed(initializer: Any, number: int) -> Any:
+    """Copies a `keras.initializers.Initializer` with seed + number, or with a new seed if unset."""
     config = initializer.get_config()
     if isinstance(config.get("seed"), int):
         config["seed"] += number
     return type(initializer).from_config(config)
 
 
-class SideBySide:
-    """Fills a weight `[..., parts * size]` part by part.
+class BlockwiseInitializer:
+    """Initializes a weight of equal blocks on the last axis, each as a kernel of its own.
 
-    Glorot's limit comes from the fans of a kernel, so a kernel of 16 parts drawn at once would be
-    four times too small.
+    Glorot's limit depends on a kernel's fan-out, so blocks drawn as one kernel would be too small.
 
     Args:
-        initializer: of one part.
-        parts: how many stand side by side on the last axis.
+        initializer: `keras.initializers.Initializer` of one block.
+        num_blocks: number of blocks.
     """
 
-    def __init__(self, initializer: Any, parts: int) -> None:
+    def __init__(self, initializer: Any, num_blocks: int) -> None:
         self.initializer = initializer
-        self.parts = parts
+        self.num_blocks = num_blocks
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None, **kwargs: Any) -> Any:
-        """Returns the weight's first value."""
-        part = (*shape[:-1], shape[-1] // self.parts)
-        return ops.concatenate(
-            [nth(self.initializer, k)(part, dtype=dtype, **kwargs) for k in range(self.parts)], -1
-        )
+        """Returns the initial value, `[..., num_blocks * size]`."""
+        block = (*shape[:-1], shape[-1] // self.num_blocks)
+        blocks = [
+            reseed(self.initializer, k)(block, dtype=dtype, **kwargs)
+            for k in range(self.num_blocks)
+        ]
+        return ops.concatenate(blocks, -1)

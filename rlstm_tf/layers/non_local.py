@@ -7,34 +7,37 @@ from typing import Any
 import keras
 
 from rlstm_tf.compat import ops
-from rlstm_tf.layers.initialization import nth
+from rlstm_tf.layers.arguments import check_pairwise, check_units
+from rlstm_tf.layers.initialization import reseed
 
 PAIRWISE = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
 
 
-def attention(theta: Any, phi: Any, pairwise: str, scale: float, w_f: Any = None) -> Any:
-    """The weights w_ij of eq. 2: how much position i of X takes from position j of Y.
+def attention_weights(theta: Any, phi: Any, pairwise: str, scale: float, w_f: Any = None) -> Any:
+    """Computes w_ij of eq. 2: how much position i of X takes from position j of Y.
+
+    The Gaussians divide by the sum over j, so w is a softmax (eq. 4). The dot product and the
+    concatenation can be zero or negative everywhere; Wang et al. (*Non-local Neural Networks*,
+    2018) divide them by M.
 
     Args:
-        theta: embedded queries theta(x_i), `[..., N, units]`.
-        phi: embedded keys phi(y_j), `[..., M, units]`.
-        pairwise: one of `PAIRWISE`; f(x_i, y_j) of Wang et al., *Non-local Neural Networks*, 2018.
-            The (embedded) Gaussian divides by the sum over j, so w is a softmax (eq. 4). The other
-            two can be zero or negative everywhere, so Wang et al. divide them by M.
+        theta: queries theta(x_i), `[..., N, units]`.
+        phi: keys phi(y_j), `[..., M, units]`.
+        pairwise: f of eq. 2, one of `PAIRWISE`.
         scale: factor on the argument of f; 1 in the paper.
-        w_f: `[..., 2, units]`, the vector of the concatenation, its halves for theta and phi.
+        w_f: vector of the concatenation, `[..., 2, units]`: for theta and for phi.
 
     Returns:
-        w_ij, `[..., N, M]`, float32 at least: unscaled logits over 1,024 dimensions have a
-        standard deviation near 40, which bfloat16 holds to 0.25 only.
+        w_ij, `[..., N, M]`, at least float32: logits over 1,024 dimensions have a standard
+        deviation near 40, where bfloat16 has steps of 0.25.
     """
     precise = "float64" if theta.dtype == "float64" else "float32"
     theta, phi = ops.cast(theta, precise), ops.cast(phi, precise)
     if pairwise == "concatenation":
         w_f = ops.cast(w_f, precise)
-        of_theta = ops.einsum("...nu,...u->...n", theta, w_f[..., 0, :])
-        of_phi = ops.einsum("...mu,...u->...m", phi, w_f[..., 1, :])
-        f = ops.relu(scale * (of_theta[..., :, None] + of_phi[..., None, :]))
+        from_theta = ops.einsum("...nu,...u->...n", theta, w_f[..., 0, :])
+        from_phi = ops.einsum("...mu,...u->...m", phi, w_f[..., 1, :])
+        f = ops.relu(scale * (from_theta[..., :, None] + from_phi[..., None, :]))
     else:
         f = scale * ops.einsum("...nu,...mu->...nm", theta, phi)
     if pairwise in ("embedded_gaussian", "gaussian"):
@@ -42,59 +45,60 @@ def attention(theta: Any, phi: Any, pairwise: str, scale: float, w_f: Any = None
     return f / phi.shape[-2]
 
 
-def attend(weights: Any, g: Any) -> Any:
-    """z_i = sum_j w_ij g(y_j), eq. 2.
+def attend(w: Any, g: Any) -> Any:
+    """Computes z_i = sum_j w_ij g(y_j) of eq. 2.
 
     Args:
-        weights: w_ij, `[..., N, M]`.
-        g: embedded values g(y_j), `[..., M, units]`.
+        w: w_ij, `[..., N, M]`.
+        g: values g(y_j), `[..., M, units]`.
 
     Returns:
         z, `[..., N, units]`, in the data type of `g`.
     """
-    return ops.einsum("...nm,...mu->...nu", ops.cast(weights, g.dtype), g)
-
-
-def check_pairwise(pairwise: str, allowed: tuple[str, ...]) -> str:
-    """Returns `pairwise`, or raises ValueError where it is not one of `allowed`."""
-    if pairwise not in allowed:
-        raise ValueError(f"pairwise must be one of {allowed}. Received: pairwise={pairwise!r}")
-    return pairwise
+    return ops.einsum("...nm,...mu->...nu", ops.cast(w, g.dtype), g)
 
 
 @keras.saving.register_keras_serializable("rlstm_tf")
 class NonLocalOperation(keras.layers.Layer):
-    """Z = r(X, Y), the generalized non-local operation: each position of X looks at all of Y.
+    """Z = r(X, Y): each position of X attends to all positions of Y.
 
         z_i = sum_j w_ij g(y_j),  w_ij = f(x_i, y_j) / sum_k f(x_i, y_k)      (eq. 2)
         f(x_i, y_j) = exp(theta(x_i)^T phi(y_j))                              (eq. 4)
 
-    theta, phi and g are linear embeddings with a bias (1x1 convolutions). With Y = X this is the
-    plain non-local operation, eq. 1.
+    theta, phi and g are linear embeddings with a bias (1x1 convolutions). Y = X gives the plain
+    non-local operation, eq. 1.
 
     Args:
-        units: C_z, the size of the embeddings and of the output.
-        pairwise: `"embedded_gaussian"` (the paper's), `"gaussian"` (f = exp(x^T y): no theta and
-            phi, C_x = C_y), `"dot_product"` or `"concatenation"`.
+        units: C_z, channels of the embeddings and of Z.
+        pairwise: f: `"embedded_gaussian"` (the paper's), `"gaussian"` (exp(x^T y), without theta
+            and phi; C_x = C_y), `"dot_product"` or `"concatenation"`.
         attention_scale: factor on the argument of f; 1 in the paper.
-        kernel_initializer: of theta, phi and g, each drawn for itself.
-        bias_initializer: of their biases.
-        kernel_regularizer: on their kernels.
-        **kwargs: of `keras.layers.Layer`.
+        kernel_initializer: initializer of theta, phi and g.
+        bias_initializer: initializer of their biases.
+        kernel_regularizer: regularizer of their kernels.
+        **kwargs: further arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `[X, Y]`, or X alone for Y = X.
         return_attention_scores: also return w_ij.
 
     Input shape:
-        X `[batch, N, C_x]` or `[batch, H, W, C_x]`; Y likewise with its own size and channels.
+        X `[batch, N, C_x]` or `[batch, H, W, C_x]`; Y likewise, with its own positions and
+        channels.
 
     Output shape:
-        Z `[batch, N, units]` or `[batch, H, W, units]`, as X; w_ij `[batch, N, M]`, where M is the
-        number of positions of Y.
+        Z `[batch, N, units]` or `[batch, H, W, units]`, like X; w_ij `[batch, N, M]` for M
+        positions of Y.
 
     Raises:
-        ValueError: unknown `pairwise`, a rank other than 3 or 4, or `"gaussian"` with C_x != C_y.
+        ValueError: `units` or `pairwise` is invalid, an input has another rank, or C_x != C_y with
+            `"gaussian"`.
+
+    Example:
+        >>> X = np.random.normal(size=(2, 7, 7, 64)).astype("float32")
+        >>> Z, w = NonLocalOperation(32)(X, return_attention_scores=True)
+        >>> tuple(Z.shape), tuple(w.shape)
+        ((2, 7, 7, 32), (2, 49, 49))
     """
 
     def __init__(
@@ -108,7 +112,7 @@ class NonLocalOperation(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.units = units
+        self.units = check_units(units)
         self.pairwise = check_pairwise(pairwise, PAIRWISE)
         self.attention_scale = attention_scale
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -117,8 +121,8 @@ class NonLocalOperation(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Adds theta, phi, g and, for the concatenation, w_f."""
-        pair = isinstance(input_shape[0], (list, tuple)) or hasattr(input_shape[0], "as_list")
-        x_shape, y_shape = input_shape if pair else (input_shape, input_shape)
+        is_pair = isinstance(input_shape[0], (list, tuple)) or hasattr(input_shape[0], "as_list")
+        x_shape, y_shape = input_shape if is_pair else (input_shape, input_shape)
         for shape in (x_shape, y_shape):
             if len(shape) not in (3, 4):
                 raise ValueError(
@@ -126,45 +130,47 @@ class NonLocalOperation(keras.layers.Layer):
                 )
         self.theta = self.phi = self.w_f = None
         if self.pairwise != "gaussian":
-            self.theta = self._embedding("theta", x_shape[-1], 0)
-            self.phi = self._embedding("phi", y_shape[-1], 1)
+            self.theta = self._add_embedding("theta", x_shape[-1], 0)
+            self.phi = self._add_embedding("phi", y_shape[-1], 1)
         elif x_shape[-1] != y_shape[-1]:
             raise ValueError(
                 "pairwise='gaussian' needs as many channels in X as in Y. "
                 f"Received: {x_shape[-1]} and {y_shape[-1]}"
             )
-        self.g = self._embedding("g", y_shape[-1], 2)
+        self.g = self._add_embedding("g", y_shape[-1], 2)
         if self.pairwise == "concatenation":
             self.w_f = self.add_weight(
                 name="w_f", shape=(2, self.units), initializer="glorot_uniform"
             )
         self.built = True
 
-    def _embedding(self, name: str, channels: int, number: int) -> tuple[Any, Any]:
+    def _add_embedding(self, name: str, channels: int, number: int) -> tuple[Any, Any]:
         kernel = self.add_weight(
             name=f"{name}_kernel",
             shape=(channels, self.units),
-            initializer=nth(self.kernel_initializer, number),
+            initializer=reseed(self.kernel_initializer, number),
             regularizer=self.kernel_regularizer,
         )
         bias = self.add_weight(
-            name=f"{name}_bias", shape=(self.units,), initializer=nth(self.bias_initializer, number)
+            name=f"{name}_bias",
+            shape=(self.units,),
+            initializer=reseed(self.bias_initializer, number),
         )
         return kernel, bias
 
     def call(self, inputs: Any, return_attention_scores: bool = False) -> Any:
         """Returns Z, or (Z, w_ij)."""
         X, Y = inputs if isinstance(inputs, (list, tuple)) else (inputs, inputs)
-        x, y = _positions(X), _positions(Y)
+        x, y = _to_positions(X), _to_positions(Y)
         theta = x if self.theta is None else _embed(x, self.theta)
         phi = y if self.phi is None else _embed(y, self.phi)
-        w = attention(theta, phi, self.pairwise, self.attention_scale, self.w_f)
+        w = attention_weights(theta, phi, self.pairwise, self.attention_scale, self.w_f)
         z = attend(w, _embed(y, self.g))
         Z = ops.reshape(z, (-1, *X.shape[1:-1], self.units))
         return (Z, w) if return_attention_scores else Z
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for saving."""
+        """Returns the constructor's arguments."""
         return {
             **super().get_config(),
             "units": self.units,
@@ -176,8 +182,8 @@ class NonLocalOperation(keras.layers.Layer):
         }
 
 
-def _positions(X: Any) -> Any:
-    """`[batch, H, W, C]` -> `[batch, N, C]`; `[batch, N, C]` as it is."""
+def _to_positions(X: Any) -> Any:
+    """Reshapes `[batch, H, W, C]` to `[batch, N, C]`."""
     if len(X.shape) == 3:
         return X
     return ops.reshape(X, (-1, X.shape[1] * X.shape[2], X.shape[3]))

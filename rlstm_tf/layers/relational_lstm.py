@@ -1,4 +1,4 @@
-"""The Relational LSTM (eq. 3 of arXiv 1811.07059) as a layer over a sequence of maps."""
+"""The Relational LSTM (eq. 3 of arXiv 1811.07059) over a sequence of maps."""
 
 from __future__ import annotations
 
@@ -6,50 +6,66 @@ from typing import Any
 
 import keras
 
+from rlstm_tf.layers.arguments import upgrade_config
 from rlstm_tf.layers.relational_lstm_cell import RelationalLSTMCell
 
 
-class _Recurrence(RelationalLSTMCell):
-    """The cell inside `RelationalLSTM`, which has called `relate` for all T before the loop."""
-
-    def call(self, inputs: Any, states: Any) -> tuple[Any, list[Any]]:
-        return self.recur(inputs, states)
+def _cell_property(name: str) -> property:
+    return property(lambda layer: getattr(layer.cell, name), doc=f"`{name}` of the cell.")
 
 
 @keras.saving.register_keras_serializable("rlstm_tf")
 class RelationalLSTM(keras.layers.RNN):
-    """The Relational LSTM over a sequence of maps; the same numbers as `RNN(RelationalLSTMCell)`.
+    """The Relational LSTM: a recurrent layer over maps, used like `keras.layers.LSTM`.
 
-    All that needs no recurrence is computed for all T at once, and the symbolic shapes are right on
-    Keras 3 too, which takes the state of a stock `RNN` for a vector.
+    Equal to `keras.layers.RNN(RelationalLSTMCell(units))`, but computes all that does not depend on
+    the state for all T at once. `RelationalLSTMCell` has the equations and the layout of the
+    weights; `layer.cell` is such a cell.
 
     Args:
         units: channels of H_t and C_t; C / 2 in the paper.
-        pairwise: as in `RelationalLSTMCell`.
-        attention_scale: as in `RelationalLSTMCell`.
-        embeddings: as in `RelationalLSTMCell`.
-        kernel_initializer: as in `RelationalLSTMCell`.
-        bias_initializer: as in `RelationalLSTMCell`.
-        kernel_regularizer: as in `RelationalLSTMCell`.
+        pairwise: function f of eq. 2: `"embedded_gaussian"` (the paper's), `"dot_product"` or
+            `"concatenation"`.
+        attention_scale: factor on theta(x_i)^T phi(y_j); 1 in the paper.
+        use_bias: add a bias to each embedding.
+        kernel_initializer: initializer of each embedding of X_t.
+        recurrent_initializer: initializer of each embedding of H_{t-1}; `kernel_initializer` if
+            None.
+        bias_initializer: initializer of the biases.
+        kernel_regularizer, recurrent_regularizer: regularizers of the two kernels.
+        bias_regularizer: regularizer of the biases.
+        kernel_constraint, recurrent_constraint: constraints on the two kernels.
+        bias_constraint: constraint on the biases.
         return_sequences: return H_1 ... H_T instead of H_T.
         return_state: also return H_T and C_T.
-        go_backwards: from X_T to X_1.
-        stateful: start from where the last batch ended.
-        unroll: a graph without a loop. Segments are few, so this is the default; it needs T static.
-        **kwargs: of `keras.layers.RNN`.
+        go_backwards: process X_T ... X_1.
+        stateful: start each batch from the last state of the batch before.
+        unroll: build a graph without a loop, which is faster; needs a static T.
+        **kwargs: further arguments of `keras.layers.RNN`.
 
     Call arguments:
         sequences: X_1 ... X_T.
-        initial_state: [H_0, C_0], each `[batch, H, W, units]`; zeros if None, as in the paper.
-        mask: `[batch, T]`, False where a step is to be skipped.
-        training: not used.
+        initial_state: `[H_0, C_0]`, each `[batch, H, W, units]`; zeros if None, as in the paper.
+        mask: bool `[batch, T]`; a step with False keeps the state.
+        training: has no effect.
 
     Input shape:
-        `[batch, T, H, W, C]` or `[batch, T, N, C]`, H, W, N and C static.
+        `[batch, T, H, W, C]` or `[batch, T, N, C]`; H, W, N and C are static.
 
     Output shape:
-        `[batch, H, W, units]`, or `[batch, T, H, W, units]` with `return_sequences`;
-        `[batch, (T,) N, units]` for sequences of `[N, C]`.
+        `[batch, H, W, units]`, with `return_sequences` `[batch, T, H, W, units]`; likewise with N.
+
+    Raises:
+        ValueError: an argument is invalid, or an input has another rank or an unknown size.
+
+    Example:
+        >>> maps = np.random.normal(size=(2, 8, 7, 7, 64)).astype("float32")
+        >>> layer = RelationalLSTM(32)
+        >>> tuple(layer(maps).shape)
+        (2, 7, 7, 32)
+        >>> both = keras.layers.Bidirectional(RelationalLSTM(16, return_sequences=True))
+        >>> tuple(both(maps).shape)
+        (2, 8, 7, 7, 32)
     """
 
     def __init__(
@@ -57,25 +73,38 @@ class RelationalLSTM(keras.layers.RNN):
         units: int,
         pairwise: str = "embedded_gaussian",
         attention_scale: float = 1.0,
-        embeddings: str = "separate",
+        *,
+        use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = None,
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
-        unroll: bool = True,
+        unroll: bool = False,
         **kwargs: Any,
     ) -> None:
-        cell = _Recurrence(
+        cell = RelationalLSTMCell(
             units,
             pairwise=pairwise,
             attention_scale=attention_scale,
-            embeddings=embeddings,
+            use_bias=use_bias,
             kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
             bias_initializer=bias_initializer,
             kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
             dtype=kwargs.get("dtype"),
             name="cell",
         )
@@ -89,41 +118,64 @@ class RelationalLSTM(keras.layers.RNN):
             **kwargs,
         )
 
+    units = _cell_property("units")
+    pairwise = _cell_property("pairwise")
+    attention_scale = _cell_property("attention_scale")
+    use_bias = _cell_property("use_bias")
+    kernel_initializer = _cell_property("kernel_initializer")
+    recurrent_initializer = _cell_property("recurrent_initializer")
+    bias_initializer = _cell_property("bias_initializer")
+    kernel_regularizer = _cell_property("kernel_regularizer")
+    recurrent_regularizer = _cell_property("recurrent_regularizer")
+    bias_regularizer = _cell_property("bias_regularizer")
+    kernel_constraint = _cell_property("kernel_constraint")
+    recurrent_constraint = _cell_property("recurrent_constraint")
+    bias_constraint = _cell_property("bias_constraint")
+
     def call(
         self, sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = False
     ) -> Any:
-        """Returns H_T, or what `return_sequences` and `return_state` ask for."""
+        """Returns H_T, or what `return_sequences` and `return_state` select."""
         if isinstance(sequences, (list, tuple)):  # symbolic initial states, under Keras 2.15
             sequences, *initial_state = sequences
         terms = self.cell.relate(sequences)
+        mask = _check_mask(mask)
         return super().call(terms, initial_state=initial_state, mask=mask, training=training)
 
-    # The argument names of the next two matter to Keras 3.
+    # Keras 3 goes by the argument names of the next two.
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         """Builds the cell."""
         super().build(_shape_of_sequences(sequences_shape))
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
-        """Shape of H_T, or shapes of what `return_sequences` and `return_state` ask for."""
+        """Returns the shape of H_T, or of what `return_sequences` and `return_state` select."""
+        # Keras 3 takes the states of an RNN for vectors.
         batch, time, *map_shape, _ = _shape_of_sequences(sequences_shape)
-        state = (batch, *map_shape, self.cell.units)
+        state = (batch, *map_shape, self.units)
         output = (batch, time, *state[1:]) if self.return_sequences else state
         return (output, state, state) if self.return_state else output
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, for saving."""
+        """Returns the constructor's arguments."""
         config = super().get_config()
         del config["cell"]
-        cell = self.cell.get_config()
-        return {**cell, **config}
+        return {**self.cell.get_config(), **config}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> RelationalLSTM:
-        """The layer that `get_config` described."""
-        return cls(**config)
+        """Creates the layer from `get_config`, of version 0.1.0 too."""
+        return cls(**upgrade_config(config))
+
+
+def _check_mask(mask: Any) -> Any:
+    """Returns the mask of the sequences: Keras 2.15 lists one for each initial state too."""
+    mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+    if mask is not None and len(mask.shape) != 2:
+        raise ValueError(f"mask must be [batch, T]. Received: a mask of shape {tuple(mask.shape)}")
+    return mask
 
 
 def _shape_of_sequences(shape: Any) -> tuple[int | None, ...]:
-    """Keras 2.15 gives a list of shapes where there are symbolic initial states."""
+    """Returns the first shape if there are several: Keras 2.15 lists those of initial states."""
     nested = isinstance(shape, list) and not isinstance(shape[0], (int, type(None)))
     return tuple(shape[0] if nested else shape)

@@ -157,7 +157,7 @@ def adapt(model: keras.Model, statistics: str, momentum: float) -> keras.Model:
         name = names.get(layer.name, layer.name)
         if isinstance(layer, keras.layers.BatchNormalization):
             copy = BatchNormalization(
-                statistics,
+                training_statistics=statistics,
                 momentum=momentum,
                 epsilon=layer.epsilon,
                 center=layer.center,

@@ -49,6 +49,7 @@ def relational_lstm(config: ModelConfig, channels: int) -> Callable[[Any], Any]:
             units,
             pairwise=config.pairwise,
             attention_scale=config.attention_scale,
+            unroll=True,
             name=name,
             **kwargs,
         )
@@ -102,7 +103,9 @@ def non_local_branch(
     """
     X = UnfoldTime(config.num_segments, name="segments")(maps)
     normalization = BatchNormalization(
-        config.batch_norm, momentum=config.batch_norm_momentum, name="non_local_bn"
+        training_statistics=config.batch_norm,
+        momentum=config.batch_norm_momentum,
+        name="non_local_bn",
     )
     H = recurrent(normalization(X))
     maps = keras.layers.Conv2D(X.shape[-1], 1, name="restore")(H)

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rlstm_tf.layers.batch_normalization import statistics_kept
+from rlstm_tf.layers.batch_normalization import freeze_statistics
 
 _rematerialize: ContextVar[bool] = ContextVar("rematerialize", default=False)
 
@@ -24,8 +24,8 @@ def rematerialize() -> Iterator[None]:
     """Makes each `Trunk` that trains within the context keep only the maps between its blocks.
 
     Take the gradients within the context too, and update the moving statistics after them
-    (`rlstm_tf.layers.batch_normalization.moves_after`): the second pass then sees the same
-    statistics as the first.
+    (`rlstm_tf.layers.batch_normalization.defer_statistics_updates`): the second pass then sees the
+    same statistics as the first.
     """
     token = _rematerialize.set(True)
     try:
@@ -56,7 +56,7 @@ def _training_pass(block: keras.Model) -> Callable[[Any], Any]:
     def run(maps: Any) -> Any:
         nonlocal calls
         calls += 1
-        with statistics_kept() if calls > 1 else contextlib.nullcontext():
+        with freeze_statistics() if calls > 1 else contextlib.nullcontext():
             return block(maps, training=True)
 
     return run

@@ -31,11 +31,7 @@ def gate_activations(layer: RelationalLSTM, X: np.ndarray) -> dict[str, np.ndarr
     Returns:
         `i`, `f`, `o` and `g`, each `[batch, T, N, units]`.
     """
-    cell = layer.cell
-    gates = []
-    for terms, H in steps(cell, tf.cast(X, tf.float32)):
-        batch, _, _, N, units = terms.shape
-        gates.append(cell.gates(terms, tf.reshape(H, (batch, N, units))))
+    gates = [gates for _, gates in steps(layer.cell, tf.cast(X, tf.float32))]
     return {name: np.stack(gate, axis=1) for name, gate in zip(GATES, zip(*gates))}
 
 

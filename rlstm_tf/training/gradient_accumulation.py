@@ -110,5 +110,5 @@ def _population_layers(model: keras.Model) -> Iterator[BatchNormalization]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _population_layers(layer)
-        elif isinstance(layer, BatchNormalization) and layer.statistics == "population":
+        elif isinstance(layer, BatchNormalization) and layer.training_statistics == "population":
             yield layer

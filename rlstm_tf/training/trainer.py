@@ -17,7 +17,7 @@ import tensorflow as tf
 from rlstm_tf import compat
 from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.layers.batch_normalization import moves_after
+from rlstm_tf.layers.batch_normalization import defer_statistics_updates
 from rlstm_tf.models.dropout import dropout_seed
 from rlstm_tf.models.rematerialization import rematerialize
 from rlstm_tf.training.gradient_accumulation import Accumulator
@@ -147,7 +147,10 @@ class Trainer:
     def _gradients(self, frames: Any, labels: Any) -> tuple[Any, Any, list[Any]]:
         """Returns the rows' share of the mean loss, correct predictions, and scaled gradients."""
         shares = self.strategy.num_replicas_in_sync * self.accumulate
-        with rematerialize() if self.remat else contextlib.nullcontext(), moves_after():
+        with (
+            rematerialize() if self.remat else contextlib.nullcontext(),
+            defer_statistics_updates(),
+        ):
             with tf.GradientTape() as tape:
                 logits = self.model(frames, training=True)
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)

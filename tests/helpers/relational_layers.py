@@ -14,11 +14,14 @@ def operations_of(cell):
     for gate in GATES:
         for source, w_f in (("x", cell.w_f), ("h", cell.recurrent_w_f)):
             operation = {
-                name: [np.asarray(w) for w in cell.embedding(f"{name}_{source}", gate)]
+                name: [
+                    0.0 if w is None else np.asarray(w)
+                    for w in cell.embedding(f"{name}_{source}", gate)
+                ]
                 for name in ("theta", "phi", "g")
             }
             if w_f is not None:
-                operation["w_f"] = np.asarray(w_f)[GATES.index(gate) % w_f.shape[0]]
+                operation["w_f"] = np.asarray(w_f)[GATES.index(gate)]
             operations[gate + source] = operation
     return operations
 

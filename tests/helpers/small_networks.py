@@ -36,11 +36,13 @@ def small_network(statistics="population", momentum=0.9, image_size=32, num_segm
     images = x = keras.Input((image_size, image_size, 3))
     for number, (filters, stride) in enumerate(((8, 4), (6, 2))):
         x = keras.layers.Conv2D(filters, 3, stride, padding="same", name=f"conv{number}")(x)
-        x = BatchNormalization(statistics, momentum, name=f"bn{number}")(x)
+        x = BatchNormalization(
+            training_statistics=statistics, momentum=momentum, name=f"bn{number}"
+        )(x)
         x = keras.layers.Activation("relu", name=f"relu{number}")(x)
     inputs = keras.Input((num_segments, image_size, image_size, 3), dtype="uint8")
     maps = Trunk(images, x, name="trunk")(PixelScaling()(FoldTime()(inputs)))
-    state = RelationalLSTM(4)(UnfoldTime(num_segments)(maps))
+    state = RelationalLSTM(4, unroll=True)(UnfoldTime(num_segments)(maps))
     x = keras.layers.GlobalAveragePooling2D()(state)
     return keras.Model(inputs, keras.layers.Dense(classes, dtype="float32", name="logits")(x))
 

@@ -23,8 +23,8 @@ case = np.load(sys.argv[1])
 X = case["X"]
 results = {"backend": keras.backend.backend()}
 for name, layer in {
-    "unrolled": RelationalLSTM(4, return_sequences=True),
-    "loop": RelationalLSTM(4, return_sequences=True, unroll=False),
+    "unrolled": RelationalLSTM(4, return_sequences=True, unroll=True),
+    "loop": RelationalLSTM(4, return_sequences=True),
     "non_local": NonLocalOperation(4),
     "bn": BatchNormalization(momentum=0.5),
 }.items():
@@ -48,8 +48,8 @@ def test_other_backend(backend, tmp_path):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(2, 3, 2, 3, 5)).astype("float32")
     layers = {
-        "unrolled": RelationalLSTM(4, return_sequences=True),
-        "loop": RelationalLSTM(4, return_sequences=True, unroll=False),
+        "unrolled": RelationalLSTM(4, return_sequences=True, unroll=True),
+        "loop": RelationalLSTM(4, return_sequences=True),
         "non_local": NonLocalOperation(4),
         "bn": BatchNormalization(momentum=0.5),
     }

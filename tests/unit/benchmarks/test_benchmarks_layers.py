@@ -35,7 +35,7 @@ def test_unfused_it_is_the_layer():
 
 
 def test_multiply_adds_of_the_layer_are_those_of_its_graph():
-    model = keras.Sequential([keras.Input((3, 2, 2, 8)), RelationalLSTM(4)])
+    model = keras.Sequential([keras.Input((3, 2, 2, 8)), RelationalLSTM(4, unroll=True)])
     assert multiply_adds(model) == layers.multiply_adds(1, 3, 4, 8, 4)
 
 

@@ -29,7 +29,9 @@ def data(shape, dtype="float32"):
 @pytest.mark.parametrize("statistics", ["population", "batch", "frozen"])
 def test_outputs_and_moved_statistics(statistics, shape, dtype):
     x = data(shape, dtype)
-    layer = BatchNormalization(statistics, momentum=0.75, epsilon=2e-3, dtype=dtype)
+    layer = BatchNormalization(
+        training_statistics=statistics, momentum=0.75, epsilon=2e-3, dtype=dtype
+    )
     gamma, beta, mean, variance = filled(layer, shape)
     axes = tuple(range(len(shape) - 1))
     used = (x.mean(axes), x.var(axes)) if statistics == "batch" else (mean, variance)
@@ -49,7 +51,7 @@ def test_the_fused_kernel_has_the_plain_gradients(statistics):
     gradients = []
     for dtype in ("float32", "float64"):
         x = tf.constant(data((2, 3, 5, 4), dtype))
-        layer = BatchNormalization(statistics, dtype=dtype)
+        layer = BatchNormalization(training_statistics=statistics, dtype=dtype)
         filled(layer, x.shape)
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -70,7 +72,7 @@ def test_population_statistics_do_not_mix_videos():
 
 
 def test_not_trainable_is_frozen():
-    layer = BatchNormalization("batch")
+    layer = BatchNormalization(training_statistics="batch")
     weights = filled(layer, (2, 3))
     layer.trainable = False
     layer(data((2, 3)), training=True)
@@ -96,10 +98,21 @@ def test_mixed_precision_keeps_its_statistics_whole():
 
 
 def test_config_round_trip():
-    layer = BatchNormalization("batch", momentum=0.5, epsilon=0.01, center=False, name="bn")
+    layer = BatchNormalization(
+        training_statistics="batch", momentum=0.5, epsilon=0.01, center=False, name="bn"
+    )
     assert BatchNormalization.from_config(layer.get_config()).get_config() == layer.get_config()
 
 
+def test_configuration_of_version_0_1_0():
+    layer = BatchNormalization.from_config({"statistics": "frozen", "momentum": 0.5})
+    assert (layer.training_statistics, layer.momentum) == ("frozen", 0.5)
+
+
 def test_refuses():
-    with pytest.raises(ValueError, match="statistics must be one of"):
-        BatchNormalization("running")
+    with pytest.raises(
+        ValueError, match=r"must be one of.*Received: training_statistics='running'"
+    ):
+        BatchNormalization(training_statistics="running")
+    with pytest.raises(TypeError):
+        BatchNormalization(-1)  # the axis of Keras's layer

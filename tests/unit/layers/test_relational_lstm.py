@@ -44,21 +44,6 @@ def test_pairwise_functions(pairwise, scale):
     np.testing.assert_allclose(flat(layer(X)), expected(layer, X)[0][:, -1], atol=1e-5)
 
 
-@pytest.mark.parametrize("pairwise", PAIRWISE)
-@pytest.mark.parametrize("unroll", [False, True], ids=["loop", "unrolled"])
-def test_shared_embeddings(unroll, pairwise):
-    """The same equation, with theta and phi that four gates have in common."""
-    layer, X = layer_and_input(embeddings="shared", unroll=unroll, pairwise=pairwise)
-    np.testing.assert_allclose(flat(layer(X)), expected(layer, X)[0][:, -1], atol=1e-5)
-    cell, H = layer.cell, np.ones((2, 2, 3, UNITS), "float32")
-    assert cell.kernel.shape == (5, 7 * UNITS)
-    assert cell.recurrent_kernel.shape == (UNITS, 5 * UNITS)
-    for weights in cell.weights_of(X[:, 0], H):
-        assert weights.shape == (2, 4, 6, 6)
-    drawn = [[cell.embedding(role, gate)[0] for gate in "if"] for role in ("theta_h", "g_h")]
-    assert [np.array_equal(*pair) for pair in drawn] == [True, False]
-
-
 @pytest.mark.parametrize("maps", [(1, 1), (1, 7), (4, 2), (6,)])
 def test_maps_of_any_shape(maps):
     layer, X = layer_and_input(maps=maps)
@@ -191,7 +176,7 @@ def test_symbolic_shapes(shape, return_sequences):
 
 
 def test_saved_and_loaded(tmp_path):
-    layer, X = layer_and_input(unroll=False, pairwise="concatenation", attention_scale=0.5)
+    layer, X = layer_and_input(pairwise="concatenation", attention_scale=0.5)
     inputs = keras.Input(X.shape[1:])
     model = keras.Model(inputs, layer(inputs))
     model.save(tmp_path / "model.keras")
@@ -225,12 +210,113 @@ def test_every_embedding_is_drawn_as_if_it_stood_alone():
     assert len({kernel.tobytes() for kernel in kernels}) == len(kernels) == 24
 
 
+def test_without_bias():
+    layer, X = layer_and_input(use_bias=False, bias_initializer="ones")
+    assert [w.shape for w in layer.get_weights()] == [(5, 16 * UNITS), (UNITS, 8 * UNITS)]
+    np.testing.assert_allclose(flat(layer(X)), expected(layer, X)[0][:, -1], atol=1e-5)
+
+
+@pytest.mark.parametrize("T", [2, 5])
+def test_unknown_number_of_steps(T):
+    """Masked too: an unknown T is known only in the loop."""
+    layer, X = layer_and_input(T, return_sequences=True)
+    frames, mask = keras.Input((None, *X.shape[2:])), keras.Input((None,), dtype="bool")
+    model = keras.Model([frames, mask], layer(frames, mask=mask))
+    assert model.output_shape == (None, None, 2, 3, UNITS)
+    steps = np.arange(2 * T).reshape(2, T) % 3 > 0
+    result, _ = expected(layer, X, mask=steps)
+    np.testing.assert_allclose(flat(model([X, steps])), result, atol=1e-5)
+
+
+def test_the_cell_takes_a_single_step():
+    layer, X = layer_and_input(T=2, return_sequences=True)
+    states = layer.cell.get_initial_state(batch_size=2)
+    for t in range(2):
+        H, states = layer.cell(X[:, t], states)
+        np.testing.assert_allclose(H, layer(X)[:, t], atol=1e-6)
+    assert type(layer.cell) is RelationalLSTMCell
+
+
+def test_options_are_properties():
+    layer = RelationalLSTM(
+        3,
+        "dot_product",
+        0.5,
+        use_bias=False,
+        recurrent_initializer="he_normal",
+        bias_constraint=abs,
+    )
+    assert (layer.units, layer.pairwise, layer.attention_scale) == (3, "dot_product", 0.5)
+    assert not layer.use_bias
+    assert isinstance(layer.kernel_initializer, keras.initializers.GlorotUniform)
+    assert isinstance(layer.recurrent_initializer, keras.initializers.HeNormal)
+    assert isinstance(layer.bias_initializer, keras.initializers.Zeros)
+    assert layer.bias_constraint is abs
+    assert not RelationalLSTM(3).unroll
+
+
+def test_initializers_regularizers_and_constraints():
+    """Each acts on its own weights."""
+    ones = {"kernel_initializer": "ones", "bias_initializer": "ones"}
+    layer = RelationalLSTM(
+        2,
+        recurrent_initializer=keras.initializers.Constant(2.0),
+        kernel_regularizer=keras.regularizers.L2(1.0),
+        recurrent_regularizer=keras.regularizers.L2(10.0),
+        bias_regularizer=keras.regularizers.L2(100.0),
+        kernel_constraint="non_neg",
+        recurrent_constraint=keras.constraints.MaxNorm(1.0),
+        **ones,
+    )
+    layer.build((1, 3, 2, 2, 5))
+    cell = layer.cell
+    np.testing.assert_array_equal(cell.recurrent_kernel, np.full((2, 16), 2.0))
+    np.testing.assert_allclose(sum(layer.losses), 5 * 32 + 10 * 4 * 2 * 16 + 100 * (32 + 16))
+    assert isinstance(cell.kernel.constraint, keras.constraints.NonNeg)
+    assert isinstance(cell.recurrent_kernel.constraint, keras.constraints.MaxNorm)
+    assert cell.bias.constraint is cell.recurrent_bias.constraint is None
+    copy = RelationalLSTM.from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+
+
+def test_the_recurrent_kernel_begins_like_the_kernel():
+    """By default with the same initializer, and a seed gives both the same numbers."""
+    keras.utils.set_random_seed(3)
+    layer = RelationalLSTM(4, kernel_initializer=keras.initializers.GlorotUniform(seed=1))
+    layer.build((1, 2, 2, 2, 4))
+    cell = layer.cell
+    np.testing.assert_array_equal(cell.recurrent_kernel, np.asarray(cell.kernel)[:, : 8 * 4])
+
+
+def test_configuration_of_version_0_1_0():
+    """`kernel_regularizer` covered both kernels, and `embeddings` could be shared."""
+    old = {
+        **{"name": "r", "units": 3, "pairwise": "dot_product", "attention_scale": 0.5},
+        **{"embeddings": "separate", "unroll": True, "return_sequences": True},
+        "kernel_initializer": {"class_name": "GlorotUniform", "config": {"seed": 4}},
+        "kernel_regularizer": {"class_name": "L2", "config": {"l2": 1.0}},
+    }
+    layer = RelationalLSTM.from_config(old)
+    layer.build((1, 2, 2, 2, 3))
+    kernels = [np.asarray(kernel) for kernel in (layer.cell.kernel, layer.cell.recurrent_kernel)]
+    np.testing.assert_allclose(sum(layer.losses), sum((k**2).sum() for k in kernels), rtol=1e-5)
+    np.testing.assert_array_equal(kernels[1], kernels[0][:, :24])
+    assert layer.unroll
+    for kind in (RelationalLSTM, RelationalLSTMCell):
+        with pytest.raises(ValueError, match="shared embeddings were removed: each gate has its"):
+            kind.from_config({"units": 3, "embeddings": "shared"})
+
+
 def test_refuses():
     with pytest.raises(ValueError, match="pairwise must be one of"):
         RelationalLSTMCell(4, pairwise="gaussian")
-    with pytest.raises(ValueError, match="embeddings must be one of"):
-        RelationalLSTMCell(4, embeddings="tied")
+    for units in (0, -1, 2.5, None):
+        with pytest.raises(ValueError, match=f"positive integer. Received: units={units}"):
+            RelationalLSTM(units)
     with pytest.raises(ValueError, match="H, W, N and C known"):
         RelationalLSTM(4).build((None, 3, None, None, 5))
     with pytest.raises(ValueError, match="takes X_t"):
         RelationalLSTM(4).build((None, 3, 5))
+    layer, X = layer_and_input()
+    with pytest.raises(ValueError, match=r"mask must be \[batch, T\]. Received: a mask of shape"):
+        layer(X, mask=tf.ones(X.shape[:-1], tf.bool))

@@ -102,7 +102,7 @@ def test_relational_lstm():
     T, N, C, U = 5, 6, 8, 4
     of_input = 3 * N * C * U + 2 * N * N * U
     of_state = N * C * U + 2 * N * U * U + 2 * N * N * U
-    layer = RelationalLSTM(U)
+    layer = RelationalLSTM(U, unroll=True)
     assert count(layer, shape=(T, 2, 3, C)) == T * 4 * (of_input + of_state)
 
 
@@ -121,7 +121,7 @@ def test_lstm():
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
-        (RelationalLSTM(4, unroll=False), (5, 2, 3, 8)),
+        (RelationalLSTM(4), (5, 2, 3, 8)),
         (keras.layers.LSTM(4), (5, 8)),
         (keras.layers.ConvLSTM2D(4, 3), (5, 4, 3, 8)),
     ],
