@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from importlib import resources
 from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from rlstm_tf.attention import heat, script, template
+from rlstm_tf.attention import heat
 from rlstm_tf.attention.clip import Clip
 from rlstm_tf.attention.maps import Relations
 from rlstm_tf.data.video import encode_jpeg
@@ -92,11 +93,12 @@ def render(clip: Clip, relations: Relations, start: tuple[int, int], source: Sou
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     pictures = [_data_uri(picture) for picture in clip.pictures]
-    page = environment.from_string(template.PAGE).render(
+    script = "\n" + _read("page.js")
+    page = environment.from_string(_read("page.html.j2")).render(
         **source._asdict(),
-        style=Markup(template.STYLE),
-        script=Markup(script.SCRIPT),
-        script_sha256=base64.b64encode(hashlib.sha256(script.SCRIPT.encode()).digest()).decode(),
+        style=Markup("\n" + _read("page.css")),
+        script=Markup(script),
+        script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         classes=clip.classes,
         frames=[{"source": uri, "time": time} for uri, time in zip(pictures, clip.times)],
         side=clip.pictures.shape[1],
@@ -113,6 +115,10 @@ def render(clip: Clip, relations: Relations, start: tuple[int, int], source: Sou
     )
     # A name may hold bytes that are no UTF-8.
     return page.encode("utf-8", "replace")
+
+
+def _read(name: str) -> str:
+    return resources.files("rlstm_tf.attention").joinpath(name).read_text("utf-8")
 
 
 def quantised(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

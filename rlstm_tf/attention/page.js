@@ -1,6 +1,3 @@
-"""The page's script: cells to click, keys, and which weights are lit. It loads nothing."""
-
-SCRIPT = r"""
 "use strict";
 // Frames, cells and gates are counted from 0 here, from 1 where they are shown.
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -234,4 +231,3 @@ function fromLink() {
 
 window.addEventListener("hashchange", () => choose(fromLink(), false));
 choose(fromLink(), false);
-"""
