@@ -32,9 +32,11 @@ class RelationalLSTM(keras.layers.RNN):
         recurrent_initializer: initializer of each embedding of H_{t-1}; `kernel_initializer` if
             None.
         bias_initializer: initializer of the biases.
-        kernel_regularizer, recurrent_regularizer: regularizers of the two kernels.
+        kernel_regularizer: regularizer of `kernel`.
+        recurrent_regularizer: regularizer of `recurrent_kernel`.
         bias_regularizer: regularizer of the biases.
-        kernel_constraint, recurrent_constraint: constraints on the two kernels.
+        kernel_constraint: constraint on `kernel`.
+        recurrent_constraint: constraint on `recurrent_kernel`.
         bias_constraint: constraint on the biases.
         return_sequences: return H_1 ... H_T instead of H_T.
         return_state: also return H_T and C_T.
