@@ -45,13 +45,11 @@ class RelationalLSTMCell(keras.layers.Layer):
 
     Args:
         units: channels of H_t and C_t, and of each embedding; C / 2 in the paper.
-        pairwise: function f of eq. 2: `"embedded_gaussian"` (the paper's), `"dot_product"` or
-            `"concatenation"`.
+        pairwise: f of eq. 2: `"embedded_gaussian"`, `"dot_product"` or `"concatenation"`.
         attention_scale: factor on theta(x_i)^T phi(y_j); 1 in the paper.
         use_bias: add a bias to each embedding.
         kernel_initializer: initializer of each embedding of X_t.
-        recurrent_initializer: initializer of each embedding of H_{t-1}; `kernel_initializer` if
-            None.
+        recurrent_initializer: the same for H_{t-1}; `kernel_initializer` if None.
         bias_initializer: initializer of the biases.
         kernel_regularizer: regularizer of `kernel`.
         recurrent_regularizer: regularizer of `recurrent_kernel`.
