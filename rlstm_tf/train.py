@@ -13,7 +13,6 @@ from typing import Any
 from absl import flags as absl_flags
 
 from rlstm_tf.cli import app, flags
-from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.runs.remote import local_mirror
 from rlstm_tf.training import preemption
@@ -44,6 +43,9 @@ def main(values: absl_flags.FlagValues) -> None:
 
 
 def _settings(values: absl_flags.FlagValues) -> TrainSettings:
+    # Here, so that --help does not load OpenCV.
+    from rlstm_tf.data.input_config import InputConfig
+
     same = (
         *("accumulate", "data", "deterministic", "init_from", "jit", "keep_checkpoints"),
         *("learning_rate", "momentum", "optimizer", "precision", "remat", "resume", "seed"),

@@ -18,15 +18,17 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from absl import flags
 
 from rlstm_tf.cli.flags import parse_flagfiles
-from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import PARTIAL, write_atomic, writing
 from rlstm_tf.storage.locks import lock_file
+
+if TYPE_CHECKING:
+    from rlstm_tf.data.schema import Manifest
 
 BEST = "best.npz"
 _ALWAYS_GIVEN = ("data", "run_dir")
@@ -239,6 +241,8 @@ class RunDirectory:
         Raises:
             DataError: it is missing or damaged.
         """
+        from rlstm_tf.data.schema import Manifest
+
         try:
             text = self._manifest.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

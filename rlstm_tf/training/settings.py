@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.model_config import ModelConfig
+
+if TYPE_CHECKING:
+    from rlstm_tf.data.input_config import InputConfig
 
 
 @dataclass(frozen=True)
