@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import psutil
 
-from rlstm_tf.serving.artifact import Description
+from rlstm_tf.serving.artifact import ModelMetadata
 
 # Of logits: threads share the work of a batch otherwise when they are many.
 _CLOSE = 1e-4
@@ -55,10 +55,10 @@ def resident() -> float:
 
 
 def frames_of(
-    description: Description, videos: int, seed: int, size: tuple[int, int] | None = None
+    metadata: ModelMetadata, videos: int, seed: int, size: tuple[int, int] | None = None
 ) -> np.ndarray:
     """Smooth frames: uint8 [videos, T, H, W, C]; `size` is (H, W), the network's own if None."""
-    T, S, _, C = description.input().video_shape
+    T, S, _, C = metadata.input_config().video_shape
     height, width = size or (S, S)
     coarse = np.random.default_rng(seed).integers(0, 256, (videos * T, 6, 6, C), np.uint8)
     images = [cv2.resize(one, (width, height), interpolation=cv2.INTER_CUBIC) for one in coarse]
@@ -76,7 +76,7 @@ def jpegs_of(frames: np.ndarray) -> np.ndarray:
 
 def good_requests(
     signatures: Any,
-    description: Description,
+    metadata: ModelMetadata,
     videos: tuple[int, ...],
     size: tuple[int, int] | None = None,
 ) -> list[Request]:
@@ -84,13 +84,13 @@ def good_requests(
 
     Args:
         signatures: of the exported network.
-        description: of it.
+        metadata: the network's metadata.
         videos: of the requests, in turn.
         size: (H, W) of their frames; the network's own if None.
     """
     requests = []
     for seed in range(4):
-        frames = frames_of(description, videos[seed % len(videos)], seed, size)
+        frames = frames_of(metadata, videos[seed % len(videos)], seed, size)
         for signature, inputs in (
             ("serving_default", {"frames": frames}),
             ("serve_jpeg", {"frames_bytes": jpegs_of(frames)}),
@@ -100,9 +100,9 @@ def good_requests(
     return requests
 
 
-def bad_requests(description: Description) -> list[Request]:
+def bad_requests(metadata: ModelMetadata) -> list[Request]:
     """One of each kind: rank, type, segments, channels, no video, no JPEG, a bomb, cut short."""
-    frames = frames_of(description, 1, 0)
+    frames = frames_of(metadata, 1, 0)
     files = jpegs_of(frames)
     first = files[0, 0]
     at = first.find(b"\xff\xc0")
@@ -190,9 +190,9 @@ def _outcome(signatures: Any, request: Request) -> str:
     return "right" if np.abs(found - expected).max() <= _CLOSE else "wrong"
 
 
-def latencies(signatures: Any, description: Description, size: int, count: int) -> dict[str, Any]:
+def latencies(signatures: Any, metadata: ModelMetadata, size: int, count: int) -> dict[str, Any]:
     """Milliseconds of requests of so many videos, one after the other, by signature."""
-    frames = frames_of(description, size, 0)
+    frames = frames_of(metadata, size, 0)
     files = {"frames_bytes": jpegs_of(frames)}
     found = {}
     for signature, inputs in (("serving_default", {"frames": frames}), ("serve_jpeg", files)):

@@ -64,21 +64,21 @@ def _beside_keras(turns: int) -> None:
     from rlstm_tf.serving import artifact, exporter
 
     keras.utils.set_random_seed(0)
-    description = _description()
+    metadata = _metadata()
     config = ModelConfig(
-        model=description.model,
-        backbone=description.backbone,
+        model=metadata.model,
+        backbone=metadata.backbone,
         weights="none",
-        image_size=description.image_size,
-        num_segments=description.num_segments,
+        image_size=metadata.image_size,
+        num_segments=metadata.num_segments,
     )
-    model = build_model(config, len(description.classes))
+    model = build_model(config, len(metadata.classes))
     with tempfile.TemporaryDirectory() as directory, app.quiet():
-        exporter.save(Path(directory), model, description, name=None)
+        exporter.save_version(Path(directory), model, metadata, name=None)
         signatures = artifact.load_signatures(Path(directory))
     traced = tf.function(lambda frames: model(frames, training=False))
     for size in (1, 8):
-        frames = load.frames_of(description, size, seed=0)
+        frames = load.frames_of(metadata, size, seed=0)
         files = load.jpegs_of(frames)
         requests = {
             "frames": load.Request("serving_default", {"frames": frames}, None),
@@ -100,11 +100,11 @@ def _beside_keras(turns: int) -> None:
         print_ratio("JPEG files, speed of traced Keras", seconds["traced"] / seconds["JPEG files"])
 
 
-def _description() -> Any:
+def _metadata() -> Any:
     """A two-branch network as the demo's."""
-    from rlstm_tf.serving.artifact import Description
+    from rlstm_tf.serving.artifact import ModelMetadata
 
-    return Description(
+    return ModelMetadata(
         model="two_branch",
         backbone="tiny_resnetv2",
         stream="spatial",
@@ -124,19 +124,19 @@ def _description() -> Any:
 def _of_an_export(values: flags.FlagValues) -> None:
     """Latencies, and what becomes of requests under load, as JSON."""
     from benchmarks import load
-    from rlstm_tf.serving.artifact import Description, load_signatures, newest_version
+    from rlstm_tf.serving.artifact import ModelMetadata, load_signatures, newest_version
 
     version = newest_version(Path(values.model))
-    description, signatures = Description.read(version), load_signatures(version)
-    if description.stream != "spatial":
-        raise UsageError(f"--model={values.model} is of the {description.stream} stream")
+    metadata, signatures = ModelMetadata.read(version), load_signatures(version)
+    if metadata.stream != "spatial":
+        raise UsageError(f"--model={values.model} is of the {metadata.stream} stream")
     for size in (1, 8):
-        found = load.latencies(signatures, description, size, values.latencies)
+        found = load.latencies(signatures, metadata, size, values.latencies)
         print(json.dumps({"batch": size, **found}))
     if not values.requests:
         return
-    good = load.good_requests(signatures, description, (1, 1, 2))
-    bad = load.bad_requests(description)
+    good = load.good_requests(signatures, metadata, (1, 1, 2))
+    bad = load.bad_requests(metadata)
     load.load(signatures, good, bad, 200, values.threads)
     result = load.load(signatures, good, bad, values.requests, values.threads)
     shown = {

@@ -139,10 +139,10 @@ def _position(values: absl_flags.FlagValues, map_shape: tuple[int, int]) -> int 
 def _views(video: str, manifest: Any, arguments: dict[str, Any]) -> Any:
     from rlstm_tf.data.input_config import InputConfig
     from rlstm_tf.data.video_views import RecordFormat, video_views
-    from rlstm_tf.serving.predictor import of_file
+    from rlstm_tf.serving.predictor import read_video
 
     record_format, config = RecordFormat.from_manifest(manifest), InputConfig(**arguments)
-    return of_file(video, lambda: video_views(video, record_format, config))
+    return read_video(video, lambda: video_views(video, record_format, config))
 
 
 def _write(path: str, content: bytes) -> None:

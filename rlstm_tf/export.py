@@ -2,7 +2,7 @@
 
     python -m rlstm_tf.export --run_dir=runs/demo --output=saved_models/demo
 
-Writes the next numbered version into --output: signatures of frames and of JPEG files, class names,
+Writes the next numbered version into --output: signatures for frames and JPEG files, class names
 and warm-up requests. See docs/serving.md.
 """
 
@@ -23,21 +23,21 @@ from rlstm_tf.runs.directory import define_run_flags, read_flags
 from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, LocalMirror, local_mirror
 
 if TYPE_CHECKING:
-    from rlstm_tf.serving.artifact import Description
+    from rlstm_tf.serving.artifact import ModelMetadata
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
-    """Flags of this entry point."""
+    """Defines the flags."""
     define_run_flags(values)
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_string("output", None, "Directory: saved_models/NAME.", **own)
+    absl_flags.DEFINE_string("output", None, "Directory, for example saved_models/NAME.", **own)
     absl_flags.DEFINE_boolean(
-        "warmup", True, "Requests that a server answers before it takes others.", **own
+        "warmup", True, "Write requests that a server runs before it serves the network.", **own
     )
 
 
 def main(values: absl_flags.FlagValues) -> None:
-    """Loads, saves, compares, renames."""
+    """Exports a checkpoint as the next version."""
     flags.require(values, "run_dir", "output")
     from rlstm_tf.serving import warmup
 
@@ -58,47 +58,47 @@ def main(values: absl_flags.FlagValues) -> None:
 def _export(
     values: absl_flags.FlagValues, run: LocalMirror, networks: LocalMirror
 ) -> tuple[list[str], str, str]:
-    """Writes a version; returns its signatures, the checkpoint and its place."""
+    """Writes a version; returns its signatures, the checkpoint and its path."""
     settings: Any = read_flags(run.path / "flags.cfg")
     app.load_tensorflow()
     from rlstm_tf.runs.weights import load_model
     from rlstm_tf.serving import exporter, versions
-    from rlstm_tf.serving.artifact import GRAPH, stored_versions
+    from rlstm_tf.serving.artifact import GRAPH, list_remote_versions
     from rlstm_tf.storage.files import file_sizes
 
     if file_sizes([f"{networks.directory}/{GRAPH}"]) != [None]:
-        raise UsageError(f"--output={networks.directory} is one version: give the one above it")
-    description = _describe(run.path, settings)
+        raise UsageError(f"--output={networks.directory} is one version: give its parent directory")
+    metadata = _read_metadata(run.path, settings)
     with versions.new_version(networks.path) as partial:
-        num_classes = len(description.classes)
+        num_classes = len(metadata.classes)
         model, checkpoint = load_model(run.path, values.checkpoint, settings, num_classes)
-        description = dataclasses.replace(description, checkpoint=run.display_path(checkpoint))
+        metadata = dataclasses.replace(metadata, checkpoint=run.display_path(checkpoint))
         name = Path(os.path.abspath(networks.path)).name if values.warmup else None
         with app.quiet():
-            signatures = exporter.save(partial, model, description, name)
-        version = versions.publish(partial, stored_versions(networks.directory))
-    if int(version.name) in stored_versions(networks.directory):
+            signatures = exporter.save_version(partial, model, metadata, name)
+        version = versions.publish(partial, list_remote_versions(networks.directory))
+    if int(version.name) in list_remote_versions(networks.directory):
         raise DataError(f"{networks.directory} is in use by another export")
-    # A server takes a version that has its graph.
+    # Last: a server loads a version as soon as it has a graph.
     networks.upload(last=f"{version.name}/{GRAPH}")
     return signatures, run.display_path(checkpoint), networks.display_path(version)
 
 
-def _describe(run_dir: Path, settings: Any) -> Description:
-    """What the run's network takes and gives; not yet which checkpoint.
+def _read_metadata(run_dir: Path, settings: Any) -> ModelMetadata:
+    """Collects the metadata of a run's network, except for the checkpoint.
 
     Raises:
-        DataError: the run has none, or is damaged.
+        DataError: the run has no checkpoint or is damaged.
     """
     from rlstm_tf.data.video_views import RecordFormat
     from rlstm_tf.runs.directory import RunDirectory
-    from rlstm_tf.serving.artifact import Description
+    from rlstm_tf.serving.artifact import ModelMetadata
 
     run = RunDirectory(run_dir)
     if not run.has_checkpoint():
         raise DataError(f"{run_dir} holds no checkpoint yet")
     classes, manifest = run.classes(), run.manifest()
-    return Description(
+    return ModelMetadata(
         model=settings.model,
         backbone=settings.backbone,
         stream=settings.stream,

@@ -4,7 +4,7 @@
     python -m rlstm_tf.predict long.mp4 --model=saved_models/demo --timeline
 
 Prints the five most probable classes of each video, or with --timeline the class at each time.
-A damaged video takes one line on standard error; the others are answered, and the status is 1.
+For a damaged video, prints one line on standard error and goes to the next; the status is then 1.
 """
 
 from __future__ import annotations
@@ -34,78 +34,78 @@ def define_flags(values: flags.FlagValues) -> None:
         "videos", [], "Video files; arguments without -- are video files too.", **own
     )
     flags.DEFINE_string("model", None, "Directory that rlstm_tf.export wrote.", **own)
-    flags.DEFINE_boolean("json", False, "Print a JSON object a line for each video.", **own)
+    flags.DEFINE_boolean("json", False, "Print one line of JSON per video.", **own)
     flags.DEFINE_boolean("timeline", False, "Classify windows of a long video.", **own)
-    flags.DEFINE_float("window", None, f"Seconds of a window; {WINDOW:g} if unset.", **own)
+    flags.DEFINE_float("window", None, f"Length of a window, seconds; default {WINDOW:g}.", **own)
     flags.DEFINE_float(
-        "stride", None, "Seconds from a window to the next; half of --window if unset.", **own
+        "stride", None, "Time between two windows, seconds; default half of --window.", **own
     )
 
 
 def main(values: flags.FlagValues) -> int:
-    """Loads the network and classifies video after video."""
+    """Loads the network and classifies the videos in turn."""
     if not values.videos:
-        raise UsageError("no video was given: name one file or more")
+        raise UsageError("no video was given: give at least one file")
     require(values, "model")
     given = [name for name in ("window", "stride") if values[name].value is not None]
     if given and not values.timeline:
-        raise UsageError(f"--{given[0]} goes with --timeline")
+        raise UsageError(f"--{given[0]} needs --timeline")
     window = WINDOW if values.window is None else values.window
     stride = window / 2 if values.stride is None else values.stride
     from rlstm_tf.data.timeline import check_windows
     from rlstm_tf.serving.artifact import newest_version
-    from rlstm_tf.serving.predictor import Network
+    from rlstm_tf.serving.predictor import Predictor
 
     check_windows(window, stride)
     with local_mirror(_newest(values.model)) as model:
         version = newest_version(model.path)
         app.load_tensorflow()
-        network = Network.load(version)
-        classify = functools.partial(_classify, network)
+        predictor = Predictor.load(version)
+        classify = functools.partial(_classify, predictor)
         if values.timeline:
-            classify = functools.partial(_classify_windows, network, window=window, stride=stride)
-        # A list: every video is answered, whatever happened to those before it.
-        answered = [_print_answer(classify, video, values.json) for video in values.videos]
-        return 0 if all(answered) else 1
+            classify = functools.partial(_classify_windows, predictor, window=window, stride=stride)
+        # A list: an error in one video does not end the loop.
+        classified = [_print_answer(classify, video, values.json) for video in values.videos]
+        return 0 if all(classified) else 1
 
 
 def _newest(model: str) -> str:
-    """Returns the newest version of a network in a store, to fetch it alone; a local path as is."""
-    from rlstm_tf.serving.artifact import stored_versions
+    """Returns the newest version of a network in a store, to fetch only that; or a local path."""
+    from rlstm_tf.serving.artifact import list_remote_versions
     from rlstm_tf.storage.files import is_remote
 
     if is_remote(model):
         app.load_tensorflow()
-        numbers = stored_versions(model)
+        numbers = list_remote_versions(model)
         if numbers:
             return f"{model.rstrip('/')}/{max(numbers)}"
     return model
 
 
 def _print_answer(classify: Any, video: str, as_json: bool) -> bool:
-    """Prints what is found in a video, or why it is damaged; returns whether it was classified."""
-    found = True
+    """Prints the classes of a video, or its error; returns whether it was classified."""
+    classified = True
     try:
         answer, lines = classify(video)
         lines = [terminal.escape(video, _encoding()), *lines]
     except DataError as error:
         print("error: " + terminal.escape(str(error)), file=sys.stderr, flush=True)
-        answer, lines, found = {"error": terminal.decode_name(str(error))}, [], False
+        answer, lines, classified = {"error": terminal.decode_name(str(error))}, [], False
     if as_json:
         answer = {"video": terminal.decode_name(video), **answer}
         lines = [json.dumps(answer, allow_nan=False)]
     if lines:
         # Flush, so that a reader need not wait for the next video.
         print("\n".join(lines), flush=True)
-    return found
+    return classified
 
 
-def _classify(network: Any, video: str) -> tuple[dict[str, Any], list[str]]:
+def _classify(predictor: Any, video: str) -> tuple[dict[str, Any], list[str]]:
     """Returns the most probable classes of a video as JSON values and as lines of text."""
-    from rlstm_tf.serving.predictor import top
+    from rlstm_tf.serving.predictor import top_classes
 
-    found = network.predict(video)
-    best = top(found.probabilities, found.logits, network.description.classes)
+    found = predictor.predict(video)
+    best = top_classes(found.probabilities, found.logits, predictor.metadata.classes)
     answer = {
         "top": [one._asdict() for one in best],
         "logits": found.logits.tolist(),
@@ -115,22 +115,22 @@ def _classify(network: Any, video: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _classify_windows(
-    network: Any, video: str, window: float, stride: float
+    predictor: Any, video: str, window: float, stride: float
 ) -> tuple[dict[str, Any], list[str]]:
-    """Returns the classes of each segment of a video as JSON values and as lines of text."""
-    from rlstm_tf.serving.predictor import top
+    """Returns the classes of each interval of a video as JSON values and as lines of text."""
+    from rlstm_tf.serving.predictor import top_classes
 
     name = terminal.fit(terminal.escape(os.path.basename(video)), 24).strip()
 
-    def tracked(items: Iterable[Any], total: int, desc: str, unit: str) -> Iterable[Any]:
-        # Work of less than two seconds needs no bar.
+    def track(items: Iterable[Any], total: int, desc: str, unit: str) -> Iterable[Any]:
+        # No bar for work of less than two seconds.
         options = {"iterable": items, "delay": 2, "leave": False}
         return terminal.progress_bar(total, f"{desc} {name}", unit, **options)
 
-    segments = network.segments(video, window, stride, tracked)
-    classes = network.description.classes
+    classes = predictor.metadata.classes
     rows = [
-        (one.start, one.end, top(one.probabilities, one.probabilities, classes)) for one in segments
+        (start, end, top_classes(probabilities, probabilities, classes))
+        for start, end, probabilities in predictor.predict_timeline(video, window, stride, track)
     ]
     answer = {
         "segments": [

@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from rlstm_tf.data import flow
 from rlstm_tf.data.video_views import VideoViews
-from rlstm_tf.serving.predictor import top
+from rlstm_tf.serving.predictor import top_classes
 
 
 class Clip(NamedTuple):
@@ -44,7 +44,7 @@ def clip_of(views: VideoViews, is_flow: bool, logits: np.ndarray, names: Sequenc
         pictures=flow_pictures(frames) if is_flow else frames,
         is_flow=is_flow,
         times=[_time(int(n), views.fps, is_flow) for n in views.numbers[0]],
-        classes=top(odds, logits, names),
+        classes=top_classes(odds, logits, names),
     )
 
 

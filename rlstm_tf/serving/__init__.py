@@ -1,1 +1,1 @@
-"""Trained networks -> what a server loads: signatures, warm-up requests, numbered versions."""
+"""Exported networks: signatures, warm-up requests, numbered versions, and predictions from them."""

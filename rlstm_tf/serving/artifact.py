@@ -1,13 +1,13 @@
-"""Exported networks on disk: what `export` writes, and `predict` and any server load.
+"""Exported networks on disk: written by `rlstm_tf.export`, loaded by `predict` and any server.
 
 saved_models/NAME/
-    1/, 2/ ...                  versions; a server takes the highest
+    1/, 2/ ...                  versions; a server loads the highest
         saved_model.pb, variables/
-        assets/classes.txt      class names in the order of the logits, a line each
-        assets/model.json       what a video must be made into for it: `Description`
+        assets/classes.txt      class names in the order of the logits, one per line
+        assets/model.json       how a video must be prepared: `ModelMetadata`
         assets.extra/tf_serving_warmup_requests
-        assets.extra/files.json sha256 of every other file, and of itself: TensorFlow has checksums
-                                of the variables alone, and a changed graph may answer
+        assets.extra/files.json sha256 of every other file, and of itself; TensorFlow has checksums
+                                of the variables only, and may run a graph that was changed
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from rlstm_tf.storage.files import is_directory, is_remote, list_directory
 from rlstm_tf.storage.json_values import parse_json, require_fields, require_names, require_type
 
 CLASSES = "classes.txt"
-DESCRIPTION = "model.json"
+METADATA = "model.json"
 GRAPH = "saved_model.pb"
-FILES = Path("assets.extra") / "files.json"
+CHECKSUMS = Path("assets.extra") / "files.json"
 
 
 @dataclass(frozen=True)
-class Description:
-    """What a network takes and gives.
+class ModelMetadata:
+    """Inputs, outputs and origin of an exported network.
 
     Attributes:
         model, backbone: names.
         stream: `spatial` or `temporal`.
-        num_segments: T, snippets of a video.
+        num_segments: T, snippets per video.
         image_size: S, height and width of a frame, pixels.
-        new_length: flow fields of a snippet; 1 in the spatial stream.
-        classes: names, in the order of the logits.
-        multi_label: a video may have any number of labels.
-        short_side, jpeg_quality, flow: of its training records, see `RecordFormat`.
-        checkpoint: what it was exported from.
-        version: of rlstm_tf.
+        new_length: flow fields per snippet; 1 in the spatial stream.
+        classes: class names, in the order of the logits.
+        multi_label: videos may have any number of labels.
+        short_side, jpeg_quality, flow: format of the training records, as in `RecordFormat`.
+        checkpoint: path of the exported checkpoint.
+        version: version of rlstm_tf that exported it.
     """
 
     model: str
@@ -64,11 +64,11 @@ class Description:
 
     @property
     def record_format(self) -> RecordFormat:
-        """How images lay in the records that it was trained on."""
+        """How frames were stored in the training records."""
         return RecordFormat(self.short_side, self.jpeg_quality, self.flow)
 
-    def input(self, batch_size: int = 1) -> InputConfig:
-        """What it takes."""
+    def input_config(self, batch_size: int = 1) -> InputConfig:
+        """Returns how videos are sampled for the network."""
         return InputConfig(
             batch_size,
             num_segments=self.num_segments,
@@ -78,26 +78,26 @@ class Description:
         )
 
     def to_json(self) -> str:
-        """The text of `model.json`."""
+        """Returns the text of `model.json`."""
         return json.dumps(with_checksum(asdict(self)), ensure_ascii=False, indent=1) + "\n"
 
     @classmethod
-    def read(cls, version: Path) -> Description:
-        """Reads `model.json` of a version.
+    def read(cls, version: Path) -> ModelMetadata:
+        """Reads `model.json`.
 
         Args:
-            version: directory of one version, see `newest_version`.
+            version: directory of one version, from `newest_version`.
 
         Raises:
-            DataError: it is missing, or not what was written.
+            DataError: the file is missing or damaged.
         """
-        path = version / "assets" / DESCRIPTION
+        path = version / "assets" / METADATA
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", error)
             raise DataError(
-                f"{version} holds no network of rlstm_tf.export: assets/{DESCRIPTION}: {reason}"
+                f"{version} holds no network from rlstm_tf.export: assets/{METADATA}: {reason}"
             ) from None
         where = str(path)
         values = require_fields(cls, verify_checksum(parse_json(text, where), where), where)
@@ -105,14 +105,14 @@ class Description:
         return cls(**values)
 
 
-def versions(directory: Path) -> dict[int, Path]:
-    """The versions of an exported network, by number.
+def list_versions(directory: Path) -> dict[int, Path]:
+    """Lists the versions of an exported network, by number.
 
     Args:
         directory: saved_models/NAME; it may be missing.
 
     Raises:
-        DataError: it cannot be listed.
+        DataError: the directory cannot be listed.
     """
     try:
         found = [path for path in directory.iterdir() if path.is_dir()]
@@ -120,35 +120,41 @@ def versions(directory: Path) -> dict[int, Path]:
         return {}
     except OSError as error:
         raise DataError(f"cannot read {directory}: {error.strerror}") from None
-    # As TensorFlow Serving reads them: digits alone.
-    return {int(path.name): path for path in found if path.name.isascii() and path.name.isdigit()}
+    return {int(path.name): path for path in found if _is_version(path.name)}
 
 
-def stored_versions(directory: str) -> list[int]:
-    """Numbers of the versions of an exported network in a store; none of a local one.
+def list_remote_versions(directory: str) -> list[int]:
+    """Lists the version numbers of an exported network in a store; none for a local directory.
 
     Raises:
-        DataError: they cannot be listed.
+        DataError: the directory cannot be listed.
     """
     if not is_remote(directory) or not is_directory(directory):
         return []
-    names = list_directory(directory)
-    return [int(name) for name in names if name.isascii() and name.isdigit()]
+    return [int(name) for name in list_directory(directory) if _is_version(name)]
+
+
+def _is_version(name: str) -> bool:
+    """Returns whether TensorFlow Serving takes a directory for a version: digits only."""
+    return name.isascii() and name.isdigit()
 
 
 def newest_version(directory: Path) -> Path:
-    """The version that a server would take; a version itself may be given too.
+    """Returns the version that a server would load.
+
+    Args:
+        directory: saved_models/NAME, or one of its versions, which is returned unchanged.
 
     Raises:
-        DataError: there is none, or the newest is something else.
+        DataError: there is no version, or the newest is not an exported network.
     """
     if (directory / GRAPH).is_file():
         return directory
-    found = versions(directory)
+    found = list_versions(directory)
     if not found:
         raise DataError(f"{directory} holds no exported network: make one with rlstm_tf.export")
     newest = found[max(found)]
-    for name in (GRAPH, f"assets/{DESCRIPTION}"):
+    for name in (GRAPH, f"assets/{METADATA}"):
         try:
             (newest / name).stat()
         except OSError as error:
@@ -159,27 +165,27 @@ def newest_version(directory: Path) -> Path:
     return newest
 
 
-def checksums(version: Path) -> str:
-    """The text of `files.json`: the sha256 of each file of a version, by its path in there.
+def compute_checksums(version: Path) -> str:
+    """Returns the text of `files.json`: the sha256 of each file, by its path in the version.
 
     Raises:
-        OSError: one cannot be read.
+        OSError: a file cannot be read.
     """
     paths = sorted(path for path in version.rglob("*") if path.is_file())
     files = {path.relative_to(version).as_posix(): _sha256(path) for path in paths}
-    files.pop(FILES.as_posix(), None)
+    files.pop(CHECKSUMS.as_posix(), None)
     return json.dumps(with_checksum({"files": files}), ensure_ascii=False, indent=1) + "\n"
 
 
-def check_files(version: Path) -> None:
-    """Refuses a version of which a file was changed since it was written.
+def verify_files(version: Path) -> None:
+    """Compares the files of a version with their checksums.
 
-    One without `files.json` is accepted: it was exported before there was any.
+    A version without `files.json` is accepted: early exports have none.
 
     Raises:
-        DataError: one was, lacks, or cannot be read; names it.
+        DataError: a file was changed, is missing, or cannot be read.
     """
-    where = version / FILES
+    where = version / CHECKSUMS
     try:
         text = where.read_bytes()
     except FileNotFoundError:
@@ -187,7 +193,7 @@ def check_files(version: Path) -> None:
     except OSError as error:
         raise DataError(f"cannot read {where}: {error.strerror}") from None
     values = verify_checksum(parse_json(text, str(where)), str(where))
-    for name, said in require_type(values.get("files"), dict, str(where)).items():
+    for name, expected in require_type(values.get("files"), dict, str(where)).items():
         path = version / name
         try:
             found = _sha256(path)
@@ -195,30 +201,30 @@ def check_files(version: Path) -> None:
             raise DataError(f"{version} is damaged: it lacks {name}") from None
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror}") from None
-        if found != said:
-            raise DataError(f"{path} is damaged: its sha256 is {found}, {where} says {said}")
+        if found != expected:
+            raise DataError(f"{path} is damaged: its sha256 is {found}, expected {expected}")
 
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
+        while block := file.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
 
 
 def load_signatures(version: Path) -> Any:
-    """The signatures of a version, by name: functions of tensors by name.
+    """Loads the signatures of a version: functions of tensors by name, by signature name.
 
     Raises:
-        DataError: it is damaged, or cannot be loaded.
+        DataError: the version is damaged or cannot be loaded.
     """
     import tensorflow as tf
 
-    check_files(version)
+    verify_files(version)
     try:
         return tf.saved_model.load(str(version)).signatures
-    # TensorFlow promises no class: of a graph cut short, it indexes lists that are too short.
+    # TensorFlow promises no error class: with a truncated graph, it indexes past the end of lists.
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise DataError(f"{version} cannot be loaded: {reason}") from None

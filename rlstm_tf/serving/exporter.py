@@ -1,4 +1,4 @@
-"""A network -> a SavedModel, loaded back and compared before anyone else sees it."""
+"""Writes a network as a SavedModel, then loads it and compares its outputs with the network's."""
 
 from __future__ import annotations
 
@@ -15,79 +15,86 @@ import tensorflow as tf
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving import warmup
-from rlstm_tf.serving.artifact import FILES, Description, checksums, load_signatures
-from rlstm_tf.serving.signatures import Served
+from rlstm_tf.serving.artifact import (
+    CHECKSUMS,
+    ModelMetadata,
+    compute_checksums,
+    load_signatures,
+)
+from rlstm_tf.serving.signatures import ServingModule
 from rlstm_tf.storage.atomic import cannot_write, writing
 
-# Of logits, and of each unit of the largest: the graph sums in another order than the layers one by
-# one. Numbers of 8 or 11 bits differ by more.
+# Allowed difference of logits, times the largest one if that is above 1: the graph sums in another
+# order than the layers. Types with 8 or 11 significant bits differ by more.
 TOLERANCE, TOLERANCE_MIXED = 1e-4, 0.05
 
 
-def save(
-    version: Path, model: keras.Model, description: Description, name: str | None
+def save_version(
+    version: Path, model: keras.Model, metadata: ModelMetadata, name: str | None
 ) -> list[str]:
-    """Writes a version of a network, and checks that it answers as the network does.
+    """Writes a version of a network and verifies its outputs.
 
     Args:
         version: directory to write into.
-        model: the network.
-        description: of it.
-        name: what its warm-up requests call it; None = it has none.
+        model: the network, uint8 snippets `[batch, T, S, S, channels]` -> logits.
+        metadata: its metadata.
+        name: the model's name at the server, for warm-up requests; None = write none.
 
     Returns:
-        Names of its signatures.
+        Names of the signatures.
 
     Raises:
-        DataError: it cannot be written, or answers otherwise than the network.
+        DataError: the version cannot be written, or its outputs differ from the network's.
     """
-    for label in description.classes:
+    for label in metadata.classes:
         if "\n" in label or "\r" in label:
-            raise DataError(f"class {label!r} has a line break: {version.parent} lists one a line")
+            raise DataError(
+                f"class {label!r} has a line break: {version.parent} lists one class per line"
+            )
     with _tensorflow_writes(version), tempfile.TemporaryDirectory() as assets:
-        served = Served(model, description, Path(assets))
-        tf.saved_model.save(served, str(version), served.functions)
+        module = ServingModule(model, metadata, Path(assets))
+        tf.saved_model.save(module, str(version), module.functions)
     if name is not None:
         with _tensorflow_writes(version):
-            warmup.write(version, name, description)
-    with writing(version / FILES):
-        (version / FILES).parent.mkdir(exist_ok=True)
-        (version / FILES).write_text(checksums(version), encoding="utf-8")
-    check(version, model, description)
-    return sorted(served.functions)
+            warmup.write_requests(version, name, metadata)
+    with writing(version / CHECKSUMS):
+        (version / CHECKSUMS).parent.mkdir(exist_ok=True)
+        (version / CHECKSUMS).write_text(compute_checksums(version), encoding="utf-8")
+    verify_outputs(version, model, metadata)
+    return sorted(module.functions)
 
 
-def check(version: Path, model: keras.Model, description: Description) -> None:
-    """Refuses a version that answers otherwise than its network.
+def verify_outputs(version: Path, model: keras.Model, metadata: ModelMetadata) -> None:
+    """Compares the outputs of a version with those of its network.
 
     Raises:
-        DataError: it does; the network's answers are no numbers; or it is damaged.
+        DataError: they differ or are not finite, or the version is damaged.
     """
     signatures = load_signatures(version)
     frames = np.random.default_rng(0).integers(
-        0, 256, (2, *description.input().video_shape), np.uint8
+        0, 256, (2, *metadata.input_config().video_shape), np.uint8
     )
     expected = np.asarray(model(tf.constant(frames), training=False), np.float32)
     if not np.isfinite(expected).all():
-        raise DataError(f"{description.checkpoint}: its network answers with no numbers")
+        raise DataError(f"{metadata.checkpoint}: its logits are not finite")
     answer = signatures["serving_default"](frames=tf.constant(frames))
     mixed = keras.mixed_precision.global_policy().name != "float32"
     allowed = (TOLERANCE_MIXED if mixed else TOLERANCE) * max(1.0, np.abs(expected).max())
     found = np.abs(answer["logits"].numpy() - expected).max()
     if not found <= allowed:
         raise DataError(
-            f"what was written answers otherwise than {description.checkpoint}: logits differ by "
-            f"{found:.2g}, {allowed:.2g} is allowed"
+            f"the exported network differs from {metadata.checkpoint}: logits by {found:.2g}, "
+            f"{allowed:.2g} is allowed"
         )
-    for signature, inputs in warmup.examples(description):
+    for signature, inputs in warmup.example_requests(metadata):
         answer = signatures[signature](**{key: tf.constant(x) for key, x in inputs.items()})
         if not np.isfinite(answer["logits"].numpy()).all():
-            raise DataError(f"{description.checkpoint}: {signature} answers with no numbers")
+            raise DataError(f"{metadata.checkpoint}: logits of {signature} are not finite")
 
 
 @contextlib.contextmanager
 def _tensorflow_writes(path: Path) -> Iterator[None]:
-    """Turns what TensorFlow and the system say of a write that failed into a DataError."""
+    """Turns a failed write of TensorFlow or the system into a DataError."""
     try:
         yield
     except OSError as error:

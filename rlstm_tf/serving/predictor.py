@@ -1,4 +1,4 @@
-"""An exported network on video files: the classes of a whole one, or of each part of a long one."""
+"""Predictions of an exported network: classes of a video file, or a timeline of a long one."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from rlstm_tf.data import timeline
 from rlstm_tf.data.video import DamagedVideoError, require_readable
 from rlstm_tf.data.video_views import video_views
 from rlstm_tf.errors import DataError
-from rlstm_tf.serving.artifact import Description, load_signatures
+from rlstm_tf.serving.artifact import ModelMetadata, load_signatures
 
-# A batch of windows: up to so many, and of no more pixels than one of the paper's has, so that its
-# network too stays below 2 GB.
-_WINDOWS, _PIXELS = 16, 8 * 224 * 224
+# Limits of a batch of windows: as many pixels as one of the paper's videos has, so that its network
+# too stays below 2 GB.
+_MAX_WINDOWS, _MAX_PIXELS = 16, 8 * 224 * 224
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-class Ranked(NamedTuple):
-    """A class, and how probable it is, 0..1."""
+class RankedClass(NamedTuple):
+    """A class and its probability, 0..1."""
 
     label: str
     probability: float
 
 
 class Prediction(NamedTuple):
-    """What a network says of a video.
+    """Outputs of a network for one video.
 
     Attributes:
         logits: float32 [K], before softmax.
         probabilities: float32 [K].
-        frames: int64 [T], the frame that each snippet begins with.
+        frames: int64 [T], first frame of each snippet.
     """
 
     logits: np.ndarray
@@ -46,12 +46,12 @@ class Prediction(NamedTuple):
     frames: np.ndarray
 
 
-class Segment(NamedTuple):
-    """Part of a video in which one class stays the most probable.
+class Interval(NamedTuple):
+    """Interval of a video in which one class stays the most probable.
 
     Attributes:
         start, end: seconds since the first frame.
-        probabilities: float64 [K], the mean over that time.
+        probabilities: float64 [K], mean over the interval.
     """
 
     start: float
@@ -60,36 +60,46 @@ class Segment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Network:
-    """An exported network.
+class Predictor:
+    """An exported network, loaded.
 
     Attributes:
-        description: what it takes and gives.
-        serve: its signature for frames.
+        metadata: its inputs and outputs.
+        serve: its signature `serving_default`.
     """
 
-    description: Description
+    metadata: ModelMetadata
     serve: Callable[..., dict[str, Any]]
 
     @classmethod
-    def load(cls, version: Path) -> Network:
-        """A version of an exported network, see `exported.newest_version`.
+    def load(cls, version: Path) -> Predictor:
+        """Loads a version of an exported network.
+
+        Args:
+            version: its directory, from `artifact.newest_version`.
 
         Raises:
-            DataError: it is damaged, or cannot be loaded.
+            DataError: the version is damaged or cannot be loaded.
         """
-        description = Description.read(version)
+        metadata = ModelMetadata.read(version)
         signatures = load_signatures(version)
         if "serving_default" not in signatures:
             raise DataError(f"{version} is damaged: it has no signature serving_default")
-        return cls(description, signatures["serving_default"])
+        return cls(metadata, signatures["serving_default"])
 
-    def scores(self, frames: np.ndarray, path: str) -> tuple[np.ndarray, np.ndarray]:
-        """Logits and probabilities, float32 [B, K] each, of uint8 [B, T, S, S, C].
+    def score(self, frames: np.ndarray, path: str) -> tuple[np.ndarray, np.ndarray]:
+        """Computes logits and probabilities.
+
+        Args:
+            frames: uint8 [B, T, S, S, C].
+            path: the video, for error messages.
+
+        Returns:
+            Logits and probabilities, float32 [B, K] each.
 
         Raises:
-            DataError: they are not all finite, or the network cannot be run, as where there is
-                too little memory; names `path`.
+            DataError: the logits are not finite, or the network fails, for example for lack of
+                memory.
         """
         import tensorflow as tf
 
@@ -97,55 +107,56 @@ class Network:
             outputs = self.serve(frames=tf.constant(frames))
             logits, probabilities = (outputs[name].numpy() for name in ("logits", "probabilities"))
         except tf.errors.OpError as error:
-            # All of it on a line: the first says nothing but that a graph was executed.
+            # Join all lines: the first one names no cause.
             reason = " ".join((error.message or type(error).__name__).split())
-            raise DataError(f"{path}: the network cannot be run: {reason}") from None
+            raise DataError(f"{path}: the network fails: {reason}") from None
         if not np.isfinite(logits).all():
             raise DataError(f"{path}: the network's scores are not finite")
         return logits, probabilities
 
     def predict(self, path: str) -> Prediction:
-        """The classes of a whole video, from the frames that `rlstm_tf.evaluate` takes of it.
+        """Classifies a whole video, from the same frames as `rlstm_tf.evaluate`.
 
         Raises:
-            DataError: it is damaged, or cannot be read.
+            DataError: the file is damaged or cannot be read.
         """
-        description = self.description
-        views = of_file(
-            path, lambda: video_views(path, description.record_format, description.input())
-        )
-        logits, probabilities = self.scores(views.frames, path)
+        record_format, config = self.metadata.record_format, self.metadata.input_config()
+        views = read_video(path, lambda: video_views(path, record_format, config))
+        logits, probabilities = self.score(views.frames, path)
         return Prediction(logits[0], probabilities[0], views.numbers[0])
 
-    def segments(
+    def predict_timeline(
         self,
         path: str,
         window: float,
         stride: float,
-        tracked: Callable[..., Iterable[Any]] = lambda items, total, desc, unit: items,
-    ) -> list[Segment]:
-        """The classes of a long video, part by part; they cover it without a gap or an overlap.
+        track: Callable[..., Iterable[Any]] = lambda items, total, desc, unit: items,
+    ) -> list[Interval]:
+        """Classifies windows of a long video.
 
-        A piece of a stride has the mean probabilities of all windows that show the whole of it, and
-        pieces with the same class in front are one segment.
+        Each piece, one stride long, gets the mean probabilities of all windows that contain it.
+        Neighboring pieces with the same most probable class form one interval.
 
         Args:
-            path: of a local file.
+            path: local file.
             window: length of a window, seconds.
-            stride: from the start of a window to the start of the next, seconds.
-            tracked: gives back the iterable that it is given, with how many items it seems to have,
-                0 = unknown; what is done, and the unit: see `rlstm_tf.cli.terminal.progress_bar`.
+            stride: time between the starts of two windows, seconds.
+            track: takes an iterable, the expected number of items (0: unknown), the name of the
+                work and its unit, and returns the iterable, to show progress.
+
+        Returns:
+            Intervals that cover the video, in order, without gap or overlap.
 
         Raises:
-            DataError: it is damaged, or cannot be read.
+            DataError: the file is damaged or cannot be read.
         """
-        record_format, config = self.description.record_format, self.description.input()
+        record_format, config = self.metadata.record_format, self.metadata.input_config()
 
-        def scan(items: Iterable[Any], total: int) -> Iterable[Any]:
-            return tracked(items, total, "scan", "frames")
+        def track_scan(items: Iterable[Any], total: int) -> Iterable[Any]:
+            return track(items, total, "scan", "frames")
 
-        def attempt() -> list[Segment]:
-            times = timeline.frame_times(path, record_format.short_side, scan)
+        def read() -> list[Interval]:
+            times = timeline.frame_times(path, record_format.short_side, track_scan)
             try:
                 timeline.check_num_windows(times.end, stride)
             except DataError as error:
@@ -153,78 +164,81 @@ class Network:
             bounds = timeline.windows(times.end, window, stride)
             numbers = timeline.window_snippets(times, bounds, config)
             views = timeline.window_views(path, record_format, config, numbers)
-            shown = tracked(views, len(bounds), "predict", "windows")
-            scores = self._in_batches(shown, path)
-            parts = timeline.pieces(times.end, stride)
-            return merged(parts, averaged(scores, timeline.covering_windows(bounds, parts)))
+            tracked = track(views, len(bounds), "predict", "windows")
+            scores = self._score_windows(tracked, path)
+            pieces = timeline.pieces(times.end, stride)
+            covering = timeline.covering_windows(bounds, pieces)
+            return merge_pieces(pieces, average_windows(scores, covering))
 
-        return of_file(path, attempt)
+        return read_video(path, read)
 
-    def _in_batches(self, views: Iterable[np.ndarray], path: str) -> Iterator[np.ndarray]:
-        size = self.description.num_segments * self.description.image_size**2
-        count = min(_WINDOWS, max(1, _PIXELS // size))
+    def _score_windows(self, views: Iterable[np.ndarray], path: str) -> Iterator[np.ndarray]:
+        """Yields the probabilities of each window, computed in batches."""
+        size = self.metadata.num_segments * self.metadata.image_size**2
+        count = min(_MAX_WINDOWS, max(1, _MAX_PIXELS // size))
         remaining = iter(views)
         while batch := list(islice(remaining, count)):
-            yield from self.scores(np.stack(batch), path)[1]
+            yield from self.score(np.stack(batch), path)[1]
 
 
-def of_file(path: str, look: Callable[[], Found]) -> Found:
-    """What a function finds in a video file, whatever is wrong with that in one line.
+def read_video(path: str, read: Callable[[], Result]) -> Result:
+    """Calls a function that reads a video file; turns its errors into a DataError of one line.
 
     Args:
-        path: of the file.
-        look: may raise DamagedVideoError.
+        path: the file.
+        read: the function; may raise DamagedVideoError. It is called again after one.
 
     Raises:
-        DataError: it is no file, cannot be read, or is damaged; with the path.
+        DataError: the path is not a regular file, or the file is damaged or cannot be read.
     """
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: {getattr(error, 'strerror', error)}") from None
-    # A pipe would be waited for, and a device has no end.
+    # Reading a pipe would block, and a device has no end.
     if not stat.S_ISREG(mode):
-        what = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-        raise DataError(f"{path}: is {what}; give video files")
+        kind = "is a directory" if stat.S_ISDIR(mode) else "is not a regular file"
+        raise DataError(f"{path}: {kind}; give video files")
     try:
         try:
-            return look()
+            return read()
         except DamagedVideoError:
-            # What a file system fails to give looks like damage: found again in a file that was
-            # just read from end to end, it is in the file.
+            # A failed read looks like damage to a decoder. If the whole file can be read and
+            # decoding fails again, the file is damaged.
             require_readable(path)
-            return look()
+            return read()
     except DamagedVideoError as error:
         raise DataError(f"{path}: {error}") from None
     except MemoryError:
         raise DataError(f"{path}: no memory to decode it") from None
 
 
-def top(
+def top_classes(
     probabilities: np.ndarray, scores: np.ndarray, classes: Sequence[str], count: int = 5
-) -> list[Ranked]:
-    """The classes with the highest scores, at most `count`; of equal ones the first in order.
+) -> list[RankedClass]:
+    """Ranks the classes with the highest scores; ties keep the order of the classes.
 
     Args:
-        probabilities: [K].
-        scores: [K]: logits, which still differ where probabilities are rounded to 0 or 1, or the
+        probabilities: [K], 0..1.
+        scores: [K], logits, which differ even where probabilities are rounded to 0 or 1; or the
             probabilities.
         classes: K names.
-        count: see above.
+        count: number of classes to return, if there are as many.
     """
     best = np.argsort(-scores, kind="stable")[:count].tolist()
-    return [Ranked(classes[number], float(probabilities[number])) for number in best]
+    return [RankedClass(classes[number], float(probabilities[number])) for number in best]
 
 
-def averaged(scores: Iterable[np.ndarray], covering: np.ndarray) -> Iterator[np.ndarray]:
-    """The mean scores of each piece of a video over the windows that show it.
+def average_windows(scores: Iterable[np.ndarray], covering: np.ndarray) -> Iterator[np.ndarray]:
+    """Averages the scores of the windows that contain each piece.
 
     Args:
         scores: [K] of each window, in order.
-        covering: int64 [P, 2], of `timeline.covering_windows`.
+        covering: int64 [P, 2], first and last window of each piece, from
+            `timeline.covering_windows`.
 
     Yields:
-        float64 [K] for each piece. Only the windows of one are held.
+        float64 [K] of each piece. Only the windows of one piece are held in memory.
     """
     arriving = enumerate(scores)
     held: dict[int, np.ndarray] = {}
@@ -238,20 +252,20 @@ def averaged(scores: Iterable[np.ndarray], covering: np.ndarray) -> Iterator[np.
         )
 
 
-def merged(parts: np.ndarray, probabilities: Iterable[np.ndarray]) -> list[Segment]:
-    """Neighbouring pieces with the same most probable class as one segment each.
+def merge_pieces(pieces: np.ndarray, probabilities: Iterable[np.ndarray]) -> list[Interval]:
+    """Merges neighboring pieces with the same most probable class.
 
     Args:
-        parts: float64 [P, 2], start and end of each piece, seconds.
-        probabilities: [K] of each.
+        pieces: float64 [P, 2], start and end of each piece, seconds.
+        probabilities: [K] of each piece.
     """
-    found: list[Segment] = []
-    for (start, end), values in zip(parts.tolist(), probabilities):
-        before = found[-1] if found else None
+    merged: list[Interval] = []
+    for (start, end), values in zip(pieces.tolist(), probabilities):
+        before = merged[-1] if merged else None
         if before is None or before.probabilities.argmax() != values.argmax():
-            found.append(Segment(start, end, values))
+            merged.append(Interval(start, end, values))
             continue
         weights = before.end - before.start, end - start
         mean = np.average([before.probabilities, values], axis=0, weights=weights)
-        found[-1] = Segment(before.start, end, mean)
-    return found
+        merged[-1] = Interval(before.start, end, mean)
+    return merged

@@ -1,69 +1,69 @@
-"""What a client sends -> what a network takes, as TensorFlow graphs; and what is refused.
+"""Checks and prepares a request's frames, as TensorFlow graphs.
 
-A client's frames become what an evaluation shows of a video (`rlstm_tf.data.video_views`): resized
-so that the short side is that of the training records, and the centre cut out. A request is checked
-in the graph, on tensors whose shape the graph does not know: a server may run it without comparing
-shapes with the signature's first, and TensorFlow takes out checks of what it believes to know.
+Frames are prepared as for an evaluation (`rlstm_tf.data.video_views`): resized to the short side of
+the training records, and cropped to the center. Checks run in the graph, on tensors of unknown
+static shape: a server may run the graph without comparing shapes with the signature, and TensorFlow
+removes checks whose outcome it believes to know.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-# Of a frame before it is resized: what decoding it may cost.
+# Pixels of a frame before it is resized; limits the cost of decoding.
 MAX_PIXELS = 4096 * 4096
-# Its long side by its short one: what resizing it may cost.
+# Long side of a frame divided by its short side; limits the cost of resizing.
 MAX_ASPECT = 16
-# Videos of a request: what the network's maps of them may cost.
+# Videos per request; limits the memory of the network's activations.
 MAX_VIDEOS = 64
-
-# Of a JPEG: what decoding it may cost; progressive files of cameras and encoders have about ten.
+# Scans of a JPEG; limits the cost of decoding. Progressive files of cameras have about ten.
 MAX_SCANS = 100
 
 _JPEG = b"\xff\xd8\xff"
-# Begins a scan. In a scan itself a 0 follows every 255.
+# Begins a scan. Within a scan, a 0 follows every 255.
 _SCAN = b"\xff\xda"
 # Frames that are prepared at the same time.
 _PARALLEL = 8
 
 
-def require(good: Any, message: str, *shown: Any) -> tf.Operation:
-    """An operation that fails with InvalidArgumentError where `good` is false.
+def require(condition: Any, message: str, *values: Any) -> tf.Operation:
+    """Returns an operation that raises InvalidArgumentError if a condition is false.
 
     Args:
-        good: bool tensor.
-        message: what is allowed.
-        *shown: tensors, what was given.
+        condition: bool tensor.
+        message: the requirement.
+        *values: tensors to show after the message.
     """
-    return tf.debugging.Assert(good, [message, *shown], summarize=8)
+    return tf.debugging.Assert(condition, [message, *values], summarize=8)
 
 
-def opaque(value: tf.Tensor) -> tf.Tensor:
-    """The same tensor, of a shape that is known only when it is there."""
-    # Shape inference does not look into a list; through everything plainer it does.
+def hide_static_shape(value: tf.Tensor) -> tf.Tensor:
+    """Returns the same tensor, with a shape that is known only when it runs."""
+    # Shape inference sees through simpler operations, but not through a TensorArray.
     one = tf.TensorArray(value.dtype, 1, infer_shape=False, element_shape=None)
     return one.write(0, value).read(0)
 
 
-def checked(value: tf.Tensor, name: str, inner: list[int | None], meaning: str) -> tf.Tensor:
-    """A request's tensor, if its shape is right.
+def check_shape(value: tf.Tensor, name: str, inner: list[int | None], layout: str) -> tf.Tensor:
+    """Checks the shape of a request's tensor when it runs.
 
     Args:
-        value: any shape, whatever its static shape says.
-        name: of the input.
+        value: the tensor; its static shape is ignored.
+        name: name of the input, for messages.
         inner: sizes of the axes after the batch; None = any from 1 on.
-        meaning: of the axes, for the message.
+        layout: description of the axes, for messages.
 
     Returns:
-        The tensor, static shape `[None, *inner]`. It raises InvalidArgumentError when run, if the
-        rank is another, a size is another or none, or it has no video or more than `MAX_VIDEOS`.
+        The tensor, static shape `[None, *inner]`. It raises InvalidArgumentError when run if the
+        rank or a size is wrong, or the batch is empty or larger than `MAX_VIDEOS`.
     """
-    value = opaque(value)
+    value = hide_static_shape(value)
     shape = tf.shape(value)
     rank = 1 + len(inner)
-    # Of a lower rank there are sizes too, so that nothing but a check can fail.
+    # Pad the shape of a lower rank, so that only a check can fail.
     batch, *sizes = tf.unstack(tf.concat([shape, tf.fill([rank], -1)], 0)[:rank], num=rank)
     good = [
         tf.greater(found, 0) if size is None else tf.equal(found, size)
@@ -71,7 +71,7 @@ def checked(value: tf.Tensor, name: str, inner: list[int | None], meaning: str) 
     ]
     good.append(tf.equal(tf.size(shape), rank))
     checks = [
-        require(tf.reduce_all(good), f"{name} must be {meaning}; its shape is", shape),
+        require(tf.reduce_all(good), f"{name} must be {layout}; its shape is", shape),
         require(
             (batch >= 1) & (batch <= MAX_VIDEOS),
             f"{name}: a batch may hold 1 to {MAX_VIDEOS} videos; its shape is",
@@ -82,13 +82,13 @@ def checked(value: tf.Tensor, name: str, inner: list[int | None], meaning: str) 
         return tf.ensure_shape(tf.identity(value), [None, *inner])
 
 
-def check_size(height: Any, width: Any, name: str) -> list[tf.Operation]:
-    """Operations that fail where a frame is too large or too long.
+def check_frame_size(height: Any, width: Any, name: str) -> list[tf.Operation]:
+    """Returns operations that raise InvalidArgumentError if a frame is too large or too long.
 
     Args:
         height: int32 scalar, pixels.
         width: int32 scalar, pixels.
-        name: of the input.
+        name: name of the input, for messages.
     """
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
     short, long = tf.minimum(height, width), tf.maximum(height, width)
@@ -109,18 +109,18 @@ def check_size(height: Any, width: Any, name: str) -> list[tf.Operation]:
     ]
 
 
-def decoded(jpeg: tf.Tensor, channels: int, name: str) -> tf.Tensor:
-    """Decodes a JPEG file, as OpenCV does, after a look at what its header promises.
+def decode_jpeg(jpeg: tf.Tensor, channels: int, name: str) -> tf.Tensor:
+    """Decodes a JPEG file to the same pixels as OpenCV, after checks of its header.
 
     Args:
         jpeg: string scalar.
-        channels: 3 = RGB, 1 = grey.
-        name: of the input.
+        channels: 3 = RGB, 1 = gray.
+        name: name of the input, for messages.
 
     Returns:
-        uint8 `[H, W, channels]`. It raises InvalidArgumentError when run, if it is no JPEG or cut
-        short, and before any pixel is decoded if it is larger than `check_size` allows or comes in
-        more than `MAX_SCANS` scans.
+        uint8 `[H, W, channels]`. It raises InvalidArgumentError when run if the file is not a JPEG
+        or is truncated; and before any pixel is decoded, if the frame fails `check_frame_size` or
+        the file has more than `MAX_SCANS` scans.
     """
     size = tf.strings.length(jpeg)
     starts = tf.equal(tf.strings.substr(jpeg, 0, len(_JPEG)), _JPEG)
@@ -130,25 +130,25 @@ def decoded(jpeg: tf.Tensor, channels: int, name: str) -> tf.Tensor:
     checks = [require(starts, message, size), require(scans <= MAX_SCANS, many, scans)]
     with tf.control_dependencies(checks):
         height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(tf.identity(jpeg)), num=3)
-    with tf.control_dependencies(check_size(height, width, name)):
+    with tf.control_dependencies(check_frame_size(height, width, name)):
         return tf.io.decode_jpeg(tf.identity(jpeg), channels, dct_method="INTEGER_ACCURATE")
 
 
-def fitted(
+def resize_and_crop(
     image: tf.Tensor, image_size: int, short_side: int, resize: bool, name: str
 ) -> tf.Tensor:
-    """The centre of a frame as an evaluation cuts it out.
+    """Crops a frame to its center, as an evaluation does.
 
-    A frame of S x S is taken as it is. Of one whose short side is `short_side` the same pixels are
-    cut out as of a record. Any other is resized before, as `rlstm_tf.data.video` does: averaged
-    where it shrinks, linear where it grows.
+    A frame of S x S is returned unchanged. One whose short side is `short_side` is cropped as a
+    record is. Any other is resized first, as in `rlstm_tf.data.video`: by area averaging when it
+    shrinks, bilinear when it grows.
 
     Args:
         image: uint8 `[H, W, C]`.
         image_size: S, pixels.
-        short_side: of the training records, pixels, S or more.
-        resize: False = any other size is refused: flow is in pixels of the frames it is of.
-        name: of the input.
+        short_side: short side of the training records, pixels, at least S.
+        resize: False refuses other sizes, for flow, whose vectors are in pixels of the frames.
+        name: name of the input, for messages.
 
     Returns:
         uint8 `[S, S, C]`.
@@ -158,20 +158,20 @@ def fitted(
     ready = tf.equal(tf.minimum(height, width), short_side)
     ready |= tf.equal(height, S) & tf.equal(width, S)
     if resize:
-        image = tf.cond(ready, lambda: image, lambda: _resized(image, short_side))
+        image = tf.cond(ready, lambda: image, lambda: _resize(image, short_side))
     else:
         message = (
             f"{name}: flow must be of frames with a short side of {short_side} pixels, or their "
-            f"centre of {S} x {S}; height and width are"
+            f"center of {S} x {S}; height and width are"
         )
         with tf.control_dependencies([require(ready, message, height, width)]):
             image = tf.identity(image)
-    room = tf.shape(image)[:2] - S
-    y, x = tf.unstack(room // 2)
+    margin = tf.shape(image)[:2] - S
+    y, x = tf.unstack(margin // 2)
     return tf.ensure_shape(image[y : y + S, x : x + S], [S, S, image.shape[-1]])
 
 
-def _resized(image: tf.Tensor, short_side: int) -> tf.Tensor:
+def _resize(image: tf.Tensor, short_side: int) -> tf.Tensor:
     height, width = tf.unstack(tf.shape(image)[:2])
     short, long = tf.minimum(height, width), tf.maximum(height, width)
     long_side = (2 * long * short_side + short) // (2 * short)
@@ -187,16 +187,18 @@ def _resized(image: tf.Tensor, short_side: int) -> tf.Tensor:
     return tf.ensure_shape(resized, [None, None, image.shape[-1]])
 
 
-def each(function: Any, values: tf.Tensor, shape: list[int]) -> tf.Tensor:
-    """Prepares frame by frame, so that what lies between takes the memory of a few.
+def map_frames(
+    prepare: Callable[[tf.Tensor], tf.Tensor], frames: tf.Tensor, shape: list[int]
+) -> tf.Tensor:
+    """Prepares frames a few at a time, to bound the memory of full-size frames.
 
     Args:
-        function: from a frame to uint8 `shape`.
-        values: any number of frames, along the first axis.
-        shape: static.
+        prepare: maps one element of `frames` to uint8 `shape`.
+        frames: any number of frames or files, along the first axis.
+        shape: static shape of a prepared frame.
 
     Returns:
-        uint8 `[frames, *shape]`.
+        uint8 `[len(frames), *shape]`.
     """
     spec = tf.TensorSpec(shape, tf.uint8)
-    return tf.map_fn(function, values, parallel_iterations=_PARALLEL, fn_output_signature=spec)
+    return tf.map_fn(prepare, frames, parallel_iterations=_PARALLEL, fn_output_signature=spec)

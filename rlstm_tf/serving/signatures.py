@@ -1,4 +1,4 @@
-"""A network and the functions by which a server calls it."""
+"""Signatures of an exported network: the functions that a server calls."""
 
 from __future__ import annotations
 
@@ -10,55 +10,62 @@ import keras
 import tensorflow as tf
 
 from rlstm_tf.compat import tensorflow_variables
-from rlstm_tf.serving.artifact import CLASSES, DESCRIPTION, Description
-from rlstm_tf.serving.preprocessing import check_size, checked, decoded, each, fitted, require
+from rlstm_tf.serving.artifact import CLASSES, METADATA, ModelMetadata
+from rlstm_tf.serving.preprocessing import (
+    check_frame_size,
+    check_shape,
+    decode_jpeg,
+    map_frames,
+    require,
+    resize_and_crop,
+)
 
-# Classes that a request is answered with by name.
+# Most probable classes that each answer names.
 TOP = 5
 
 
-class Served(tf.Module):
-    """A network to be saved with `tf.saved_model.save`, and `functions` to save as its signatures.
+class ServingModule(tf.Module):
+    """A network for `tf.saved_model.save`, with `functions` to save as its signatures.
 
-    Outputs of each signature, of B videos and C classes, K = min(5, C):
+    Outputs of each signature, for B videos and C classes, K = min(5, C):
 
         logits            float32 [B, C]
-        probabilities     float32 [B, C], softmax of the logits. That is how networks are trained
-                          here, those of videos with several labels too: their probabilities are
-                          shares, to be ranked, and not each a yes or no
-        top_classes       int32 [B, K], the most probable first
+        probabilities     float32 [B, C], softmax of the logits. Networks for several labels per
+                          video are trained with softmax too: their probabilities rank the classes,
+                          and are not a yes or no for each
+        top_classes       int32 [B, K], most probable first
         top_labels        string [B, K], their names
         top_probabilities float32 [B, K]
 
     Args:
-        model: of uint8 snippets `[batch, T, S, S, channels]`.
-        description: of it.
-        assets: directory for the files that go with it; they must be there until it is saved.
+        model: the network, uint8 snippets `[batch, T, S, S, channels]` -> logits.
+        metadata: its metadata.
+        assets: directory to write its asset files to; keep it until the module is saved.
     """
 
-    def __init__(self, model: keras.Model, description: Description, assets: Path) -> None:
+    def __init__(self, model: keras.Model, metadata: ModelMetadata, assets: Path) -> None:
         super().__init__(name="rlstm_tf")
-        # Not the model: Keras would save its layers too, and code of ours would be needed to load.
+        # Not the model: Keras would save its layers too, and loading would need their code.
         self.weights = tensorflow_variables(model)
-        names, text = assets / CLASSES, assets / DESCRIPTION
-        names.write_text("".join(f"{name}\n" for name in description.classes), encoding="utf-8")
-        text.write_text(description.to_json(), encoding="utf-8")
+        names, text = assets / CLASSES, assets / METADATA
+        names.write_text("".join(f"{name}\n" for name in metadata.classes), encoding="utf-8")
+        text.write_text(metadata.to_json(), encoding="utf-8")
         self.class_names = tf.saved_model.Asset(str(names))
         self.description = tf.saved_model.Asset(str(text))
-        config = description.input()
+        config = metadata.input_config()
         self._shape = config.video_shape
-        self._size = description.image_size, description.short_side
-        T, L = description.num_segments, description.new_length
+        self._size = metadata.image_size, metadata.short_side
+        T, L = metadata.num_segments, metadata.new_length
         frames = tf.TensorSpec([None, T, None, None, config.channels], tf.uint8, "frames")
-        self._answer = _answers(model, description.classes)
-        self._resize = description.stream == "spatial"
-        self.functions = {"serving_default": self._function(self.frames, frames)}
-        if description.stream == "spatial":
+        self._answer = _make_answer(model, metadata.classes)
+        self._resize = metadata.stream == "spatial"
+        self.functions = {"serving_default": self._function(self.prepare_frames, frames)}
+        if metadata.stream == "spatial":
             jpegs = tf.TensorSpec([None, T], tf.string, "frames_bytes")
-            self.functions["serve_jpeg"] = self._function(self.jpegs, jpegs)
+            self.functions["serve_jpeg"] = self._function(self.prepare_jpegs, jpegs)
         else:
             fields = tf.TensorSpec([None, T, L], tf.string, "fields_bytes")
-            self.functions["serve_flow"] = self._function(self.fields, fields)
+            self.functions["serve_flow"] = self._function(self.prepare_flow, fields)
 
     def _function(self, prepare: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Any:
         def serve(request: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -66,63 +73,74 @@ class Served(tf.Module):
 
         return tf.function(serve, [spec], autograph=False)
 
-    def frames(self, frames: tf.Tensor) -> tf.Tensor:
-        """`frames` uint8 `[B, T, H, W, C]`, any H and W -> `[B, T, S, S, C]`."""
+    def prepare_frames(self, frames: tf.Tensor) -> tf.Tensor:
+        """Prepares uint8 `[B, T, H, W, C]`, any H and W; returns uint8 `[B, T, S, S, C]`."""
         T, _, _, C = self._shape
-        meaning = f"uint8 [batch, {T}, height, width, {C}]"
-        frames = checked(frames, "frames", [T, None, None, C], meaning)
+        layout = f"uint8 [batch, {T}, height, width, {C}]"
+        frames = check_shape(frames, "frames", [T, None, None, C], layout)
         shape = tf.shape(frames)
-        with tf.control_dependencies(check_size(shape[2], shape[3], "frames")):
+        with tf.control_dependencies(check_frame_size(shape[2], shape[3], "frames")):
             images = tf.reshape(frames, [-1, shape[2], shape[3], C])
-        return self._videos(each(lambda image: self._fitted(image, "frames"), images, self._image))
 
-    def jpegs(self, frames_bytes: tf.Tensor) -> tf.Tensor:
-        """`frames_bytes`, JPEG files `[B, T]`, each of any size -> `[B, T, S, S, 3]`."""
+        def prepare(image: tf.Tensor) -> tf.Tensor:
+            return self._resize_and_crop(image, "frames")
+
+        return self._as_videos(map_frames(prepare, images, self._frame_shape))
+
+    def prepare_jpegs(self, frames_bytes: tf.Tensor) -> tf.Tensor:
+        """Prepares JPEG files `[B, T]` of any sizes; returns uint8 `[B, T, S, S, 3]`."""
         T = self._shape[0]
-        jpegs = checked(frames_bytes, "frames_bytes", [T], f"JPEG files [batch, {T}]")
+        jpegs = check_shape(frames_bytes, "frames_bytes", [T], f"JPEG files [batch, {T}]")
 
-        def prepared(jpeg: tf.Tensor) -> tf.Tensor:
-            return self._fitted(decoded(jpeg, 3, "frames_bytes"), "frames_bytes")
+        def prepare(jpeg: tf.Tensor) -> tf.Tensor:
+            return self._resize_and_crop(decode_jpeg(jpeg, 3, "frames_bytes"), "frames_bytes")
 
-        return self._videos(each(prepared, tf.reshape(jpegs, [-1]), self._image))
+        return self._as_videos(map_frames(prepare, tf.reshape(jpegs, [-1]), self._frame_shape))
 
-    def fields(self, fields_bytes: tf.Tensor) -> tf.Tensor:
-        """`fields_bytes`, grey JPEG files `[B, T, L]` of levels, x over y -> `[B, T, S, S, 2L]`."""
+    def prepare_flow(self, fields_bytes: tf.Tensor) -> tf.Tensor:
+        """Prepares flow fields.
+
+        Args:
+            fields_bytes: gray JPEG files `[B, T, L]`, levels of x above those of y.
+
+        Returns:
+            uint8 `[B, T, S, S, 2L]`.
+        """
         T, S, _, C = self._shape
         L = C // 2
-        meaning = f"JPEG files [batch, {T}, {L}]"
-        jpegs = checked(fields_bytes, "fields_bytes", [T, L], meaning)
+        layout = f"JPEG files [batch, {T}, {L}]"
+        jpegs = check_shape(fields_bytes, "fields_bytes", [T, L], layout)
 
-        def prepared(jpeg: tf.Tensor) -> tf.Tensor:
-            levels = decoded(jpeg, 1, "fields_bytes")
+        def prepare(jpeg: tf.Tensor) -> tf.Tensor:
+            levels = decode_jpeg(jpeg, 1, "fields_bytes")
             rows = tf.shape(levels)[0]
             message = "fields_bytes: x over y have an even number of rows together, not"
             with tf.control_dependencies([require(tf.equal(rows % 2, 0), message, rows)]):
                 x, y = levels[: rows // 2], levels[rows // 2 :]
-            return self._fitted(tf.concat([x, y], axis=-1), "fields_bytes")
+            return self._resize_and_crop(tf.concat([x, y], axis=-1), "fields_bytes")
 
-        fields = each(prepared, tf.reshape(jpegs, [-1]), [S, S, 2])
+        fields = map_frames(prepare, tf.reshape(jpegs, [-1]), [S, S, 2])
         fields = tf.transpose(tf.reshape(fields, [-1, L, S, S, 2]), [0, 2, 3, 1, 4])
-        return self._videos(tf.reshape(fields, [-1, S, S, C]))
+        return self._as_videos(tf.reshape(fields, [-1, S, S, C]))
 
     @property
-    def _image(self) -> list[int]:
+    def _frame_shape(self) -> list[int]:
         return list(self._shape[1:])
 
-    def _fitted(self, image: tf.Tensor, name: str) -> tf.Tensor:
-        return fitted(image, *self._size, self._resize, name)
+    def _resize_and_crop(self, image: tf.Tensor, name: str) -> tf.Tensor:
+        return resize_and_crop(image, *self._size, self._resize, name)
 
-    def _videos(self, images: tf.Tensor) -> tf.Tensor:
+    def _as_videos(self, images: tf.Tensor) -> tf.Tensor:
         return tf.reshape(images, [-1, *self._shape])
 
 
-def _answers(model: keras.Model, classes: list[str]) -> Callable[[tf.Tensor], dict[str, Any]]:
+def _make_answer(model: keras.Model, classes: list[str]) -> Callable[[tf.Tensor], dict[str, Any]]:
     count = min(TOP, len(classes))
 
     def answer(videos: tf.Tensor) -> dict[str, Any]:
         logits = tf.cast(model(videos, training=False), tf.float32)
         probabilities = tf.nn.softmax(logits)
-        # Of the logits: they still differ where probabilities are rounded to 0 or 1.
+        # Rank by logits, which differ even where probabilities are rounded to 0 or 1.
         top = tf.math.top_k(logits, count).indices
         return {
             "logits": tf.identity(logits),

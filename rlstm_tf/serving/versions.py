@@ -1,4 +1,4 @@
-"""Numbered versions of an exported network: whole and checked, or not there."""
+"""Publishes numbered versions of an exported network atomically."""
 
 from __future__ import annotations
 
@@ -9,47 +9,44 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.serving.artifact import versions
+from rlstm_tf.serving.artifact import list_versions
 from rlstm_tf.storage.atomic import PARTIAL, sync_file, writing
 from rlstm_tf.storage.locks import lock_file
 
-# Digits alone are a version to a server, anything else is not.
+# A server takes only names of digits for versions.
 _NEW = f"new{PARTIAL}"
 _LOCK = ".lock"
 
 
 @contextlib.contextmanager
 def new_version(directory: Path) -> Iterator[Path]:
-    """A directory that no server looks into, to write the next version of a network.
+    """Yields a directory that servers ignore, to write the next version of a network to.
 
         with new_version(Path("saved_models/demo")) as partial:
             ...  # write into it
             version = publish(partial)
 
-    It is deleted at the end if it was not published; so is what was made for it.
+    At the end it is deleted if it was not published, with the directories created for it.
 
     Args:
-        directory: saved_models/NAME; made if it is not there.
-
-    Yields:
-        The directory to write into. No other export has it.
+        directory: saved_models/NAME; created if missing. Locked until the end.
 
     Raises:
-        DataError: another export has it, it holds something else than versions, or it cannot be
-            written.
+        DataError: another export uses the directory, it holds something other than versions, or it
+            cannot be written.
     """
     partial = directory / _NEW
-    made = [path for path in (directory, *directory.parents) if not os.path.lexists(path)]
+    created = [path for path in (directory, *directory.parents) if not os.path.lexists(path)]
     with contextlib.ExitStack() as stack:
-        stack.callback(_remove_empty, made)
+        stack.callback(_remove_empty, created)
         with writing(directory):
             directory.mkdir(parents=True, exist_ok=True)
-            _check(directory)
+            _check_directory(directory)
             in_use = f"{directory} is in use by another export"
             stack.enter_context(lock_file(directory / _LOCK, in_use))
-            if made:
+            if created:
                 stack.callback(_remove_lock, directory)
-            # No other export is at work: what lies there is of one that was killed.
+            # Left by a killed export: the lock excludes a running one.
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
         stack.callback(shutil.rmtree, partial, ignore_errors=True)
@@ -57,42 +54,42 @@ def new_version(directory: Path) -> Iterator[Path]:
 
 
 def _remove_lock(directory: Path) -> None:
-    """Deletes the lock that is held, if there is nothing else."""
+    """Deletes the held lock's file if the directory has no other."""
     with contextlib.suppress(OSError):
         if os.listdir(directory) == [_LOCK]:
             os.remove(directory / _LOCK)
 
 
 def _remove_empty(directories: list[Path]) -> None:
-    """Deletes directories, each in the next one, up to one that holds something."""
+    """Deletes nested directories, the innermost first, up to one that is not empty."""
     with contextlib.suppress(OSError):
         for directory in directories:
             directory.rmdir()
 
 
-def _check(directory: Path) -> None:
+def _check_directory(directory: Path) -> None:
     foreign = {path.name for path in directory.iterdir() if not path.name.startswith(".")} - {_NEW}
-    if foreign and not versions(directory):
+    if foreign and not list_versions(directory):
         raise DataError(
-            f"{directory} holds {min(foreign)}, which is of no exported network: "
+            f"{directory} holds {min(foreign)}, which is not from an exported network: "
             "give another --output"
         )
 
 
 def publish(partial: Path, others: Sequence[int] = ()) -> Path:
-    """Makes what was written the newest version.
+    """Makes a written directory the newest version.
 
     Args:
-        partial: of `new_version`.
-        others: numbers of versions that are elsewhere, in the store that this one is for.
+        partial: the directory from `new_version`.
+        others: numbers of versions in the store that this version will be uploaded to.
 
     Returns:
-        Its directory: a number, one more than the highest.
+        The version's directory; its number is one above the highest.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: the version cannot be written.
     """
-    number = max((*versions(partial.parent), *others), default=0) + 1
+    number = max((*list_versions(partial.parent), *others), default=0) + 1
     version = partial.parent / str(number)
     with writing(version):
         for path in (*partial.rglob("*"), partial):
@@ -100,7 +97,7 @@ def publish(partial: Path, others: Sequence[int] = ()) -> Path:
                 _sync_directory(path)
             else:
                 sync_file(path)
-        # The system refuses it where someone has put a version meanwhile.
+        # Fails if another process has created this version meanwhile.
         os.rename(partial, version)
         _sync_directory(partial.parent)
     return version

@@ -1,7 +1,7 @@
-"""Requests that a server answers to itself before it takes others, so that no client waits longer.
+"""Warm-up requests, which a server runs before it serves a version, so that no client waits.
 
 TensorFlow Serving reads them from `assets.extra/tf_serving_warmup_requests`, a TFRecord file of
-`PredictionLog`s.
+`PredictionLog` messages.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ import numpy as np
 
 from rlstm_tf.data.video import encode_jpeg
 from rlstm_tf.errors import UsageError
-from rlstm_tf.serving.artifact import Description
+from rlstm_tf.serving.artifact import ModelMetadata
 from rlstm_tf.storage.atomic import writing
 
-PLACE = Path("assets.extra") / "tf_serving_warmup_requests"
+REQUESTS = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
 def require_serving_api() -> None:
-    """Raises UsageError where the package that describes the requests is missing."""
+    """Checks that tensorflow-serving-api is installed.
+
+    Raises:
+        UsageError: it is not.
+    """
     if importlib.util.find_spec("tensorflow_serving") is None:
         raise UsageError(
             "--warmup needs tensorflow-serving-api: pip install 'rlstm-tf[serving]', "
@@ -31,30 +35,30 @@ def require_serving_api() -> None:
         )
 
 
-def examples(description: Description) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Requests of one video, of every signature: of frames that are to be resized, and others.
+def example_requests(metadata: ModelMetadata) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Makes requests with one video for every signature, with and without resizing.
 
     Args:
-        description: of the network.
+        metadata: the network's metadata.
 
     Yields:
         A signature's name, and its inputs as NumPy arrays by name.
     """
-    T, S, _, C = description.input().video_shape
-    short = description.short_side
+    T, S, _, C = metadata.input_config().video_shape
+    short = metadata.short_side
     rng = np.random.default_rng(0)
-    if description.stream == "spatial":
+    if metadata.stream == "spatial":
         for height, width in ((S, S), (2 * short, 2 * short * 4 // 3)):
             frames = np.stack([_texture(rng, height, width) for _ in range(T)])
             yield "serving_default", {"frames": frames[None]}
-            jpegs = [encode_jpeg(frame, description.jpeg_quality) for frame in frames]
+            jpegs = [encode_jpeg(frame, metadata.jpeg_quality) for frame in frames]
             yield "serve_jpeg", {"frames_bytes": np.array([jpegs], object)}
         return
-    L = description.new_length
+    L = metadata.new_length
     fields = [_texture(rng, 2 * short, short * 4 // 3)[..., 0] for _ in range(T * L)]
     planes = np.stack(fields).reshape(T, L, 2, short, -1).transpose(0, 3, 4, 1, 2)
     yield "serving_default", {"frames": planes.reshape(1, T, short, -1, C)}
-    jpegs = [encode_jpeg(field, description.jpeg_quality) for field in fields]
+    jpegs = [encode_jpeg(field, metadata.jpeg_quality) for field in fields]
     yield "serve_flow", {"fields_bytes": np.array(jpegs, object).reshape(1, T, L)}
 
 
@@ -63,25 +67,26 @@ def _texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def write(version: Path, name: str, description: Description) -> None:
-    """Writes the requests of a network.
+def write_requests(version: Path, name: str, metadata: ModelMetadata) -> None:
+    """Writes the warm-up requests of a version.
 
     Args:
-        version: directory of the SavedModel.
-        name: of the model, as its server knows it.
-        description: of it.
+        version: directory of the version.
+        name: the model's name at the server.
+        metadata: the network's metadata.
 
     Raises:
-        DataError: they cannot be written.
+        DataError: the directory cannot be created.
+        OSError, tf.errors.OpError: the file cannot be written.
     """
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-    path = version / PLACE
+    path = version / REQUESTS
     with writing(path):
         path.parent.mkdir()
     with tf.io.TFRecordWriter(str(path)) as file:
-        for signature, inputs in examples(description):
+        for signature, inputs in example_requests(metadata):
             request = predict_pb2.PredictRequest()
             request.model_spec.name, request.model_spec.signature_name = name, signature
             for key, value in inputs.items():

@@ -10,8 +10,8 @@ import tensorflow as tf
 from exports import CLASSES, SMALL, make_run, run_export
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.serving.artifact import FILES, newest_version
-from rlstm_tf.serving.predictor import Network
+from rlstm_tf.serving.artifact import CHECKSUMS, newest_version
+from rlstm_tf.serving.predictor import Predictor
 
 CONSTANT = np.float32(127.5).tobytes()
 
@@ -39,7 +39,7 @@ def files_of(version):
 def refused(version):
     """What a prediction says of it: one line."""
     with pytest.raises(DataError) as caught:
-        Network.load(newest_version(version.parent))
+        Predictor.load(newest_version(version.parent))
     line = " ".join(str(caught.value).split())
     assert str(version) in line
     return line
@@ -77,12 +77,12 @@ def test_a_flipped_bit_of_any_file(version, survived, times):
             assert str(path) in refused(version)
             path.write_bytes(whole)
             caused += 1
-    Network.load(version)
+    Predictor.load(version)
     survived(4, caused)
 
 
 def test_a_file_that_is_gone(version, survived):
-    names = set(files_of(version)) - {str(FILES)}
+    names = set(files_of(version)) - {str(CHECKSUMS)}
     for name in names:
         path = version / name
         whole = path.read_bytes()
@@ -96,7 +96,7 @@ def test_a_file_that_is_gone(version, survived):
 def test_a_file_cut_short(version, survived, checksums):
     """Where there are no checksums yet, TensorFlow says what it will, or does not notice."""
     if not checksums:
-        (version / FILES).unlink()
+        (version / CHECKSUMS).unlink()
     names = files_of(version)
     for name in names:
         path = version / name
@@ -108,12 +108,12 @@ def test_a_file_cut_short(version, survived, checksums):
             elif name in ("saved_model.pb", "assets/model.json") or "variables" in name:
                 refused(version)
             else:
-                Network.load(version)
+                Predictor.load(version)
             path.write_bytes(whole)
-    Network.load(version)
+    Predictor.load(version)
     survived(3, 2 * len(names))
 
 
 def test_more_files_do_no_harm(version):
     (version / "README").write_text("mine")
-    Network.load(version)
+    Predictor.load(version)

@@ -16,7 +16,7 @@ from small_disks import mounted
 from warm_python import Python
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.serving.artifact import Description, load_signatures, versions
+from rlstm_tf.serving.artifact import ModelMetadata, list_versions, load_signatures
 from rlstm_tf.serving.versions import new_version, publish
 
 
@@ -31,12 +31,14 @@ def start(run, directory):
 
 def check_whole(run, directory):
     """That every version answers as the checkpoint, and that nothing else looks like one."""
-    for version in versions(directory).values():
-        assert Description.read(version).checkpoint
+    for version in list_versions(directory).values():
+        assert ModelMetadata.read(version).checkpoint
         found = load_signatures(version)["serving_default"](frames=tf.constant(videos(1)))
         np.testing.assert_allclose(found["logits"], run.model(videos(1)).numpy(), atol=1e-4)
         assert (version / "assets.extra" / "tf_serving_warmup_requests").stat().st_size
-    others = {path.name for path in directory.iterdir()} - {str(n) for n in versions(directory)}
+    others = {path.name for path in directory.iterdir()} - {
+        str(n) for n in list_versions(directory)
+    }
     assert others <= {".lock", "new.partial"}
 
 
@@ -46,7 +48,7 @@ def test_killed_at_any_moment(run, tmp_path, times, survived):
     rng = random.Random(0)
     kills = times(12, 2)
     for number in range(kills):
-        before = versions(directory)
+        before = list_versions(directory)
         process = start(run, directory)
         partial = directory / "new.partial"
         waited = time.monotonic() + 120
@@ -65,7 +67,7 @@ def test_killed_at_any_moment(run, tmp_path, times, survived):
         process.kill()
         process.communicate()
         check_whole(run, directory)
-        assert set(before) <= set(versions(directory))
+        assert set(before) <= set(list_versions(directory))
     process = start(run, directory)
     output, _ = process.communicate()
     assert process.returncode == 0, output
@@ -93,7 +95,7 @@ def test_two_processes_at_once(run, tmp_path, survived):
     outputs = [process.communicate()[0] for process in both]
     written = sum(process.returncode == 0 for process in both)
     assert written >= 1
-    assert len(versions(directory)) == written
+    assert len(list_versions(directory)) == written
     for process, output in zip(both, outputs):
         assert process.returncode == 0 or "is in use by another export" in output
     check_whole(run, directory)
@@ -152,7 +154,7 @@ def test_a_full_disk(run, tmp_path, capsys, times, survived):
             where = re.escape(str(disk / "small"))
             assert re.match(rf"error: cannot write {where}.*No space left on device", line), line
             assert re.search(r"\(\d+\.\d MB free\)", line)
-            assert sorted(versions(disk / "small")) == [1]
+            assert sorted(list_versions(disk / "small")) == [1]
             assert not (disk / "small" / "new.partial").exists()
         remount("size=100m")
         assert run_export(f"--run_dir={run.path}", f"--output={disk / 'small'}") == 0

@@ -10,7 +10,7 @@ from exports import SMALL, jpegs, make_run, promising, run_export, videos
 from small_server import Session
 
 from benchmarks import load
-from rlstm_tf.serving.artifact import Description, load_signatures, newest_version
+from rlstm_tf.serving.artifact import ModelMetadata, load_signatures, newest_version
 
 FRAMES, FILES = videos(1), jpegs(videos(1))
 
@@ -126,10 +126,10 @@ def test_each_is_an_error_and_the_next_is_answered(run, signatures, session, sur
 
 def test_among_good_ones_from_eight_threads(version, signatures, times, survived):
     """No good request fails or is answered wrongly, no bad one is answered, memory stays."""
-    description = Description.read(version)
+    metadata = ModelMetadata.read(version)
     # So large that a request which leaves its frames behind is noticed.
-    good = load.good_requests(signatures, description, (1, 2), (480, 640))
-    bad = load.bad_requests(description)
+    good = load.good_requests(signatures, metadata, (1, 2), (480, 640))
+    bad = load.bad_requests(metadata)
     load.load(signatures, good, bad, 200, 8)
     count = times(1000, 300)
     result = load.load(signatures, good, bad, count, 8)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from rlstm_tf.serving.artifact import Description
+from rlstm_tf.serving.artifact import ModelMetadata
 
-DESCRIPTION = Description(
+METADATA = ModelMetadata(
     model="two_branch",
     backbone="tiny_resnetv2",
     stream="spatial",

@@ -186,7 +186,7 @@ def test_errors_of_the_user(spatial, tmp_path, capsys):
 
     refused(2, "no video was given", model)
     refused(2, "--model must be given", video)
-    refused(2, "--stride goes with --timeline", video, model, "--stride=1")
+    refused(2, "--stride needs --timeline", video, model, "--stride=1")
     refused(2, "--window=0 must be", video, model, "--timeline", "--window=0")
     refused(2, "--stride=9 must be at most --window=4", video, model, "--timeline", "--stride=9")
     refused(1, "holds no exported network", video, f"--model={tmp_path}")

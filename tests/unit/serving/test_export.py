@@ -28,7 +28,7 @@ from rlstm_tf.data.sampling import snippet_frames
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving import exporter, preprocessing
-from rlstm_tf.serving.artifact import Description, load_signatures, newest_version, versions
+from rlstm_tf.serving.artifact import ModelMetadata, list_versions, load_signatures, newest_version
 
 CLOSE = {"rtol": 0, "atol": 1e-4}
 
@@ -110,7 +110,7 @@ def test_other_frames_are_resized_much_as_opencv_does(signatures, size):
     target = (side, 40) if size[1] >= size[0] else (40, side)
     method = cv2.INTER_AREA if size[0] > target[1] else cv2.INTER_LINEAR
     expected = cv2.resize(frame, target, interpolation=method)
-    found = preprocessing.fitted(tf.constant(frame), 32, 40, True, "frames").numpy()
+    found = preprocessing.resize_and_crop(tf.constant(frame), 32, 40, True, "frames").numpy()
     difference = np.abs(centre(expected[None, None])[0, 0].astype(int) - found)
     assert difference.max() <= 1
     assert difference.mean() < 0.2
@@ -142,10 +142,10 @@ def test_what_goes_with_it(run, exported):
         *CLASSES,
         "",
     ]
-    description = Description.read(version)
-    assert description.classes == list(CLASSES)
-    assert description.checkpoint == str(run.path / "checkpoints" / "step-000000001.npz")
-    assert (description.num_segments, description.image_size, description.short_side) == (2, 32, 40)
+    metadata = ModelMetadata.read(version)
+    assert metadata.classes == list(CLASSES)
+    assert metadata.checkpoint == str(run.path / "checkpoints" / "step-000000001.npz")
+    assert (metadata.num_segments, metadata.image_size, metadata.short_side) == (2, 32, 40)
     assert sorted(path.name for path in exported.iterdir()) == [".lock", "1"]
 
 
@@ -157,10 +157,10 @@ def test_the_next_version_has_the_next_number(run, exported, tmp_path, capsys):
     arguments = [f"--run_dir={run.path}", f"--output=file://{directory}", "--checkpoint=best"]
     assert run_export(*arguments, "--nowarmup") == 0
     assert f"version: file://{directory / '11'}" in capsys.readouterr().out
-    assert sorted(versions(directory)) == [3, 10, 11]
+    assert sorted(list_versions(directory)) == [3, 10, 11]
     extra = (directory / "11" / "assets.extra").iterdir()
     assert [path.name for path in extra] == ["files.json"]
-    assert Description.read(directory / "11").checkpoint.endswith("best.npz")
+    assert ModelMetadata.read(directory / "11").checkpoint.endswith("best.npz")
 
 
 @pytest.mark.parametrize("name", ["saved_model.pb", "assets/model.json"])
@@ -177,7 +177,7 @@ def test_something_else_that_counts_as_the_newest_version(exported, tmp_path, na
         f"{name}: No such file or directory"
     )
     with pytest.raises(DataError, match=r"assets/model.json: No such file or directory$"):
-        Description.read(directory / "20261124")
+        ModelMetadata.read(directory / "20261124")
 
 
 ALONE = """
@@ -300,7 +300,7 @@ def test_a_version_that_answers_otherwise_is_not_published(run, tmp_path, capsys
     monkeypatch.setattr(exporter, "TOLERANCE", -1.0)
     arguments = [f"--run_dir={run.path}", f"--output={tmp_path / 'a'}"]
     assert run_export(*arguments) == 1
-    assert "answers otherwise than" in capsys.readouterr().err
+    assert "the exported network differs from" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
 
 
@@ -323,7 +323,10 @@ def test_errors_of_the_user(run, exported, tmp_path, capsys, monkeypatch):
     refused(1, "empty holds no checkpoint yet", f"--run_dir={empty.path}", output)
     refused(2, "is one version", of_run, f"--output={exported / '1'}")
     refused(
-        1, "holds checkpoints, which is of no exported", of_run, of_run.replace("run_dir", "output")
+        1,
+        "holds checkpoints, which is not from an exported",
+        of_run,
+        of_run.replace("run_dir", "output"),
     )
     assert not (tmp_path / "a").exists()
     lines = make_run(tmp_path / "lines", *SMALL, classes=("a", "b\nc"))
@@ -332,10 +335,10 @@ def test_errors_of_the_user(run, exported, tmp_path, capsys, monkeypatch):
     _spoil(nan.path)
     # Nothing is left of what was made for it, and of what was there all.
     deep = output + "/b/c"
-    refused(1, "answers with no numbers", f"--run_dir={nan.path}", deep)
+    refused(1, "not finite", f"--run_dir={nan.path}", deep)
     assert not (tmp_path / "a").exists()
     (tmp_path / "a" / "b").mkdir(parents=True)
-    refused(1, "answers with no numbers", f"--run_dir={nan.path}", deep)
+    refused(1, "not finite", f"--run_dir={nan.path}", deep)
     assert [path.name for path in (tmp_path / "a").rglob("*")] == ["b"]
     monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
     refused(2, "needs tensorflow-serving-api", of_run, output)

@@ -9,12 +9,18 @@ import av
 import numpy as np
 import pytest
 import warm_python
-from brightness import DESCRIPTION, Array, brightness
+from brightness import METADATA, Array, brightness
 
 from rlstm_tf.data.timeline import covering_windows, pieces, windows
 from rlstm_tf.data.video import DamagedVideoError
 from rlstm_tf.errors import DataError
-from rlstm_tf.serving.predictor import Network, averaged, merged, of_file, top
+from rlstm_tf.serving.predictor import (
+    Predictor,
+    average_windows,
+    merge_pieces,
+    read_video,
+    top_classes,
+)
 
 
 def write_levels(path, levels, fps=10):
@@ -32,10 +38,11 @@ def write_levels(path, levels, fps=10):
 def test_segments_tile_the_video_and_change_where_it_does(tmp_path):
     # 5 seconds of night, 7 of day, 3.4 of night.
     path = write_levels(tmp_path / "a.mp4", [10] * 50 + [240] * 70 + [10] * 34)
-    network = Network(DESCRIPTION, brightness)
-    found = network.segments(path, 1.0, 0.5)
+    predictor = Predictor(METADATA, brightness)
+    found = predictor.predict_timeline(path, 1.0, 0.5)
     assert [
-        top(one.probabilities, one.probabilities, ["dark", "bright"], 1)[0].label for one in found
+        top_classes(one.probabilities, one.probabilities, ["dark", "bright"], 1)[0].label
+        for one in found
     ] == [
         "dark",
         "bright",
@@ -52,7 +59,7 @@ def test_segments_tile_the_video_and_change_where_it_does(tmp_path):
 def test_scores_of_pieces_are_means_over_the_windows_that_show_them(tmp_path, stride):
     bounds, parts = windows(10.3, 1.0, stride), pieces(10.3, stride)
     scores = np.random.default_rng(0).random((len(bounds), 3)).astype(np.float32)
-    found = list(averaged(iter(scores), covering_windows(bounds, parts)))
+    found = list(average_windows(iter(scores), covering_windows(bounds, parts)))
     assert len(found) == len(parts)
     for values, (start, end) in zip(found, parts):
         inside = (bounds[:, 0] <= start + 1e-6) & (bounds[:, 1] >= end - 1e-6)
@@ -62,17 +69,21 @@ def test_scores_of_pieces_are_means_over_the_windows_that_show_them(tmp_path, st
 def test_neighbours_with_one_class_are_merged_by_their_length():
     parts = np.array([[0, 2], [2, 4], [4, 5], [5, 6]])
     given = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3]])
-    found = merged(parts, given)
+    found = merge_pieces(parts, given)
     assert [(one.start, one.end) for one in found] == [(0, 2), (2, 5), (5, 6)]
     np.testing.assert_allclose(found[1].probabilities, [0.8 / 3, 2.2 / 3])
 
 
 def test_top():
     probabilities = np.array([0.1, 0.5, 0.1, 0.3])
-    assert top(probabilities, probabilities, "abcd", 3) == [("b", 0.5), ("d", 0.3), ("a", 0.1)]
-    assert len(top(probabilities, probabilities, "abcd")) == 4
+    assert top_classes(probabilities, probabilities, "abcd", 3) == [
+        ("b", 0.5),
+        ("d", 0.3),
+        ("a", 0.1),
+    ]
+    assert len(top_classes(probabilities, probabilities, "abcd")) == 4
     # Rounded to the same, and still known.
-    assert top(np.ones(2), np.array([40.0, 50.0]), "ab")[0].label == "b"
+    assert top_classes(np.ones(2), np.array([40.0, 50.0]), "ab")[0].label == "b"
 
 
 def test_scores_that_are_no_numbers(tmp_path):
@@ -80,8 +91,8 @@ def test_scores_that_are_no_numbers(tmp_path):
         return {name: Array([[np.nan, 0]]) for name in ("logits", "probabilities")}
 
     path = write_levels(tmp_path / "a.mp4", [10] * 5)
-    network = Network(DESCRIPTION, broken)
-    for look in (lambda: network.predict(path), lambda: network.segments(path, 4, 2)):
+    predictor = Predictor(METADATA, broken)
+    for look in (lambda: predictor.predict(path), lambda: predictor.predict_timeline(path, 4, 2)):
         with pytest.raises(DataError, match=r"a\.mp4: the network's scores are not finite"):
             look()
 
@@ -93,9 +104,9 @@ def test_a_network_that_cannot_be_run(tmp_path):
         raise tf.errors.ResourceExhaustedError(None, None, "Graph execution error:\n\nOOM in x\n")
 
     path = write_levels(tmp_path / "a.mp4", [10] * 5)
-    network = Network(DESCRIPTION, broken)
-    line = r"a\.mp4: the network cannot be run: Graph execution error: OOM in x$"
-    for look in (lambda: network.predict(path), lambda: network.segments(path, 4, 2)):
+    predictor = Predictor(METADATA, broken)
+    line = r"a\.mp4: the network fails: Graph execution error: OOM in x$"
+    for look in (lambda: predictor.predict(path), lambda: predictor.predict_timeline(path, 4, 2)):
         with pytest.raises(DataError, match=line):
             look()
 
@@ -103,13 +114,13 @@ def test_a_network_that_cannot_be_run(tmp_path):
 def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name, reason in (
-        ("pipe", "is no regular file; give video files"),
+        ("pipe", "is not a regular file; give video files"),
         (".", "is a directory; give video files"),
         ("absent", "No such file or directory"),
         ("nul\0", "embedded null byte"),
     ):
         with pytest.raises(DataError, match=reason):
-            of_file(f"{tmp_path}/{name}", lambda: pytest.fail("it was opened"))
+            read_video(f"{tmp_path}/{name}", lambda: pytest.fail("it was opened"))
 
 
 def test_what_a_disk_does_not_give_for_a_moment_is_no_damage(tmp_path):
@@ -123,20 +134,20 @@ def test_what_a_disk_does_not_give_for_a_moment_is_no_damage(tmp_path):
             raise answer
         return answer
 
-    assert of_file(str(path), look) == "fine"
+    assert read_video(str(path), look) == "fine"
     answers[:] = [DamagedVideoError("cut"), DamagedVideoError("cut")]
     with pytest.raises(DataError, match=r"a\.mp4: cut"):
-        of_file(str(path), look)
+        read_video(str(path), look)
     answers[:] = [MemoryError()]
     with pytest.raises(DataError, match="no memory"):
-        of_file(str(path), look)
+        read_video(str(path), look)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that gives EIO")
 def test_what_a_disk_never_gives_is_said(tmp_path):
     (tmp_path / "a.mp4").symlink_to("/proc/self/mem")
     with pytest.raises(DataError, match=r"cannot read .*a\.mp4: Input/output error"):
-        Network(DESCRIPTION, brightness).predict(str(tmp_path / "a.mp4"))
+        Predictor(METADATA, brightness).predict(str(tmp_path / "a.mp4"))
 
 
 @pytest.mark.skipif(not os.path.isfile("/proc/self/status"), reason="needs Linux's /proc")
@@ -144,11 +155,12 @@ def test_memory_does_not_grow_with_the_length(make_video, tmp_path):
     """The long video is 6 MB as the network sees it, and 47 MB as frames."""
     script = r"""
 import re, sys
-from brightness import DESCRIPTION, brightness
-from rlstm_tf.serving.predictor import Network
+from brightness import METADATA, brightness
+from rlstm_tf.serving.predictor import Predictor
 peaks = []
 for length in ("short", "long"):
-    found = Network(DESCRIPTION, brightness).segments(f"{sys.argv[1]}/{length}.mp4", 1.0, 0.33)
+    predictor = Predictor(METADATA, brightness)
+    found = predictor.predict_timeline(f"{sys.argv[1]}/{length}.mp4", 1.0, 0.33)
     peaks.append(int(re.search(r"VmHWM:\s*(\d+)", open("/proc/self/status").read())[1]))
 print(found[-1].end, peaks[1] - peaks[0])
 """
@@ -171,4 +183,4 @@ def test_a_video_that_says_it_goes_on_for_years(tmp_path):
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     with pytest.raises(DataError, match=r"a\.mkv: 1000000 s are 500001 windows, at most 200000"):
-        Network(DESCRIPTION, brightness).segments(path, 4.0, 2.0)
+        Predictor(METADATA, brightness).predict_timeline(path, 4.0, 2.0)
