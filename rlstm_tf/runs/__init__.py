@@ -1,1 +1,1 @@
-"""What a run keeps on disk: its directory, checkpoints and weights."""
+"""Runs on disk: directory, checkpoints and weights."""

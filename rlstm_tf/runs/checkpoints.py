@@ -1,7 +1,7 @@
-"""Checkpoints: one file each, whole or absent, refused where a byte has changed.
+"""Checkpoints: one file each, written atomically and verified by a checksum.
 
-A checkpoint is an `.npz` of arrays by name, alike on both stacks, with a JSON text of what else a
-run has to know. Keras's own formats cannot be used: see docs/design.md.
+A checkpoint is an `.npz` of arrays by name, the same on both stacks, with the rest of the run's
+state as JSON. Keras's own formats cannot be used: see docs/design.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _INFO = "info"
 
 
 def named_weights(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every weight of a model under a name that both stacks give it: model/.../layer/weight."""
+    """Yields every weight with a name that is equal on both stacks: model/.../layer/weight."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from named_weights(layer, f"{prefix}{layer.name}/")
@@ -40,7 +40,7 @@ def named_weights(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, A
 def variables_of(
     model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None
 ) -> dict[str, Any]:
-    """What a checkpoint holds: the model's weights and, if given, the optimizer's state."""
+    """Returns a checkpoint's variables by name: weights and, if given, the optimizer's state."""
     named = list(named_weights(model))
     variables = {f"model/{name}": weight for name, weight in named}
     if len(variables) != len(named):
@@ -55,9 +55,9 @@ def restore(variables: dict[str, Any], state: State, path: Path) -> None:
     """Assigns a checkpoint's arrays.
 
     Args:
-        variables: of `variables_of`.
-        state: of `Checkpoints.load`; may hold more than is asked for.
-        path: named in errors.
+        variables: from `variables_of`.
+        state: from `Checkpoints.load`; further arrays are ignored.
+        path: the checkpoint, for error messages.
 
     Raises:
         DataError: an array is missing or has another shape; nothing is assigned then.
@@ -66,7 +66,7 @@ def restore(variables: dict[str, Any], state: State, path: Path) -> None:
         found = state[name].shape if name in state else None
         if found != tuple(variable.shape):
             raise DataError(
-                f"{path} is of another model: {name} is {found or 'missing'}, "
+                f"{path} is from another model: {name} is {found or 'missing'}, "
                 f"expected {tuple(variable.shape)}"
             )
     for name, variable in variables.items():
@@ -74,11 +74,11 @@ def restore(variables: dict[str, Any], state: State, path: Path) -> None:
 
 
 class Checkpoints:
-    """The checkpoints of one run: the newest few, and the best.
+    """The checkpoints of one run: the newest ones, and the best.
 
     Args:
-        directory: where they are.
-        keep: how many of the newest stay.
+        directory: their directory.
+        keep: number of newest checkpoints to keep.
     """
 
     def __init__(self, directory: Path, keep: int = 3) -> None:
@@ -87,28 +87,31 @@ class Checkpoints:
 
     @property
     def best(self) -> Path:
-        """The checkpoint with the best validation score; may not be there."""
+        """Path of the checkpoint with the best validation score, which may be missing."""
         return self.directory / BEST
 
     def all(self) -> list[Path]:
-        """The numbered ones, oldest first.
+        """Lists the numbered checkpoints, oldest first.
 
         Raises:
-            UnreadableError: the directory is there, and cannot be listed.
+            UnreadableError: the directory exists but cannot be listed.
         """
         return [path for path in checkpoints_in(self.directory) if path != self.best]
 
     def save(self, step: int, state: State, info: dict[str, Any], best: bool = False) -> Path:
-        """Writes a checkpoint beside its place, renames it, and deletes those past `keep`.
+        """Writes a checkpoint atomically and deletes the oldest ones beyond `keep`.
 
         Args:
             step: optimizer steps taken.
             state: arrays by name.
-            info: anything JSON can hold.
-            best: this one is the best so far.
+            info: further state, as JSON values.
+            best: save it as the best one too.
+
+        Returns:
+            Its path.
 
         Raises:
-            DataError: it cannot be written; the older ones stay.
+            DataError: the checkpoint cannot be written; older ones are kept.
         """
         path = self.directory / f"step-{step:09d}.npz"
         info = {**info, "step": step}
@@ -128,14 +131,14 @@ class Checkpoints:
         return path
 
     def clear(self) -> None:
-        """Deletes what a process that was stopped has left half-written."""
+        """Deletes partial files of a killed process."""
         for partial in self.directory.glob("*" + PARTIAL):
             partial.unlink(missing_ok=True)
 
     def set_aside_after(self, path: Path) -> None:
-        """Renames the damaged checkpoints that are newer than `path`: as `.damaged` they stay.
+        """Renames the damaged checkpoints newer than `path` to `.damaged`.
 
-        Else they would count among the newest, and whole ones be deleted in their favour.
+        Otherwise they would count among the newest, and intact ones would be deleted instead.
         """
         for newer in self.all():
             if newer > path:
@@ -146,14 +149,14 @@ class Checkpoints:
         """Reads a checkpoint.
 
         Returns:
-            arrays by name, and the `info` it was saved with, `step` included.
+            Arrays by name, and the `info` it was saved with, `step` included.
 
         Raises:
-            UnreadableError: the file system refuses it.
-            DataError: it is missing, cut short or changed.
+            UnreadableError: the file cannot be read now.
+            DataError: it is missing or damaged.
         """
         try:
-            # Opened here: np.load gives something else than an archive for a single array.
+            # Not np.load, which returns an array if the file was replaced by a single one.
             with path.open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
                 state = {name: file[name] for name in file.files}
             info = json.loads(state.pop(_INFO).tobytes())
@@ -161,24 +164,24 @@ class Checkpoints:
         except FileNotFoundError:
             raise DataError(f"there is no checkpoint {path}") from None
         except Exception as error:
-            # No room, no right, no connection say nothing of what the file holds. EINVAL is a
-            # damaged archive's: it makes zipfile seek to before the start.
+            # Lack of memory, permission or connection does not mean damage. EINVAL does: a damaged
+            # archive makes zipfile seek to before the start.
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise UnreadableError(f"cannot read {path}: {error.strerror}") from None
             if isinstance(error, MemoryError) and _is_archive(path):
                 reason = str(error) or "out of memory"
                 raise UnreadableError(f"cannot read {path}: {reason}") from None
-            # A changed byte brings almost any error out of NumPy and zipfile.
+            # A changed byte can cause almost any error in NumPy and zipfile.
             raise DataError(f"checkpoint {path} is damaged: {error}") from error
         if not intact:
-            raise DataError(f"checkpoint {path} is damaged: its sha256 is another")
+            raise DataError(f"checkpoint {path} is damaged: its sha256 differs")
         return state, info
 
     def require_newest(self) -> tuple[State, dict[str, Any], Path]:
-        """The newest checkpoint that is whole.
+        """Loads the newest intact checkpoint; returns its arrays, `info` and path.
 
         Raises:
-            DataError: there is none.
+            DataError: there is none, or one cannot be read.
         """
         newest = self.load_newest()
         if newest is None:
@@ -186,13 +189,13 @@ class Checkpoints:
         return newest
 
     def load_newest(self) -> tuple[State, dict[str, Any], Path] | None:
-        """The newest checkpoint that is whole; None if there is none at all.
+        """Loads the newest intact checkpoint, or returns None if there is no checkpoint.
 
-        The best is tried last: it is older than the others, or the first one of a process that was
-        killed before it gave it its number. Prints a warning for each damaged one passed over.
+        The best one is tried last: it is older than the others, or a first one whose process was
+        killed before it wrote the numbered copy. Prints a warning for each damaged checkpoint.
 
         Raises:
-            DataError: there are some, all damaged; or one cannot be read, or not be looked for.
+            DataError: all checkpoints are damaged, or one cannot be read.
         """
         paths = checkpoints_in(self.directory)
         for path in reversed(paths):
@@ -201,7 +204,7 @@ class Checkpoints:
             except UnreadableError:
                 raise
             except DataError as error:
-                if not path.exists():  # a training has deleted it meanwhile
+                if not path.exists():  # deleted by a running training
                     return self.load_newest()
                 print(f"warning: {error}; trying the one before", flush=True)
         if paths:
@@ -210,7 +213,7 @@ class Checkpoints:
 
 
 def _write(file: IO[bytes], arrays: dict[str, Any]) -> None:
-    """Writes what np.savez writes, which on a full disk leaves its archive open."""
+    """Writes an `.npz`. On a full disk, np.savez would leave its archive open."""
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -218,7 +221,7 @@ def _write(file: IO[bytes], arrays: dict[str, Any]) -> None:
 
 
 def _is_archive(path: Path) -> bool:
-    """Whether the checksums of a zip archive are right: found out in little memory."""
+    """Returns whether a zip archive is intact, in little memory."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None

@@ -78,14 +78,14 @@ class LocalMirror:
             raise DataError(f"cannot copy {place} to this machine: {error.strerror}") from None
 
     def upload(self, last: str = "") -> None:
-        """Gives the store what has changed, in the order in which it was written.
+        """Uploads changed files to the store, in the order in which they were written.
 
         Args:
-            last: a directory in it that goes last, by name, because it says that all else is there;
-                what is in there is this process's alone. Or a file; it is not there meanwhile.
+            last: name of a directory to upload last, in which only this process may write; or of a
+                file, which is deleted first, so that readers that wait for it see a whole upload.
 
         Raises:
-            DataError: it cannot be written, or another process has written into `last`.
+            DataError: the store cannot be written, or another process has written into `last`.
         """
         if not files.is_remote(self.directory):
             return

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """What to train, on what, and how.
+    """Options of a training: data, network, optimization and saving.
 
     Attributes:
         data: directory of the shards.

@@ -1,4 +1,4 @@
-"""Progress of a run: what a checkpoint holds beside the variables."""
+"""Progress of a run, which a checkpoint holds beside the variables."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class TrainState:
             if not math.isfinite(self.loss):
                 raise FloatingPointError(f"the loss became {float(loss)} at step {number}")
         now = time.perf_counter()
-        if pending:  # otherwise the time since was no training, but a validation for one
+        if pending:  # without steps, the time was spent otherwise, for example in validation
             self.seconds += now - self._clock
         self._clock = now
 

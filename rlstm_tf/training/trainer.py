@@ -233,7 +233,7 @@ class Trainer:
         except FloatingPointError as error:
             rate = float(learning_rate(state.step - 1))
             raise DataError(
-                f"{error}, learning rate {rate:g}: checkpoints of before are kept; "
+                f"{error}, learning rate {rate:g}: earlier checkpoints are kept; "
                 "try a smaller --learning_rate"
             ) from None
         finally:

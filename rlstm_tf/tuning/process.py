@@ -22,7 +22,7 @@ _SECONDS = 1.0
 # A training that was killed goes on; one that gets no further in so many starts is given up.
 _STARTS = 3
 # What a training says where it has diverged (`rlstm_tf.training.trainer`).
-_DIVERGED = re.compile(r"error: (.*, learning rate \S+): checkpoints of before are kept")
+_DIVERGED = re.compile(r"error: (.*, learning rate \S+): earlier checkpoints are kept")
 # The first line of what was raised; what follows it may be advice, or where in a graph.
 _RAISED = re.compile(r"^\S*(?:Error|Exception)\b.*", re.MULTILINE)
 _TRACEBACK = "Traceback (most recent call last):"

@@ -67,7 +67,7 @@ def run(*arguments):
         ),
         (
             1,
-            "error: the loss became nan at step 3, learning rate 10: checkpoints of before are "
+            "error: the loss became nan at step 3, learning rate 10: earlier checkpoints are "
             "kept; try a smaller --learning_rate\n",
             process.FailedError,
             "the loss became nan at step 3, learning rate 10",

@@ -91,7 +91,7 @@ def test_what_a_checkpoint_says_of_the_run_is_checked_too(tmp_path):
         arrays = dict(file)
     text = arrays["info"].tobytes().replace(b'"best": 0.5', b'"best": 0.9')
     np.savez(path, **{**arrays, "info": np.frombuffer(text, np.uint8)})
-    with pytest.raises(DataError, match="is damaged: its sha256 is another"):
+    with pytest.raises(DataError, match="is damaged: its sha256 differs"):
         Checkpoints(tmp_path).load(path)
 
 
@@ -238,7 +238,7 @@ def test_another_model_is_refused_and_nothing_assigned(network, tmp_path):
     before = [np.asarray(variable.numpy()) for variable in variables.values()]
     for wrong in (np.zeros((9, 9)), None):
         damaged = {**found, last: wrong} if wrong is not None else dict(list(found.items())[:-1])
-        with pytest.raises(DataError, match="is of another model"):
+        with pytest.raises(DataError, match="is from another model"):
             restore(variables, damaged, tmp_path / "x.npz")
     for a, variable in zip(before, variables.values()):
         np.testing.assert_array_equal(a, variable.numpy())
