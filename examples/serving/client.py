@@ -1,9 +1,9 @@
-"""Asks a server for the classes of a video, given as one JPEG file for each of its T snippets.
+"""Classifies a video on a server, from one JPEG file per snippet.
 
     python examples/serving/client.py --model=demo frame1.jpg ... frame8.jpg
     python examples/serving/client.py --model=demo --grpc=localhost:8500 frame1.jpg ... frame8.jpg
 
-REST needs the standard library alone; gRPC needs tensorflow-serving-api.
+REST needs only the standard library; gRPC needs tensorflow-serving-api.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import urllib.request
 from pathlib import Path
 
 
-def ask_rest(server: str, model: str, jpegs: list[bytes]) -> list[tuple[str, float]]:
-    """Asks over REST.
+def predict_rest(server: str, model: str, jpegs: list[bytes]) -> list[tuple[str, float]]:
+    """Classifies a video over REST.
 
     Args:
         server: http://host:port
-        model: its name at the server.
-        jpegs: T files of one video.
+        model: the model's name at the server.
+        jpegs: T JPEG files of one video, in order.
 
     Returns:
-        The most probable classes and their probabilities.
+        The most probable classes and their probabilities, 0..1.
 
     Raises:
-        RuntimeError: the server refuses; its message.
+        RuntimeError: the server refuses the request; holds its message.
     """
     video = [{"b64": base64.b64encode(jpeg).decode()} for jpeg in jpegs]
     body = {"signature_name": "serve_jpeg", "instances": [{"frames_bytes": video}]}
@@ -46,8 +46,8 @@ def ask_rest(server: str, model: str, jpegs: list[bytes]) -> list[tuple[str, flo
     return list(zip(prediction["top_labels"], prediction["top_probabilities"]))
 
 
-def ask_grpc(server: str, model: str, jpegs: list[bytes]) -> list[tuple[str, float]]:
-    """Asks over gRPC; arguments but for `server`, host:port, and results as `ask_rest`."""
+def predict_grpc(server: str, model: str, jpegs: list[bytes]) -> list[tuple[str, float]]:
+    """Classifies a video over gRPC, as `predict_rest`, with host:port for `server`."""
     import grpc
     from tensorflow import make_ndarray, make_tensor_proto
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
@@ -63,22 +63,24 @@ def ask_grpc(server: str, model: str, jpegs: list[bytes]) -> list[tuple[str, flo
             raise RuntimeError(f"{error.code().name}: {error.details()}") from None
     labels = make_ndarray(outputs["top_labels"])[0]
     probabilities = make_ndarray(outputs["top_probabilities"])[0]
-    return [(label.decode(), float(share)) for label, share in zip(labels, probabilities)]
+    return [(label.decode(), float(value)) for label, value in zip(labels, probabilities)]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the classes, the most probable first."""
+    """Prints the classes, most probable first."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="its name at the server")
+    parser.add_argument("--model", required=True, help="the model's name at the server")
     parser.add_argument("--rest", default="http://localhost:8501", help="http://host:port")
-    parser.add_argument("--grpc", help="host:port, in place of REST")
+    parser.add_argument("--grpc", help="host:port, instead of REST")
     parser.add_argument("frames", nargs="+", type=Path, help="T JPEG files of one video, in order")
     arguments = parser.parse_args(argv)
     over_grpc = arguments.grpc is not None
-    ask, server = (ask_grpc, arguments.grpc) if over_grpc else (ask_rest, arguments.rest)
+    predict, server = (
+        (predict_grpc, arguments.grpc) if over_grpc else (predict_rest, arguments.rest)
+    )
     try:
         jpegs = [path.read_bytes() for path in arguments.frames]
-        answer = ask(server, arguments.model, jpegs)
+        answer = predict(server, arguments.model, jpegs)
     except (OSError, RuntimeError, ValueError, LookupError, ImportError) as error:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         return 1

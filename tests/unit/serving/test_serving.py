@@ -85,7 +85,7 @@ def drive(client, run, rest, grpc):
     logits = run.model(seen).numpy()[0]
     best = CLASSES[int(logits.argmax())]
     share = float(np.exp(logits.max()) / np.exp(logits).sum())
-    for ask, server in ((client.ask_rest, rest), (client.ask_grpc, grpc)):
+    for ask, server in ((client.predict_rest, rest), (client.predict_grpc, grpc)):
         for bad in (
             files[:1],
             [*files, files[0]],
