@@ -1,4 +1,4 @@
-"""A whole training: opens its inputs, builds or restores the run, trains, saves.
+"""A whole training: builds or restores the run, trains, saves.
 
 Callbacks that write TensorBoard files are passed in, since `summaries` lies above this package.
 """
@@ -9,35 +9,29 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from rlstm_tf.cli.flags import check_batch_size
 from rlstm_tf.data import pipeline
-from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.data.device_augmentation import make_preprocess
-from rlstm_tf.data.shards import Shards
-from rlstm_tf.distributed.consistency import assert_same_config, assert_same_weights
+from rlstm_tf.distributed.consistency import assert_same_weights
 from rlstm_tf.distributed.strategy import (
     any_worker,
     assert_same,
     current_worker,
     distribute_batches,
-    make_strategy,
     watch_workers,
 )
 from rlstm_tf.errors import DataError
 from rlstm_tf.models import build_model
 from rlstm_tf.runs.checkpoints import Checkpoints, restore, variables_of
-from rlstm_tf.runs.directory import RunDirectory, read_flags
 from rlstm_tf.runs.remote import LocalMirror
 from rlstm_tf.runs.weights import initialize_from_run
-from rlstm_tf.storage.files import is_remote
 from rlstm_tf.training import optimizers
 from rlstm_tf.training.callbacks import CheckpointSaver, HistoryWriter, ProgressBar
+from rlstm_tf.training.inputs import Inputs, check_workers, open_inputs
 from rlstm_tf.training.preemption import StopRequest
 from rlstm_tf.training.settings import TrainSettings
 from rlstm_tf.training.state import SYNC_EVERY, TrainState
@@ -45,35 +39,6 @@ from rlstm_tf.training.trainer import Trainer
 from rlstm_tf.training.validation import Validation
 
 _RESUME_HINT = "the same command with --resume resumes it"
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The opened inputs of a training.
-
-    Attributes:
-        mirror, run: the run's directory.
-        strategy: the devices.
-        shards, val: subsets to train on and to score; no `val` without validation.
-        epochs: first and last steps of the epochs.
-    """
-
-    mirror: LocalMirror
-    run: RunDirectory
-    strategy: tf.distribute.Strategy
-    shards: Shards
-    val: Shards | None
-    epochs: EpochSchedule
-
-    @property
-    def is_chief(self) -> bool:
-        """True in the one process that writes the run."""
-        return current_worker(self.strategy).is_chief
-
-    def upload(self) -> None:
-        """Uploads new files to the store that the run is in, if it is in one."""
-        # Checkpoints last: resuming from one assumes that every other file exists.
-        self.mirror.upload(last=self.run.checkpoints.name)
 
 
 @dataclass(frozen=True)
@@ -114,42 +79,10 @@ def train(
     Raises:
         UserError: an input, the run or the combination of settings is refused, or training fails.
     """
-    inputs = _open(settings, mirror)
+    inputs = open_inputs(settings, mirror)
     with watch_workers(inputs.strategy):
-        _check_workers(settings, inputs)
+        check_workers(settings, inputs)
         _fit(settings, inputs, stop, summaries)
-
-
-def _open(settings: TrainSettings, mirror: LocalMirror) -> Inputs:
-    """Opens shards and devices; writes nothing."""
-    run = RunDirectory(mirror.path)
-    source = settings.init_from
-    # A run in a store is checked when it is downloaded.
-    if source and not is_remote(source) and not run.has_checkpoint():
-        read_flags(Path(source) / "flags.cfg")
-        if not RunDirectory(source).has_checkpoint():
-            raise DataError(f"--init_from: {source} holds no checkpoint yet")
-    strategy = make_strategy(settings.strategy)
-    batch_size = settings.input.batch_size
-    check_batch_size(batch_size, settings.accumulate, strategy.num_replicas_in_sync)
-    shards = Shards.open(settings.data, "train")
-    scored = settings.val_subset != "none"
-    val = Shards.open(settings.data, settings.val_subset) if scored else None
-    for subset in (shards, val) if val else (shards,):
-        pipeline.check_shards(subset, settings.input)
-    return Inputs(
-        mirror, run, strategy, shards, val, EpochSchedule(len(shards.samples), batch_size)
-    )
-
-
-def _check_workers(settings: TrainSettings, inputs: Inputs) -> None:
-    """Refuses workers with other flags or shards; paths may differ between machines."""
-    texts = {
-        f"--{name}": "" if name in ("data", "run_dir") else text
-        for name, text in settings.flags.items()
-    }
-    texts["shards' manifest"] = inputs.shards.manifest.to_json()
-    assert_same_config(inputs.strategy, texts)
 
 
 def _fit(
