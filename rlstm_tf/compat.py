@@ -1,8 +1,8 @@
-"""All that differs between the two stacks: Keras 3 and Keras 2.15. Imports nothing of ours.
+"""Differences between the two stacks, Keras 3 and Keras 2.15.
 
-`ops` holds the array functions that the layers use, under the names of `keras.ops`: Keras 3's own,
-whatever its backend, or TensorFlow's under Keras 2.15. TensorFlow is imported only where it is the
-backend, so the layers also run under JAX and torch.
+`ops` holds the array functions that the layers use, under the names of `keras.ops`: Keras 3's own
+for any backend, or TensorFlow's under Keras 2.15. TensorFlow is imported only if it is the backend,
+so the layers also run on JAX and torch.
 """
 
 from __future__ import annotations
@@ -48,14 +48,13 @@ else:
 
 
 def state_size(shapes: list[tuple[int, ...]]) -> list[Any]:
-    """The `state_size` of a recurrent cell whose states are maps.
+    """Returns the `state_size` of a recurrent cell whose states are maps.
+
+    Keras 2.15 takes a `TensorShape` for each state. Keras 3 takes an integer, and the shape from
+    `get_initial_state`.
 
     Args:
-        shapes: shape of each state without its batch axis.
-
-    Returns:
-        Keras 2.15 wants a `TensorShape` a state. Keras 3 wants an integer a state and asks
-        `get_initial_state` for the rest.
+        shapes: shape of each state without the batch axis.
     """
     if KERAS_3:
         return [shape[-1] for shape in shapes]
@@ -63,11 +62,11 @@ def state_size(shapes: list[tuple[int, ...]]) -> list[Any]:
 
 
 def unrolled_conv_lstm(filters: int, **kwargs: Any) -> keras.layers.Layer:
-    """`keras.layers.ConvLSTM2D` in a graph without a loop; it returns the last hidden state.
+    """Creates an unrolled `keras.layers.ConvLSTM2D` that returns the last hidden state.
 
     Args:
         filters: channels of the state.
-        **kwargs: of `keras.layers.ConvLSTM2D`.
+        **kwargs: further arguments of `keras.layers.ConvLSTM2D`.
     """
     if KERAS_3:
         return keras.layers.ConvLSTM2D(filters, unroll=True, **kwargs)
@@ -78,7 +77,7 @@ if not KERAS_3:
 
     @keras.saving.register_keras_serializable("rlstm_tf")
     class _UnrolledConvLSTM2D(keras.layers.ConvLSTM2D):
-        """Keras 2.15 unrolls over vectors only."""
+        """Unrolls over maps; Keras 2.15 unrolls over vectors only."""
 
         def call(self, inputs: Any, mask: Any = None, training: Any = None) -> Any:
             shape = self.compute_output_shape(inputs.shape)[1:]
@@ -88,52 +87,52 @@ if not KERAS_3:
             return states[0]
 
 
-# For `add_weight`: the variable stays float32 inside a layer of mixed precision.
+# For `add_weight`: keeps the variable in float32 in a layer with mixed precision.
 FULL_PRECISION: dict[str, Any] = {"autocast" if KERAS_3 else "experimental_autocast": False}
 
-# For `add_weight`: a replica's assignment of what `replica_mean` returned keeps all replicas equal.
+# For `add_weight`: all replicas assign the same value, one that `replica_mean` returned.
 SAME_ON_REPLICAS: dict[str, Any] = {
     "aggregation": "only_first_replica" if KERAS_3 else tf.VariableAggregation.ONLY_FIRST_REPLICA
 }
 
 
 def replica_mean(values: list[Any]) -> list[Any]:
-    """Mean of each tensor over the replicas of a TensorFlow strategy; as it is elsewhere."""
+    """Averages tensors over the replicas of a TensorFlow strategy; no change without replicas."""
     context = tf.distribute.get_replica_context() if TENSORFLOW else None
     if context is None or context.num_replicas_in_sync == 1:
         return values
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
 
-def loss_scaling(optimizer: Any) -> Any:
-    """An optimizer that keeps small float16 gradients from vanishing, its slots not yet made."""
+def add_loss_scaling(optimizer: Any) -> Any:
+    """Wraps an optimizer without slots so that small float16 gradients do not vanish."""
     return keras.mixed_precision.LossScaleOptimizer(optimizer)
 
 
-def make_slots(optimizer: Any, variables: list[Any]) -> None:
-    """Makes an optimizer's variables; those of tensorflow-addons are of Keras's older kind."""
+def create_slots(optimizer: Any, variables: list[Any]) -> None:
+    """Creates an optimizer's variables; tensorflow-addons has Keras's legacy optimizers."""
     if hasattr(optimizer, "build"):
         optimizer.build(variables)
     else:
         optimizer._create_all_weights(variables)
 
 
-def scaled(optimizer: Any, value: Any) -> Any:
-    """A loss, or what is added to its gradients, times the optimizer's loss scale if it has one."""
+def scale_loss(optimizer: Any, value: Any) -> Any:
+    """Multiplies a loss, or a term of its gradients, by the optimizer's loss scale, if any."""
     if KERAS_3:
         return optimizer.scale_loss(value)
     return optimizer.get_scaled_loss(value) if hasattr(optimizer, "get_scaled_loss") else value
 
 
 def apply_scaled(optimizer: Any, gradients: list[Any], variables: list[Any]) -> None:
-    """Applies a replica's gradients of a loss that went through `scaled`.
+    """Applies a replica's gradients of a loss from `scale_loss`.
 
-    Where they overflowed on any replica, the step is left out on all.
+    An overflow on any replica skips the step on all.
     """
     if not KERAS_3 and hasattr(optimizer, "get_unscaled_gradients"):
         gradients = optimizer.get_unscaled_gradients(gradients)
     elif KERAS_3 and isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # Keras 3 looks at the gradients of the first replica alone.
+        # Keras 3 checks the gradients of the first replica only.
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
         (share,) = replica_mean([tf.cast(finite, tf.float32)])
         gradients = [tf.where(share == 1.0, g, tf.cast(float("nan"), g.dtype)) for g in gradients]
@@ -141,16 +140,16 @@ def apply_scaled(optimizer: Any, gradients: list[Any], variables: list[Any]) -> 
 
 
 def optimizer_state(optimizer: Any) -> list[Any]:
-    """Every variable of an optimizer that tells; the loss scale and its counter come last."""
+    """Returns the variables that an optimizer depends on; loss scale and its counter come last."""
     if KERAS_3:
         if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             return list(optimizer.variables)
-        # It has an iteration and a learning rate too, which nothing reads, and its own come first.
+        # The wrapper's own iteration and learning rate are unused.
         inner = optimizer.inner_optimizer.variables
         return [*inner, optimizer.dynamic_scale, optimizer.step_counter]
     variables = optimizer.variables
     if not isinstance(variables, list):
-        # Of the older kind: all m, then all v. Others have m and v of one variable after the other.
+        # Legacy optimizers list all m, then all v; others list m and v of each variable in turn.
         steps, *slots = variables()
         pairs = zip(slots[: len(slots) // 2], slots[len(slots) // 2 :])
         variables = [steps, *itertools.chain.from_iterable(pairs)]
@@ -161,42 +160,42 @@ def optimizer_state(optimizer: Any) -> list[Any]:
 
 
 def weight_name(layer: Any, weight: Any) -> str:
-    """A weight's `layer/weight`, as Keras 3 has it, on both stacks.
+    """Returns a weight's name as `layer/weight`, with the names of Keras 3 on both stacks.
 
-    In Keras 2.15 names of layers may have a slash, as DenseNet's have, and a depthwise kernel is
-    called that.
+    In Keras 2.15, layer names can contain a slash, as in DenseNet, and a depthwise kernel has
+    another name.
     """
     name = weight.name.split("/")[-1].split(":")[0]
     if not KERAS_3 and isinstance(layer, keras.layers.DepthwiseConv2D):
         name = name.replace("depthwise_kernel", "kernel")
     if not KERAS_3 and isinstance(layer, keras.layers.RNN):
-        # A cell may have layers of its own, whose weights are called alike.
+        # Layers inside a cell have weights of equal names.
         inner = weight.name.split("/")[-2]
         name = f"{inner}_{name}" if inner.endswith("_norm") else name
     return f"{layer.name.replace('/', '_')}/{name}"
 
 
 def tensorflow_variables(model: Any) -> list[Any]:
-    """The `tf.Variable`s of a model's weights."""
+    """Returns the `tf.Variable`s of a model's weights."""
     return [variable.value if KERAS_3 else variable for variable in model.variables]
 
 
 def fused_batch_normalization(
     inputs: Any, gamma: Any, beta: Any, mean: Any, variance: Any, epsilon: float
 ) -> tuple[Any, Any, Any] | None:
-    """TensorFlow's one-pass batch-normalization kernel, which Keras 3 does not use.
+    """Runs TensorFlow's one-pass batch-normalization kernel, which Keras 3 does not use.
 
     Args:
         inputs: `[batch, ..., C]`, float32, float16 or bfloat16.
-        gamma: scale `[C]`, float32. So are `beta` and the statistics.
-        beta: offset.
-        mean: statistics to normalise with, or None for those of the inputs.
-        variance: as `mean`.
-        epsilon: added to the variance; at least 1.001e-5 for the kernel.
+        gamma: scale, float32 `[C]`.
+        beta: offset, float32 `[C]`.
+        mean: mean to normalize with, float32 `[C]`; None for the mean of the inputs.
+        variance: variance to normalize with, float32 `[C]`; None like `mean`.
+        epsilon: added to the variance; the kernel requires at least 1.001e-5.
 
     Returns:
-        (outputs, mean, variance used, biased), or None where there is no such kernel: another
-        backend, or float64.
+        Outputs, and the mean and (biased) variance used; None without such a kernel: on another
+        backend, or for float64.
     """
     if not TENSORFLOW or inputs.dtype == "float64":
         return None
@@ -207,7 +206,7 @@ def fused_batch_normalization(
         maps, gamma, beta, mean, variance, epsilon, is_training=mean is None
     )
     if mean is None:
-        # The kernel applies Bessel's correction to what it returns, not to what it uses.
+        # The kernel normalizes with the biased variance, but returns it with Bessel's correction.
         count = tf.cast(tf.size(maps) // maps.shape[-1], used_variance.dtype)
         used_variance *= (count - 1.0) / count
     return tf.reshape(outputs, tf.shape(inputs)), used_mean, used_variance

@@ -1,4 +1,4 @@
-"""The paper's operations as Keras layers, for anyone's model."""
+"""The paper's operations as Keras layers."""
 
 from rlstm_tf.layers.batch_normalization import BatchNormalization
 from rlstm_tf.layers.frames import FoldTime, PixelScaling, UnfoldTime

@@ -99,8 +99,8 @@ def make_optimizer(
 
 def _ready(optimizer: Any, variables: list[Any], scale_loss: bool) -> Any:
     if scale_loss:
-        optimizer = compat.loss_scaling(optimizer)
-    compat.make_slots(optimizer, variables)
+        optimizer = compat.add_loss_scaling(optimizer)
+    compat.create_slots(optimizer, variables)
     return optimizer
 
 

@@ -155,7 +155,7 @@ class Trainer:
                 logits = self.model(frames, training=True)
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
                 loss = tf.reduce_mean(losses) / shares
-                scaled_loss = compat.scaled(self.optimizer, loss)
+                scaled_loss = compat.scale_loss(self.optimizer, loss)
             gradients = tape.gradient(scaled_loss, self.model.trainable_variables)
         predicted = tf.argmax(logits, axis=-1, output_type=labels.dtype)
         return loss, tf.reduce_sum(tf.cast(predicted == labels, tf.int32)), gradients
@@ -165,7 +165,7 @@ class Trainer:
         # The optimizer sums over replicas; the decay must count once.
         decay = self.weight_decay / self.strategy.num_replicas_in_sync
         gradients = [
-            gradient + compat.scaled(self.optimizer, decay * tf.convert_to_tensor(variable))
+            gradient + compat.scale_loss(self.optimizer, decay * tf.convert_to_tensor(variable))
             if decay and decayed(variable)
             else gradient
             for gradient, variable in zip(gradients, variables)

@@ -1,4 +1,4 @@
-"""Batch normalization by population, batch and frozen statistics."""
+"""Batch normalization with population, batch and frozen statistics."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ SHAPES = [(6, 4), (2, 3, 5, 4), (2, 3, 2, 2, 4)]
 
 
 def filled(layer, shape, seed=0):
-    """Builds the layer, gives it random weights, and returns them."""
+    """Builds the layer with random weights, and returns them."""
     rng = np.random.default_rng(seed)
     layer.build(shape)
     weights = [rng.normal(size=(shape[-1],)) for _ in range(3)] + [rng.uniform(0.5, 2, shape[-1])]
@@ -27,7 +27,7 @@ def data(shape, dtype="float32"):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("statistics", ["population", "batch", "frozen"])
-def test_outputs_and_moved_statistics(statistics, shape, dtype):
+def test_outputs_and_updated_statistics(statistics, shape, dtype):
     x = data(shape, dtype)
     layer = BatchNormalization(
         training_statistics=statistics, momentum=0.75, epsilon=2e-3, dtype=dtype
@@ -46,7 +46,7 @@ def test_outputs_and_moved_statistics(statistics, shape, dtype):
 
 
 @pytest.mark.parametrize("statistics", ["population", "batch", "frozen"])
-def test_the_fused_kernel_has_the_plain_gradients(statistics):
+def test_gradients_of_the_fused_kernel(statistics):
     """float64 takes the plain path, float32 TensorFlow's kernel."""
     gradients = []
     for dtype in ("float32", "float64"):
@@ -89,7 +89,7 @@ def test_without_gamma_or_beta(options):
     np.testing.assert_allclose(ours(x), theirs(x), atol=1e-6)
 
 
-def test_mixed_precision_keeps_its_statistics_whole():
+def test_mixed_precision_has_float32_statistics():
     layer = BatchNormalization(dtype=keras.mixed_precision.Policy("mixed_bfloat16"))
     x = data((2, 3, 5, 4))
     assert layer(x, training=True).dtype == tf.bfloat16
@@ -109,7 +109,7 @@ def test_configuration_of_version_0_1_0():
     assert (layer.training_statistics, layer.momentum) == ("frozen", 0.5)
 
 
-def test_refuses():
+def test_invalid_arguments():
     with pytest.raises(
         ValueError, match=r"must be one of.*Received: training_statistics='running'"
     ):

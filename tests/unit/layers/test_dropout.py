@@ -18,14 +18,14 @@ def test_the_same_position_drops_the_same():
     first = dropped(3, 5, 0)
     np.testing.assert_array_equal(dropped(3, 5, 0), first)
     for other in (dropped(4, 5, 0), dropped(3, 6, 0), dropped(3, 5, 1), dropped(3, 5, 0, name="b")):
-        # Two independent masks agree in 0.75^2 + 0.25^2 of the places.
+        # Two independent masks agree in 0.75^2 + 0.25^2 of the elements.
         assert abs((other == first).mean() - 0.625) < 0.05
     assert abs((first == 0).mean() - 0.25) < 0.03
     np.testing.assert_allclose(first[first != 0], 1 / 0.75, rtol=1e-6)
 
 
-def test_a_place_at_a_time_is_dropped_in_all_channels():
-    """Also whole examples, as EfficientNet drops them."""
+def test_noise_shape():
+    """Drops whole examples, as EfficientNet does."""
     layer = Dropout(0.5, noise_shape=(None, 1, 1, 1), name="drop")
     with dropout_seed(3, 5, 0):
         first, second = (np.asarray(layer(tf.ones((64, 2, 3, 4)), training=True)) for _ in "ab")
@@ -58,8 +58,8 @@ def test_half_precision():
     assert set(np.unique(values)) == {np.float16(0), np.float16(4 / 3)}
 
 
-def test_elsewhere_it_is_that_of_keras(tmp_path):
-    """In a model that its user compiles, fits, saves and loads."""
+def test_without_a_seed_it_is_that_of_keras(tmp_path):
+    """A user compiles, fits, saves and loads a model with it."""
     inputs = keras.Input((64,))
     model = keras.Model(inputs, Dropout(0.5, seed=1)(inputs))
     x = np.ones((32, 64), "float32")

@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the layers run as written."""
+"""Runs the examples in the docstrings of the layers."""
 
 import doctest
 import importlib

@@ -7,7 +7,7 @@ import pytest
 from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
 
 
-def test_fold_and_unfold_are_inverse():
+def test_unfold_inverts_fold():
     frames = np.arange(2 * 3 * 4 * 5, dtype="float32").reshape(2, 3, 4, 5)
     folded = FoldTime()(frames)
     np.testing.assert_array_equal(folded, frames.reshape(6, 4, 5))
@@ -23,7 +23,7 @@ def test_symbolic_shapes():
 
 
 @pytest.mark.parametrize("scaling", ["tf", "caffe", "torch"])
-def test_scaling_is_that_of_keras_applications(scaling):
+def test_scaling_equals_keras_applications(scaling):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 6, 3), dtype="uint8")
     preprocess = keras.applications.imagenet_utils.preprocess_input
     result = preprocess(pixels.astype("float32"), data_format="channels_last", mode=scaling)
@@ -32,7 +32,7 @@ def test_scaling_is_that_of_keras_applications(scaling):
 
 @pytest.mark.parametrize(("scaling", "most"), [("tf", 1), ("caffe", 127), ("torch", 127 / 57.63)])
 def test_no_motion_is_zero(scaling, most):
-    """Levels 1 ... 255 of flow, of which 128 is no motion, over 20 channels in their order."""
+    """Flow levels are 1 ... 255, and 128 is no motion; 20 channels keep their order."""
     levels = np.full((1, 1, 3, 20), 128, "uint8")
     levels[0, 0, 0, 0], levels[0, 0, 2, 19] = 1, 255
     scaled = np.asarray(PixelScaling(f"flow_{scaling}")(levels))
@@ -41,8 +41,8 @@ def test_no_motion_is_zero(scaling, most):
     np.testing.assert_allclose(scaled[0, 0, 2, 19], most, rtol=1e-6)
 
 
-def test_flow_is_spread_as_widely_as_pixels():
-    """Of each scaling of pixels: half the range from darkest to brightest, 1 at most off."""
+def test_flow_has_the_range_of_pixels():
+    """For each scaling, half the range from darkest to brightest pixel, within 1."""
     for scaling in ("tf", "caffe", "torch"):
         ends = np.stack([np.zeros((1, 1, 3)), np.full((1, 1, 3), 255)]).astype("uint8")
         dark, bright = np.asarray(PixelScaling(scaling)(ends)).mean(axis=(1, 2, 3))

@@ -19,7 +19,7 @@ def operation_of(layer):
 
 @pytest.mark.parametrize("pairwise", PAIRWISE)
 @pytest.mark.parametrize("scale", [1.0, 0.3])
-def test_is_eq_2(pairwise, scale):
+def test_equals_eq_2(pairwise, scale):
     rng = np.random.default_rng(1)
     channels = (5, 5) if pairwise == "gaussian" else (5, 3)
     x = rng.normal(size=(2, 7, channels[0])).astype("float32")
@@ -35,7 +35,7 @@ def test_is_eq_2(pairwise, scale):
 
 
 def test_constant_weights():
-    """Equal keys: every position takes the mean of g, whatever it asks for."""
+    """With equal keys, every position takes the mean of g for any query."""
     y = np.arange(6, dtype="float32").reshape(1, 3, 2)
     layer = NonLocalOperation(1, kernel_initializer="ones")
     layer.build([(1, 3, 2), (1, 3, 2)])
@@ -43,13 +43,13 @@ def test_constant_weights():
     np.testing.assert_allclose(layer(y), np.full((1, 3, 1), 5.0), rtol=1e-6)
 
 
-def test_x_alone_is_the_plain_operation():
+def test_x_only_is_the_plain_operation():
     x = np.random.default_rng(2).normal(size=(2, 5, 3)).astype("float32")
     layer = NonLocalOperation(4)
     np.testing.assert_array_equal(layer(x), layer([x, x]))
 
 
-def test_maps_are_their_positions_in_order():
+def test_maps_equal_flat_positions():
     maps = np.random.default_rng(3).normal(size=(2, 3, 5, 4)).astype("float32")
     layer = NonLocalOperation(6)
     z, w = layer(maps, return_attention_scores=True)
@@ -59,7 +59,7 @@ def test_maps_are_their_positions_in_order():
     np.testing.assert_allclose(np.asarray(z).reshape(2, 15, 6), flat, atol=1e-6)
 
 
-def test_weights_sum_to_one_even_when_far_apart():
+def test_weights_sum_to_one_for_large_logits():
     x = 100 * np.random.default_rng(4).normal(size=(1, 6, 8)).astype("float32")
     _, w = NonLocalOperation(8)(x, return_attention_scores=True)
     np.testing.assert_allclose(np.sum(w, axis=-1), 1.0, rtol=1e-5)
@@ -83,7 +83,7 @@ def test_inside_a_model_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(model(inputs), loaded(inputs))
 
 
-def test_refuses():
+def test_invalid_arguments():
     with pytest.raises(ValueError, match="pairwise must be one of"):
         NonLocalOperation(4, pairwise="cosine")
     with pytest.raises(ValueError, match="as many channels"):

@@ -12,7 +12,7 @@ from rlstm_tf.layers.relational_lstm_cell import GATES, PAIRWISE
 
 
 def expected(layer, X, **kwargs):
-    """H_1 ... H_T and C_T, with the maps of X flattened as the paper does."""
+    """Returns H_1 ... H_T and C_T from NumPy, with flat positions as in the paper."""
     cell = layer.cell
     return reference.relational_lstm(
         X.reshape(*X.shape[:2], -1, X.shape[-1]),
@@ -27,7 +27,7 @@ def expected(layer, X, **kwargs):
 @pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
 @pytest.mark.parametrize("unroll", [False, True], ids=["loop", "unrolled"])
 @pytest.mark.parametrize("T", [1, 2, 5, 12])
-def test_is_eq_3(T, unroll, traced):
+def test_equals_eq_3(T, unroll, traced):
     layer, X = layer_and_input(T, seed=T, unroll=unroll, return_sequences=True, return_state=True)
     call = tf.function(layer) if traced else layer
     H, last_H, last_C = call(X)
@@ -55,12 +55,12 @@ def test_maps_of_any_shape(maps):
 
 
 def test_constant_weights():
-    """All weights zero but the biases of g: every attention is even, every gate sigmoid(1)."""
+    """Only the biases of g_x are not zero: attention is uniform, gates are sigmoid(1)."""
     layer = RelationalLSTM(1, kernel_initializer="zeros")
     X = np.ones((1, 2, 1, 2, 3), "float32")
     layer.build(X.shape)
     for gate in GATES:
-        first = (2 * len(GATES)) + GATES.index(gate)  # g_x stands third among the roles
+        first = (2 * len(GATES)) + GATES.index(gate)  # g_x is the third block
         bias = np.asarray(layer.cell.bias).copy()
         bias[first] = 1.0
         layer.cell.bias.assign(bias)
@@ -71,8 +71,8 @@ def test_constant_weights():
 
 
 @pytest.mark.parametrize("unroll", [False, True], ids=["loop", "unrolled"])
-def test_gradients_are_finite_differences(unroll):
-    """In float64, for every weight and for the input."""
+def test_gradients_equal_finite_differences(unroll):
+    """Checks every weight and the input, in float64."""
     layer, X = layer_and_input(T=3, maps=(1, 3), channels=3, dtype="float64", unroll=unroll)
     direction = np.random.default_rng(1).normal(size=(2, 1, 3, UNITS))
 
@@ -103,7 +103,7 @@ def test_gradients_are_finite_differences(unroll):
 
 
 @pytest.mark.parametrize("unroll", [False, True], ids=["loop", "unrolled"])
-def test_stock_rnn_around_the_cell_gives_the_same(unroll):
+def test_equals_keras_rnn_with_the_cell(unroll):
     layer, X = layer_and_input(T=4, return_sequences=True)
     stock = keras.layers.RNN(RelationalLSTMCell(UNITS), return_sequences=True, unroll=unroll)
     stock(X)
@@ -119,7 +119,7 @@ def test_go_backwards():
     np.testing.assert_allclose(backward(X[:, ::-1]), forward(X), atol=1e-6)
 
 
-def test_stateful_continues_where_it_ended():
+def test_stateful_continues_from_the_last_state():
     layer, X = layer_and_input(T=6)
     stateful = RelationalLSTM(UNITS, stateful=True)
     stateful.build((2, 3, *X.shape[2:]))
@@ -185,7 +185,7 @@ def test_saved_and_loaded(tmp_path):
     assert loaded.layers[-1].get_config() == layer.get_config()
 
 
-def test_mixed_precision_is_near():
+def test_mixed_precision():
     layer, X = layer_and_input(T=4)
     mixed = RelationalLSTM(UNITS, dtype=keras.mixed_precision.Policy("mixed_bfloat16"))
     mixed.build(X.shape)
@@ -195,8 +195,8 @@ def test_mixed_precision_is_near():
     np.testing.assert_allclose(np.asarray(tf.cast(H, "float32")), layer(X), atol=2e-2)
 
 
-def test_every_embedding_is_drawn_as_if_it_stood_alone():
-    """Glorot's limit for one kernel, and no two alike, with a seed too."""
+def test_each_embedding_is_initialized_as_its_own_kernel():
+    """Each has Glorot's limit for one kernel; all differ, with a seed too."""
     layer = RelationalLSTM(50, kernel_initializer=keras.initializers.GlorotUniform(seed=1))
     layer.build((1, 2, 3, 100))
     kernels = [
@@ -218,7 +218,7 @@ def test_without_bias():
 
 @pytest.mark.parametrize("T", [2, 5])
 def test_unknown_number_of_steps(T):
-    """Masked too: an unknown T is known only in the loop."""
+    """With a mask too."""
     layer, X = layer_and_input(T, return_sequences=True)
     frames, mask = keras.Input((None, *X.shape[2:])), keras.Input((None,), dtype="bool")
     model = keras.Model([frames, mask], layer(frames, mask=mask))
@@ -228,7 +228,7 @@ def test_unknown_number_of_steps(T):
     np.testing.assert_allclose(flat(model([X, steps])), result, atol=1e-5)
 
 
-def test_the_cell_takes_a_single_step():
+def test_cell_computes_one_step():
     layer, X = layer_and_input(T=2, return_sequences=True)
     states = layer.cell.get_initial_state(batch_size=2)
     for t in range(2):
@@ -256,7 +256,7 @@ def test_options_are_properties():
 
 
 def test_initializers_regularizers_and_constraints():
-    """Each acts on its own weights."""
+    """Each applies to its own weights only."""
     ones = {"kernel_initializer": "ones", "bias_initializer": "ones"}
     layer = RelationalLSTM(
         2,
@@ -279,8 +279,8 @@ def test_initializers_regularizers_and_constraints():
     assert copy.get_config() == layer.get_config()
 
 
-def test_the_recurrent_kernel_begins_like_the_kernel():
-    """By default with the same initializer, and a seed gives both the same numbers."""
+def test_recurrent_kernel_has_the_numbers_of_the_kernel():
+    """Both use one initializer by default, so a seed gives equal numbers, as in version 0.1.0."""
     keras.utils.set_random_seed(3)
     layer = RelationalLSTM(4, kernel_initializer=keras.initializers.GlorotUniform(seed=1))
     layer.build((1, 2, 2, 2, 4))
@@ -307,7 +307,7 @@ def test_configuration_of_version_0_1_0():
             kind.from_config({"units": 3, "embeddings": "shared"})
 
 
-def test_refuses():
+def test_invalid_arguments():
     with pytest.raises(ValueError, match="pairwise must be one of"):
         RelationalLSTMCell(4, pairwise="gaussian")
     for units in (0, -1, 2.5, None):
