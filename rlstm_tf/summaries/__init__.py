@@ -1,1 +1,1 @@
-"""What TensorBoard shows of a run."""
+"""TensorBoard summaries of a run."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from rlstm_tf.attention.maps import relational_lstm_of
+from rlstm_tf.attention.maps import find_relational_lstm
 from rlstm_tf.summaries.description import Description
 from rlstm_tf.summaries.events import Events
 from rlstm_tf.summaries.gates import Gates
@@ -21,11 +21,11 @@ def callbacks(
 ) -> list[keras.callbacks.Callback]:
     """Creates the callbacks that write a run's TensorBoard files, for the chief.
 
-    Events of steps that are about to be repeated are dropped.
+    Drops events of steps that will be repeated.
 
     Args:
-        progress: the training that is about to start.
-        hparams: the run's settings by name, for the dashboard of hyperparameters.
+        progress: training that is about to start.
+        hparams: settings by name, for the HParams dashboard.
         profiled_steps: first and last step to profile, if any.
     """
     inputs, config, validation = progress.inputs, progress.config, progress.validation
@@ -36,16 +36,16 @@ def callbacks(
     if validation:
         several = validation.shards.manifest.multi_label
         metrics = ("val/map", "epoch/loss") if several else ("val/accuracy", "val/loss")
-    found: list[keras.callbacks.Callback] = [
+    result: list[keras.callbacks.Callback] = [
         Description(events, name, hparams, metrics),
         Scalars(events),
         AugmentedBatch(events, epochs, shards, config),
     ]
     if validation:
-        found.append(Errors(events, validation, config))
-    layer = relational_lstm_of(progress.model)
+        result.append(Errors(events, validation, config))
+    layer = find_relational_lstm(progress.model)
     if layer is not None:
-        found.append(Gates(events, layer, validation.shards if validation else shards, config))
+        result.append(Gates(events, layer, validation.shards if validation else shards, config))
     if profiled_steps:
-        found.append(Profile(directory, *profiled_steps, progress.steps_left))
-    return found
+        result.append(Profile(directory, *profiled_steps, progress.steps_left))
+    return result

@@ -1,4 +1,4 @@
-"""What a run is: the graph of its network and its hyperparameters, written by every process."""
+"""The network's graph and the hyperparameters of a run, written at each start."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rlstm_tf.summaries.events import Events
 
 Value = Any  # bool, int, float or str
 
-# TensorBoard shows the first five: these, of which runs differ most often.
+# TensorBoard shows the first five: these differ between runs most often.
 _SHOWN = ("dropout", "learning_rate", "model", "num_segments", "weight_decay")
 
 
 class Description(keras.callbacks.Callback):
-    """Graph and hyperparameters.
+    """Writes the graph and the hyperparameters.
 
     Args:
-        events: where they go.
-        name: of the run: unlike that of any other which is looked at beside it.
-        hparams: by name; None where one is unset.
-        metrics: tags of scalars that the runs are compared by, the first one first.
+        events: event files to write to.
+        name: name of the run, unique among the runs that TensorBoard shows.
+        hparams: hyperparameters by name; None if unset.
+        metrics: tags of the scalars to compare runs by, in the order of the columns.
     """
 
     def __init__(
@@ -34,10 +34,10 @@ class Description(keras.callbacks.Callback):
         self.hparams, self.metrics = hparams, metrics
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Writes both."""
+        """Writes graph and hyperparameters."""
         graph = inference_graph(self.model)
         given = {name: value for name, value in self.hparams.items() if value is not None}
-        with self.events.written():
+        with self.events.recording():
             tf.summary.graph(graph)
             api.hparams(given, trial_id=self.name)
             tf.summary.write(
@@ -49,14 +49,14 @@ class Description(keras.callbacks.Callback):
 
 
 def _columns(hparams: dict[str, Value], metrics: tuple[str, ...]) -> Any:
-    """The table of runs that are looked at together: TensorBoard takes that of any one of them."""
+    """Describes the table of runs; TensorBoard uses the description of any one run."""
     infos = [
-        # What "differs" comes first.
+        # TensorBoard puts hyperparameters that differ first.
         api_pb2.HParamInfo(name=name, type=_type_of(value), differs=name in _SHOWN)
         for name, value in hparams.items()
     ]
-    found = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics]
-    experiment = api_pb2.Experiment(hparam_infos=infos, metric_infos=found)
+    metric_infos = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics]
+    experiment = api_pb2.Experiment(hparam_infos=infos, metric_infos=metric_infos)
     return metadata.create_summary_metadata(
         plugin_data_pb2.HParamsPluginData(experiment=experiment)
     )
@@ -71,7 +71,7 @@ def _type_of(value: Value) -> Any:
 
 
 def inference_graph(model: keras.Model) -> tf.Graph:
-    """The operations of a model from frames to logits, with training switched off."""
+    """Traces a model from frames to logits, in inference mode."""
 
     @tf.function
     def infer(frames: Any) -> Any:

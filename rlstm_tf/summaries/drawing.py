@@ -1,4 +1,4 @@
-"""Pictures with captions, drawn by OpenCV and NumPy: uint8 [H, W, 3], RGB."""
+"""Drawing of captioned pictures with OpenCV and NumPy: uint8 [H, W, 3], RGB."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ LINE = 16  # height of a line of text, pixels
 _GAP = 4
 _FONT, _SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.4
 
-Line = tuple[str, tuple[int, int, int]]  # a text and its colour
+Line = tuple[str, tuple[int, int, int]]  # text and RGB color
 
 
-def plain(text: str) -> str:
-    """A text as the font has it: accents dropped, `?` for what has no ASCII form."""
+def to_ascii(text: str) -> str:
+    """Converts a text to the font's characters: drops accents, replaces others by `?`."""
     letters = unicodedata.normalize("NFKD", text)
     letters = "".join(c for c in letters if not unicodedata.combining(c))
     return "".join(c if " " <= c <= "~" else "?" for c in letters)
 
 
 def text_width(text: str, scale: float = _SCALE) -> int:
-    """Width of a `plain` text, pixels."""
+    """Returns the width of an ASCII text, in pixels."""
     return cv2.getTextSize(text, _FONT, scale, 1)[0][0]
 
 
-def fitted(text: str, width: int, scale: float = _SCALE) -> str:
-    """A `plain` text, cut where it would be wider than `width` pixels."""
+def shorten(text: str, width: int, scale: float = _SCALE) -> str:
+    """Cuts an ASCII text to `width` pixels."""
     if text_width(text, scale) <= width:
         return text
-    # As many letters as surely fit nowhere are not looked at.
+    # A letter is at least a pixel wide.
     end = min(len(text), width)
     while end and text_width(text[:end] + "..", scale) > width:
         end -= 1
     return text[:end] + ".." if end else ""
 
 
-def write(image: np.ndarray, line: Line, x: int, baseline: int, scale: float = _SCALE) -> None:
-    """Draws a `plain` text into an image."""
+def put_text(image: np.ndarray, line: Line, x: int, baseline: int, scale: float = _SCALE) -> None:
+    """Draws an ASCII text into an image, from (x, baseline) in pixels."""
     cv2.putText(image, line[0], (x, baseline), _FONT, scale, line[1], 1, cv2.LINE_AA)
 
 
-def rgb(snippets: np.ndarray) -> np.ndarray:
-    """Snippets as one sees them.
+def to_rgb(snippets: np.ndarray) -> np.ndarray:
+    """Converts snippets to pictures.
 
     Args:
-        snippets: uint8 [..., S, S, C]: RGB, or levels x_1, y_1, x_2, ... of flow fields.
+        snippets: uint8 [..., S, S, C]: RGB, or flow levels x_1, y_1, x_2, ...
 
     Returns:
-        uint8 [..., S, S, 3]: RGB as it is. Of flow the first field, in `flow.to_rgb`; full is the
-        longest motion in all these snippets.
+        uint8 [..., S, S, 3]: RGB snippets unchanged; for flow the first field, drawn with
+        `flow.to_rgb`, whose colors saturate at the longest motion in all snippets.
     """
     if snippets.shape[-1] == 3:
         return snippets
@@ -64,23 +64,23 @@ def rgb(snippets: np.ndarray) -> np.ndarray:
     return flow.to_rgb(x, y, float(np.hypot(x, y).max()))
 
 
-def enlarged(image: np.ndarray, side: int) -> np.ndarray:
-    """Every pixel as a square of as many as it takes to make the image `side` pixels high."""
+def enlarge(image: np.ndarray, side: int) -> np.ndarray:
+    """Repeats pixels so that the image is at least `side` pixels high."""
     factor = max(1, math.ceil(side / image.shape[0]))
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def captioned(image: np.ndarray, lines: Sequence[Line]) -> np.ndarray:
-    """An image below lines of text, cut to its width."""
+def add_caption(image: np.ndarray, lines: Sequence[Line]) -> np.ndarray:
+    """Puts lines of text above an image, cut to its width."""
     strip = np.full((LINE * len(lines) + _GAP, image.shape[1], 3), WHITE, np.uint8)
-    for number, (text, colour) in enumerate(lines, 1):
-        text = fitted(plain(text), image.shape[1] - 2)
-        write(strip, (text, colour), 1, LINE * number - _GAP)
+    for number, (text, color) in enumerate(lines, 1):
+        text = shorten(to_ascii(text), image.shape[1] - 2)
+        put_text(strip, (text, color), 1, LINE * number - _GAP)
     return np.concatenate([strip, image])
 
 
-def tiled(images: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Images of one size side by side, row after row, on white."""
+def tile(images: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Arranges images of equal size in rows, on white."""
     height, width = images[0].shape[:2]
     rows, columns = math.ceil(len(images) / columns), min(columns, len(images))
     height, width = height + _GAP, width + _GAP

@@ -1,4 +1,4 @@
-"""TensorBoard's event files, cut back to where a run goes on, so that no point is there twice."""
+"""Truncation of TensorBoard's event files at the step where a run resumes."""
 
 from __future__ import annotations
 
@@ -16,36 +16,35 @@ from rlstm_tf.storage.atomic import PARTIAL, cannot_write, sync_file, writing
 
 
 @contextlib.contextmanager
-def events_written(directory: Path) -> Iterator[None]:
-    """Turns TensorFlow's error for a file that it cannot write into a DataError, as `writing`."""
+def wrap_write_errors(directory: Path) -> Iterator[None]:
+    """Turns TensorFlow's write errors into a DataError, like `writing`."""
     try:
         yield
     except tf.errors.OpError as error:
-        # "{{node ...}} path; No space left on device [Op:...]", and below what it was doing.
+        # "{{node ...}} path; No space left on device [Op:...]", then lines of context.
         reason = error.message.splitlines()[0].partition(" [Op:")[0].rpartition("}} ")[2]
         reason = reason.rpartition("; ")[2]
         full = isinstance(error, tf.errors.ResourceExhaustedError)
         raise cannot_write(directory, OSError(errno.ENOSPC if full else 0, reason)) from None
 
 
-def cut_back(directory: Path, keep: Callable[[str, int], bool]) -> None:
-    """Drops what the event files of a run say that is about to be written again.
+def truncate_events(directory: Path, keep: Callable[[str, int], bool]) -> None:
+    """Drops the events of a run that it will write again, so that no point appears twice.
 
-    The graph is dropped, of which a run has one, and what a killed process has left half-written at
-    the end of a file.
+    Also drops the graph, which each start writes, and an incomplete event at the end of a file.
 
     Args:
-        directory: of the files; need not be there.
-        keep: of the tag and step of a scalar, an image, a histogram.
+        directory: directory of the files; need not exist.
+        keep: returns whether to keep an event, from its tag and step.
 
     Raises:
-        DataError: they cannot be written; they are as they were.
+        DataError: the files cannot be written; they stay unchanged.
     """
     for path in sorted(directory.glob("events.out.tfevents.*")):
-        # TensorBoard reads what has its name in it.
+        # TensorBoard reads any file with its own name in the file's name.
         partial = directory / ("cut" + PARTIAL)
         try:
-            with events_written(path), tf.io.TFRecordWriter(str(partial)) as writer:
+            with wrap_write_errors(path), tf.io.TFRecordWriter(str(partial)) as writer:
                 for event in _events(path):
                     tags = [value.tag for value in event.summary.value]
                     if event.graph_def or not all(keep(tag, event.step) for tag in tags):

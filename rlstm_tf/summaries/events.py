@@ -1,4 +1,4 @@
-"""A run's event files, which the callbacks of this package share."""
+"""Event files of a run, shared by the callbacks of this package."""
 
 from __future__ import annotations
 
@@ -9,49 +9,48 @@ from pathlib import Path
 import tensorflow as tf
 
 from rlstm_tf.data.batch_schedule import EpochSchedule
-from rlstm_tf.summaries.event_files import cut_back, events_written
+from rlstm_tf.summaries.event_files import truncate_events, wrap_write_errors
 from rlstm_tf.training.state import TrainState
 
-# The part of a tag before its "/" says when it is written: after steps, after epochs, or once by
-# every process.
-_OF_EPOCHS = ("epoch", "val", "images", "gates")
-_OF_PROCESSES = ("_hparams_",)
+# Groups of tags (before the "/") that are written after each epoch, and at each start.
+_EPOCH_GROUPS = ("epoch", "val", "images", "gates")
+_START_GROUPS = ("_hparams_",)
 
 
 class Events:
-    """Event files, cut back to where the run goes on.
+    """Event files, truncated at the step where the run resumes.
 
     Args:
-        directory: of the files; what they say of steps and epochs that are about to be run again
-            is dropped, and what every process writes anew. What others have written stays.
-        epochs: where they end.
+        directory: directory of the files. Events of later steps and epochs are dropped, and those
+            that each start writes. Events of other programs stay.
+        epochs: schedule of the epochs.
         state: progress of the run; events are written at its step.
     """
 
     def __init__(self, directory: Path, epochs: EpochSchedule, state: TrainState) -> None:
         last = {"train": state.step}
-        last.update(dict.fromkeys(_OF_EPOCHS, epochs.end_step(state.epoch - 1)))
+        last.update(dict.fromkeys(_EPOCH_GROUPS, epochs.end_step(state.epoch - 1)))
 
         def keep(tag: str, step: int) -> bool:
             group = tag.split("/")[0]
-            return group not in _OF_PROCESSES and step <= last.get(group, step)
+            return group not in _START_GROUPS and step <= last.get(group, step)
 
-        cut_back(directory, keep)
+        truncate_events(directory, keep)
         self.directory = directory
         self.state = state
-        with events_written(directory):
+        with wrap_write_errors(directory):
             self._writer = tf.summary.create_file_writer(str(directory))
 
     @contextlib.contextmanager
-    def written(self) -> Iterator[None]:
-        """What `tf.summary` is given in this context is on the disk after it.
+    def recording(self) -> Iterator[None]:
+        """Records the calls of `tf.summary` in this context, and flushes them at its end.
 
-        So it is there before a checkpoint that comes after it.
+        A later checkpoint therefore never precedes its events.
 
         Raises:
-            DataError: it cannot be written.
+            DataError: the files cannot be written.
         """
-        with events_written(self.directory):
+        with wrap_write_errors(self.directory):
             with self._writer.as_default(step=self.state.step):
                 yield
             self._writer.flush()
@@ -60,7 +59,7 @@ class Events:
         """Closes the files.
 
         Raises:
-            DataError: what they lack cannot be written.
+            DataError: the files cannot be written.
         """
-        with events_written(self.directory):
+        with wrap_write_errors(self.directory):
             self._writer.close()

@@ -1,4 +1,4 @@
-"""How far the gates of the Relational LSTM (eq. 3) are open."""
+"""Histograms of the gates of the Relational LSTM (eq. 3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.histogram.metadata import create_summary_metadata
 
-from rlstm_tf.attention.maps import steps
+from rlstm_tf.attention.maps import run_cell
 from rlstm_tf.data.batches import evaluation_example
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
@@ -22,27 +22,27 @@ _WORDS = {"i": "input gate i", "f": "forget gate f", "o": "output gate o", "g": 
 
 
 def gate_activations(layer: RelationalLSTM, X: np.ndarray) -> dict[str, np.ndarray]:
-    """The gates of eq. 3 over a sequence, from H_0 = C_0 = 0; float32 under every policy.
+    """Computes the gates of eq. 3 over a sequence, from H_0 = C_0 = 0, in float32.
 
     Args:
-        layer: built.
+        layer: layer, built.
         X: X_1 ... X_T, `[batch, T, H, W, C]` or `[batch, T, N, C]`.
 
     Returns:
         `i`, `f`, `o` and `g`, each `[batch, T, N, units]`.
     """
-    gates = [gates for _, gates in steps(layer.cell, tf.cast(X, tf.float32))]
+    gates = [gates for _, gates in run_cell(layer.cell, tf.cast(X, tf.float32))]
     return {name: np.stack(gate, axis=1) for name, gate in zip(GATES, zip(*gates))}
 
 
 class Gates(keras.callbacks.Callback):
-    """Histograms of the gate activations on the same few videos after every epoch.
+    """Writes histograms of the gates on a few fixed videos after every epoch.
 
     Args:
-        events: where they go.
-        layer: of the network that is trained.
-        shards: where the videos are from.
-        config: of the frames.
+        events: event files to write to.
+        layer: Relational LSTM of the network in training.
+        shards: shards to take the videos from.
+        config: input configuration.
     """
 
     def __init__(
@@ -53,23 +53,23 @@ class Gates(keras.callbacks.Callback):
         self.shards, self.config = shards, config
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Cuts the network in front of the layer."""
+        """Builds the network up to the layer."""
         self._maps = keras.Model(self.model.input, self.layer.input)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Writes a histogram a gate."""
-        # One by one: what fits into the devices' memory is not known here.
+        """Writes a histogram for each gate."""
+        # One by one, since the size of the device's memory is unknown here.
         found = [
             gate_activations(self.layer, self._maps(video[None], training=False))
             for video in self._videos()
         ]
-        with self.events.written():
+        with self.events.recording():
             for gate in GATES:
                 values = np.concatenate([activations[gate] for activations in found])
                 _write_histogram(f"gates/{gate}", values, _RANGES[gate], _WORDS[gate])
 
     def _videos(self) -> np.ndarray:
-        """uint8 [V, T, S, S, C], spread over the set, whose order may be that of the classes."""
+        """Loads videos spread over the set, which may be sorted by class: uint8 [V, T, S, S, C]."""
         count = min(_NUM_VIDEOS, len(self.shards))
         positions = np.linspace(0, len(self.shards) - 1, count).astype(int).tolist()
         examples = [evaluation_example(self.shards, self.config, p) for p in positions]
@@ -79,7 +79,7 @@ class Gates(keras.callbacks.Callback):
 def _write_histogram(
     tag: str, values: np.ndarray, value_range: tuple[float, float], description: str
 ) -> None:
-    # tf.summary.histogram takes 240 bytes for every value.
+    # tf.summary.histogram uses 240 bytes of memory for each value.
     counts, edges = np.histogram(values, _BINS, value_range)
     buckets = np.stack([edges[:-1], edges[1:], counts], axis=1)
     tf.summary.write(

@@ -1,4 +1,4 @@
-"""What the model sees, and what it takes for something else, as images of every epoch."""
+"""Images of every epoch: an augmented batch, the worst errors and a confusion matrix."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from rlstm_tf.summaries.drawing import BLACK, GREEN, RED, Line
 from rlstm_tf.summaries.events import Events
 from rlstm_tf.training.validation import Validation
 
-_ROWS = 4  # videos shown of a batch
-_WORST, _COLUMNS = 8, 4  # videos shown of the worst, side by side
-_SMALLEST, _WORST_SIDE = 96, 192  # sides to which small frames are enlarged, pixels
+_ROWS = 4  # videos of the augmented batch
+_NUM_ERRORS, _COLUMNS = 8, 4  # worst errors, and how many of them in a row
+_BATCH_SIDE, _ERROR_SIDE = 96, 192  # side to which smaller frames are enlarged, pixels
 _DESCRIPTIONS = {
-    "augmented_batch": "The first videos of the epoch as the network was given them: cropped, "
-    "mirrored, a row a video and a column a segment.",
-    "worst_errors": "The validation videos with the highest loss, the highest first: the middle "
-    "segment. Under its name what it is, then what it was taken for and how surely.",
+    "augmented_batch": "The first videos of the epoch as the network saw them, cropped and "
+    "mirrored: one video per row, one segment per column.",
+    "worst_errors": "The middle segments of the validation videos with the highest loss, highest "
+    "first. Below the name: the true class, then the predicted one and its probability.",
     "confusion_matrix": confusion.DESCRIPTION,
 }
 
 
 class AugmentedBatch(keras.callbacks.Callback):
-    """The first videos of every epoch, made again as the training saw them.
+    """Writes an image of the first videos of every epoch, as the training saw them.
 
     Args:
-        events: where the image goes.
-        epochs: where they end.
-        shards: what is trained on.
-        config: of the batches.
+        events: event files to write to.
+        epochs: schedule of the epochs.
+        shards: training shards.
+        config: input configuration.
     """
 
     def __init__(
@@ -53,21 +53,21 @@ class AugmentedBatch(keras.callbacks.Callback):
         count = min(_ROWS, self.config.batch_size)
         rows = training_rows(self.shards, self.config, first, count)
         images = []
-        snippets = drawing.rgb(np.asarray(make_preprocess(self.config)(rows)))
+        snippets = drawing.to_rgb(np.asarray(make_preprocess(self.config)(rows)))
         for video, label, segments in zip(rows["video"], rows["label"], snippets):
-            side_by_side = drawing.enlarged(np.concatenate(segments, axis=1), _SMALLEST)
+            side_by_side = drawing.enlarge(np.concatenate(segments, axis=1), _BATCH_SIDE)
             text = f"{self.shards.classes[label]}: {self.shards.ids[video]}"
-            images.append(drawing.captioned(side_by_side, [(text, BLACK)]))
-        _write(self.events, "augmented_batch", drawing.tiled(images, columns=1))
+            images.append(drawing.add_caption(side_by_side, [(text, BLACK)]))
+        _write(self.events, "augmented_batch", drawing.tile(images, columns=1))
 
 
 class Errors(keras.callbacks.Callback):
-    """The worst errors of every validation and, where a video has one label, what is confused.
+    """Writes the worst errors of every validation and, for single labels, a confusion matrix.
 
     Args:
-        events: where the images go.
-        validation: of the run, in which it comes before the end of every epoch.
-        config: of the frames.
+        events: event files to write to.
+        validation: validation of the run; it runs before the end of every epoch.
+        config: input configuration.
     """
 
     def __init__(self, events: Events, validation: Validation, config: InputConfig) -> None:
@@ -79,13 +79,13 @@ class Errors(keras.callbacks.Callback):
         shards, logits = self.validation.shards, self.validation.logits
         if len(worst := worst_videos(shards.labels, logits)):
             _write(self.events, "worst_errors", draw_errors(shards, self.config, logits, worst))
-        if shards.labels.ndim == 1 and len(shards.classes) <= confusion.MOST_CLASSES:
+        if shards.labels.ndim == 1 and len(shards.classes) <= confusion.MAX_CLASSES:
             counts = confusion_matrix(shards.labels, logits)
             _write(self.events, "confusion_matrix", confusion.draw(counts, shards.classes))
 
 
 def worst_videos(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Positions of the videos with the highest loss, the highest first; of those with a label.
+    """Returns the positions of the labeled videos with the highest loss, highest first.
 
     Args:
         labels: `[V]`, or bool `[V, classes]`.
@@ -93,19 +93,19 @@ def worst_videos(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """
     losses = video_losses(labels, logits)
     order = np.argsort(-losses, kind="stable")
-    return order[~np.isnan(losses[order])][:_WORST]
+    return order[~np.isnan(losses[order])][:_NUM_ERRORS]
 
 
 def draw_errors(
     shards: Shards, config: InputConfig, logits: np.ndarray, videos: np.ndarray
 ) -> np.ndarray:
-    """The middle segments of some videos, each with its name, its label and what it was taken for.
+    """Draws the middle segments of videos, with name, true class and predicted class.
 
     Args:
-        shards: where they are from.
-        config: of the frames.
-        logits: `[V, classes]` of all of them.
-        videos: positions of those to draw.
+        shards: shards of the videos.
+        config: input configuration.
+        logits: logits of all videos of the shards, `[V, classes]`.
+        videos: positions of the videos to draw.
 
     Returns:
         uint8 [H, W, 3], RGB.
@@ -113,12 +113,12 @@ def draw_errors(
     middle = config.num_segments // 2
     frames = [evaluation_example(shards, config, v)["frames"][0, middle] for v in videos.tolist()]
     images = []
-    for video, image in zip(videos.tolist(), drawing.rgb(np.stack(frames))):
-        # Of the path its end, which tells one video from another.
+    for video, image in zip(videos.tolist(), drawing.to_rgb(np.stack(frames))):
+        # The end of the path distinguishes videos.
         name = shards.ids[video].rpartition("/")[2]
         lines = [(name, BLACK), *_true_and_predicted(shards, video, logits[video])]
-        images.append(drawing.captioned(drawing.enlarged(image, _WORST_SIDE), lines))
-    return drawing.tiled(images, _COLUMNS)
+        images.append(drawing.add_caption(drawing.enlarge(image, _ERROR_SIDE), lines))
+    return drawing.tile(images, _COLUMNS)
 
 
 def _true_and_predicted(shards: Shards, video: int, logits: np.ndarray) -> list[Line]:
@@ -128,10 +128,10 @@ def _true_and_predicted(shards: Shards, video: int, logits: np.ndarray) -> list[
     true = np.flatnonzero(label) if label.ndim else np.array([label])
     is_right = predicted in true
     names = ", ".join(shards.classes[k] for k in true)
-    taken_for = f"-> {p[predicted]:.2f} {shards.classes[predicted]}"
-    return [(names, BLACK), (taken_for, GREEN if is_right else RED)]
+    prediction = f"-> {p[predicted]:.2f} {shards.classes[predicted]}"
+    return [(names, BLACK), (prediction, GREEN if is_right else RED)]
 
 
 def _write(events: Events, name: str, image: np.ndarray) -> None:
-    with events.written():
+    with events.recording():
         tf.summary.image(f"images/{name}", image[None], description=_DESCRIPTIONS[name])

@@ -1,4 +1,4 @@
-"""A profile of some steps, for TensorBoard's plugin of that name."""
+"""A profile of some steps, for TensorBoard's profile plugin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from rlstm_tf.summaries.event_files import events_written
+from rlstm_tf.summaries.event_files import wrap_write_errors
 
 Logs = dict[str, float]
 
@@ -17,10 +17,10 @@ class Profile(keras.callbacks.Callback):
     """Profiles steps of this process.
 
     Args:
-        directory: of the event files; the profile goes into a directory of its own in it.
-        first: step to begin with, counted from 1, wherever the run goes on.
-        last: step to end with.
-        steps_left: of the run. Where they end before `last`, that is said.
+        directory: directory of the event files; the profile gets a subdirectory.
+        first: first step to profile, counted from 1 at the start or resume.
+        last: last step to profile.
+        steps_left: remaining steps of the run; fewer than `last` give a warning.
     """
 
     def __init__(self, directory: Path, first: int, last: int, steps_left: int) -> None:
@@ -32,7 +32,7 @@ class Profile(keras.callbacks.Callback):
         self._step_mark = contextlib.ExitStack()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Says what cannot be profiled."""
+        """Warns of steps that the run does not have."""
         if self.last > self.steps_left:
             what = "nothing is profiled" if self.first > self.steps_left else "the profile is short"
             print(
@@ -42,10 +42,10 @@ class Profile(keras.callbacks.Callback):
             )
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Begins the profile, or a step of it."""
+        """Starts the profile or one of its steps."""
         self._step += 1
         if self._step == self.first:
-            with events_written(self.directory):
+            with wrap_write_errors(self.directory):
                 tf.profiler.experimental.start(str(self.directory))
             self._profile.callback(tf.profiler.experimental.stop)
         if self.first <= self._step <= self.last:
@@ -53,16 +53,16 @@ class Profile(keras.callbacks.Callback):
             self._step_mark.enter_context(trace)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Ends a step of the profile, or all of it."""
+        """Ends a step of the profile, or the profile."""
         self._step_mark.close()
         if self._step == self.last:
             self._write()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Ends a profile that the run, or an error, has cut short."""
+        """Ends a profile that the end of the run, or an error, has cut short."""
         self._step_mark.close()
         self._write()
 
     def _write(self) -> None:
-        with events_written(self.directory):
+        with wrap_write_errors(self.directory):
             self._profile.close()

@@ -1,4 +1,4 @@
-"""The scalars of a run."""
+"""Scalars of a run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Logs = dict[str, float]
 
 
 class Scalars(keras.callbacks.Callback):
-    """Scalars over optimizer steps: `train/*` as they are read, `epoch/*` and `val/*` by epoch.
+    """Writes scalars over optimizer steps: `train/*` as read, `epoch/*` and `val/*` by epoch.
 
     Args:
-        events: where they go.
+        events: event files to write to.
     """
 
     def __init__(self, events: Events) -> None:
@@ -22,7 +22,7 @@ class Scalars(keras.callbacks.Callback):
         self.events = events
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Writes what the loop has read from the device since the last time."""
+        """Writes the scalars that the loop has read from the device, if any."""
         if logs:
             self._write({f"train/{name}": value for name, value in logs.items()})
 
@@ -35,10 +35,10 @@ class Scalars(keras.callbacks.Callback):
         self._write(tags)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Closes the files: no callback writes then."""
+        """Closes the files; no callback writes after this."""
         self.events.close()
 
     def _write(self, tags: Logs) -> None:
-        with self.events.written():
+        with self.events.recording():
             for tag, value in tags.items():
                 tf.summary.scalar(tag, value)

@@ -1,4 +1,4 @@
-"""The gates of eq. 3 as TensorBoard shows them."""
+"""Histograms of the gates of eq. 3."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from relational_layers import UNITS, flat, layer_and_input, operations_of
 from small_shards import texture_jpeg, write_shards
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rlstm_tf.attention.maps import relational_lstm_of
+from rlstm_tf.attention.maps import find_relational_lstm
 from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.data.batches import evaluation_example
 from rlstm_tf.data.input_config import InputConfig
@@ -24,7 +24,7 @@ SIDE = 32
 
 
 @pytest.mark.parametrize("pairwise", PAIRWISE)
-def test_are_those_of_eq_3(pairwise):
+def test_activations_equal_eq_3(pairwise):
     layer, X = layer_and_input(T=3, pairwise=pairwise, attention_scale=0.5)
     found = gate_activations(layer, X)
     assert tuple(found) == GATES
@@ -38,8 +38,8 @@ def test_are_those_of_eq_3(pairwise):
 
 
 @pytest.mark.parametrize("maps", [(2, 3), (6,)])
-def test_give_the_layers_own_state(maps):
-    """To the bit: they are the model's, not some like them."""
+def test_activations_reproduce_the_state(maps):
+    """Bit for bit."""
     layer, X = layer_and_input(T=4, maps=maps)
     gates = gate_activations(layer, X)
     H = C = tf.zeros_like(gates["i"][:, 0])
@@ -50,8 +50,8 @@ def test_give_the_layers_own_state(maps):
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_under_mixed_precision(policy):
-    """In float32: what a histogram shows is no rounding."""
+def test_mixed_precision(policy):
+    """Computes the gates in float32, so that histograms show no rounding."""
     exact, X = layer_and_input()
     layer = RelationalLSTM(UNITS, dtype=policy)
     layer.build(X.shape)
@@ -62,8 +62,8 @@ def test_under_mixed_precision(policy):
         np.testing.assert_array_equal(found[gate], expected[gate])
 
 
-def model_of(T):
-    """Frames -> 4x4 maps -> Relational LSTM -> logits, every weight random."""
+def make_model(T):
+    """Returns frames -> 4x4 maps -> Relational LSTM -> logits, with random weights."""
     frames = keras.Input((T, SIDE, SIDE, 3), dtype="uint8")
     maps = keras.layers.AveragePooling2D(SIDE // 4)(PixelScaling()(FoldTime()(frames)))
     H = RelationalLSTM(UNITS, name="relational_lstm")(UnfoldTime(T)(maps))
@@ -74,22 +74,22 @@ def model_of(T):
     return model
 
 
-def test_histograms_count_what_eq_3_gives(tmp_path):
+def test_histograms_equal_eq_3(tmp_path):
     write_shards(tmp_path / "shards", [6, 9, 5, 7, 8, 6], image=texture_jpeg)
     shards = Shards.open(str(tmp_path / "shards"), "train")
     config = InputConfig(2, num_segments=3, image_size=SIDE)
     model, events = (
-        model_of(3),
+        make_model(3),
         Events(tmp_path / "events", EpochSchedule(6, 2), TrainState(step=3)),
     )
-    layer = relational_lstm_of(model)
+    layer = find_relational_lstm(model)
     callback = Gates(events, layer, shards, config)
     callback.set_model(model)
     callback.on_train_begin()
     callback.on_epoch_end(0)
     events.close()
     expected = {gate: [] for gate in GATES}
-    # Four of six, spread over them.
+    # Four videos, spread over the six.
     for video in (0, 1, 3, 5):
         frames = evaluation_example(shards, config, video)["frames"][0].astype("float32")
         X = (frames / 127.5 - 1).reshape(3, 4, 8, 4, 8, 3).mean(axis=(2, 4)).reshape(3, 16, 3)
@@ -108,6 +108,6 @@ def test_histograms_count_what_eq_3_gives(tmp_path):
         np.testing.assert_array_equal(counts, np.histogram(values, np.append(left, 1.0))[0])
 
 
-def test_a_network_without_such_a_layer():
+def test_network_without_relational_lstm():
     frames = keras.Input((2, 4), dtype="float32")
-    assert relational_lstm_of(keras.Model(frames, keras.layers.LSTM(2)(frames))) is None
+    assert find_relational_lstm(keras.Model(frames, keras.layers.LSTM(2)(frames))) is None

@@ -1,4 +1,4 @@
-"""The images that TensorBoard shows, looked at pixel by pixel."""
+"""Images for TensorBoard, compared pixel by pixel."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ SIDE = 32
 
 
 class Scored:
-    """A validation that has taken place."""
+    """A finished validation."""
 
     def __init__(self, shards, logits):
         self.shards, self.logits = shards, np.asarray(logits, np.float32)
@@ -49,7 +49,7 @@ def temporal(tmp_path):
 
 
 def images_of(directory):
-    """Tag -> (step, pixels) of each image."""
+    """Returns (step, pixels) of each image, by tag."""
     events = EventAccumulator(str(directory), size_guidance={"tensors": 0})
     events.Reload()
     return {
@@ -60,7 +60,7 @@ def images_of(directory):
 
 
 def written(tmp_path, make, epoch, step):
-    """The images that a callback writes at the end of an epoch."""
+    """Returns the images that a callback writes at the end of an epoch."""
     events = Events(
         tmp_path / "events", EpochSchedule(5, 2), TrainState(step=step, epoch=epoch + 1)
     )
@@ -69,9 +69,9 @@ def written(tmp_path, make, epoch, step):
     return images_of(tmp_path / "events")
 
 
-def test_the_batch_has_the_pixels_that_were_trained_on(spatial, tmp_path):
+def test_augmented_batch(spatial, tmp_path):
     config = InputConfig(2, num_segments=3, image_size=SIDE)
-    # Epochs of 5 samples in batches of 2 end after 3 and 5 steps: the second begins with place 6.
+    # Epochs of 5 samples in batches of 2 end after 3 and 5 steps: the second starts at sample 6.
     epochs = EpochSchedule(5, 2)
     found = written(tmp_path, lambda events: AugmentedBatch(events, epochs, spatial, config), 1, 5)
     ((step, image),) = found["images/augmented_batch"]
@@ -80,7 +80,7 @@ def test_the_batch_has_the_pixels_that_were_trained_on(spatial, tmp_path):
     top = 0
     for row in rows:
         top += 4 + drawing.LINE + 4
-        # Each pixel as 3 x 3 of them: 32 are enlarged to 96.
+        # 32 pixels are enlarged to 96: each becomes 3 x 3.
         shown = image[top : top + 3 * SIDE, 4 : 4 + 9 * SIDE]
         for dy, dx in ((0, 0), (1, 2), (2, 2)):
             np.testing.assert_array_equal(shown[dy::3, dx::3], np.concatenate(row, axis=1))
@@ -89,47 +89,47 @@ def test_the_batch_has_the_pixels_that_were_trained_on(spatial, tmp_path):
     assert image.shape == (top + 4, 9 * SIDE + 8, 3)
 
 
-def test_a_batch_of_flow_is_of_its_directions(temporal, tmp_path):
+def test_augmented_batch_of_flow(temporal, tmp_path):
     config = InputConfig(2, 2, SIDE, stream="temporal", new_length=2, flip=False)
     epochs = EpochSchedule(5, 2)
     found = written(tmp_path, lambda events: AugmentedBatch(events, epochs, temporal, config), 0, 3)
     ((_, image),) = found["images/augmented_batch"]
     rows = training_rows(temporal, config, 0, 2)["frames"]
-    expected = np.concatenate(drawing.rgb(rows)[0], axis=1)
+    expected = np.concatenate(drawing.to_rgb(rows)[0], axis=1)
     top = 4 + drawing.LINE + 4
     shown = image[top : top + 3 * SIDE : 3, 4 : 4 + 6 * SIDE : 3]
     np.testing.assert_array_equal(shown, expected)
 
 
-def test_colours_of_flow():
-    def colour(x, y, longest=20.0):
+def test_colors_of_flow():
+    def color(x, y, longest=20.0):
         field = np.zeros((1, 2, 2), np.float32)
         field[0, 0], field[0, 1, 0] = (x, y), longest
         levels = flow.quantize(field).reshape(2, 1, 2).transpose(1, 2, 0)
-        # Other fields of the snippet do not count.
+        # The other fields of the snippet have no effect.
         snippet = np.concatenate([levels, np.full_like(levels, 77)], axis=-1)
-        return drawing.rgb(snippet[None])[0, 0, 0].tolist()
+        return drawing.to_rgb(snippet[None])[0, 0, 0].tolist()
 
-    assert colour(20, 0) == [255, 0, 0]
-    assert colour(-20, 0) == [0, 255, 255]
-    down, up = colour(0, 20), colour(0, -20)
+    assert color(20, 0) == [255, 0, 0]
+    assert color(-20, 0) == [0, 255, 255]
+    down, up = color(0, 20), color(0, -20)
     assert down == [128, 255, 0] or down == [127, 255, 0]
     assert up == [128, 0, 255] or up == [127, 0, 255]
-    assert colour(0, 0) == [255, 255, 255]
-    half = colour(10, 0)
+    assert color(0, 0) == [255, 255, 255]
+    half = color(10, 0)
     assert half[0] == 255
     assert half[1] == half[2] == pytest.approx(128, abs=2)
-    # What hardly moves is pale, however little all moves.
-    assert colour(0.3, 0, longest=0.3)[1] > 180
+    # Small motion is pale, even if nothing moves more.
+    assert color(0.3, 0, longest=0.3)[1] > 180
 
 
-def test_images_are_as_they_are():
+def test_rgb_is_unchanged():
     image = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(drawing.rgb(image), image)
+    np.testing.assert_array_equal(drawing.to_rgb(image), image)
 
 
-def test_worst_errors_are_the_videos_of_highest_loss(spatial, tmp_path):
-    """Labels 0, 1, 2, 0, 1 in the order written; the shards hold the even ones first."""
+def test_worst_errors(spatial, tmp_path):
+    """Writes labels 0, 1, 2, 0, 1; the shards hold the even positions first."""
     config = InputConfig(2, num_segments=3, image_size=SIDE)
     assert spatial.labels.tolist() == [0, 2, 1, 1, 0]
     logits = np.zeros((5, 3), np.float32)
@@ -145,7 +145,7 @@ def test_worst_errors_are_the_videos_of_highest_loss(spatial, tmp_path):
         middle = evaluation_example(spatial, config, video)["frames"][0, 1]
         shown = image[top + strip : top + strip + side : 6, left : left + side : 6]
         np.testing.assert_array_equal(shown, middle)
-        # What it was taken for is red where that is wrong, and green.
+        # The prediction is red if wrong, else green.
         words = image[top + 2 * drawing.LINE : top + strip, left : left + side].astype(int)
         red, green = (words[..., 0] - words[..., 1]).max(), (words[..., 1] - words[..., 0]).max()
         assert (red > 60, green > 60) == (
@@ -154,7 +154,7 @@ def test_worst_errors_are_the_videos_of_highest_loss(spatial, tmp_path):
     assert image.shape == (4 + 2 * (strip + side + 4), 4 + 4 * (side + 4), 3)
 
 
-def test_losses_of_videos():
+def test_video_losses():
     logits = np.log([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
     np.testing.assert_allclose(video_losses(np.array([0, 2, 2]), logits), -np.log([0.5, 0.1, 0.6]))
     several = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1]], bool)
@@ -173,15 +173,15 @@ def test_several_labels_have_no_confusion_matrix(tmp_path):
     assert list(found) == ["images/worst_errors"]
 
 
-def test_nothing_to_show_of_videos_without_labels(spatial, tmp_path):
+def test_videos_without_labels_have_no_images(spatial, tmp_path):
     spatial.labels = np.zeros((5, 3), bool)
     config = InputConfig(2, num_segments=3, image_size=SIDE)
     scored = Scored(spatial, np.zeros((5, 3)))
     assert written(tmp_path, lambda e: Errors(e, scored, config), 0, 3) == {}
 
 
-def test_confusion_matrix_is_of_shares():
-    """Seen where no number stands: blue is right, red wrong, darker more, grey without videos."""
+def test_confusion_matrix_colors():
+    """Checks corners of cells: blue is right, red wrong, darker more, gray without videos."""
     counts = np.array([[30, 10, 0], [0, 0, 0], [0, 0, 7]])
     size = confusion.cell_size(3)
     image = confusion.draw(counts, ["a", "b", "c"])
@@ -205,14 +205,14 @@ def test_confusion_matrix_of_any_number_of_classes(classes):
     image = confusion.draw(counts, [f"class {k}" for k in range(classes)])
     assert classes * size <= max(image.shape) <= 1500
     assert (size >= 10) == (classes <= 101), "there are names"
-    # Away from the lines: what is right is blue.
+    # Away from the lines, correct cells are blue.
     middle = image[-classes * size :, -classes * size :][size // 4 :: size, size // 4 :: size]
     assert (np.diagonal(middle)[2] > np.diagonal(middle)[0] + 90).all()
 
 
-def test_more_classes_than_pixels(tmp_path, spatial):
-    """A million cells are drawn, not more."""
-    spatial.classes = [f"c{k}" for k in range(confusion.MOST_CLASSES + 1)]
+def test_too_many_classes_for_a_matrix(tmp_path, spatial):
+    """The matrix has at most a million cells."""
+    spatial.classes = [f"c{k}" for k in range(confusion.MAX_CLASSES + 1)]
     config = InputConfig(2, num_segments=3, image_size=SIDE)
     logits = np.zeros((5, len(spatial.classes)))
     found = written(tmp_path, lambda e: Errors(e, Scored(spatial, logits), config), 0, 3)
@@ -220,15 +220,15 @@ def test_more_classes_than_pixels(tmp_path, spatial):
 
 
 def test_any_name_can_be_drawn(spatial):
-    texts = [drawing.plain(name) for name in HOSTILE]
+    texts = [drawing.to_ascii(name) for name in HOSTILE]
     assert all(all(" " <= letter <= "~" for letter in text) for text in texts)
     assert texts[3] == "e" * 500
     assert texts[1] == "??"
     for text in texts:
-        assert drawing.text_width(drawing.fitted(text, 60)) <= 60
-    assert drawing.fitted("abc", 60) == "abc"
-    assert drawing.fitted("a" * 100, 60).endswith("a..")
-    assert drawing.fitted("abc", 1) == ""
+        assert drawing.text_width(drawing.shorten(text, 60)) <= 60
+    assert drawing.shorten("abc", 60) == "abc"
+    assert drawing.shorten("a" * 100, 60).endswith("a..")
+    assert drawing.shorten("abc", 1) == ""
     counts = np.eye(len(HOSTILE), dtype=int)
     assert confusion.draw(counts, HOSTILE).dtype == np.uint8
     spatial.classes, spatial.ids = HOSTILE[:3], [*HOSTILE[2:5], "../" * 90, "a/"]
