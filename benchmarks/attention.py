@@ -47,7 +47,7 @@ def _of_run(path: Path, num_videos: int) -> tuple[dict[str, tuple[Any, Any]], in
     """Relation -> places looked at and own weight, [gates] each; and N."""
     import numpy as np
 
-    from rlstm_tf.attention.maps import relations
+    from rlstm_tf.attention.maps import compute_attention_maps
     from rlstm_tf.data.batches import evaluation_example
     from rlstm_tf.data.pipeline import InputConfig
     from rlstm_tf.data.shards import Shards
@@ -62,7 +62,8 @@ def _of_run(path: Path, num_videos: int) -> tuple[dict[str, tuple[Any, Any]], in
     positions = np.linspace(0, len(shards) - 1, min(num_videos, len(shards))).astype(int).tolist()
     found: dict[str, list[tuple[Any, Any]]] = {"spatial": [], "temporal": []}
     for position in positions:
-        seen = relations(model, evaluation_example(shards, config, position)["frames"][0])
+        frames = evaluation_example(shards, config, position)["frames"][0]
+        seen = compute_attention_maps(model, frames)
         if not seen.are_shares:
             raise UsageError(f"{path}: the weights of this pairwise function are no shares")
         for relation in found:

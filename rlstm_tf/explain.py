@@ -1,10 +1,10 @@
-"""Shows where the Relational LSTM of a trained run looks in a video, and in its past.
+"""Shows where the Relational LSTM of a trained run attends in a video.
 
     python -m rlstm_tf.explain clip.mp4 --run_dir=runs/demo --output=relations.html
 
-Writes one page that stands alone: the frames that the network is shown, and for a cell that is
-clicked the spatial relation r(X_t, X_t) in that frame and the temporal relation r(X_t, H_{t-1}) in
-what was seen before, gate by gate. --gif writes those of one position as an animation. Needs the
+Writes one self-contained page with the frames that the network sees. A click on a cell shows its
+attention, gate by gate: the spatial relation r(X_t, X_t) in that frame, and the temporal relation
+r(X_t, H_{t-1}) in the past. --gif writes the attention of one position as an animation. Needs the
 extra `report`: pip install 'rlstm-tf[report]'.
 """
 
@@ -26,23 +26,23 @@ from rlstm_tf.storage.atomic import write_atomic, writing
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
-    """Flags of this entry point."""
+    """Defines the flags."""
     define_run_flags(values)
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_string("video", None, "File; may be given without --video=.", **own)
+    absl_flags.DEFINE_string("video", None, "Video file; --video= can be omitted.", **own)
     absl_flags.DEFINE_string("output", None, "Page to write, HTML.", **own)
     absl_flags.DEFINE_string("gif", None, "Animation to write, GIF.", **own)
     absl_flags.DEFINE_list(
         "position",
         None,
-        "ROW,COLUMN of the cell to begin with, and of the animation, counted from 1; "
-        "the one that looks most sharply if unset.",
+        "ROW,COLUMN of the cell that is selected first, and of the animation, counted from 1; "
+        "the cell with the sharpest attention if unset.",
         **own,
     )
 
 
 def main(values: absl_flags.FlagValues) -> None:
-    """Decodes, runs the network, writes."""
+    """Decodes the video, runs the network and writes the outputs."""
     flags.require(values, "video", "run_dir")
     flags.check_local(values, "output", "gif")
     _check_outputs(values)
@@ -54,60 +54,60 @@ def _explain(values: absl_flags.FlagValues, run_dir: Path) -> None:
     settings: Any = read_flags(run_dir / "flags.cfg")
     arguments = flags.input_arguments(settings)
     app.load_tensorflow()
-    animation, page = _of_the_extra()
-    from rlstm_tf.attention.clip import clip_of
-    from rlstm_tf.attention.maps import relational_lstm, relations
+    animation, page = _import_renderers()
+    from rlstm_tf.attention.clip import make_clip
+    from rlstm_tf.attention.maps import compute_attention_maps, require_relational_lstm
     from rlstm_tf.runs.directory import RunDirectory
     from rlstm_tf.runs.weights import load_model
 
     run = RunDirectory(run_dir)
     classes, manifest = run.classes(), run.manifest()
     model, checkpoint = load_model(run_dir, values.checkpoint, settings, len(classes))
-    map_shape = relational_lstm(model).cell.map_shape
-    position = _position(values, map_shape)
+    map_shape = require_relational_lstm(model).cell.map_shape
+    position = _parse_position(values, map_shape)
     if values.output:
         page.check_size(settings.num_segments, map_shape)
     views = _views(values.video, manifest, arguments)
     try:
-        found = relations(model, views.frames[0])
+        maps = compute_attention_maps(model, views.frames[0])
     except FloatingPointError as error:
         raise DataError(f"{checkpoint}: {error}") from None
-    clip = clip_of(views, settings.stream == "temporal", found.logits, classes)
-    start = found.peak(position)
+    clip = make_clip(views, settings.stream == "temporal", maps.logits, classes)
+    start = maps.peak(position)
     if values.output:
         network = f"{settings.model}, {settings.stream} stream"
         title = os.path.basename(values.video)
         source = page.Source(title, values.run_dir, checkpoint.name, network)
-        _write(values.output, page.render(clip, found, start, source))
+        _write(values.output, page.render(clip, maps, start, source))
     if values.gif:
-        _write(values.gif, animation.animation(clip, found, start[1]))
+        _write(values.gif, animation.render(clip, maps, start[1]))
 
 
 def _check_outputs(values: absl_flags.FlagValues) -> None:
-    """Refuses places that cannot be written, before the work whose result they are to hold."""
+    """Checks that the outputs can be written before the work begins."""
     paths: dict[str, str] = {"output": values.output or "", "gif": values.gif or ""}
     if not any(paths.values()):
         raise UsageError("--output=PAGE.html or --gif=ANIMATION.gif must be given, or both")
     taken = {os.path.realpath(values.video): "the video"}
     for name, path in ((name, path) for name, path in paths.items() if path):
-        place = os.path.realpath(path)
-        if place in taken:
-            raise UsageError(f"--{name}={path} is {taken[place]}")
-        taken[place] = f"--{name}"
+        target = os.path.realpath(path)
+        if target in taken:
+            raise UsageError(f"--{name}={path} is {taken[target]}")
+        taken[target] = f"--{name}"
         with writing(path):
             if os.path.isdir(path):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            # The nearest that is there: those below it are made when there is something to write.
+            # The nearest parent that exists: `_write` creates the others.
             parents = Path(path).absolute().parents
-            with tempfile.TemporaryFile(dir=next(one for one in parents if one.exists())):
+            with tempfile.TemporaryFile(dir=next(p for p in parents if p.exists())):
                 pass
 
 
-def _of_the_extra() -> tuple[Any, Any]:
-    """The modules that make the animation and the page.
+def _import_renderers() -> tuple[Any, Any]:
+    """Returns the modules `animation` and `page`.
 
     Raises:
-        UsageError: what they need is not installed.
+        UsageError: the extra `report` is not installed.
     """
     try:
         from rlstm_tf.attention import animation, page
@@ -122,8 +122,8 @@ def _of_the_extra() -> tuple[Any, Any]:
     return animation, page
 
 
-def _position(values: absl_flags.FlagValues, map_shape: tuple[int, int]) -> int | None:
-    """The position that --position says, from 0."""
+def _parse_position(values: absl_flags.FlagValues, map_shape: tuple[int, int]) -> int | None:
+    """Returns --position as an index from 0, or None."""
     if not values.position:
         return None
     rows, columns = map_shape
@@ -149,7 +149,7 @@ def _write(path: str, content: bytes) -> None:
     with writing(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, content)
-    # A name may hold bytes that are no UTF-8.
+    # A name may contain bytes that are not UTF-8.
     print(f"{len(content) / 1e3:,.0f} kB: {os.fsencode(path).decode(errors='replace')}")
 
 

@@ -1,4 +1,4 @@
-"""What is shown of a clip beside its relations: pictures, times, classes."""
+"""The part of a page besides the attention maps: pictures, times, classes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rlstm_tf.serving.predictor import top_classes
 
 
 class Clip(NamedTuple):
-    """A view of a video, for people.
+    """One view of a video, ready to show.
 
     Attributes:
         pictures: uint8 [T, S, S, 3], RGB.
-        is_flow: their colours are motion; under a heat map they would only mix with its own.
-        times: of each snippet, in words.
-        classes: name and probability of the likeliest, the likeliest first.
+        is_flow: colors encode motion, so that a heat map needs them in gray.
+        times: time and frame number of each snippet, in words.
+        classes: names and probabilities (0..1) of the top classes, most likely first.
     """
 
     pictures: np.ndarray
@@ -29,32 +29,32 @@ class Clip(NamedTuple):
     classes: Sequence[tuple[str, float]]
 
 
-def clip_of(views: VideoViews, is_flow: bool, logits: np.ndarray, names: Sequence[str]) -> Clip:
-    """The first view of a video.
+def make_clip(views: VideoViews, is_flow: bool, logits: np.ndarray, names: Sequence[str]) -> Clip:
+    """Makes a clip from the first view of a video.
 
     Args:
-        views: of the video.
-        is_flow: frames are levels of flow, not RGB.
-        logits: of the classes, float [num_classes].
-        names: of the classes.
+        views: views of the video.
+        is_flow: frames hold flow levels, not RGB.
+        logits: class logits, float [num_classes].
+        names: class names.
     """
     frames = views.frames[0]
-    odds = softmax(logits.astype(np.float64))
+    probabilities = softmax(logits.astype(np.float64))
     return Clip(
-        pictures=flow_pictures(frames) if is_flow else frames,
+        pictures=render_flow(frames) if is_flow else frames,
         is_flow=is_flow,
         times=[_time(int(n), views.fps, is_flow) for n in views.numbers[0]],
-        classes=top_classes(odds, logits, names),
+        classes=top_classes(probabilities, logits, names),
     )
 
 
-def flow_pictures(frames: np.ndarray) -> np.ndarray:
-    """Snippets of flow in `flow.to_rgb`: the mean over the fields of a snippet.
+def render_flow(frames: np.ndarray) -> np.ndarray:
+    """Draws the mean flow field of each snippet with `flow.to_rgb`.
 
-    Full colour is the motion that 1 % of the clip's pixels exceed.
+    Colors saturate at the 99th percentile of the clip's motion.
 
     Args:
-        frames: uint8 [T, S, S, 2L], levels of x_1, y_1, x_2, y_2 ...
+        frames: uint8 [T, S, S, 2L], flow levels x_1, y_1, x_2, y_2 ...
 
     Returns:
         uint8 [T, S, S, 3], RGB.

@@ -1,39 +1,39 @@
-"""Weights as colours: what is looked at is lit in a colour, the rest goes dark."""
+"""Heat maps: a color where the weight is high, dark where it is low."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# RGB. Kept apart by those who see no red or no green too (IBM's palette, two of them brighter).
+# RGB, distinguishable with color blindness (IBM's palette, two of the colors brighter).
 SPATIAL = (255, 176, 0)
 TEMPORAL = (84, 168, 255)
 NEGATIVE = (255, 64, 140)
-# Opacity of the colour where the weight is at the top of the scale, of the dark where it is zero.
+# Opacity of the color at the top of the scale, and of black at zero.
 TINT, VEIL = 0.55, 0.7
-# Weights that add up to 1 are on a scale up to this times the even weight 1 / N at least, so that
-# an even spread looks even and not bright all over.
-EVEN_AT_LEAST = 4
+# The scale of weights that sum to 1 ends at this times the uniform weight 1 / N or higher:
+# uniform weights then look dim, not bright everywhere.
+MIN_SCALE = 4
 
 
 def top_of_scale(weights: np.ndarray, are_shares: bool) -> float:
-    """The weight that is lit fully.
+    """Returns the weight that has the full color.
 
     Args:
         weights: w_ij of one i, [N].
-        are_shares: see `rlstm_tf.attention.maps.Relations`.
+        are_shares: whether the weights sum to 1.
     """
     largest = float(np.abs(weights).max())
-    return max(largest, EVEN_AT_LEAST / weights.size) if are_shares else largest or 1.0
+    return max(largest, MIN_SCALE / weights.size) if are_shares else largest or 1.0
 
 
-def lit(picture: np.ndarray, weights: np.ndarray, top: float, colour: tuple) -> np.ndarray:
-    """A picture with the cells of a map lit by their weights.
+def overlay(picture: np.ndarray, weights: np.ndarray, top: float, color: tuple) -> np.ndarray:
+    """Overlays a picture with a heat map.
 
     Args:
         picture: uint8 [S, S, 3], RGB.
-        weights: of the cells, [H, W]; below zero they are lit in `NEGATIVE`.
-        top: of `top_of_scale`.
-        colour: RGB, of weights above zero.
+        weights: weights of the cells, [H, W]; negative ones are drawn in `NEGATIVE`.
+        top: weight with the full color, from `top_of_scale`.
+        color: RGB of positive weights.
 
     Returns:
         uint8 [S, S, 3].
@@ -42,7 +42,7 @@ def lit(picture: np.ndarray, weights: np.ndarray, top: float, colour: tuple) -> 
         np.arange(side) * cells // side for side, cells in zip(picture.shape, weights.shape)
     )
     share = (weights / top)[rows][:, columns, None]
-    colours = np.where(share < 0, NEGATIVE, colour)
+    colors = np.where(share < 0, NEGATIVE, color)
     strength = np.clip(np.abs(share), 0, 1)
     dark = picture * (1 - VEIL * (1 - strength))
-    return np.rint(dark + TINT * strength * (colours - dark)).astype(np.uint8)
+    return np.rint(dark + TINT * strength * (colors - dark)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Where the Relational LSTM of a trained network looks: w_ij of eq. 2 of arXiv 1811.07059."""
+"""Attention maps of a trained network: the weights w_ij of eq. 2 of arXiv 1811.07059."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from rlstm_tf.layers import RelationalLSTM, RelationalLSTMCell
 
 
 @dataclass(frozen=True)
-class Relations:
-    """What each position of each snippet takes from where, gate by gate.
+class AttentionMaps:
+    """Attention weights of each position of each snippet, by gate.
 
-    The positions j of `temporal` are those of H_{t-1}, which sums up all snippets before the t-th.
+    The positions j of `temporal` belong to H_{t-1}, which summarizes the snippets before the t-th.
 
     Attributes:
-        spatial: w_ij of r(X_t, X_t), float32 [T, gates, N, N], for i, f, o, g.
-        temporal: w_ij of r(X_t, H_{t-1}), likewise. H_0 = 0: what [0] holds says nothing of a past.
-        map_shape: (H, W), H * W = N.
-        are_shares: the weights are positive and add up to 1 over j; those of the pairwise functions
-            `dot_product` and `concatenation` are not and do not.
-        logits: of the classes, float32 [num_classes].
+        spatial: w_ij of r(X_t, X_t), float32 [T, gates, N, N], gates in the order i, f, o, g.
+        temporal: w_ij of r(X_t, H_{t-1}), same shape. `temporal[0]` has no meaning: H_0 = 0.
+        map_shape: (H, W), with H * W = N.
+        are_shares: whether the weights are positive and sum to 1 over j. False for the pairwise
+            functions `dot_product` and `concatenation`.
+        logits: class logits, float32 [num_classes].
     """
 
     spatial: np.ndarray
@@ -37,66 +37,65 @@ class Relations:
     logits: np.ndarray
 
     def peak(self, position: int | None = None) -> tuple[int, int]:
-        """(t, position), from 0, where there is most to see: relations that are the least spread.
+        """Returns (t, position), from 0, with the sharpest attention.
 
-        The largest weight of each relation, added up over gates and both kinds; not of the first
-        snippet if there are others, since that has no past.
+        Ranks by the largest weight, summed over gates and both kinds. Skips the first snippet,
+        which has no past, unless it is the only one.
 
         Args:
-            position: look there alone; everywhere if None.
+            position: considers this position only; all if None.
         """
         first = 1 if len(self.spatial) > 1 else 0
-        places = slice(None) if position is None else slice(position, position + 1)
-        both = (self.spatial[first:, :, places], self.temporal[first:, :, places])
+        chosen = slice(None) if position is None else slice(position, position + 1)
+        both = (self.spatial[first:, :, chosen], self.temporal[first:, :, chosen])
         largest = sum(np.abs(w).max(axis=-1).sum(axis=1) for w in both)
-        t, place = np.unravel_index(np.argmax(largest), largest.shape)
-        return int(t) + first, int(place) if position is None else position
+        t, i = np.unravel_index(np.argmax(largest), largest.shape)
+        return int(t) + first, int(i) if position is None else position
 
 
-def relational_lstm_of(model: keras.Model) -> RelationalLSTM | None:
-    """The Relational LSTM of a network of `rlstm_tf.models`, if any; of two, the one ahead."""
-    found = [layer for layer in model.layers if isinstance(layer, RelationalLSTM)]
-    return found[0] if found else None
+def find_relational_lstm(model: keras.Model) -> RelationalLSTM | None:
+    """Returns the Relational LSTM of a network, or None; the forward one if there are two."""
+    return next((layer for layer in model.layers if isinstance(layer, RelationalLSTM)), None)
 
 
-def relational_lstm(model: keras.Model) -> RelationalLSTM:
-    """The Relational LSTM of a network of `rlstm_tf.models`.
+def require_relational_lstm(model: keras.Model) -> RelationalLSTM:
+    """Returns the Relational LSTM of a network; the forward one if there are two.
 
     Raises:
-        UsageError: it has none.
+        UsageError: the network has none.
     """
-    layer = relational_lstm_of(model)
+    layer = find_relational_lstm(model)
     if layer is None:
         raise UsageError(
-            f"the network {model.name} has no Relational LSTM, so there are no relations to see: "
+            f"the network {model.name} has no Relational LSTM to show: "
             f"--model={' or '.join(RELATIONAL)} has one"
         )
     return layer
 
 
-def relations(model: keras.Model, frames: np.ndarray) -> Relations:
-    """Runs a network on one view of a video, and keeps what its Relational LSTM looks at.
+def compute_attention_maps(model: keras.Model, frames: np.ndarray) -> AttentionMaps:
+    """Runs a network on one view of a video and computes the weights of its Relational LSTM.
 
-    The network gives X_1 ... X_T and the logits in its own precision; the weights are computed from
-    X_1 ... X_T in that of its variables.
+    X_1 ... X_T and the logits have the network's precision; the weights are computed from
+    X_1 ... X_T in the precision of its variables.
 
     Args:
-        model: of `rlstm_tf.models`.
+        model: network of `rlstm_tf.models`.
         frames: uint8 [T, S, S, channels].
 
     Raises:
         UsageError: the network has no Relational LSTM.
-        FloatingPointError: what it computes is not finite.
+        FloatingPointError: a logit or a weight is not finite.
     """
-    layer = relational_lstm(model)
+    layer = require_relational_lstm(model)
     cell = layer.cell
     X, logits = keras.Model(model.input, [layer.input, model.output])(frames[None], training=False)
     X = ops.cast(X[0], cell.variable_dtype)
-    states = ops.concatenate([H for H, _ in steps(cell, X[None])], axis=0)
+    states = ops.concatenate([H for H, _ in run_cell(cell, X[None])], axis=0)
     spatial, temporal = cell.attention_weights(X, states)
-    if not all(np.isfinite(found).all() for found in (logits, spatial, temporal)):
+    if not all(np.isfinite(values).all() for values in (logits, spatial, temporal)):
         raise FloatingPointError("the network computes numbers that are not finite")
-    return Relations(
+    return AttentionMaps(
         spatial=np.asarray(spatial, np.float32),
         temporal=np.asarray(temporal, np.float32),
         map_shape=cell.map_shape,
@@ -105,15 +104,15 @@ def relations(model: keras.Model, frames: np.ndarray) -> Relations:
     )
 
 
-def steps(cell: RelationalLSTMCell, X: Any) -> Iterator[tuple[Any, Any]]:
+def run_cell(cell: RelationalLSTMCell, X: Any) -> Iterator[tuple[Any, Any]]:
     """Runs a cell over a sequence from H_0 = C_0 = 0.
 
     Args:
-        cell: cell of a built layer.
+        cell: cell, built.
         X: X_1 ... X_T, `[batch, T, H, W, C]` or `[batch, T, N, C]`.
 
     Yields:
-        For t = 1 ... T H_{t-1} and the gates (i_t, f_t, o_t, g_t), each `[batch, N, units]`.
+        For t = 1 ... T: H_{t-1} and the gates (i_t, f_t, o_t, g_t), each `[batch, N, units]`.
     """
     r_x, theta_h = ops.unstack(cell.relate(X), axis=2)
     H = C = ops.zeros_like(r_x[:, 0, 0])

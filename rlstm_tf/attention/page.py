@@ -1,4 +1,7 @@
-"""The page: pictures, weights and script in one file; every text from elsewhere is escaped."""
+"""The page of attention maps: one file with pictures, weights and script.
+
+External text is escaped, and the page loads nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,24 @@ from markupsafe import Markup
 
 from rlstm_tf.attention import heat
 from rlstm_tf.attention.clip import Clip
-from rlstm_tf.attention.maps import Relations
+from rlstm_tf.attention.maps import AttentionMaps
 from rlstm_tf.data.video import encode_jpeg
 from rlstm_tf.errors import DataError
 from rlstm_tf.layers.relational_lstm_cell import GATES
 
-# A page of 22 megabytes. 8 snippets of 14x14 positions, at 224 pixels, have 2.5 million.
-MOST_WEIGHTS = 2**23
-# Of a weight from zero to the largest of its row: what 16 bits have, and a sign.
-LEVELS = 2**15 - 1
-_QUALITY = 95
-# Pictures of less pixels are shown as pixels, not smoothed.
+# A page of 22 MB. 8 snippets with 14x14 positions have 2.5 million weights.
+MAX_WEIGHTS = 2**23
+# Largest level of a weight; levels are signed and have 16 bits.
+MAX_LEVEL = 2**15 - 1
+_JPEG_QUALITY = 95
+# Smaller pictures are shown without smoothing.
 _SMALL = 128
 
 _GATES = (
-    ("i", "input gate", "How much is written into the state."),
+    ("i", "input gate", "How much is written to the state."),
     ("f", "forget gate", "How much of the state is kept."),
-    ("o", "output gate", "How much of the state is shown."),
-    ("g", "candidate", "What may be written into the state."),
+    ("o", "output gate", "How much of the state is output."),
+    ("g", "candidate", "The values that can be written to the state."),
     ("m", "mean of the four", "The weights of the four gates, averaged."),
 )
 _KINDS = (
@@ -44,12 +47,13 @@ _KINDS = (
 
 
 class Source(NamedTuple):
-    """What the page is about.
+    """Origin of a page's content.
 
     Attributes:
         title: name of the video.
-        run, checkpoint: the trained network.
-        network: its kind.
+        run: run directory.
+        checkpoint: name of the checkpoint.
+        network: model and stream, in words.
     """
 
     title: str
@@ -59,36 +63,36 @@ class Source(NamedTuple):
 
 
 def check_size(num_segments: int, map_shape: tuple[int, ...]) -> None:
-    """Refuses what would not fit into a page.
+    """Checks that a browser can hold the weights.
 
     Args:
         num_segments: T.
-        map_shape: (H, W) of the Relational LSTM.
+        map_shape: (H, W) of the Relational LSTM's maps.
 
     Raises:
-        DataError: a browser would have more than `MOST_WEIGHTS` weights to hold.
+        DataError: there are more than `MAX_WEIGHTS` weights.
     """
     weights = 2 * len(GATES) * num_segments * int(np.prod(map_shape)) ** 2
-    if weights > MOST_WEIGHTS:
+    if weights > MAX_WEIGHTS:
         raise DataError(
             f"{num_segments} maps of {map_shape[0]}x{map_shape[1]} positions have {weights:,} "
-            f"weights, a page holds up to {MOST_WEIGHTS:,}: --gif has no such limit"
+            f"weights, a page holds up to {MAX_WEIGHTS:,}: --gif has no such limit"
         )
 
 
-def render(clip: Clip, relations: Relations, start: tuple[int, int], source: Source) -> bytes:
-    """The page as HTML in UTF-8.
+def render(clip: Clip, maps: AttentionMaps, start: tuple[int, int], source: Source) -> bytes:
+    """Renders the page as HTML in UTF-8.
 
     Args:
-        clip: what is looked at.
-        relations: of the clip.
-        start: (t, position) that is chosen at first, from 0.
-        source: what to say of it.
+        clip: clip to show.
+        maps: attention maps of the clip.
+        start: (t, position) that is selected first, from 0.
+        source: origin of the maps.
 
     Raises:
-        DataError: see `check_size`.
+        DataError: there are more than `MAX_WEIGHTS` weights.
     """
-    check_size(len(clip.pictures), relations.map_shape)
+    check_size(len(clip.pictures), maps.map_shape)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -104,16 +108,16 @@ def render(clip: Clip, relations: Relations, start: tuple[int, int], source: Sou
         side=clip.pictures.shape[1],
         is_flow=clip.is_flow,
         is_small=clip.pictures.shape[1] < _SMALL,
-        across=_across(len(clip.pictures)),
+        across=_num_columns(len(clip.pictures)),
         gates=[{"key": key, "name": name, "what": what} for key, name, what in _GATES],
         kinds=_KINDS,
         spatial=_css(heat.SPATIAL),
         temporal=_css(heat.TEMPORAL),
-        even=f"1 / {np.prod(relations.map_shape)}: if all cells were looked at alike",
-        scale=_scale(relations),
-        data=_data(relations, start),
+        even=f"1 / {np.prod(maps.map_shape)}: the weight if attention were uniform",
+        scale=_describe_scale(maps),
+        data=_script_data(maps, start),
     )
-    # A name may hold bytes that are no UTF-8.
+    # A name may contain bytes that are not UTF-8.
     return page.encode("utf-8", "replace")
 
 
@@ -121,43 +125,43 @@ def _read(name: str) -> str:
     return resources.files("rlstm_tf.attention").joinpath(name).read_text("utf-8")
 
 
-def quantised(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights in 16 bits.
+def quantize(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quantizes weights to 16 bits.
 
     Args:
         weights: float [..., N].
 
     Returns:
-        levels int16 [..., N] and scales float32 [...]: a weight is scale * level.
+        Levels int16 [..., N] and scales float32 [...]; weight = scale * level.
     """
-    scales = (np.abs(weights).max(axis=-1) / LEVELS).astype(np.float32)
+    scales = (np.abs(weights).max(axis=-1) / MAX_LEVEL).astype(np.float32)
     levels = np.rint(weights / np.where(scales, scales, 1)[..., None])
-    return levels.clip(-LEVELS, LEVELS).astype("<i2"), scales
+    return levels.clip(-MAX_LEVEL, MAX_LEVEL).astype("<i2"), scales
 
 
-def _data(relations: Relations, start: tuple[int, int]) -> dict[str, Any]:
+def _script_data(maps: AttentionMaps, start: tuple[int, int]) -> dict[str, Any]:
     return {
-        "rows": relations.map_shape[0],
-        "columns": relations.map_shape[1],
+        "rows": maps.map_shape[0],
+        "columns": maps.map_shape[1],
         "gates": len(GATES),
-        "shares": relations.are_shares,
+        "shares": maps.are_shares,
         "frame": start[0],
         "cell": start[1],
-        "even": heat.EVEN_AT_LEAST,
+        "min_scale": heat.MIN_SCALE,
         "tint": heat.TINT,
         "veil": heat.VEIL,
-        "colours": {
+        "colors": {
             "spatial": heat.SPATIAL,
             "temporal": heat.TEMPORAL,
             "negative": heat.NEGATIVE,
         },
-        "spatial": _packed(relations.spatial),
-        "temporal": _packed(relations.temporal),
+        "spatial": _pack(maps.spatial),
+        "temporal": _pack(maps.temporal),
     }
 
 
-def _packed(weights: np.ndarray) -> dict[str, str]:
-    levels, scales = quantised(weights)
+def _pack(weights: np.ndarray) -> dict[str, str]:
+    levels, scales = quantize(weights)
     return {
         "levels": base64.b64encode(levels.tobytes()).decode(),
         "scales": base64.b64encode(scales.astype("<f4").tobytes()).decode(),
@@ -165,26 +169,26 @@ def _packed(weights: np.ndarray) -> dict[str, str]:
 
 
 def _data_uri(picture: np.ndarray) -> str:
-    jpeg = encode_jpeg(np.ascontiguousarray(picture[..., ::-1]), _QUALITY)
+    jpeg = encode_jpeg(np.ascontiguousarray(picture[..., ::-1]), _JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
-def _across(count: int) -> int:
-    """Pictures side by side: rows that are full, if 5, 4 or 3 make them."""
+def _num_columns(count: int) -> int:
+    """Returns 5, 4 or 3 if that fills all rows, else 4."""
     return count if count < 4 else next((n for n in (5, 4, 3) if count % n == 0), 4)
 
 
-def _css(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def _css(color: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def _scale(relations: Relations) -> str:
-    if relations.are_shares:
+def _describe_scale(maps: AttentionMaps) -> str:
+    if maps.are_shares:
         return (
-            "The weights of a cell add up to 100\u00a0%; the mark on a scale is an even spread, "
-            "and the darkest is 0."
+            "The weights of a cell sum to 100\u00a0%; the mark on a scale is uniform attention, "
+            "and the darkest color is 0."
         )
     return (
-        "These weights need not add up to 1, and may be negative; the darkest is 0, and each "
-        "scale ends at the largest, whatever its sign."
+        "These weights need not sum to 1 and can be negative; the darkest color is 0, and each "
+        "scale ends at the largest absolute weight."
     )

@@ -1,4 +1,4 @@
-"""Clips and relations for the tests of the page and of the animation."""
+"""Clips and attention maps for the tests of the page and of the animation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from rlstm_tf.attention import page
 from rlstm_tf.attention.clip import Clip
-from rlstm_tf.attention.maps import Relations
+from rlstm_tf.attention.maps import AttentionMaps
 
 HOSTILE = (
     "<script>window.hacked = 1</script>\"'\n<img src=x onerror='window.hacked = 1'>{{ 7 * 7 }}"
@@ -18,8 +18,8 @@ HOSTILE = (
 SOURCE = page.Source("clip.mp4", "runs/demo", "best.npz", "two_branch, spatial stream")
 
 
-def relations_of(T=4, maps=(3, 5), are_shares=True, seed=0):
-    """Random relations; shares add up to 1, the others have both signs."""
+def random_attention(T=4, maps=(3, 5), are_shares=True, seed=0):
+    """Returns random attention maps: shares that sum to 1, or weights of both signs."""
     rng = np.random.default_rng(seed)
     N = maps[0] * maps[1]
     both = rng.normal(scale=2, size=(2, T, 4, N, N))
@@ -27,11 +27,11 @@ def relations_of(T=4, maps=(3, 5), are_shares=True, seed=0):
         both = np.exp(both)
         both /= both.sum(axis=-1, keepdims=True)
     spatial, temporal = both.astype(np.float32)
-    return Relations(spatial, temporal, maps, are_shares, np.zeros(2, np.float32))
+    return AttentionMaps(spatial, temporal, maps, are_shares, np.zeros(2, np.float32))
 
 
 def clip(T=4, side=60, classes=(("wave", 0.75), ("clap", 0.25)), seed=0):
-    """Pictures of coarse texture."""
+    """Returns a clip of coarse texture."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(60, 220, (T, 6, 6, 3), dtype=np.uint8)
     pictures = coarse.repeat(side // 6, axis=1).repeat(side // 6, axis=2)
@@ -41,14 +41,14 @@ def clip(T=4, side=60, classes=(("wave", 0.75), ("clap", 0.25)), seed=0):
 
 
 def data_of(content):
-    """What a page holds for its script."""
+    """Returns the data that a page holds for its script."""
     text = content.decode()
     (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
     return json.loads(data)
 
 
 def weights_of(content, kind):
-    """The weights that a page holds, float [T, gates, N, N]."""
+    """Returns the weights in a page, float [T, gates, N, N]."""
     data = data_of(content)
     levels = np.frombuffer(base64.b64decode(data[kind]["levels"]), "<i2")
     scales = np.frombuffer(base64.b64decode(data[kind]["scales"]), "<f4")

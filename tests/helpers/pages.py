@@ -1,4 +1,4 @@
-"""A browser of the tests' own, and what a test reads off the page of relations in it."""
+"""Headless Chromium, and access to the page of attention maps in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 if not (CHROMIUM and DRIVER):
-    # Skips the tests that import this.
+    # Skips the modules that import this one.
     pytest.skip(
         "needs Chromium and its driver: apt-get install chromium chromium-driver",
         allow_module_level=True,
@@ -28,10 +28,10 @@ OPTIONS = (
 
 @contextlib.contextmanager
 def browser(profile):
-    """Headless Chromium, which writes down what it asks for and what it says.
+    """Starts headless Chromium, which logs its requests and console messages.
 
     Args:
-        profile: an empty directory.
+        profile: empty directory for the browser profile.
     """
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
@@ -39,7 +39,7 @@ def browser(profile):
         options.add_argument(option)
     options.add_argument(f"--user-data-dir={profile}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    # Given its path, selenium fetches no driver.
+    # Without the path, selenium would download a driver.
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     try:
         yield driver
@@ -48,7 +48,7 @@ def browser(profile):
 
 
 class Shown:
-    """A page in the browser, and what a test reads off it."""
+    """A page in the browser."""
 
     def __init__(self, driver, path, relations, link=""):
         self.driver, self.relations = driver, relations
@@ -75,24 +75,24 @@ class Shown:
 
     @property
     def chosen(self):
-        """(frame, cell, gate), from 0; gate 4 is the mean."""
+        """Selected (frame, cell, gate), from 0; gate 4 is the mean."""
         attributes = self.one("#view").get_property("dataset")
         return tuple(int(attributes[name]) for name in ("frame", "cell", "gate"))
 
-    def lit(self):
-        """Weights of the cells that are lit, by frame."""
+    def heat_maps(self):
+        """Returns the weights in the cells of each frame that shows a heat map."""
         script = """return [...document.querySelectorAll(".frame")].map((frame) =>
             [...frame.querySelectorAll("[data-weight]")].map((cell) => +cell.dataset.weight))"""
         return {t: w for t, w in enumerate(self.driver.execute_script(script)) if w}
 
-    def assert_lit(self):
-        """What is lit are the weights of what is chosen, and nothing else is."""
+    def assert_heat_maps(self):
+        """Asserts that the page shows the weights of the selection, and no others."""
         frame, cell, gate = self.chosen
         gates = slice(None) if gate == 4 else slice(gate, gate + 1)
         expected = {frame: self.relations.spatial[frame, gates, cell].mean(axis=0)}
         if frame:
             expected[frame - 1] = self.relations.temporal[frame, gates, cell].mean(axis=0)
-        found = self.lit()
+        found = self.heat_maps()
         assert sorted(found) == sorted(expected)
         for t, w in expected.items():
             np.testing.assert_allclose(found[t], w, atol=1e-4 * np.abs(w).max())

@@ -1,4 +1,4 @@
-"""The command, on a trained run and on runs with random weights."""
+"""The command `explain`, on a trained run and on runs with random weights."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from exports import SMALL, make_run
 from PIL import Image
 
 from rlstm_tf import explain
-from rlstm_tf.attention.maps import relations
+from rlstm_tf.attention.maps import compute_attention_maps
 from rlstm_tf.cli import app, flags
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.video_views import RecordFormat, video_views
@@ -33,13 +33,13 @@ def video(make_video, tmp_path_factory):
 
 
 def expected(run_dir, video):
-    """Views of the video, and relations, past the entry point."""
+    """Returns the views and the attention maps of a video without the command."""
     settings = read_flags(run_dir / "flags.cfg")
     run = RunDirectory(run_dir)
     model, _ = load_model(run_dir, "newest", settings, len(run.classes()))
     config = InputConfig(**flags.input_arguments(settings))
     views = video_views(str(video), RecordFormat.from_manifest(run.manifest()), config)
-    return views, relations(model, views.frames[0])
+    return views, compute_attention_maps(model, views.frames[0])
 
 
 def refused(status, message, capsys, *line):
@@ -49,7 +49,7 @@ def refused(status, message, capsys, *line):
     assert message in error[-1]
 
 
-def test_the_page_is_of_the_run_and_the_video(tiny_run, video, tmp_path, capsys):
+def test_page_shows_the_run_and_the_video(tiny_run, video, tmp_path, capsys):
     output, gif = tmp_path / "deep" / "page.html", tmp_path / "clip.gif"
     assert run(video, f"--run_dir={tiny_run}", f"--output={output}", f"--gif={gif}") == 0
     content = output.read_bytes()
@@ -82,7 +82,7 @@ def test_the_same_command_gives_the_same_files(tiny_run, video, tmp_path):
 
 
 @pytest.mark.parametrize("pairwise", ["dot_product", "concatenation"])
-def test_rlstm_with_weights_that_are_no_shares(video, tmp_path, pairwise):
+def test_rlstm_with_signed_weights(video, tmp_path, pairwise):
     more = ("--model=rlstm", f"--pairwise={pairwise}")
     directory = make_run(tmp_path / "run", *SMALL, *more).path
     output = tmp_path / "page.html"
@@ -140,7 +140,7 @@ def test_a_genuine_clip(tiny_run, real, tmp_path):
     )
 
 
-def test_what_is_refused(tiny_run, video, real, tmp_path, capsys):
+def test_invalid_arguments_are_refused(tiny_run, video, real, tmp_path, capsys):
     run_dir, output = f"--run_dir={tiny_run}", f"--output={tmp_path / 'page.html'}"
     refused(2, "--video must be given", capsys, run_dir, output)
     refused(2, "--run_dir must be given", capsys, video, output)
@@ -162,8 +162,8 @@ def test_what_is_refused(tiny_run, video, real, tmp_path, capsys):
     broken = real / "broken" / "derived_truncated_half.avi"
     refused(1, "header says", capsys, broken, run_dir, output)
     tsn = make_run(tmp_path / "tsn", *SMALL, "--model=tsn").path
-    message = "tsn has no Relational LSTM, so there are no relations to see: --model=two_branch or "
-    refused(2, message + "rlstm", capsys, video, f"--run_dir={tsn}", output)
+    message = "tsn has no Relational LSTM to show: --model=two_branch or rlstm has one"
+    refused(2, message, capsys, video, f"--run_dir={tsn}", output)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.mp4", "tsn"]
     assert video.stat().st_size > 1000
 

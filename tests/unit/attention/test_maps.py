@@ -1,4 +1,4 @@
-"""The weights that are shown, against NumPy written from eq. 2 and 3."""
+"""Attention maps against NumPy written from eq. 2 and 3."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import pytest
 import reference
 from relational_layers import operations_of
 
-from rlstm_tf.attention.maps import relations
+from rlstm_tf.attention.maps import compute_attention_maps
 from rlstm_tf.choices import RELATIONAL
 from rlstm_tf.errors import UsageError
 from rlstm_tf.layers.relational_lstm_cell import GATES, PAIRWISE
@@ -20,7 +20,7 @@ TINY = ModelConfig(backbone="tiny_resnetv2", weights="none", image_size=SIZE, ba
 
 
 def network(seed=0, **changes):
-    """A small network with every weight random, and a clip for it."""
+    """Returns a small network with random weights, and a clip for it."""
     config = dataclasses.replace(TINY, num_segments=T, units=5, **changes)
     keras.utils.set_random_seed(seed)
     model = build_model(config, 4)
@@ -32,7 +32,7 @@ def network(seed=0, **changes):
 
 
 def stages(model, frames):
-    """X_1 ... X_T `[T, N, C]` and H_T `[N, units]` of the model itself."""
+    """Returns X_1 ... X_T `[T, H, W, C]` and H_T `[H, W, units]` of the model."""
     layer = model.get_layer("relational_lstm")
     X, H = keras.Model(model.input, [layer.input, layer.output])(frames[None])
     return (np.asarray(x, np.float64)[0] for x in (X, H))
@@ -40,9 +40,9 @@ def stages(model, frames):
 
 @pytest.mark.parametrize("pairwise", PAIRWISE)
 @pytest.mark.parametrize("name", RELATIONAL)
-def test_weights_are_those_of_eq_2(name, pairwise):
+def test_weights_equal_eq_2(name, pairwise):
     model, frames = network(model=name, pairwise=pairwise, attention_scale=0.3)
-    found = relations(model, frames)
+    found = compute_attention_maps(model, frames)
     X, _ = stages(model, frames)
     X = X.reshape(T, -1, X.shape[-1])
     cell = model.get_layer("relational_lstm").cell
@@ -60,17 +60,17 @@ def test_weights_are_those_of_eq_2(name, pairwise):
     if found.are_shares:
         np.testing.assert_allclose(found.spatial.sum(axis=-1), 1, atol=1e-5)
         np.testing.assert_allclose(found.temporal.sum(axis=-1), 1, atol=1e-5)
-        # phi(H_0) is the bias alone: every position is like the other.
+        # phi(H_0) is the bias: all positions are equal.
         np.testing.assert_allclose(found.temporal[0], 1 / 16, atol=1e-6)
     elif pairwise == "dot_product":
         assert found.temporal.min() < 0
 
 
 @pytest.mark.parametrize("pairwise", PAIRWISE)
-def test_the_weights_give_the_last_state_of_the_network(pairwise):
-    """H_T from eq. 3 with the returned weights in place of the network's own."""
+def test_weights_reproduce_the_last_state(pairwise):
+    """Computes H_T by eq. 3 from the returned weights."""
     model, frames = network(seed=1, pairwise=pairwise)
-    found = relations(model, frames)
+    found = compute_attention_maps(model, frames)
     X, expected = stages(model, frames)
     X = X.reshape(T, -1, X.shape[-1])
     operations = operations_of(model.get_layer("relational_lstm").cell)
@@ -87,17 +87,17 @@ def test_the_weights_give_the_last_state_of_the_network(pairwise):
     np.testing.assert_allclose(H, expected.reshape(H.shape), atol=1e-5)
 
 
-def test_the_logits_are_those_of_the_network():
+def test_logits_equal_those_of_the_network():
     model, frames = network(channels=6)
     expected = np.asarray(model(frames[None]))[0]
-    np.testing.assert_allclose(relations(model, frames).logits, expected, atol=1e-6)
+    np.testing.assert_allclose(compute_attention_maps(model, frames).logits, expected, atol=1e-6)
 
 
-def test_the_peak_is_where_the_weights_are_largest():
+def test_peak_has_the_largest_weights():
     model, frames = network()
-    found = relations(model, frames)
+    found = compute_attention_maps(model, frames)
     spatial = found.spatial.copy()
-    spatial[0, :, 2] = 9.0  # has no past
+    spatial[0, :, 2] = 9.0  # the first snippet has no past
     spatial[2, :, 7] = 3.0
     changed = dataclasses.replace(found, spatial=spatial)
     assert changed.peak() == (2, 7)
@@ -106,15 +106,15 @@ def test_the_peak_is_where_the_weights_are_largest():
 
 
 def test_mixed_precision():
-    """The weights are computed in the precision of the variables, from X in the network's."""
+    """Computes the weights in the variables' precision, from X in the network's."""
     model, frames = network()
-    expected = relations(model, frames)
+    expected = compute_attention_maps(model, frames)
     weights = model.get_weights()
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         model, _ = network()
         model.set_weights(weights)
-        found = relations(model, frames)
+        found = compute_attention_maps(model, frames)
     finally:
         keras.mixed_precision.set_global_policy("float32")
     assert found.spatial.dtype == found.logits.dtype == np.float32
@@ -123,7 +123,7 @@ def test_mixed_precision():
 
 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - set(RELATIONAL)))
-def test_networks_without_relations_are_refused(name):
+def test_networks_without_relational_lstm_are_refused(name):
     model = build_model(dataclasses.replace(TINY, model=name, num_segments=2), 2)
     with pytest.raises(UsageError, match=f"{name} has no Relational LSTM.*two_branch or rlstm"):
-        relations(model, np.zeros((2, SIZE, SIZE, 3), np.uint8))
+        compute_attention_maps(model, np.zeros((2, SIZE, SIZE, 3), np.uint8))

@@ -1,4 +1,4 @@
-"""The page in headless Chromium: clicks, keys, what is lit, what is asked of the network."""
+"""The page in headless Chromium: clicks, keys, heat maps, requests."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import re
 import cv2
 import numpy as np
 import pytest
-from explanations import HOSTILE, SOURCE, clip, relations_of
+from explanations import HOSTILE, SOURCE, clip, random_attention
 from pages import Keys, Shown, browser
 
 from rlstm_tf.attention import heat, page
@@ -22,10 +22,10 @@ def chromium(tmp_path_factory):
 
 @pytest.fixture
 def show(chromium, tmp_path):
-    """show(relations, clip, link): a page, which at the end has asked for nothing else."""
+    """show(relations, clip, link) opens a page; teardown asserts that it requested nothing else."""
 
     def make(relations=None, shown=None, link="", source=SOURCE, start=(2, 7)):
-        relations = relations or relations_of(maps=(ROWS, COLUMNS))
+        relations = relations or random_attention(maps=(ROWS, COLUMNS))
         path = tmp_path / "page.html"
         path.write_bytes(page.render(shown or clip(), relations, start, source))
         return Shown(chromium, path, relations, link)
@@ -44,22 +44,22 @@ def show(chromium, tmp_path):
 
 
 @pytest.mark.parametrize("are_shares", [True, False], ids=["shares", "signed"])
-def test_what_is_clicked_is_lit(show, are_shares):
-    shown = show(relations_of(are_shares=are_shares))
+def test_clicks(show, are_shares):
+    shown = show(random_attention(are_shares=are_shares))
     assert shown.chosen == (2, 7, 4)
-    shown.assert_lit()
+    shown.assert_heat_maps()
     for frame, cell in ((1, 0), (3, 14), (3, 6), (0, 4)):
         shown.cell(frame, cell).click()
         assert shown.chosen == (frame, cell, 4)
-        shown.assert_lit()
+        shown.assert_heat_maps()
     for gate, label in enumerate(shown.all(".gate")):
         label.click()
         assert shown.chosen == (0, 4, gate)
-        shown.assert_lit()
+        shown.assert_heat_maps()
 
 
-def test_what_it_says(show):
-    relations = relations_of()
+def test_descriptions(show):
+    relations = random_attention()
     relations.spatial[2, 1, 7] = np.eye(15, dtype=np.float32)[3] * 0.75
     relations.spatial[2, 1, 7, 11] = 0.25
     relations.temporal[2, 1, 7] = 1 / 15
@@ -67,52 +67,54 @@ def test_what_it_says(show):
     shown.cell(2, 7).click()
     shown.press("f")
     assert shown.text("#chosen") == "Frame 3, row 2, column 3, forget gate"
-    assert shown.text("#spatial .looks") == (
-        "Looks most at row 1, column 4 (75.0 %), then at row 3, column 2 (25.0 %)."
+    assert shown.text("#spatial .peak") == (
+        "Attends most to row 1, column 4 (75.0 %), then to row 3, column 2 (25.0 %)."
     )
     # exp(-(0.75 ln 0.75 + 0.25 ln 0.25)) = 1.755
-    assert "over 1.8 of 15 cells" in shown.text("#spatial .spread")
+    assert "to 1.8 of 15 cells" in shown.text("#spatial .spread")
     assert shown.text("#spatial .high") == "75.0 %"
-    assert shown.text("#temporal .looks") == ("Looks at all 15 cells much alike (6.7 % to 6.7 %).")
+    assert shown.text("#temporal .peak") == (
+        "Attends to all 15 cells about equally (6.7 % to 6.7 %)."
+    )
     assert shown.text("#temporal .high") == "26.7 %"
-    assert shown.text("#past") == "Shown on frame 2; the state sums up frames 1 to 2."
+    assert shown.text("#past") == "Shown on frame 2; the state summarizes frames 1 to 2."
     assert shown.cell(2, 3).get_attribute("title") == "row 1, column 4: 75.0\u00a0%"
-    captions = [element.text for element in shown.all(".says")]
+    captions = [element.text for element in shown.all(".relation")]
     assert captions == ["", "r(X3, H2)", "r(X3, X3)", ""]
     shown.cell(0, 7).click()
-    assert shown.text("#past") == "No past yet: before the first frame the state is zero."
-    assert not shown.one("#temporal .looks").is_displayed()
+    assert shown.text("#past") == "No past: the state is zero before the first frame."
+    assert not shown.one("#temporal .peak").is_displayed()
     live = shown.one("[role=status]")
     assert live.get_attribute("aria-atomic") == "true"
     assert shown.text("#chosen") in live.text
 
 
 def test_signed_weights(show):
-    relations = relations_of(are_shares=False)
+    relations = random_attention(are_shares=False)
     relations.spatial[2, :, 7] = 0.5
     relations.spatial[2, :, 7, 4] = -2.0
     shown = show(relations)
-    assert shown.text("#spatial .looks").startswith("Looks most at row 1, column 5 (-2.00), then")
+    assert shown.text("#spatial .peak").startswith("Attends most to row 1, column 5 (-2.00), then")
     assert shown.text("#spatial .low") == "-2.00"
     assert shown.text("#spatial .high") == "2.00"
     assert shown.one("#spatial .spread").text == ""
     assert not shown.one("#spatial .even").is_displayed()
-    assert shown.cell(2, 4).value_of_css_property("background-color") == colour(heat.NEGATIVE)
+    assert shown.cell(2, 4).value_of_css_property("background-color") == color(heat.NEGATIVE)
 
 
-def colour(rgb):
+def color(rgb):
     return f"rgba({', '.join(map(str, rgb))}, {heat.TINT})"
 
 
 @pytest.mark.parametrize("are_shares", [True, False], ids=["shares", "signed"])
-def test_colours_are_those_of_the_animation(show, are_shares):
-    relations = relations_of(are_shares=are_shares)
+def test_colors_match_the_animation(show, are_shares):
+    relations = random_attention(are_shares=are_shares)
     shown = show(relations)
     for frame, kind, rgb in ((2, "spatial", heat.SPATIAL), (1, "temporal", heat.TEMPORAL)):
         w = getattr(relations, kind)[2, :, 7].mean(axis=0)
         top = heat.top_of_scale(w, are_shares)
-        grey = np.full((ROWS, COLUMNS, 3), 150, np.uint8)
-        expected = heat.lit(grey, w.reshape(ROWS, COLUMNS), top, rgb).reshape(-1, 3)
+        gray = np.full((ROWS, COLUMNS, 3), 150, np.uint8)
+        expected = heat.overlay(gray, w.reshape(ROWS, COLUMNS), top, rgb).reshape(-1, 3)
         for number in range(ROWS * COLUMNS):
             css = shown.cell(frame, number).value_of_css_property("background-color")
             *over, opacity = map(float, re.findall(r"[\d.]+", css))
@@ -143,8 +145,8 @@ def test_keys(show):
     ):
         shown.press(pressed)
         assert shown.chosen == expected
-        shown.assert_lit()
-        # The focus goes along.
+        shown.assert_heat_maps()
+        # The focus follows.
         focused = shown.driver.switch_to.active_element
         assert focused == shown.cell(*expected[:2])
         assert focused.get_attribute("aria-selected") == "true"
@@ -153,11 +155,11 @@ def test_keys(show):
     assert shown.chosen == (1, 0, 4)
 
 
-def test_the_keyboard_alone(show):
+def test_keyboard_only(show):
     shown = show()
     shown.one("body").send_keys(Keys.TAB)
     assert shown.driver.switch_to.active_element.get_attribute("value") == "m"
-    # The first arrow goes round to the first gate, as in any group of radio buttons.
+    # The arrow wraps around to the first gate, as in any group of radio buttons.
     shown.press(Keys.ARROW_RIGHT)
     assert shown.chosen == (2, 7, 0)
     shown.press("f")
@@ -165,10 +167,10 @@ def test_the_keyboard_alone(show):
     shown.driver.switch_to.active_element.send_keys(Keys.TAB)
     assert shown.driver.switch_to.active_element == shown.cell(2, 7)
     style = "return getComputedStyle(document.activeElement).boxShadow"
-    assert shown.driver.execute_script(style).count("rgb") == 3  # the focus can be seen
+    assert shown.driver.execute_script(style).count("rgb") == 3  # the focus is visible
     shown.press(Keys.ARROW_RIGHT)
     assert shown.chosen == (2, 8, 1)
-    # One cell of all is in the order of the tabulator.
+    # Tab stops at a single cell.
     shown.driver.switch_to.active_element.send_keys(Keys.TAB)
     script = "return document.activeElement === document.body"
     assert shown.driver.execute_script(script)
@@ -194,7 +196,7 @@ def test_roles_and_names(show):
 def test_links(show):
     shown = show(link="#frame=4&cell=15&gate=o")
     assert shown.chosen == (3, 14, 2)
-    shown.assert_lit()
+    shown.assert_heat_maps()
     shown.press("i")
     shown.cell(0, 3).click()
     assert shown.driver.current_url.endswith("#frame=1&cell=4&gate=o")
@@ -230,9 +232,9 @@ def _preferred(scheme):
     return {"name": "prefers-color-scheme", "value": scheme}
 
 
-def test_the_lit_cells_can_be_seen(show):
-    """Pixels of a lit cell and of a dark one, in a screenshot of the frame."""
-    relations = relations_of()
+def test_heat_map_is_visible(show):
+    """Compares the pixels of a bright cell and of dark ones in a screenshot of the frame."""
+    relations = random_attention()
     relations.spatial[2, :, 7] = np.eye(15, dtype=np.float32)[12]
     shown = show(relations)
     frame = shown.all(".frame")[2].find_element("css selector", ".picture")
@@ -254,7 +256,7 @@ def test_the_lit_cells_can_be_seen(show):
     assert np.delete(means, 12, axis=0).max() < 100
 
 
-def test_hostile_names_do_nothing(show):
+def test_hostile_names_run_nothing(show):
     source = page.Source(*[HOSTILE] * 4)
     closing = "</title></script><script>window.hacked = 1</script>"
     hostile = clip(classes=[(HOSTILE, 0.5), (closing, 0.25), ("javascript:hacked=1", 0.25)])
@@ -270,16 +272,16 @@ def test_hostile_names_do_nothing(show):
     assert shown.chosen == (1, 3, 1)
 
 
-def test_the_policy_lets_no_other_script_run(show):
-    """Had something not been escaped, it still would not run."""
+def test_content_security_policy(show):
+    """Unescaped scripts would still not run."""
     shown = show()
     shown.driver.execute_script(
-        "const made = document.createElement('script'); made.textContent = 'window.hacked = 1';"
-        "document.head.append(made);"
+        "const script = document.createElement('script'); script.textContent = 'window.hacked = 1';"
+        "document.head.append(script);"
         "document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=hacked=1>');"
     )
     later = "setTimeout(() => arguments[0](window.hacked), 100)"
-    # An arrow function has the arguments of the script around it.
+    # An arrow function sees the arguments of the enclosing script.
     assert shown.driver.execute_async_script(later) is None
     refused = [entry["message"] for entry in shown.driver.get_log("browser")]
     assert sum("Content Security Policy" in message for message in refused) >= 2
