@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, refused where a byte has changed."""
+"""Checkpoints are written atomically, rotated, and refused if damaged."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ def assert_same(a, b):
         np.testing.assert_array_equal(a[name], b[name])
 
 
-def test_what_is_saved_is_what_is_loaded(tmp_path):
+def test_load_returns_saved_values(tmp_path):
     checkpoints = Checkpoints(tmp_path / "new")
     path = checkpoints.save(12, state(), {"best": None, "epoch": 3})
     loaded, info = checkpoints.load(path)
@@ -49,8 +49,8 @@ def test_keeps_the_newest_and_the_best(tmp_path):
     ]
 
 
-def test_every_flipped_byte_and_every_cut_is_refused(tmp_path):
-    """Bytes of the arrays, of the text and of the container, one at a time."""
+def test_flipped_bytes_and_truncation_are_refused(tmp_path):
+    """Flips one byte of the arrays, the JSON text or the container at a time."""
     checkpoints = Checkpoints(tmp_path)
     path = checkpoints.save(1, state(), {})
     whole = path.read_bytes()
@@ -58,7 +58,7 @@ def test_every_flipped_byte_and_every_cut_is_refused(tmp_path):
     for offset in range(0, len(whole), 7):
         path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 0x10]) + whole[offset + 1 :])
         try:
-            # Dates and attributes in the container carry nothing; all that is loaded must be right.
+            # Dates and attributes in the container do not matter; loaded values must be right.
             assert_same(checkpoints.load(path)[0], state())
             harmless += 1
         except DataError:
@@ -69,7 +69,7 @@ def test_every_flipped_byte_and_every_cut_is_refused(tmp_path):
     assert refused > 2 * harmless
 
 
-def test_a_damaged_newest_falls_back_to_the_one_before(tmp_path, capsys):
+def test_damaged_newest_checkpoint_falls_back_to_previous_one(tmp_path, capsys):
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.load_newest() is None
     checkpoints.save(1, state(1), {})
@@ -85,7 +85,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before(tmp_path, capsys):
         checkpoints.load_newest()
 
 
-def test_what_a_checkpoint_says_of_the_run_is_checked_too(tmp_path):
+def test_checksum_covers_info(tmp_path):
     path = Checkpoints(tmp_path).save(5, state(), {"best": 0.5})
     with np.load(path) as file:
         arrays = dict(file)
@@ -95,7 +95,7 @@ def test_what_a_checkpoint_says_of_the_run_is_checked_too(tmp_path):
         Checkpoints(tmp_path).load(path)
 
 
-def test_one_that_cannot_be_read_now_is_not_passed_over(tmp_path, monkeypatch):
+def test_unreadable_newest_checkpoint_is_not_skipped(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     for step in (1, 2):
         checkpoints.save(step, state(), {})
@@ -108,8 +108,8 @@ def test_one_that_cannot_be_read_now_is_not_passed_over(tmp_path, monkeypatch):
         checkpoints.load_newest()
 
 
-def test_a_directory_that_cannot_be_listed_now_is_no_new_run(tmp_path):
-    """No descriptor is free: the library's own search would find nothing, as in a new run."""
+def test_unreadable_directory_does_not_count_as_new_run(tmp_path):
+    """Without free file descriptors, Path.glob would find nothing, as in a new run."""
     run = RunDirectory(tmp_path)
     checkpoints = Checkpoints(run.checkpoints)
     assert not run.has_checkpoint()
@@ -125,7 +125,7 @@ def test_a_directory_that_cannot_be_listed_now_is_no_new_run(tmp_path):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_one_for_which_there_is_no_memory_is_not_passed_over(tmp_path, monkeypatch):
+def test_checkpoint_without_enough_memory_is_not_skipped(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     for step in (1, 2):
         newest = checkpoints.save(step, state(), {})
@@ -138,30 +138,30 @@ def test_one_for_which_there_is_no_memory_is_not_passed_over(tmp_path, monkeypat
         monkeypatch.setattr("numpy.lib.npyio.NpzFile.__getitem__", none_left)
         with pytest.raises(DataError, match=rf"cannot read .*step-000000002.npz: {reason}"):
             checkpoints.load_newest()
-    # A size that is damaged asks for as much.
+    # A damaged size field may ask for as much memory.
     newest.write_bytes(newest.read_bytes()[:-30])
     with pytest.raises(DataError, match=r"step-000000002.npz is damaged"):
         checkpoints.load(newest)
 
 
-def test_what_is_renamed_was_synced(tmp_path, monkeypatch):
+def test_files_are_synced_before_rename(tmp_path, monkeypatch):
     synced, sync, replace = set(), os.fsync, Path.replace
 
-    def noted(descriptor):
+    def record(descriptor):
         synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
         sync(descriptor)
 
-    def checked(path, target):
+    def check(path, target):
         assert str(path) in synced
         return replace(path, target)
 
-    monkeypatch.setattr(os, "fsync", noted)
-    monkeypatch.setattr(Path, "replace", checked)
+    monkeypatch.setattr(os, "fsync", record)
+    monkeypatch.setattr(Path, "replace", check)
     Checkpoints(tmp_path).save(1, state(), {}, best=True)
     assert len(synced) == 2
 
 
-def test_being_asked_to_stop_is_no_damage(tmp_path, monkeypatch):
+def test_stop_request_while_loading_is_not_damage(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, state(), {})
     monkeypatch.setattr(
@@ -171,7 +171,7 @@ def test_being_asked_to_stop_is_no_damage(tmp_path, monkeypatch):
         checkpoints.load_newest()
 
 
-def test_one_that_is_deleted_meanwhile_makes_way_for_its_successor(tmp_path, monkeypatch):
+def test_checkpoint_deleted_while_loading_is_replaced_by_newer_one(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path, keep=1)
     first, load = checkpoints.save(1, state(), {}), checkpoints.load
 
@@ -184,7 +184,7 @@ def test_one_that_is_deleted_meanwhile_makes_way_for_its_successor(tmp_path, mon
     assert checkpoints.require_newest()[1]["step"] == 2
 
 
-def test_a_failed_write_keeps_what_was_there(tmp_path):
+def test_failed_write_keeps_older_checkpoints(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, state(1), {})
     (tmp_path / "step-000000002.npz.partial").mkdir()
@@ -200,7 +200,7 @@ def network():
     return model, sgd(0.1, 0.9, model.trainable_variables)
 
 
-def test_a_network_and_its_optimizer_come_back(network, tmp_path):
+def test_network_and_optimizer_are_restored(network, tmp_path):
     model, optimizer = network
     variables = variables_of(model, optimizer)
     before = {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
@@ -212,8 +212,8 @@ def test_a_network_and_its_optimizer_come_back(network, tmp_path):
     assert_same({name: np.asarray(v.numpy()) for name, v in variables.items()}, before)
 
 
-def test_names_are_those_of_both_stacks(network):
-    """Pinned: a checkpoint of one stack has to load in the other."""
+def test_names_are_equal_on_both_stacks(network):
+    """Pins the names: a checkpoint of one stack must load in the other."""
     model, optimizer = network
     names = [name for name, _ in named_weights(model)]
     assert len(names) == len(set(names)) == len(model.get_weights())
@@ -230,7 +230,7 @@ def test_names_are_those_of_both_stacks(network):
     assert len(slots) >= len(model.trainable_variables) + 1
 
 
-def test_another_model_is_refused_and_nothing_assigned(network, tmp_path):
+def test_checkpoint_of_another_model_is_refused_before_assigning(network, tmp_path):
     model, _ = network
     variables = variables_of(model)
     found = {name: np.zeros(variable.shape) for name, variable in variables.items()}
@@ -244,7 +244,7 @@ def test_another_model_is_refused_and_nothing_assigned(network, tmp_path):
         np.testing.assert_array_equal(a, variable.numpy())
 
 
-def test_what_was_half_written_goes_and_what_is_damaged_is_set_aside(tmp_path):
+def test_partial_files_are_deleted_and_damaged_ones_renamed(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=1)
     for step in (1, 9):
         Checkpoints(tmp_path).save(step, state(step), {})
@@ -257,7 +257,7 @@ def test_what_was_half_written_goes_and_what_is_damaged_is_set_aside(tmp_path):
         "step-000000001.npz",
         "step-000000009.damaged",
     ]
-    # Else the damaged one would be the newest, and this one deleted.
+    # Otherwise the damaged one would be the newest, and this one deleted.
     newer = checkpoints.save(5, state(5), {})
     assert checkpoints.all() == [newer]
     assert_same(checkpoints.load_newest()[0], state(5))

@@ -1,4 +1,4 @@
-"""A run's directory: locking, resuming, refusing other flags, classes and shards."""
+"""The directory of a run: locking, resuming, refusing other flags, classes and shards."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ def test_a_new_run_records_its_flags(tmp_path):
     assert run.classes() == CLASSES
 
 
-def test_in_use(tmp_path):
+def test_directory_in_use_is_refused(tmp_path):
     first = opened(tmp_path)
     with pytest.raises(DataError, match="in use by another training"):
         opened(tmp_path, resume=True)
@@ -52,7 +52,7 @@ def test_a_run_without_a_checkpoint_starts_over(tmp_path):
     assert not run.tensorboard.exists()
     run.history.write_text("epoch")
     run._lock.close()
-    # Someone deleted its checkpoints.
+    # Its checkpoints were deleted.
     with pytest.raises(UsageError, match=r"holds history\.csv of a run whose checkpoints are gone"):
         opened(tmp_path)
     assert run.history.read_text() == "epoch"
@@ -133,7 +133,7 @@ def test_partial_files_are_deleted(tmp_path):
     ]
 
 
-def test_another_class_list(tmp_path):
+def test_resume_with_other_classes_is_refused(tmp_path):
     add_checkpoint(opened(tmp_path))
     opened(tmp_path, resume=True)._lock.close()
     more = {**FLAGS, "epochs": "--epochs=9"}
@@ -146,7 +146,7 @@ def test_another_class_list(tmp_path):
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"[", b'"a"', b"7", b"[" * 99999])
 @pytest.mark.parametrize("name", ["classes.json", "flags.cfg", "records.sha256"])
-def test_damaged(tmp_path, name, content):
+def test_damaged_files(tmp_path, name, content):
     """The error names the file; an empty flags.cfg counts as other flags."""
     add_checkpoint(opened(tmp_path))
     path = tmp_path / name
@@ -164,12 +164,12 @@ def test_reading_a_run_writes_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_not_a_run(tmp_path):
+def test_directory_without_run(tmp_path):
     with pytest.raises(DataError, match="holds no run"):
         RunDirectory(tmp_path).classes()
 
 
-def test_cannot_be_written(tmp_path):
+def test_directory_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write"):
         opened(tmp_path / "file" / "run")

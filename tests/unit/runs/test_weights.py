@@ -1,4 +1,4 @@
-"""Starting from another run's weights: what is copied, adapted and left."""
+"""Initialization from another run: copied, adapted and new weights."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def build(model, seed, num_classes=5, backbone="tiny_resnetv2", **options):
     keras.utils.set_random_seed(seed)
     options = {"weights": "none", "image_size": 32, "num_segments": 3, **options}
     network = build_model(ModelConfig(model, backbone, **options), num_classes)
-    # Biases of 0 and statistics of 0 and 1 would hide a weight that was left.
+    # Initial biases of 0 and statistics of 0 and 1 would hide a weight that was not copied.
     rng = np.random.default_rng(seed)
     network.set_weights([w + rng.normal(0, 0.01, w.shape) for w in network.get_weights()])
     return network
@@ -37,7 +37,7 @@ def assert_equal(names, a, b):
 
 
 @pytest.mark.parametrize("model", ["two_branch", "tsn", "lstm", "convlstm"])
-def test_temporal_from_spatial_changes_the_first_kernel_alone(model):
+def test_temporal_from_spatial_adapts_only_first_kernel(model):
     spatial, temporal = values(build(model, 1)), build(model, 2, channels=20)
     state = {**spatial, "optimizer/0000": np.int64(7)}
     result = initialize_from(temporal, state, PATH, same_model=True)
@@ -50,7 +50,7 @@ def test_temporal_from_spatial_changes_the_first_kernel_alone(model):
 
 
 @pytest.mark.parametrize("channels", [3, 20])
-def test_rlstm_from_tsn_takes_the_trunk(channels):
+def test_rlstm_from_tsn_copies_trunk(channels):
     tsn = values(build("tsn", 1, channels=channels))
     network = build("rlstm", 2, channels=channels)
     before = values(network)
@@ -65,7 +65,7 @@ def test_rlstm_from_tsn_takes_the_trunk(channels):
     assert {"non_local_tail/post_bn", "logits"} <= set(result.new_layers())
 
 
-def test_two_branch_from_tsn_takes_the_pretrained_tail_too_but_not_the_classifier():
+def test_two_branch_from_tsn_copies_trunk_and_pretrained_tail():
     tsn, network = values(build("tsn", 1)), build("two_branch", 2)
     result = initialize_from(network, tsn, PATH, same_model=False)
     assert set(result.copied) == {
@@ -75,7 +75,7 @@ def test_two_branch_from_tsn_takes_the_pretrained_tail_too_but_not_the_classifie
     assert "model/logits/kernel" in result.new
 
 
-def test_a_cut_elsewhere_finds_the_backbone_all_the_same():
+def test_backbone_weights_match_across_cuts():
     tsn = build("tsn", 1, cut="conv5_block1_out")
     network = build("local", 2, cut="conv5_block3_out")
     initialize_from(network, values(tsn), PATH, same_model=False)
@@ -87,7 +87,7 @@ def test_a_cut_elsewhere_finds_the_backbone_all_the_same():
             np.testing.assert_array_equal(a, b)
 
 
-def test_other_classes_leave_the_classifier_new():
+def test_other_classes_keep_classifier_new():
     source, network = values(build("rlstm", 1)), build("rlstm", 2, num_classes=7)
     before = values(network)
     result = initialize_from(network, source, PATH, same_model=True)
@@ -104,12 +104,12 @@ def test_other_classes_leave_the_classifier_new():
             r"best.npz is from another backbone: model/trunk/conv1_conv/kernel is missing, "
             r"expected \(7, 7, 3, 16\)",
         ),
-        # Without a tail, which the paper takes pretrained.
+        # The standalone R-LSTM has no tail, which the paper takes pretrained.
         ({"model": "rlstm"}, r"model/tail/conv5_block3_\w+/\w+ is missing"),
         ({"channels": 20}, r"conv1_conv/kernel is \(7, 7, 20, 16\), expected \(7, 7, 3, 16\)"),
     ],
 )
-def test_another_backbone_is_refused_and_nothing_assigned(source, message):
+def test_another_backbone_is_refused_before_assigning(source, message):
     state = values(build(**{"model": "tsn", "seed": 1, **source}))
     network = build("tsn", 2)
     before = values(network)

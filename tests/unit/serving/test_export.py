@@ -1,4 +1,4 @@
-"""What rlstm_tf.export writes answers as the checkpoint does, wherever it is loaded."""
+"""Exported networks give the outputs of their checkpoints, wherever they are loaded."""
 
 import shutil
 import subprocess
@@ -56,39 +56,39 @@ def logits(signature, **inputs):
     return answer["logits"].numpy()
 
 
-def centre(frames, size=32):
+def center(frames, size=32):
     y, x = (np.array(frames.shape[2:4]) - size) // 2
     return frames[:, :, y : y + size, x : x + size]
 
 
-def test_frames_of_the_network_s_size_give_its_logits(run, signatures):
+def test_frames_of_network_size_give_its_logits(run, signatures):
     frames = videos(3)
     expected = run.model(frames).numpy()
-    # Other frames would be noticed.
+    # Logits must depend on the frames.
     assert np.abs(expected[0] - expected[1]).max() > 100 * CLOSE["atol"]
     found = logits(signatures["serving_default"], frames=frames)
     np.testing.assert_allclose(found, expected, **CLOSE)
 
 
 @pytest.mark.parametrize("size", [(40, 53), (53, 40), (40, 41), (40, 640)])
-def test_frames_of_the_records_size_are_cut_as_an_evaluation_does(run, signatures, size):
+def test_frames_of_record_size_are_cropped_as_in_evaluation(run, signatures, size):
     frames = videos(2, height=size[0], width=size[1])
     found = logits(signatures["serving_default"], frames=frames)
-    np.testing.assert_allclose(found, run.model(centre(frames)).numpy(), **CLOSE)
+    np.testing.assert_allclose(found, run.model(center(frames)).numpy(), **CLOSE)
 
 
-def test_jpegs_are_decoded_as_the_records_are(run, signatures):
-    """Each of its own size, grey ones too."""
+def test_jpegs_are_decoded_as_records(run, signatures):
+    """Sends files of different sizes, some gray."""
     first, second = videos(1, 1, 40, 60)[0, 0], videos(1, 1, 47, 40, seed=1)[0, 0]
     files = [jpeg(first), jpeg(second), jpeg(second[..., 0]), jpeg(first, quality=30)]
-    images = [centre(decoded(file)[None, None])[0, 0] for file in files]
+    images = [center(decoded(file)[None, None])[0, 0] for file in files]
     found = logits(signatures["serve_jpeg"], frames_bytes=np.array(files, object).reshape(2, 2))
     expected = run.model(np.stack(images).reshape(2, 2, 32, 32, 3)).numpy()
     np.testing.assert_allclose(found, expected, **CLOSE)
 
 
-def test_a_record_s_jpegs_give_what_an_evaluation_gives(built, tmp_path):
-    """From the bytes in the shards to the logits, every test video."""
+def test_jpegs_of_records_give_logits_of_evaluation(built, tmp_path):
+    """Sends the files in the shards of every test video."""
     run = make_run(tmp_path / "run", *SMALL, short_side=32)
     assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'a'}", "--nowarmup") == 0
     signature = load_signatures(newest_version(tmp_path / "a"))["serve_jpeg"]
@@ -103,7 +103,7 @@ def test_a_record_s_jpegs_give_what_an_evaluation_gives(built, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(80, 107), (64, 48), (20, 30), (41, 41), (1, 16)])
-def test_other_frames_are_resized_much_as_opencv_does(signatures, size):
+def test_other_frames_are_resized_nearly_as_by_opencv(signatures, size):
     frame = videos(1, 1, *size)[0, 0]
     short, long = sorted(size)
     side = (2 * long * 40 + short) // (2 * short)
@@ -111,17 +111,17 @@ def test_other_frames_are_resized_much_as_opencv_does(signatures, size):
     method = cv2.INTER_AREA if size[0] > target[1] else cv2.INTER_LINEAR
     expected = cv2.resize(frame, target, interpolation=method)
     found = preprocessing.resize_and_crop(tf.constant(frame), 32, 40, True, "frames").numpy()
-    difference = np.abs(centre(expected[None, None])[0, 0].astype(int) - found)
+    difference = np.abs(center(expected[None, None])[0, 0].astype(int) - found)
     assert difference.max() <= 1
     assert difference.mean() < 0.2
-    # And that is what the signature does.
+    # The signature resizes in the same way.
     both = np.stack([frame, frame])[None]
     a = logits(signatures["serving_default"], frames=both)
     b = logits(signatures["serving_default"], frames=np.stack([found, found])[None])
     np.testing.assert_allclose(a, b, **CLOSE)
 
 
-def test_outputs_agree_with_each_other(signatures):
+def test_outputs_are_consistent(signatures):
     answer = signatures["serving_default"](frames=tf.constant(videos(3)))
     answer = {name: value.numpy() for name, value in answer.items()}
     exponentials = np.exp(answer["logits"].astype(np.float64))
@@ -136,7 +136,7 @@ def test_outputs_agree_with_each_other(signatures):
     np.testing.assert_array_equal(answer["top_probabilities"], top)
 
 
-def test_what_goes_with_it(run, exported):
+def test_assets(run, exported):
     version = newest_version(exported)
     assert (version / "assets" / "classes.txt").read_text(encoding="utf-8").split("\n") == [
         *CLASSES,
@@ -149,7 +149,7 @@ def test_what_goes_with_it(run, exported):
     assert sorted(path.name for path in exported.iterdir()) == [".lock", "1"]
 
 
-def test_the_next_version_has_the_next_number(run, exported, tmp_path, capsys):
+def test_next_version_has_next_number(run, exported, tmp_path, capsys):
     directory = tmp_path / "small"
     for number in (3, 10):
         (directory / str(number)).mkdir(parents=True)
@@ -164,7 +164,7 @@ def test_the_next_version_has_the_next_number(run, exported, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["saved_model.pb", "assets/model.json"])
-def test_something_else_that_counts_as_the_newest_version(exported, tmp_path, name):
+def test_foreign_newest_version_is_refused(exported, tmp_path, name):
     directory = tmp_path / "small"
     shutil.copytree(exported, directory)
     (directory / "20261124").mkdir()
@@ -205,7 +205,7 @@ np.savez(OUTPUT, a=a["logits"].numpy(), b=b["logits"].numpy())
 """
 
 
-def test_a_process_without_this_package(run, exported, tmp_path):
+def test_export_loads_without_this_package(run, exported, tmp_path):
     frames = videos(2)
     files = jpegs(videos(2, seed=5))
     bytes_of = {f"jpeg{i}": np.frombuffer(file, np.uint8) for i, file in enumerate(files.ravel())}
@@ -232,7 +232,7 @@ def test_a_process_without_this_package(run, exported, tmp_path):
 
 
 def replayed(version, name):
-    """Runs every warm-up request as a server does; signature names."""
+    """Runs every warm-up request as a server does; returns the signature names."""
     signatures = load_signatures(version)
     path = version / "assets.extra" / "tf_serving_warmup_requests"
     seen = []
@@ -250,12 +250,12 @@ def replayed(version, name):
     return seen
 
 
-def test_warm_up_requests_are_answered(exported):
+def test_warmup_requests_are_answered(exported):
     seen = replayed(newest_version(exported), "small")
     assert seen == ["serving_default", "serve_jpeg"] * 2
 
 
-def test_temporal(tmp_path):
+def test_temporal_stream(tmp_path):
     run = make_run(tmp_path / "run", *TEMPORAL)
     assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'flow'}") == 0
     version = newest_version(tmp_path / "flow")
@@ -263,15 +263,15 @@ def test_temporal(tmp_path):
     signatures = load_signatures(version)
     levels = videos(2, 2, 40, 50, channels=4)
     found = logits(signatures["serving_default"], frames=levels)
-    np.testing.assert_allclose(found, run.model(centre(levels)).numpy(), **CLOSE)
+    np.testing.assert_allclose(found, run.model(center(levels)).numpy(), **CLOSE)
     planes = levels.transpose(0, 1, 4, 2, 3).reshape(-1, 80, 50)
     files = [jpeg(field) for field in planes]
     fields = [cv2.imdecode(np.frombuffer(f, np.uint8), cv2.IMREAD_GRAYSCALE) for f in files]
     stored = np.stack(fields).reshape(2, 2, 4, 40, 50).transpose(0, 1, 3, 4, 2)
     requests = np.array(files, object).reshape(2, 2, 2)
     found = logits(signatures["serve_flow"], fields_bytes=requests)
-    np.testing.assert_allclose(found, run.model(centre(stored)).numpy(), **CLOSE)
-    # Flow is in pixels of the frames it is of: it is not resized.
+    np.testing.assert_allclose(found, run.model(center(stored)).numpy(), **CLOSE)
+    # Flow vectors are in pixels of their frames, so flow is not resized.
     with pytest.raises(tf.errors.InvalidArgumentError, match="short side of 40 pixels"):
         logits(signatures["serving_default"], frames=videos(1, 2, 44, 50, channels=4))
     requests[0, 0, 0] = jpeg(planes[0][:-1])
@@ -284,7 +284,7 @@ def test_temporal(tmp_path):
     [("lstm", "mixed_float16", ("a", "b")), ("convlstm", "mixed_bfloat16", CLASSES)],
 )
 def test_other_networks_and_precisions(tmp_path, model, precision, classes):
-    """Answers in float32; the best classes, where there are fewer than five too."""
+    """Outputs are float32, and name the best classes even if there are fewer than five."""
     more = (f"--model={model}", f"--precision={precision}")
     run = make_run(tmp_path / "run", *SMALL, *more, classes=classes)
     assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'a'}") == 0
@@ -296,7 +296,7 @@ def test_other_networks_and_precisions(tmp_path, model, precision, classes):
     assert answer["top_labels"].shape == (2, min(5, len(classes)))
 
 
-def test_a_version_that_answers_otherwise_is_not_published(run, tmp_path, capsys, monkeypatch):
+def test_version_with_other_outputs_is_not_published(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(exporter, "TOLERANCE", -1.0)
     arguments = [f"--run_dir={run.path}", f"--output={tmp_path / 'a'}"]
     assert run_export(*arguments) == 1
@@ -304,7 +304,7 @@ def test_a_version_that_answers_otherwise_is_not_published(run, tmp_path, capsys
     assert not (tmp_path / "a").exists()
 
 
-def test_errors_of_the_user(run, exported, tmp_path, capsys, monkeypatch):
+def test_user_errors(run, exported, tmp_path, capsys, monkeypatch):
     def refused(status, message, *arguments):
         capsys.readouterr()
         assert run_export(*arguments) == status
@@ -333,7 +333,7 @@ def test_errors_of_the_user(run, exported, tmp_path, capsys, monkeypatch):
     refused(1, "has a line break", f"--run_dir={lines.path}", output)
     nan = make_run(tmp_path / "nan", *SMALL, "--model=tsn")
     _spoil(nan.path)
-    # Nothing is left of what was made for it, and of what was there all.
+    # Created directories are deleted, existing ones are kept.
     deep = output + "/b/c"
     refused(1, "not finite", f"--run_dir={nan.path}", deep)
     assert not (tmp_path / "a").exists()
@@ -345,7 +345,7 @@ def test_errors_of_the_user(run, exported, tmp_path, capsys, monkeypatch):
 
 
 def _spoil(run_dir):
-    """A checkpoint whose last layer is no numbers."""
+    """Saves a checkpoint whose classifier is not finite."""
     from rlstm_tf.runs.checkpoints import Checkpoints
 
     checkpoints = Checkpoints(run_dir / "checkpoints")

@@ -1,4 +1,4 @@
-"""The folder serving/, and clients that talk to a server: the real one where it is installed."""
+"""The files in examples/serving, and its client against a stand-in or the real server."""
 
 import contextlib
 import importlib.util
@@ -47,7 +47,7 @@ def saved_models(run):
     return directory
 
 
-def test_the_model_config_is_one():
+def test_model_config():
     text = (SERVING / "models.config").read_text()
     config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     (model,) = config.model_config_list.config
@@ -55,8 +55,8 @@ def test_the_model_config_is_one():
     assert model.model_platform == "tensorflow"
 
 
-def test_batches_are_no_larger_than_the_graph_allows():
-    """The parameters' own protocol buffer is part of the server alone."""
+def test_batches_are_at_most_as_large_as_the_graph_allows():
+    """Parses the text by hand: only the server has its protocol buffer."""
     from rlstm_tf.serving.preprocessing import MAX_VIDEOS
 
     lines = (SERVING / "batching_parameters.txt").read_text().splitlines()
@@ -71,21 +71,21 @@ def test_batches_are_no_larger_than_the_graph_allows():
     assert 1 < values["max_batch_size"] <= MAX_VIDEOS
 
 
-def test_the_docker_line_mounts_what_the_config_names():
+def test_docker_command_mounts_the_paths_of_the_config():
     text = (SERVING / "README.md").read_text()
     for part in ("/models:ro", "/serving:ro", "/serving/models.config", "batching_parameters.txt"):
         assert part in text
 
 
 def drive(client, run, rest, grpc):
-    """What any server must do, by both ways: good answers, errors for bad requests, good ones."""
+    """Checks a server over REST and gRPC: answers, errors for bad requests, answers again."""
     frames = videos(1)
     files = jpegs(frames)[0].tolist()
     seen = np.stack([decoded(file) for file in files])[None]
     logits = run.model(seen).numpy()[0]
     best = CLASSES[int(logits.argmax())]
     share = float(np.exp(logits.max()) / np.exp(logits).sum())
-    for ask, server in ((client.predict_rest, rest), (client.predict_grpc, grpc)):
+    for predict, server in ((client.predict_rest, rest), (client.predict_grpc, grpc)):
         for bad in (
             files[:1],
             [*files, files[0]],
@@ -94,14 +94,14 @@ def drive(client, run, rest, grpc):
             [files[0][: len(files[0]) // 2], files[1]],
         ):
             with pytest.raises(RuntimeError, match=r"JPEG|frames_bytes"):
-                ask(server, "demo", bad)
-            answer = ask(server, "demo", files)
+                predict(server, "demo", bad)
+            answer = predict(server, "demo", files)
             assert answer[0][0] == best
             assert answer[0][1] == pytest.approx(share, abs=1e-4)
             assert len(answer) == 5
 
 
-def test_clients_of_a_stand_in(client, run, saved_models, tmp_path, capsys):
+def test_client_with_stand_in_server(client, run, saved_models, tmp_path, capsys):
     with serving(newest_version(saved_models / "demo")) as (rest, grpc):
         drive(client, run, rest, grpc)
         paths = []
@@ -125,7 +125,7 @@ def test_clients_of_a_stand_in(client, run, saved_models, tmp_path, capsys):
 
 @pytest.fixture
 def real_server(saved_models, tmp_path):
-    """Addresses of a tensorflow_model_server with examples/serving/models.config."""
+    """Starts tensorflow_model_server with examples/serving/models.config; yields addresses."""
     binary = shutil.which("tensorflow_model_server")
     if binary is None:
         pytest.skip("needs tensorflow_model_server, which is not installed here")
@@ -160,12 +160,12 @@ def real_server(saved_models, tmp_path):
         process.wait(30)
 
 
-def test_clients_of_the_real_server(client, run, real_server):
+def test_client_with_real_server(client, run, real_server):
     drive(client, run, *real_server)
 
 
-def test_versions_are_what_a_server_would_take(saved_models):
-    """Nothing but numbers beside files that it passes over."""
+def test_directory_holds_only_versions(saved_models):
+    """Everything else is hidden, which a server ignores."""
     names = {path.name for path in (saved_models / "demo").iterdir()}
     assert {name for name in names if not name.startswith(".")} == {"1"}
     assert tf.saved_model.contains_saved_model(str(saved_models / "demo" / "1"))

@@ -1,4 +1,4 @@
-"""Optimizers by name: their steps against NumPy, resumed, in parts, in float16, on two replicas."""
+"""Optimizers: steps as in NumPy, resumed, with micro-batches, in float16, on two replicas."""
 
 import json
 import os
@@ -21,8 +21,8 @@ from rlstm_tf.runs.checkpoints import Checkpoints, restore, variables_of
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_steps(name):
-    """Six of them, while the rate falls twice; the state stands in one order on both stacks."""
+def test_steps_equal_reference(name):
+    """Six steps with two drops of the rate; the state has the same order on both stacks."""
     trainer = trainer_of(name)
     start = [w.astype("float64") for w in trainer.model.get_weights()]
     assert [w.shape for w in start] == [(3, 7), (7,), (7,), (7,), (7, 3), (3,)]
@@ -39,7 +39,7 @@ def test_steps(name):
         expected.append(after)
         slots += state
     for found, wanted in zip(trainer.model.get_weights(), expected):
-        # Within what 1 - 0.999 is to float32.
+        # Within the rounding of 1 - 0.999 in float32.
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=2e-5)
     steps, *state = [np.asarray(variable) for variable in compat.optimizer_state(trainer.optimizer)]
     assert steps == 6
@@ -50,7 +50,7 @@ def test_steps(name):
 
 @pytest.mark.parametrize("scale_loss", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_stopped_and_resumed_is_never_stopped(name, scale_loss, tmp_path):
+def test_resumed_training_equals_uninterrupted_one(name, scale_loss, tmp_path):
     given = list(linear_batches(6))
     whole = trainer_of(name, scale_loss)
     expected = losses(whole, given)
@@ -70,15 +70,15 @@ def test_stopped_and_resumed_is_never_stopped(name, scale_loss, tmp_path):
 
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_in_parts_and_compiled_it_is_the_same_step(name, jit):
+def test_micro_batches_and_xla_take_same_step(name, jit):
     given = list(linear_batches(4))
-    whole, divided = trainer_of(name), trainer_of(name, accumulate=2, jit=jit)
-    np.testing.assert_allclose(losses(divided, given), losses(whole, given), rtol=1e-4)
+    whole, accumulated = trainer_of(name), trainer_of(name, accumulate=2, jit=jit)
+    np.testing.assert_allclose(losses(accumulated, given), losses(whole, given), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_in_float16_the_decay_is_not_scaled_with_the_loss(name):
-    """Nor is anything done where the gradients overflow."""
+def test_float16_decay_is_independent_of_loss_scale(name):
+    """A step whose gradients overflow changes nothing."""
     trainer = trainer_of(name, scale_loss=True)
     before = trainer.model.get_weights()
     apply = tf.function(lambda given: trainer.strategy.run(trainer._apply, args=(given,)))
@@ -111,12 +111,12 @@ dataset = tf.data.Dataset.from_tensor_slices(
 def make_dataset(replicas):
     return dataset.unbatch().batch(replicas.rows_per_replica(4), drop_remainder=True)
 
-# One of each: collective operations of two strategies in a process would take each other's keys.
+# One of each: collectives of two equal strategies in a process would share keys.
 strategies = {kind: make_strategy(kind) for kind in ("none", "mirrored")}
 result = {}
-for name, scale_loss, parts in [("sgd", False, 1), *((name, True, 2) for name in OPTIMIZERS)]:
+for name, scale_loss, accumulate in [("sgd", False, 1), *((name, True, 2) for name in OPTIMIZERS)]:
     for kind, strategy in strategies.items():
-        trainer = t.trainer_of(name, scale_loss, strategy=strategy, accumulate=parts)
+        trainer = t.trainer_of(name, scale_loss, strategy=strategy, accumulate=accumulate)
         t.losses(trainer, distribute_batches(strategy, make_dataset))
         arrays = [*compat.tensorflow_variables(trainer.model)]
         arrays += compat.optimizer_state(trainer.optimizer)
@@ -128,7 +128,7 @@ print(json.dumps(result))
 """
 
 
-def test_two_replicas_are_one():
+def test_two_replicas_equal_one_device():
     output = warm_python.check(["-c", REPLICAS])
     result = json.loads(output.splitlines()[-1])
     start = model_of().get_weights()
@@ -142,7 +142,7 @@ def test_two_replicas_are_one():
 
 
 @pytest.mark.skipif(compat.KERAS_3, reason="Keras 3 has its own LAMB")
-def test_without_tensorflow_addons(monkeypatch):
+def test_lamb_without_tensorflow_addons_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_addons", None)
     with pytest.raises(UsageError, match=r"--optimizer=lamb needs tensorflow-addons.*\[addons\]"):
         trainer_of("lamb")
@@ -160,7 +160,7 @@ assert not any("Addons" in str(message) for _, message, *_ in warnings.filters)
 """
 
 
-def test_tensorflow_addons_is_imported_when_asked_for_and_says_nothing():
+def test_tensorflow_addons_is_imported_on_demand_without_warning():
     if compat.KERAS_3:
         with pytest.raises(UsageError, match=r"--x needs .* Keras 3 cannot load: .*\[addons\]"):
             addons.tensorflow_addons("--x")

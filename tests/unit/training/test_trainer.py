@@ -1,4 +1,4 @@
-"""The loop: its step against NumPy, what it reports and refuses."""
+"""The trainer: its step as in NumPy, its reports, stopping and errors."""
 
 import time
 
@@ -24,7 +24,7 @@ def trainer_of(model, learning_rate=0.1, momentum=0.9, weight_decay=0.0):
     return training.Trainer(model, optimizer, tf.distribute.get_strategy(), weight_decay)
 
 
-def test_step_is_sgd_with_momentum_and_decay_of_kernels_alone():
+def test_step_is_sgd_with_momentum_and_decay_of_kernels_only():
     model = linear_model()
     kernel, bias = (w.astype("float64") for w in model.get_weights())
     bias += [0.1, 0.2, 0.3]
@@ -49,7 +49,7 @@ def test_step_is_sgd_with_momentum_and_decay_of_kernels_alone():
     np.testing.assert_allclose(model.get_weights()[1], bias, atol=1e-6)
 
 
-def test_schedule_drops_after_the_steps_named():
+def test_schedule_drops_after_given_steps():
     schedule = optimizers.StepSchedule(0.1, (10, 15))
     rates = [float(schedule(step)) for step in (0, 9, 10, 14, 15, 100)]
     np.testing.assert_allclose(rates, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-6)
@@ -69,7 +69,7 @@ class Listener(keras.callbacks.Callback):
 
 
 def fit(trainer, count, state=None, num_samples=10, num_epochs=4, **options):
-    """Epochs of `num_samples`, batches of 4: 10 samples end at steps 3, 5, 8, 10."""
+    """Fits epochs of `num_samples` in batches of 4; 10 samples end at steps 3, 5, 8, 10."""
     return trainer.fit(
         linear_batches(count),
         epochs=EpochSchedule(num_samples, 4),
@@ -98,8 +98,8 @@ def test_fit_reports_through_keras_callbacks():
     assert (state.step, state.epoch) == (10, 4)
 
 
-def test_fit_goes_on_in_the_middle_of_an_epoch():
-    """With the sums of its first steps, it reports what the whole epoch gives."""
+def test_fit_resumes_within_an_epoch():
+    """With the saved sums of the first steps, it reports the metrics of the whole epoch."""
     whole, rest = Listener(), Listener()
     keras.utils.set_random_seed(1)
     trainer = trainer_of(linear_model())
@@ -124,7 +124,7 @@ def test_fit_goes_on_in_the_middle_of_an_epoch():
 
 
 def test_tensorboard_has_each_point_once(tmp_path):
-    """What is read every tenth step; stopped between two of them and resumed, the same points."""
+    """Points come every tenth step; a run stopped between two and resumed has the same ones."""
     epochs = EpochSchedule(100, 4)
     options = {"epochs": epochs, "num_epochs": 2, "learning_rate": lambda step: 0.1}
     whole, state = tmp_path / "whole", TrainState()
@@ -134,19 +134,19 @@ def test_tensorboard_has_each_point_once(tmp_path):
     keras.utils.set_random_seed(1)
     trainer_of(linear_model()).fit(linear_batches(50), state=state, callbacks=[board], **options)
     keras.utils.set_random_seed(1)
-    parts, state, trainer = tmp_path / "parts", TrainState(), trainer_of(linear_model())
+    resumed, state, trainer = tmp_path / "resumed", TrainState(), trainer_of(linear_model())
     source = linear_batches(50)
     for stop in (13, 37, 50):
-        board = Scalars(Events(parts, epochs, state))
+        board = Scalars(Events(resumed, epochs, state))
         stop_options = {"should_stop": stop.__eq__, "on_stop": state.sync}
         trainer.fit(source, state=state, callbacks=[board], **stop_options, **options)
         state = TrainState(**state.to_dict())
     found = scalars(whole)
     assert [step for step, _ in found["train/loss"]] == [10, 20, 25, 30, 40, 50]
     assert len({value for _, value in found["train/loss"]}) == 6
-    # What is of no run stays.
+    # Points of others are kept.
     assert found.pop("mine") == [(999, 1.0)]
-    again = scalars(parts)
+    again = scalars(resumed)
     assert set(again) == set(found)
     assert {"train/learning_rate", "epoch/input_wait_share"} <= set(found)
     for tag in set(found) - {"epoch/videos_per_second", "epoch/input_wait_share"}:
@@ -157,13 +157,13 @@ def scalars(directory):
     events = EventAccumulator(str(directory), size_guidance={"tensors": 0})
     events.Reload()
     return {
-        # Files of one second come in the order of the texts of their numbers.
+        # Files of the same second are sorted by their number as text.
         tag: sorted((e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors(tag))
         for tag in events.Tags()["tensors"]
     }
 
 
-def test_fit_validates_an_epoch_whose_steps_are_all_done():
+def test_fit_ends_an_epoch_that_was_stopped_after_its_last_step():
     sums = {"loss": 3.0, "correct": 6.0, "seconds": 2.0, "waited": 0.5}
     state = TrainState(step=3, epoch=0, **sums)
     listener = Listener()
@@ -174,7 +174,7 @@ def test_fit_validates_an_epoch_whose_steps_are_all_done():
     assert logs == pytest.approx({**expected, "input_wait_share": 0.25})
 
 
-def test_fit_stops_where_it_is_asked_to():
+def test_fit_stops_on_request():
     state, stopped = TrainState(), []
     finished = fit(
         trainer_of(linear_model()),
@@ -191,13 +191,13 @@ def test_fit_stops_where_it_is_asked_to():
 
     state = TrainState()
     assert not fit(trainer_of(linear_model()), 20, state, validate=validate)
-    # Its steps are done, it is not over.
+    # Its steps are done, but not its validation.
     assert (state.step, state.epoch) == (3, 0)
     assert state.loss > 0
 
 
-def test_what_comes_between_steps_is_no_training_time():
-    """A validation, whose end is when the next checkpoint is saved."""
+def test_time_between_steps_is_not_training_time():
+    """Validation lasts until the next checkpoint is saved."""
     state = TrainState()
     state.add(1.0, 1)
     state.sync()
@@ -208,8 +208,8 @@ def test_what_comes_between_steps_is_no_training_time():
     assert state.seconds == seconds
 
 
-def test_what_is_waited_for_is_the_input(monkeypatch):
-    """Three ticks of a clock for a batch, one for its step."""
+def test_input_wait_share(monkeypatch):
+    """A batch takes three ticks of the clock, its step one."""
     clock = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     trainer, listener, state = trainer_of(linear_model()), Listener(), TrainState()
@@ -231,8 +231,8 @@ def test_what_is_waited_for_is_the_input(monkeypatch):
     assert [logs["videos_per_second"] for _, logs, _ in listener.epochs] == [1.0, 1.0]
 
 
-def test_a_checkpoint_that_says_nothing_of_waiting():
-    """Those of earlier versions; a run goes on from them all the same."""
+def test_checkpoint_without_waiting_time_is_resumed():
+    """Checkpoints of earlier versions have none."""
     info = TrainState(step=3, epoch=1, seconds=2.0, waited=1.0).to_dict()
     assert TrainState.from_dict(info, "x.npz").waited == 1.0
     del info["waited"]
@@ -240,19 +240,19 @@ def test_a_checkpoint_that_says_nothing_of_waiting():
     assert (state.step, state.seconds, state.waited) == (3, 2.0, 0.0)
 
 
-def test_a_position_that_is_none():
+def test_state_with_missing_keys_is_refused():
     with pytest.raises(DataError, match=r"x\.npz is from an older version"):
         TrainState.from_dict({"step": 3, "epoch": 1, "best": None}, "x.npz")
 
 
-def test_a_loss_that_is_no_number_stops_the_run():
+def test_loss_that_is_not_finite_stops_training():
     trainer = trainer_of(linear_model(), learning_rate=1e38)
     step = r"at step \d+, learning rate 0\.\d+"
     with pytest.raises(DataError, match=rf"loss became (nan|inf) {step}.*--learning_rate"):
         fit(trainer, 20, num_samples=80, num_epochs=1)
 
 
-def test_the_first_step_with_such_a_loss_is_named():
+def test_error_names_first_step_whose_loss_is_not_finite():
     state = TrainState(step=4)
     for loss in (1.0, 2.0, float("nan"), 1.0):
         state.add(tf.constant(loss), tf.constant(1))

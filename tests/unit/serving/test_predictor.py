@@ -1,4 +1,4 @@
-"""From the scores of windows to segments, with networks that are known."""
+"""Predictions of whole videos and timelines, by networks with known outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rlstm_tf.serving.predictor import (
 
 
 def write_levels(path, levels, fps=10):
-    """Grey frames: a level for each."""
+    """Writes a video of uniform gray frames."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=fps)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -35,8 +35,8 @@ def write_levels(path, levels, fps=10):
     return str(path)
 
 
-def test_segments_tile_the_video_and_change_where_it_does(tmp_path):
-    # 5 seconds of night, 7 of day, 3.4 of night.
+def test_intervals_cover_the_video_and_change_with_it(tmp_path):
+    # 5 s dark, 7 s bright, 3.4 s dark.
     path = write_levels(tmp_path / "a.mp4", [10] * 50 + [240] * 70 + [10] * 34)
     predictor = Predictor(METADATA, brightness)
     found = predictor.predict_timeline(path, 1.0, 0.5)
@@ -56,7 +56,7 @@ def test_segments_tile_the_video_and_change_where_it_does(tmp_path):
 
 
 @pytest.mark.parametrize("stride", [0.25, 0.4, 1.0])
-def test_scores_of_pieces_are_means_over_the_windows_that_show_them(tmp_path, stride):
+def test_scores_of_pieces_are_means_over_covering_windows(tmp_path, stride):
     bounds, parts = windows(10.3, 1.0, stride), pieces(10.3, stride)
     scores = np.random.default_rng(0).random((len(bounds), 3)).astype(np.float32)
     found = list(average_windows(iter(scores), covering_windows(bounds, parts)))
@@ -66,7 +66,7 @@ def test_scores_of_pieces_are_means_over_the_windows_that_show_them(tmp_path, st
         np.testing.assert_allclose(values, scores[inside].mean(axis=0), rtol=1e-6)
 
 
-def test_neighbours_with_one_class_are_merged_by_their_length():
+def test_neighbors_with_one_class_are_merged_weighted_by_length():
     parts = np.array([[0, 2], [2, 4], [4, 5], [5, 6]])
     given = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3]])
     found = merge_pieces(parts, given)
@@ -74,7 +74,7 @@ def test_neighbours_with_one_class_are_merged_by_their_length():
     np.testing.assert_allclose(found[1].probabilities, [0.8 / 3, 2.2 / 3])
 
 
-def test_top():
+def test_top_classes():
     probabilities = np.array([0.1, 0.5, 0.1, 0.3])
     assert top_classes(probabilities, probabilities, "abcd", 3) == [
         ("b", 0.5),
@@ -82,22 +82,25 @@ def test_top():
         ("a", 0.1),
     ]
     assert len(top_classes(probabilities, probabilities, "abcd")) == 4
-    # Rounded to the same, and still known.
+    # Equal after rounding; the scores still rank them.
     assert top_classes(np.ones(2), np.array([40.0, 50.0]), "ab")[0].label == "b"
 
 
-def test_scores_that_are_no_numbers(tmp_path):
+def test_scores_that_are_not_finite(tmp_path):
     def broken(frames):
         return {name: Array([[np.nan, 0]]) for name in ("logits", "probabilities")}
 
     path = write_levels(tmp_path / "a.mp4", [10] * 5)
     predictor = Predictor(METADATA, broken)
-    for look in (lambda: predictor.predict(path), lambda: predictor.predict_timeline(path, 4, 2)):
+    for predict in (
+        lambda: predictor.predict(path),
+        lambda: predictor.predict_timeline(path, 4, 2),
+    ):
         with pytest.raises(DataError, match=r"a\.mp4: the network's scores are not finite"):
-            look()
+            predict()
 
 
-def test_a_network_that_cannot_be_run(tmp_path):
+def test_network_that_fails(tmp_path):
     import tensorflow as tf
 
     def broken(frames):
@@ -106,12 +109,15 @@ def test_a_network_that_cannot_be_run(tmp_path):
     path = write_levels(tmp_path / "a.mp4", [10] * 5)
     predictor = Predictor(METADATA, broken)
     line = r"a\.mp4: the network fails: Graph execution error: OOM in x$"
-    for look in (lambda: predictor.predict(path), lambda: predictor.predict_timeline(path, 4, 2)):
+    for predict in (
+        lambda: predictor.predict(path),
+        lambda: predictor.predict_timeline(path, 4, 2),
+    ):
         with pytest.raises(DataError, match=line):
-            look()
+            predict()
 
 
-def test_what_is_no_file(tmp_path):
+def test_paths_that_are_not_regular_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name, reason in (
         ("pipe", "is not a regular file; give video files"),
@@ -120,39 +126,39 @@ def test_what_is_no_file(tmp_path):
         ("nul\0", "embedded null byte"),
     ):
         with pytest.raises(DataError, match=reason):
-            read_video(f"{tmp_path}/{name}", lambda: pytest.fail("it was opened"))
+            read_video(f"{tmp_path}/{name}", lambda: pytest.fail("the file was opened"))
 
 
-def test_what_a_disk_does_not_give_for_a_moment_is_no_damage(tmp_path):
+def test_damage_is_reported_only_if_it_persists(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"x")
     answers = [DamagedVideoError("decoding fails"), "fine"]
 
-    def look():
+    def read():
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    assert read_video(str(path), look) == "fine"
+    assert read_video(str(path), read) == "fine"
     answers[:] = [DamagedVideoError("cut"), DamagedVideoError("cut")]
     with pytest.raises(DataError, match=r"a\.mp4: cut"):
-        read_video(str(path), look)
+        read_video(str(path), read)
     answers[:] = [MemoryError()]
     with pytest.raises(DataError, match="no memory"):
-        read_video(str(path), look)
+        read_video(str(path), read)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that gives EIO")
-def test_what_a_disk_never_gives_is_said(tmp_path):
+def test_read_error_of_the_disk_is_reported(tmp_path):
     (tmp_path / "a.mp4").symlink_to("/proc/self/mem")
     with pytest.raises(DataError, match=r"cannot read .*a\.mp4: Input/output error"):
         Predictor(METADATA, brightness).predict(str(tmp_path / "a.mp4"))
 
 
 @pytest.mark.skipif(not os.path.isfile("/proc/self/status"), reason="needs Linux's /proc")
-def test_memory_does_not_grow_with_the_length(make_video, tmp_path):
-    """The long video is 6 MB as the network sees it, and 47 MB as frames."""
+def test_memory_does_not_grow_with_length(make_video, tmp_path):
+    """The long video takes 6 MB as network input, 47 MB as decoded frames."""
     script = r"""
 import re, sys
 from brightness import METADATA, brightness
@@ -171,7 +177,7 @@ print(found[-1].end, peaks[1] - peaks[0])
     assert int(grown) < 4000
 
 
-def test_a_video_that_says_it_goes_on_for_years(tmp_path):
+def test_timestamps_of_years_are_refused(tmp_path):
     path = str(tmp_path / "a.mkv")
     with av.open(path, "w") as container:
         stream = container.add_stream("ffv1", rate=25)

@@ -1,4 +1,4 @@
-"""A batch in parts, in other precisions, compiled: the step that they should be."""
+"""Micro-batches, mixed precision and XLA give the same step as the whole batch."""
 
 import functools
 import json
@@ -22,20 +22,22 @@ def full_precision_afterwards():
     keras.mixed_precision.set_global_policy("float32")
 
 
-@pytest.mark.parametrize(("model", "parts", "momentum"), [("two_branch", 2, 0.9), (None, 6, 0.999)])
-def test_a_batch_in_parts_is_the_batch(model, parts, momentum):
-    """Losses, weights and moving statistics, with population statistics."""
+@pytest.mark.parametrize(
+    ("model", "accumulate", "momentum"), [("two_branch", 2, 0.9), (None, 6, 0.999)]
+)
+def test_micro_batches_equal_whole_batch(model, accumulate, momentum):
+    """Compares losses, weights and moving statistics, with population statistics."""
     whole = trainer_of(model=model, momentum=momentum)
-    divided = trainer_of(model=model, momentum=momentum, accumulate=parts)
+    accumulated = trainer_of(model=model, momentum=momentum, accumulate=accumulate)
     start = [w.copy() for w in whole.model.get_weights()]
-    np.testing.assert_allclose(run(divided), run(whole), rtol=2e-5)
-    for before, a, b in zip(start, whole.model.get_weights(), divided.model.get_weights()):
+    np.testing.assert_allclose(run(accumulated), run(whole), rtol=2e-5)
+    for before, a, b in zip(start, whole.model.get_weights(), accumulated.model.get_weights()):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-6)
         assert np.abs(a - before).max() > 0
 
 
-def test_the_statistics_move_by_those_of_the_whole_batch():
-    """Of the first layer that is normalised, from the pixels, by NumPy."""
+def test_moving_statistics_are_updated_by_whole_batch():
+    """Computes the first normalized layer's statistics from the pixels with NumPy."""
     trainer = trainer_of(momentum=0.75, accumulate=3)
     layer = next(layer for layer in trainer.model.get_layer("trunk").layers if "bn" in layer.name)
     before = keras.Model(trainer.model.get_layer("trunk").input, layer.input)
@@ -48,7 +50,7 @@ def test_the_statistics_move_by_those_of_the_whole_batch():
     np.testing.assert_allclose(layer.moving_variance.numpy(), 0.75 + 0.25 * variance, rtol=1e-4)
 
 
-def test_batch_statistics_run_in_parts_too():
+def test_micro_batches_run_with_batch_statistics():
     trainer = trainer_of("batch", accumulate=2)
     assert np.isfinite(run(trainer)).all()
 
@@ -59,19 +61,19 @@ def full_precision():
 
 
 @pytest.mark.parametrize(("policy", "scale"), [("mixed_bfloat16", False), ("mixed_float16", True)])
-@pytest.mark.parametrize("parts", [1, 2])
-def test_mixed_precision_follows_full_precision(policy, scale, parts):
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_mixed_precision_follows_full_precision(policy, scale, accumulate):
     reference = full_precision()
     keras.mixed_precision.set_global_policy(policy)
-    trainer = trainer_of(scale_loss=scale, accumulate=parts)
+    trainer = trainer_of(scale_loss=scale, accumulate=accumulate)
     assert all("float32" in str(w.dtype) for w in trainer.model.weights)
     got = run(trainer)
     np.testing.assert_allclose(np.array(got)[:, 0], np.array(reference)[:, 0], rtol=0.05)
     assert got[-1][0] != reference[-1][0]
 
 
-def test_the_loss_scale_is_part_of_a_checkpoint():
-    """Behind the rest, on both stacks: one goes on with a run of the other."""
+def test_loss_scale_is_saved_last():
+    """Both stacks save it after the other variables, so either can resume the other's run."""
     keras.mixed_precision.set_global_policy("mixed_float16")
     states = [compat.optimizer_state(trainer_of(scale_loss=s).optimizer) for s in (False, True)]
     plain, scaled = ([np.asarray(value) for value in state] for state in states)
@@ -79,8 +81,8 @@ def test_the_loss_scale_is_part_of_a_checkpoint():
     assert [float(value) for value in scaled[-2:]] == [2**15, 0]
 
 
-def test_weight_decay_is_not_scaled_with_the_loss():
-    """A weight that no gradient reaches shrinks by rate * decay, whatever the loss scale."""
+def test_weight_decay_is_independent_of_loss_scale():
+    """A weight without gradient shrinks by rate * decay."""
     keras.mixed_precision.set_global_policy("mixed_float16")
     inputs = keras.Input((2, 4, 4, 3), dtype="uint8")
     x = keras.layers.Lambda(lambda x: tf.reduce_mean(tf.cast(x, tf.float16), (1, 2, 3)) * 0)(inputs)
@@ -93,16 +95,16 @@ def test_weight_decay_is_not_scaled_with_the_loss():
     np.testing.assert_allclose(model.get_weights()[0], kernel * (1 - 0.1 * 0.5), rtol=1e-5)
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_compiled_it_is_the_same_step(parts):
-    plain, compiled = trainer_of(accumulate=parts), trainer_of(accumulate=parts, jit=True)
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_xla_takes_same_step(accumulate):
+    plain, compiled = trainer_of(accumulate=accumulate), trainer_of(accumulate=accumulate, jit=True)
     np.testing.assert_allclose(run(compiled, 2), run(plain, 2), rtol=1e-4)
 
 
-@pytest.mark.parametrize(("model", "parts"), [("two_branch", 1), ("tsn", 2)])
-def test_compiled_networks_take_the_same_step(thorough, model, parts):
-    plain = trainer_of(model=model, accumulate=parts)
-    compiled = trainer_of(model=model, accumulate=parts, jit=True)
+@pytest.mark.parametrize(("model", "accumulate"), [("two_branch", 1), ("tsn", 2)])
+def test_xla_takes_same_step_with_networks(thorough, model, accumulate):
+    plain = trainer_of(model=model, accumulate=accumulate)
+    compiled = trainer_of(model=model, accumulate=accumulate, jit=True)
     np.testing.assert_allclose(run(compiled, 2), run(plain, 2), rtol=1e-4)
 
 
@@ -118,11 +120,11 @@ import small_networks as t
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 result = {}
-for name, parts in (("none", 1), ("mirrored", 3)):
+for name, accumulate in (("none", 1), ("mirrored", 3)):
     strategy = make_strategy(name)
     t.tf.distribute.get_strategy = lambda strategy=strategy: strategy
     with strategy.scope():
-        trainer = t.trainer_of(accumulate=parts)
+        trainer = t.trainer_of(accumulate=accumulate)
     data = [b for b in t.batches(4)]
     dataset = tf.data.Dataset.from_tensor_slices(
         {k: tf.stack([b[k] for b in data]) for k in ("frames", "label")}
@@ -134,7 +136,7 @@ for name, parts in (("none", 1), ("mirrored", 3)):
     losses = [float(trainer.train_step(batch)[0]) for batch in batches]
     moving = [w.numpy().tolist() for w in trainer.model.weights if "moving" in w.name]
     result[name] = [losses, moving]
-# Gradients that overflow on the second replica alone.
+# Gradients that overflow on the second replica only.
 keras.mixed_precision.set_global_policy("mixed_float16")
 with strategy.scope():
     trainer = t.trainer_of(scale_loss=True)
@@ -162,7 +164,7 @@ print(json.dumps(result))
 """
 
 
-def test_two_replicas_in_parts_give_the_losses_of_one_device():
+def test_two_replicas_with_micro_batches_equal_one_device():
     output = warm_python.check(["-c", REPLICAS])
     result = json.loads(output.splitlines()[-1])
     (one, moving), (two, moving_two) = result["none"], result["mirrored"]
