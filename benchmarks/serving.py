@@ -124,9 +124,9 @@ def _metadata() -> Any:
 def _of_an_export(values: flags.FlagValues) -> None:
     """Latencies, and what becomes of requests under load, as JSON."""
     from benchmarks import load
-    from rlstm_tf.serving.artifact import ModelMetadata, load_signatures, newest_version
+    from rlstm_tf.serving.artifact import ModelMetadata, find_newest_version, load_signatures
 
-    version = newest_version(Path(values.model))
+    version = find_newest_version(Path(values.model))
     metadata, signatures = ModelMetadata.read(version), load_signatures(version)
     if metadata.stream != "spatial":
         raise UsageError(f"--model={values.model} is of the {metadata.stream} stream")

@@ -53,12 +53,12 @@ def main(values: flags.FlagValues) -> int:
     window = WINDOW if values.window is None else values.window
     stride = window / 2 if values.stride is None else values.stride
     from rlstm_tf.data.timeline import check_windows
-    from rlstm_tf.serving.artifact import newest_version
+    from rlstm_tf.serving.artifact import find_newest_version
     from rlstm_tf.serving.predictor import Predictor
 
     check_windows(window, stride)
     with local_mirror(_newest(values.model)) as model:
-        version = newest_version(model.path)
+        version = find_newest_version(model.path)
         app.load_tensorflow()
         predictor = Predictor.load(version)
         classify = functools.partial(_classify, predictor)

@@ -19,7 +19,7 @@ import numpy as np
 
 from rlstm_tf import compat
 from rlstm_tf.errors import DataError
-from rlstm_tf.runs.directory import BEST, UnreadableError, checkpoints_in
+from rlstm_tf.runs.directory import BEST, UnreadableError, list_checkpoints
 from rlstm_tf.storage.atomic import PARTIAL, atomic_file, sync, writing
 from rlstm_tf.storage.checksums import arrays_sha256
 
@@ -37,7 +37,7 @@ def named_weights(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, A
                 yield prefix + compat.weight_name(layer, weight), weight
 
 
-def variables_of(
+def named_variables(
     model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None
 ) -> dict[str, Any]:
     """Returns a checkpoint's variables by name: weights and, if given, the optimizer's state."""
@@ -55,7 +55,7 @@ def restore(variables: dict[str, Any], state: State, path: Path) -> None:
     """Assigns a checkpoint's arrays.
 
     Args:
-        variables: from `variables_of`.
+        variables: from `named_variables`.
         state: from `Checkpoints.load`; further arrays are ignored.
         path: the checkpoint, for error messages.
 
@@ -96,7 +96,7 @@ class Checkpoints:
         Raises:
             UnreadableError: the directory exists but cannot be listed.
         """
-        return [path for path in checkpoints_in(self.directory) if path != self.best]
+        return [path for path in list_checkpoints(self.directory) if path != self.best]
 
     def save(self, step: int, state: State, info: dict[str, Any], best: bool = False) -> Path:
         """Writes a checkpoint atomically and deletes the oldest ones beyond `keep`.
@@ -197,7 +197,7 @@ class Checkpoints:
         Raises:
             DataError: all checkpoints are damaged, or one cannot be read.
         """
-        paths = checkpoints_in(self.directory)
+        paths = list_checkpoints(self.directory)
         for path in reversed(paths):
             try:
                 return (*self.load(path), path)

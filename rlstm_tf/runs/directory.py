@@ -68,7 +68,7 @@ def read_flags(path: Path) -> flags.FlagValues:
     return values
 
 
-def checkpoints_in(directory: Path) -> list[Path]:
+def list_checkpoints(directory: Path) -> list[Path]:
     """Lists a run's checkpoints: the best one, if any, then the numbered ones, oldest first.
 
     Raises:
@@ -108,7 +108,7 @@ class RunDirectory:
         Raises:
             DataError: the directory exists but cannot be listed.
         """
-        return bool(checkpoints_in(self.checkpoints))
+        return bool(list_checkpoints(self.checkpoints))
 
     def open_for_training(
         self,

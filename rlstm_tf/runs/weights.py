@@ -14,7 +14,7 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from rlstm_tf.models.flow_stem import cross_modality
-from rlstm_tf.runs.checkpoints import Checkpoints, State, restore, variables_of
+from rlstm_tf.runs.checkpoints import Checkpoints, State, named_variables, restore
 from rlstm_tf.runs.directory import read_flags
 from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, local_mirror
 
@@ -50,7 +50,7 @@ def load_model(
     # The checkpoint replaces pretrained weights, so do not download any.
     config = dataclasses.replace(ModelConfig.from_flags(settings), weights="none")
     model = build_model(config, num_classes)
-    restore(variables_of(model), state, path)
+    restore(named_variables(model), state, path)
     return model, path
 
 
@@ -120,7 +120,7 @@ def initialize_from(model: keras.Model, state: State, path: Path, same_model: bo
         DataError: a backbone weight is missing from the checkpoint or has another shape; no weight
             is assigned then.
     """
-    variables = variables_of(model)
+    variables = named_variables(model)
     trunk = [name for name in variables if name.startswith(_TRUNK)]
     first = next(name for name in trunk if len(variables[name].shape) == 4)
     backbone = {_in_backbone(name): state[name] for name in state if _in_backbone(name)}

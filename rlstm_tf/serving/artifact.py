@@ -86,7 +86,7 @@ class ModelMetadata:
         """Reads `model.json`.
 
         Args:
-            version: directory of one version, from `newest_version`.
+            version: directory of one version, from `find_newest_version`.
 
         Raises:
             DataError: the file is missing or damaged.
@@ -139,7 +139,7 @@ def _is_version(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def newest_version(directory: Path) -> Path:
+def find_newest_version(directory: Path) -> Path:
     """Returns the version that a server would load.
 
     Args:

@@ -76,7 +76,7 @@ class Predictor:
         """Loads a version of an exported network.
 
         Args:
-            version: its directory, from `artifact.newest_version`.
+            version: its directory, from `artifact.find_newest_version`.
 
         Raises:
             DataError: the version is damaged or cannot be loaded.

@@ -15,7 +15,7 @@ import numpy as np
 
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data.batch_schedule import EpochSchedule
-from rlstm_tf.runs.checkpoints import Checkpoints, variables_of
+from rlstm_tf.runs.checkpoints import Checkpoints, named_variables
 from rlstm_tf.storage.atomic import write_atomic, writing
 from rlstm_tf.training.state import TrainState
 
@@ -157,7 +157,7 @@ class CheckpointSaver(keras.callbacks.Callback):
             FloatingPointError: a weight is not finite; nothing is saved.
         """
         self.state.sync()
-        variables = variables_of(self.model, self.optimizer)
+        variables = named_variables(self.model, self.optimizer)
         state = {name: variable.numpy() for name, variable in variables.items()}
         bad = [name for name, value in state.items() if not np.isfinite(value).all()]
         if bad:

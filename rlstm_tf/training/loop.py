@@ -26,7 +26,7 @@ from rlstm_tf.distributed.strategy import (
 )
 from rlstm_tf.errors import DataError
 from rlstm_tf.models import build_model
-from rlstm_tf.runs.checkpoints import Checkpoints, restore, variables_of
+from rlstm_tf.runs.checkpoints import Checkpoints, named_variables, restore
 from rlstm_tf.runs.remote import LocalMirror
 from rlstm_tf.runs.weights import initialize_from_run
 from rlstm_tf.training import optimizers
@@ -198,7 +198,7 @@ def _restore(
     checkpoints = Checkpoints(inputs.run.checkpoints)
     newest = checkpoints.load_newest()
     state, best = TrainState(), None
-    variables = variables_of(trainer.model, trainer.optimizer)
+    variables = named_variables(trainer.model, trainer.optimizer)
     if newest is not None:
         arrays, info, path = newest
         state, best = TrainState.from_dict(info, path), info["best"]

@@ -65,7 +65,7 @@ def make_optimizer(
     """Creates an optimizer by name, with its slots, in the strategy's scope.
 
     The trainer adds the weight decay of `sgd` to its gradients. The others compute
-    kernel -= rate * weight_decay * kernel themselves before each step, for `decayed` variables.
+    kernel -= rate * weight_decay * kernel themselves before each step, for `is_decayed` variables.
 
     Args:
         name: one of `rlstm_tf.choices.OPTIMIZERS`.
@@ -80,7 +80,7 @@ def make_optimizer(
     """
     if name == "sgd":
         return sgd(learning_rate, momentum, variables, scale_loss)
-    kernels = [variable for variable in variables if decayed(variable)]
+    kernels = [variable for variable in variables if is_decayed(variable)]
     if name == "lamb" and not compat.KERAS_3:
         return _ready(addons.lamb(learning_rate, weight_decay, kernels), variables, scale_loss)
     if name == "sgdw":
@@ -92,7 +92,7 @@ def make_optimizer(
     else:
         optimizer = keras.optimizers.Lamb(learning_rate, weight_decay=weight_decay)
     # By variable: Keras would match a name anywhere in another one.
-    others = [variable for variable in variables if not decayed(variable)]
+    others = [variable for variable in variables if not is_decayed(variable)]
     optimizer.exclude_from_weight_decay(others)
     return _ready(optimizer, variables, scale_loss)
 
@@ -104,7 +104,7 @@ def _ready(optimizer: Any, variables: list[Any], scale_loss: bool) -> Any:
     return optimizer
 
 
-def decayed(variable: Any) -> bool:
+def is_decayed(variable: Any) -> bool:
     """Returns whether weight decay applies: to kernels, but not to biases, gamma and beta."""
     name = variable.name.split("/")[-1].split(":")[0]
     return name.endswith("kernel") or name.endswith("w_f")

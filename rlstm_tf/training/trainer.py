@@ -21,7 +21,7 @@ from rlstm_tf.layers.batch_normalization import defer_statistics_updates
 from rlstm_tf.models.dropout import dropout_seed
 from rlstm_tf.models.rematerialization import rematerialize
 from rlstm_tf.training.gradient_accumulation import Accumulator
-from rlstm_tf.training.optimizers import decayed
+from rlstm_tf.training.optimizers import is_decayed
 from rlstm_tf.training.preemption import Stopped
 from rlstm_tf.training.state import SYNC_EVERY, TrainState
 
@@ -166,7 +166,7 @@ class Trainer:
         decay = self.weight_decay / self.strategy.num_replicas_in_sync
         gradients = [
             gradient + compat.scale_loss(self.optimizer, decay * tf.convert_to_tensor(variable))
-            if decay and decayed(variable)
+            if decay and is_decayed(variable)
             else gradient
             for gradient, variable in zip(gradients, variables)
         ]

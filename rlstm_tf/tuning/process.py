@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.runs.directory import RunDirectory, checkpoints_in
+from rlstm_tf.runs.directory import RunDirectory, list_checkpoints
 from rlstm_tf.storage.atomic import writing
 from rlstm_tf.tuning import child
 
@@ -58,7 +58,7 @@ def train(
     run, log = RunDirectory(run_dir), run_dir / LOG
     left = _STARTS
     while True:
-        known = checkpoints_in(run.checkpoints)
+        known = list_checkpoints(run.checkpoints)
         with writing(log):
             run_dir.mkdir(parents=True, exist_ok=True)
             first = log.stat().st_size if log.exists() else 0
@@ -70,7 +70,7 @@ def train(
         if status > 0:
             raise _judged(status, log, first)
         # By a signal: SIGTERM is one too, on which it ends well.
-        left = _STARTS if checkpoints_in(run.checkpoints) != known else left - 1
+        left = _STARTS if list_checkpoints(run.checkpoints) != known else left - 1
         if not left:
             name = signal.Signals(-status).name if status else "SIGTERM"
             raise FailedError(f"ended by {name} {_STARTS} times (out of memory?)")

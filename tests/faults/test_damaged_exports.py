@@ -10,7 +10,7 @@ import tensorflow as tf
 from exports import CLASSES, SMALL, make_run, run_export
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.serving.artifact import CHECKSUMS, newest_version
+from rlstm_tf.serving.artifact import CHECKSUMS, find_newest_version
 from rlstm_tf.serving.predictor import Predictor
 
 CONSTANT = np.float32(127.5).tobytes()
@@ -39,7 +39,7 @@ def files_of(version):
 def refused(version):
     """What a prediction says of it: one line."""
     with pytest.raises(DataError) as caught:
-        Predictor.load(newest_version(version.parent))
+        Predictor.load(find_newest_version(version.parent))
     line = " ".join(str(caught.value).split())
     assert str(version) in line
     return line

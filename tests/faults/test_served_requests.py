@@ -10,7 +10,7 @@ from exports import SMALL, jpegs, make_run, promising, run_export, videos
 from small_server import Session
 
 from benchmarks import load
-from rlstm_tf.serving.artifact import ModelMetadata, load_signatures, newest_version
+from rlstm_tf.serving.artifact import ModelMetadata, find_newest_version, load_signatures
 
 FRAMES, FILES = videos(1), jpegs(videos(1))
 
@@ -69,7 +69,7 @@ def run(tmp_path_factory):
 def version(run):
     directory = run.path.parent / "saved"
     assert run_export(f"--run_dir={run.path}", f"--output={directory}") == 0
-    return newest_version(directory)
+    return find_newest_version(directory)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from rlstm_tf.cli import app, flags
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
-from rlstm_tf.runs.checkpoints import Checkpoints, variables_of
+from rlstm_tf.runs.checkpoints import Checkpoints, named_variables
 
 SMALL = (
     *("--model=two_branch", "--backbone=tiny_resnetv2", "--weights=none", "--num_segments=2"),
@@ -50,7 +50,7 @@ def make_run(path, *arguments, classes=CLASSES, short_side=40, **changes):
     keras.mixed_precision.set_global_policy("float32")
     rng = np.random.default_rng(0)
     state = {}
-    for name, variable in variables_of(model).items():
+    for name, variable in named_variables(model).items():
         drawn = rng.normal(0, 0.1, variable.shape).astype(np.float32)
         if "gamma" in name or "variance" in name:
             drawn = 1 + np.abs(drawn)

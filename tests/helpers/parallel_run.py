@@ -47,7 +47,7 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
     from rlstm_tf.data.shards import Shards
     from rlstm_tf.distributed.consistency import assert_same_weights
     from rlstm_tf.distributed.strategy import assert_same, current_worker, distribute_batches
-    from rlstm_tf.runs.checkpoints import variables_of
+    from rlstm_tf.runs.checkpoints import named_variables
     from rlstm_tf.training import optimizers
     from rlstm_tf.training.state import TrainState
     from rlstm_tf.training.trainer import Trainer
@@ -67,7 +67,7 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
     if mode == "strangers":
         # As from a file that another machine has another version of.
         model.weights[-1].assign([float(current_worker(strategy).index)] * CLASSES)
-    assert_same_weights(strategy, variables_of(model, optimizer), TrainState().to_dict())
+    assert_same_weights(strategy, named_variables(model, optimizer), TrainState().to_dict())
     frames = make_preprocess(config)
     trainer = Trainer(model, optimizer, strategy, weight_decay=5e-4, preprocess=frames)
     batches = distribute_batches(

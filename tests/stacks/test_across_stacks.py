@@ -26,7 +26,7 @@ from rlstm_tf import compat
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.evaluation import score_files as scores
 from rlstm_tf.runs.checkpoints import Checkpoints
-from rlstm_tf.serving.artifact import load_signatures, newest_version
+from rlstm_tf.serving.artifact import find_newest_version, load_signatures
 
 DEFAULT = ROOT / ".venv" / "bin" / "python"
 SMALL = (
@@ -193,7 +193,7 @@ def test_the_other_stack_answers_with_an_exported_network(crossing, maker):
 def test_jpegs_too_are_understood_by_the_older_tensorflow(crossing):
     """TensorFlow promises no more than that the newer one loads what the older one has saved."""
     stack = crossing.stacks["default"]
-    signature = load_signatures(newest_version(stack.path / "saved"))["serve_jpeg"]
+    signature = load_signatures(find_newest_version(stack.path / "saved"))["serve_jpeg"]
     shards = Shards.open(str(stack.shards), "train")
     jpegs = np.array([shards.read_frames(0, [0, 1])], object)
     assert np.isfinite(signature(frames_bytes=tf.constant(jpegs))["logits"]).all()

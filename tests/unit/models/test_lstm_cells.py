@@ -12,7 +12,7 @@ from rlstm_tf import compat
 from rlstm_tf.errors import UsageError
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
-from rlstm_tf.runs.checkpoints import variables_of
+from rlstm_tf.runs.checkpoints import named_variables
 
 addons = pytest.mark.skipif(compat.KERAS_3, reason="Keras 3 cannot load tensorflow-addons")
 CELLS = ("layer_norm", "peephole")
@@ -41,7 +41,7 @@ def test_last_state(cell):
     layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
     named = {
         name.removeprefix("model/lstm/"): np.asarray(value).astype("float64")
-        for name, value in variables_of(model).items()
+        for name, value in named_variables(model).items()
         if name.startswith("model/lstm/")
     }
     x = rng.normal(size=(2, 3, 64))

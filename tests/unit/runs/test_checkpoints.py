@@ -11,7 +11,7 @@ import pytest
 from rlstm_tf.errors import DataError
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
-from rlstm_tf.runs.checkpoints import Checkpoints, named_weights, restore, variables_of
+from rlstm_tf.runs.checkpoints import Checkpoints, named_variables, named_weights, restore
 from rlstm_tf.runs.directory import RunDirectory
 from rlstm_tf.training.optimizers import sgd
 from rlstm_tf.training.preemption import Stopped, StopRequest
@@ -202,7 +202,7 @@ def network():
 
 def test_network_and_optimizer_are_restored(network, tmp_path):
     model, optimizer = network
-    variables = variables_of(model, optimizer)
+    variables = named_variables(model, optimizer)
     before = {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
     checkpoints = Checkpoints(tmp_path)
     path = checkpoints.save(1, before, {})
@@ -226,13 +226,13 @@ def test_names_are_equal_on_both_stacks(network):
         "logits/bias",
     ):
         assert name in names
-    slots = [name for name in variables_of(model, optimizer) if name.startswith("optimizer/")]
+    slots = [name for name in named_variables(model, optimizer) if name.startswith("optimizer/")]
     assert len(slots) >= len(model.trainable_variables) + 1
 
 
 def test_checkpoint_of_another_model_is_refused_before_assigning(network, tmp_path):
     model, _ = network
-    variables = variables_of(model)
+    variables = named_variables(model)
     found = {name: np.zeros(variable.shape) for name, variable in variables.items()}
     last = list(found)[-1]
     before = [np.asarray(variable.numpy()) for variable in variables.values()]

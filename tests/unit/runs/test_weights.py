@@ -10,7 +10,7 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from rlstm_tf.models.flow_stem import cross_modality
-from rlstm_tf.runs.checkpoints import variables_of
+from rlstm_tf.runs.checkpoints import named_variables
 from rlstm_tf.runs.weights import initialize_from
 
 PATH = Path("runs/spatial/checkpoints/best.npz")
@@ -28,7 +28,7 @@ def build(model, seed, num_classes=5, backbone="tiny_resnetv2", **options):
 
 
 def values(network):
-    return {name: np.asarray(weight.numpy()) for name, weight in variables_of(network).items()}
+    return {name: np.asarray(weight.numpy()) for name, weight in named_variables(network).items()}
 
 
 def assert_equal(names, a, b):

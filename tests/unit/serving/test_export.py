@@ -28,7 +28,12 @@ from rlstm_tf.data.sampling import snippet_frames
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving import exporter, preprocessing
-from rlstm_tf.serving.artifact import ModelMetadata, list_versions, load_signatures, newest_version
+from rlstm_tf.serving.artifact import (
+    ModelMetadata,
+    find_newest_version,
+    list_versions,
+    load_signatures,
+)
 
 CLOSE = {"rtol": 0, "atol": 1e-4}
 
@@ -48,7 +53,7 @@ def exported(run):
 
 @pytest.fixture(scope="module")
 def signatures(exported):
-    return load_signatures(newest_version(exported))
+    return load_signatures(find_newest_version(exported))
 
 
 def logits(signature, **inputs):
@@ -91,7 +96,7 @@ def test_jpegs_of_records_give_logits_of_evaluation(built, tmp_path):
     """Sends the files in the shards of every test video."""
     run = make_run(tmp_path / "run", *SMALL, short_side=32)
     assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'a'}", "--nowarmup") == 0
-    signature = load_signatures(newest_version(tmp_path / "a"))["serve_jpeg"]
+    signature = load_signatures(find_newest_version(tmp_path / "a"))["serve_jpeg"]
     shards, config = Shards.open(str(built), "test"), InputConfig(1, 2, 32)
     for video in range(len(shards)):
         frames = evaluation_example(shards, config, video, CENTER)["frames"]
@@ -137,7 +142,7 @@ def test_outputs_are_consistent(signatures):
 
 
 def test_assets(run, exported):
-    version = newest_version(exported)
+    version = find_newest_version(exported)
     assert (version / "assets" / "classes.txt").read_text(encoding="utf-8").split("\n") == [
         *CLASSES,
         "",
@@ -171,7 +176,7 @@ def test_foreign_newest_version_is_refused(exported, tmp_path, name):
     if name != "saved_model.pb":
         (directory / "20261124" / "saved_model.pb").write_bytes(b"")
     with pytest.raises(DataError) as caught:
-        newest_version(directory)
+        find_newest_version(directory)
     assert str(caught.value) == (
         f"{directory}/20261124 is the newest version and holds no exported network: "
         f"{name}: No such file or directory"
@@ -213,7 +218,7 @@ def test_export_loads_without_this_package(run, exported, tmp_path):
     values = {
         "INPUTS": str(tmp_path / "inputs.npz"),
         "OUTPUT": str(tmp_path / "outputs.npz"),
-        "VERSION": str(newest_version(exported)),
+        "VERSION": str(find_newest_version(exported)),
     }
     head = "".join(f"{name} = {value!r}\n" for name, value in values.items())
     done = subprocess.run(
@@ -251,14 +256,14 @@ def replayed(version, name):
 
 
 def test_warmup_requests_are_answered(exported):
-    seen = replayed(newest_version(exported), "small")
+    seen = replayed(find_newest_version(exported), "small")
     assert seen == ["serving_default", "serve_jpeg"] * 2
 
 
 def test_temporal_stream(tmp_path):
     run = make_run(tmp_path / "run", *TEMPORAL)
     assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'flow'}") == 0
-    version = newest_version(tmp_path / "flow")
+    version = find_newest_version(tmp_path / "flow")
     assert set(replayed(version, "flow")) == {"serving_default", "serve_flow"}
     signatures = load_signatures(version)
     levels = videos(2, 2, 40, 50, channels=4)
@@ -288,7 +293,7 @@ def test_other_networks_and_precisions(tmp_path, model, precision, classes):
     more = (f"--model={model}", f"--precision={precision}")
     run = make_run(tmp_path / "run", *SMALL, *more, classes=classes)
     assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'a'}") == 0
-    signature = load_signatures(newest_version(tmp_path / "a"))["serving_default"]
+    signature = load_signatures(find_newest_version(tmp_path / "a"))["serving_default"]
     answer = signature(frames=tf.constant(videos(2)))
     assert answer["logits"].dtype == answer["probabilities"].dtype == tf.float32
     expected = run.model(videos(2)).numpy()

@@ -18,7 +18,7 @@ from repository import ROOT
 from small_server import serving
 from tensorflow_serving.config import model_server_config_pb2
 
-from rlstm_tf.serving.artifact import newest_version
+from rlstm_tf.serving.artifact import find_newest_version
 
 SERVING = ROOT / "examples" / "serving"
 
@@ -102,7 +102,7 @@ def drive(client, run, rest, grpc):
 
 
 def test_client_with_stand_in_server(client, run, saved_models, tmp_path, capsys):
-    with serving(newest_version(saved_models / "demo")) as (rest, grpc):
+    with serving(find_newest_version(saved_models / "demo")) as (rest, grpc):
         drive(client, run, rest, grpc)
         paths = []
         for number, file in enumerate(jpegs(videos(1))[0]):

@@ -17,7 +17,7 @@ from small_networks import linear_batches
 from rlstm_tf import addons, compat
 from rlstm_tf.choices import OPTIMIZERS
 from rlstm_tf.errors import UsageError
-from rlstm_tf.runs.checkpoints import Checkpoints, restore, variables_of
+from rlstm_tf.runs.checkpoints import Checkpoints, named_variables, restore
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -57,11 +57,14 @@ def test_resumed_training_equals_uninterrupted_one(name, scale_loss, tmp_path):
     first = trainer_of(name, scale_loss)
     assert losses(first, given[:3]) == expected[:3]
     state = {
-        key: np.asarray(value) for key, value in variables_of(first.model, first.optimizer).items()
+        key: np.asarray(value)
+        for key, value in named_variables(first.model, first.optimizer).items()
     }
     path = Checkpoints(tmp_path).save(3, state, {})
     second = trainer_of(name, scale_loss, model_of(seed=1))
-    restore(variables_of(second.model, second.optimizer), Checkpoints(tmp_path).load(path)[0], path)
+    restore(
+        named_variables(second.model, second.optimizer), Checkpoints(tmp_path).load(path)[0], path
+    )
     second.step = 3
     assert losses(second, given[3:]) == expected[3:]
     for found, wanted in zip(second.model.get_weights(), whole.model.get_weights()):
