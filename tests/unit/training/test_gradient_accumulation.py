@@ -13,7 +13,7 @@ from small_networks import batches, run, trainer_of
 from rlstm_tf import compat
 from rlstm_tf.errors import UsageError
 from rlstm_tf.training import optimizers
-from rlstm_tf.training import trainer as training
+from rlstm_tf.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,7 @@ def test_weight_decay_is_independent_of_loss_scale():
     x = keras.layers.Lambda(lambda x: tf.reduce_mean(tf.cast(x, tf.float16), (1, 2, 3)) * 0)(inputs)
     model = keras.Model(inputs, keras.layers.Dense(3, dtype="float32", name="logits")(x))
     optimizer = optimizers.sgd(0.1, 0.0, model.trainable_variables, scale_loss=True)
-    trainer = training.Trainer(model, optimizer, tf.distribute.get_strategy(), 0.5)
+    trainer = Trainer(model, optimizer, tf.distribute.get_strategy(), 0.5)
     kernel = model.get_weights()[0]
     frames = tf.zeros((4, 2, 4, 4, 3), tf.uint8)
     trainer.train_step({"frames": frames, "label": tf.constant([0, 1, 2, 0])})
@@ -114,7 +114,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from rlstm_tf.distributed.strategy import distribute_batches, make_strategy
-from rlstm_tf.training import trainer as training
+from rlstm_tf.training.trainer import Trainer
 import small_networks as t
 
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -152,12 +152,12 @@ apply = trainer._apply
 trainer._apply = lambda gradients: apply(overflowing(gradients))
 trainer.train_step(next(iter(distribute_batches(strategy, make_dataset))))
 result["kept"] = all((w.numpy() == b).all() for w, b in zip(weights, before))
-trainer = training.Trainer(trainer.model, trainer.optimizer, strategy)
+trainer = Trainer(trainer.model, trainer.optimizer, strategy)
 trainer.train_step(next(iter(distribute_batches(strategy, make_dataset))))
 result["moved"] = any((w.numpy() != b).any() for w, b in zip(weights, before))
 result["finite"] = all(np.isfinite(w.numpy()).all() for w in weights)
 try:
-    training.Trainer(trainer.model, trainer.optimizer, strategy, jit=True)
+    Trainer(trainer.model, trainer.optimizer, strategy, jit=True)
 except Exception as error:
     result["jit"] = f"{type(error).__name__}: {error}"
 print(json.dumps(result))

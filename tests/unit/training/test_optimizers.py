@@ -101,7 +101,6 @@ import tensorflow as tf
 from rlstm_tf import compat
 from rlstm_tf.distributed.strategy import distribute_batches, make_strategy
 from rlstm_tf.choices import OPTIMIZERS
-from rlstm_tf.training import optimizers as optimization
 import optimizer_trainers as t
 from small_networks import linear_batches
 
@@ -156,7 +155,7 @@ ADDONS = """
 import sys
 import warnings
 from rlstm_tf import addons, models
-from rlstm_tf.training import optimizers as optimization, trainer as training
+from rlstm_tf.training import optimizers, trainer
 assert "tensorflow_addons" not in sys.modules
 addons.tensorflow_addons("--x")
 assert not any("Addons" in str(message) for _, message, *_ in warnings.filters)

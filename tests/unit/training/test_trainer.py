@@ -14,14 +14,14 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.summaries.events import Events
 from rlstm_tf.summaries.scalars import Scalars
 from rlstm_tf.training import optimizers
-from rlstm_tf.training import trainer as training
 from rlstm_tf.training.preemption import Stopped
 from rlstm_tf.training.state import TrainState
+from rlstm_tf.training.trainer import Trainer
 
 
 def trainer_of(model, learning_rate=0.1, momentum=0.9, weight_decay=0.0):
     optimizer = optimizers.sgd(learning_rate, momentum, model.trainable_variables)
-    return training.Trainer(model, optimizer, tf.distribute.get_strategy(), weight_decay)
+    return Trainer(model, optimizer, tf.distribute.get_strategy(), weight_decay)
 
 
 def test_step_is_sgd_with_momentum_and_decay_of_kernels_only():
