@@ -78,18 +78,18 @@ def main(values: absl_flags.FlagValues) -> int | None:
     with preemption.handle_sigterm():
         try:
             app.load_tensorflow()
-            oracles = _oracles()
+            search = _import_search()
             from rlstm_tf.tuning.directory import SearchDirectory
 
             plan, started_with = _plan(values)
             directory = SearchDirectory(values.output)
-            with directory.claimed(started_with):
-                best = oracles.search(plan, directory)
+            with directory.open(started_with):
+                best = search.run(plan, directory)
             print(f"best: trial {best.number}, {plan.objective} {best.score:.4f}, see")
             print(f"  python -m rlstm_tf.train --flagfile={shlex.quote(str(directory.best))}")
         except (preemption.Stopped, KeyboardInterrupt) as error:
             by = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "SIGTERM"
-            print(f"stopped by {by}: the same command goes on from there", flush=True)
+            print(f"stopped by {by}: the same command resumes it", flush=True)
             return app.INTERRUPTED if isinstance(error, KeyboardInterrupt) else None
     return None
 
@@ -115,23 +115,23 @@ def _check_flags(values: absl_flags.FlagValues) -> None:
             raise UsageError(f"--{name} does nothing with --tuner={values.tuner}")
 
 
-def _oracles() -> Any:
-    """The module that needs keras-tuner."""
+def _import_search() -> Any:
+    """Imports the module that needs keras-tuner."""
     try:
-        from rlstm_tf.tuning import oracles
+        from rlstm_tf.tuning import search
     except ModuleNotFoundError as error:
         if error.name != "keras_tuner":
             raise
         raise UsageError("rlstm_tf.tune needs keras-tuner: pip install 'rlstm-tf[tune]'") from None
-    return oracles
+    return search
 
 
 def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
     """What to do, and what makes it this search and no other. Reads the shards, writes nothing."""
     from rlstm_tf.data import pipeline
     from rlstm_tf.data.shards import Shards
+    from rlstm_tf.tuning.search import Plan
     from rlstm_tf.tuning.space import search_space
-    from rlstm_tf.tuning.trials import Plan
 
     config = pipeline.InputConfig(**flags.input_arguments(values))
     shards, val = (Shards.open(values.data, name) for name in ("train", values.val_subset))

@@ -1,1 +1,1 @@
-"""The search for settings: what is searched, the trials, their processes, and who draws them."""
+"""Search for settings: what is varied, the trials, and their processes."""

@@ -1,4 +1,4 @@
-"""What a search has found: its trials as a table, and the best one as a flag file."""
+"""Results of a search: its trials as a table, and the best one as a flag file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,47 @@ import csv
 import io
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from rlstm_tf.tuning.directory import SearchDirectory
-from rlstm_tf.tuning.trial import Trial
+from rlstm_tf.tuning.space import Value
+
+ENDED, FAILED = "ended", "failed"
+_COLUMNS = ("name", "status", "score", "loss", "epochs", "after")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a search.
+
+    Attributes:
+        number: counts from 1, in the order of the starts.
+        settings: value of each flag that is searched.
+        epochs: epochs in all, those of the trial that it was resumed from included.
+        after: number of the trial that it was resumed from; None = it started by itself.
+        status: `ENDED` or `FAILED`.
+        score: objective after the last epoch; None = failed.
+        loss: validation loss after the last epoch; None = failed.
+        reason: why it failed, or was not trained.
+    """
+
+    number: int
+    settings: dict[str, Value]
+    epochs: int
+    after: int | None = None
+    status: str = FAILED
+    score: float | None = None
+    loss: float | None = None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of its directory."""
+        return f"{self.number:04d}"
 
 
 def best_of(trials: Iterable[Trial]) -> Trial | None:
-    """The one with the best score; of equal ones that with the smaller loss, then the first."""
+    """Returns the trial with the best score; ties go to the smaller loss, then the first."""
     ended = [trial for trial in trials if trial.score is not None]
 
     def order(trial: Trial) -> tuple[float, float, int]:
@@ -22,21 +56,18 @@ def best_of(trials: Iterable[Trial]) -> Trial | None:
 
 
 def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
-    """`trials.csv`.
+    """Formats `trials.csv`.
 
     Args:
         trials: in any order.
-        names: of the flags that are searched.
+        names: flags that are searched.
     """
     text = io.StringIO()
     writer = csv.writer(text)
-    columns = ("status", "score", "loss", "epochs", "after")
-    writer.writerow(["trial", *columns, *names, "reason"])
+    writer.writerow(["trial", *_COLUMNS[1:], *names, "reason"])
     for trial in sorted(trials, key=lambda trial: trial.number):
-        settings = [trial.settings[name] for name in names]
-        cells = [getattr(trial, column) for column in columns]
-        cells = ["" if cell is None else cell for cell in cells]
-        writer.writerow([trial.name, *cells, *settings, trial.reason])
+        cells = [getattr(trial, column) for column in _COLUMNS]
+        writer.writerow([*cells, *(trial.settings[name] for name in names), trial.reason])
     return text.getvalue()
 
 
@@ -48,20 +79,20 @@ def best_flags(
     base: Mapping[str, str],
     directory: SearchDirectory,
 ) -> str:
-    """`best.cfg`: a flag file that trains what the best trial has trained.
+    """Formats `best.cfg`, a flag file that repeats the best trial.
 
     Args:
         best: the trial.
-        count: of trials that are over.
-        about: how they were found.
-        objective: what the score is.
-        base: the training's flags, name to `--name=value`.
-        directory: of the search.
+        count: number of finished trials.
+        about: tuner and flags searched, for the heading.
+        objective: name of the score.
+        base: flags of the training, name to `--name=value`.
+        directory: directory of the search.
     """
     texts = {**base, **trial_flags(best), "run_dir": f"--run_dir={directory.best_run}"}
     head = [
         f"{objective} {best.score:.4f} after epoch {best.epochs}: the best of {count} trials,",
-        f"{about}. Its own run is {directory.run_dir(best)}; the same again:",
+        f"{about}. Its own run is {directory.run_dir(best.name)}; to repeat it:",
         f"  python -m rlstm_tf.train --flagfile={shlex.quote(str(directory.best))}",
     ]
     lines = [f"# {line}" for line in head] + [texts[name] for name in sorted(texts)]
@@ -69,6 +100,6 @@ def best_flags(
 
 
 def trial_flags(trial: Trial) -> dict[str, str]:
-    """The flags that make a training the trial, name to `--name=value`."""
+    """Returns the flags that a trial sets, name to `--name=value`."""
     values = {**trial.settings, "epochs": trial.epochs}
     return {name: f"--{name}={value!r}" for name, value in values.items()}

@@ -113,7 +113,7 @@ def disturb(shards, output, trial, kind, draws):
     if kind in STATUS and sent:
         done = status == 0 and "best: trial" in said  # it came when all was over
         assert done or status == STATUS[kind], said
-        assert done or f"stopped by {NAMES[kind]}: the same command goes on from there" in said
+        assert done or f"stopped by {NAMES[kind]}: the same command resumes it" in said
         assert not trainings(output)
     elif kind == "training":
         assert status == 0, said
@@ -175,7 +175,7 @@ def test_disturbed_at_any_moment(shards, whole, tmp_path, times, survived):
 def test_a_second_search_is_refused(shards, tmp_path, survived):
     """And a flag that makes it another search, when the first is gone."""
     output = tmp_path / "search"
-    with SearchDirectory(output).claimed({}):
+    with SearchDirectory(output).open({}):
         second = start(shards, output)
         said, _ = second.communicate()
         assert second.returncode == 1

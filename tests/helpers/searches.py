@@ -1,12 +1,12 @@
-"""Spaces, plans, and searches without a training, for the tests of a search."""
+"""Spaces, plans, and searches without trainings."""
 
 import csv
 import math
 
-from rlstm_tf.tuning import oracles, process
+from rlstm_tf.tuning import process, search
 from rlstm_tf.tuning.directory import SearchDirectory
+from rlstm_tf.tuning.search import Plan
 from rlstm_tf.tuning.space import search_space
-from rlstm_tf.tuning.trials import Plan
 
 BASE = {"model": "two_branch", "batch_norm": "population", "num_segments": 8}
 
@@ -26,7 +26,7 @@ def plan(tuner, **more):
 
 
 def trained(run_dir, arguments, epochs, hold, seen):
-    """In place of a training: a function of its settings."""
+    """Replaces a training by a function of its settings."""
     values = dict(argument.lstrip("-").split("=") for argument in arguments)
     rate = float(values["learning_rate"])
     if rate > 0.03:
@@ -36,9 +36,17 @@ def trained(run_dir, arguments, epochs, hold, seen):
     return {"val_accuracy": accuracy, "val_loss": 1 - accuracy}
 
 
-def searched(plan, output, monkeypatch, started=None, stop_after=None):
-    """Searches; where `stop_after` is given, Ctrl-C comes in the trial after so many."""
-    begun = []
+def searched(plan, output, monkeypatch, started=None, stop_after=None, begun=None):
+    """Runs a search with `trained` for a training.
+
+    Args:
+        stop_after: number of trainings after which Ctrl-C comes in the next; None = never.
+        begun: list to add to.
+
+    Returns:
+        Names of the trials that were trained.
+    """
+    begun = [] if begun is None else begun
 
     def train(run_dir, *arguments):
         begun.append(run_dir.name)
@@ -48,9 +56,9 @@ def searched(plan, output, monkeypatch, started=None, stop_after=None):
 
     monkeypatch.setattr(process, "train", train)
     directory = SearchDirectory(output)
-    with directory.claimed(started or {"seed": "--seed=0"}):
+    with directory.open(started or {"seed": "--seed=0"}):
         try:
-            oracles.search(plan, directory)
+            search.run(plan, directory)
         except KeyboardInterrupt:
             assert stop_after is not None
     return begun

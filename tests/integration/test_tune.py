@@ -15,7 +15,7 @@ from rlstm_tf.cli import app, flags
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.tuning import process
-from rlstm_tf.tuning.trial import ENDED, FAILED
+from rlstm_tf.tuning.results import ENDED, FAILED
 
 SMALL = (
     *("--model=tsn", "--backbone=tiny_resnetv2", "--weights=none", "--num_segments=2"),
@@ -124,9 +124,9 @@ def test_wrong_flags(shards, tmp_path, capsys, wrong, named):
 
 
 def test_without_keras_tuner(shards, tmp_path, capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "rlstm_tf.tuning.oracles")
+    monkeypatch.delitem(sys.modules, "rlstm_tf.tuning.search")
     monkeypatch.setitem(sys.modules, "keras_tuner", None)
-    monkeypatch.delattr("rlstm_tf.tuning.oracles")
+    monkeypatch.delattr("rlstm_tf.tuning.search")
     assert run(f"--data={shards}", f"--output={tmp_path / 'search'}", *SMALL) == 2
     expected = "error: rlstm_tf.tune needs keras-tuner: pip install 'rlstm-tf[tune]'\n"
     assert capsys.readouterr().err.endswith(expected)

@@ -1,6 +1,9 @@
 """Who draws the trials of a search, and the directory that it leaves and goes on in."""
 
+import contextlib
 import fcntl
+import itertools
+import json
 import re
 
 import pytest
@@ -9,10 +12,10 @@ from searches import plan, rows, searched, space
 
 from rlstm_tf.cli import flags
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.tuning import oracles, process
+from rlstm_tf.storage.checksums import with_checksum
+from rlstm_tf.tuning import process, search
 from rlstm_tf.tuning.directory import SearchDirectory
-from rlstm_tf.tuning.results import best_flags, best_of, table
-from rlstm_tf.tuning.trial import ENDED, FAILED, Trial
+from rlstm_tf.tuning.results import ENDED, FAILED, Trial, best_flags, best_of, table
 
 
 @pytest.mark.parametrize("tuner", ["hyperband", "bayesian", "random"])
@@ -46,8 +49,8 @@ def test_hyperband_goes_on_with_the_best(tmp_path, monkeypatch):
     searched(plan("hyperband"), tmp_path / "search", monkeypatch)
     found = {int(row["trial"]): row for row in rows(tmp_path / "search")}
     assert [int(row["epochs"]) for row in found.values()].count(1) == 9
-    assert sum(oracles.planned(plan("hyperband"))) == 75
-    assert len(found) == len(oracles.planned(plan("hyperband")))
+    assert sum(search.planned_epochs(plan("hyperband"))) == 75
+    assert len(found) == len(search.planned_epochs(plan("hyperband")))
     first = [row for row in found.values() if row["epochs"] == "1"]
     promoted = [found[int(row["after"])] for row in found.values() if row["after"]]
     of_first = [row for row in promoted if row in first]
@@ -67,7 +70,7 @@ def test_what_hyperband_costs_is_what_its_page_says():
     said = {int(longest): int(total) for longest, total in re.findall(r"(\d+): (\d+)", row)}
     assert list(said) == [6, 9, 25, 50, 81]
     assert said == {
-        epochs: sum(oracles.planned(plan("hyperband", epochs=epochs))) for epochs in said
+        epochs: sum(search.planned_epochs(plan("hyperband", epochs=epochs))) for epochs in said
     }
 
 
@@ -92,8 +95,8 @@ def test_the_same_settings_are_not_trained_twice(tmp_path, monkeypatch):
     few = plan("bayesian", space=space("num_segments=4|8"), max_trials=6)
     monkeypatch.setattr(process, "train", lambda *_: {"val_accuracy": 0.5, "val_loss": 1.0})
     directory = SearchDirectory(tmp_path / "search")
-    with directory.claimed({}):
-        oracles.search(few, directory)
+    with directory.open({}):
+        search.run(few, directory)
     reasons = [row["reason"] for row in rows(tmp_path / "search")]
     assert reasons.count("") == 2
     assert all(reason.startswith("the same as trial 000") for reason in reasons if reason)
@@ -113,8 +116,8 @@ def test_an_error_of_our_own_is_not_taken_for_the_trials(tmp_path, monkeypatch):
 
     monkeypatch.setattr(process, "train", broken)
     directory = SearchDirectory(tmp_path / "search")
-    with directory.claimed({}), pytest.raises(ZeroDivisionError):
-        oracles.search(plan("random"), directory)
+    with directory.open({}), pytest.raises(ZeroDivisionError):
+        search.run(plan("random"), directory)
 
 
 def test_best_of_equal_scores_the_smaller_loss_then_the_first():
@@ -154,18 +157,18 @@ def test_whose_directory_it_is(tmp_path, monkeypatch):
 
     def refused(kind, named, started_with, path=output):
         directory = SearchDirectory(path)
-        with pytest.raises(kind, match=re.escape(named)), directory.claimed(started_with):
+        with pytest.raises(kind, match=re.escape(named)), directory.open(started_with):
             pass
 
-    refused(UsageError, "with --a=1, this command says --a=2", {"a": "--a=2", "b": "--b=1"})
-    refused(UsageError, "with --b=1, this command says nothing of it", {"a": "--a=1"})
-    refused(UsageError, "with no --c, this command says --c=1", {"c": "--c=1", **_ab()})
-    with SearchDirectory(output).claimed(_ab()):
+    refused(UsageError, "with --a=1, this command has --a=2", {"a": "--a=2", "b": "--b=1"})
+    refused(UsageError, "with --b=1, this command has no --b", {"a": "--a=1"})
+    refused(UsageError, "with no --c, this command has --c=1", {"c": "--c=1", **_ab()})
+    with SearchDirectory(output).open(_ab()):
         refused(DataError, f"output {output} is in use by another search", _ab())
     other = tmp_path / "other"
     other.mkdir()
     (other / "notes.txt").write_text("mine")
-    refused(DataError, "holds notes.txt, which is of no search", _ab(), other)
+    refused(DataError, "holds notes.txt, which no search wrote", _ab(), other)
     (tmp_path / "file").write_text("")
     refused(DataError, "cannot write", _ab(), tmp_path / "file")
     assert [path.name for path in other.iterdir()] == ["notes.txt"]
@@ -194,8 +197,67 @@ def test_a_record_in_which_nothing_is_over_binds_to_nothing(tmp_path, monkeypatc
     searched(plan("random"), output, monkeypatch, _ab())
     assert rows(output) == whole
     assert (run / "step-000000001.npz").exists()
-    with pytest.raises(UsageError, match="--a=1, this command says --a=2"):
+    with pytest.raises(UsageError, match="--a=1, this command has --a=2"):
         searched(plan("random"), output, monkeypatch, wrong)
+
+
+def write_record(output, started_with, **content):
+    values = with_checksum({"started_with": started_with, **content})
+    (output / "search.json").write_text(json.dumps(values))
+
+
+def test_search_of_an_earlier_version(tmp_path, monkeypatch, capsys):
+    """Its record was a list of trials: the runs are gone through again."""
+    output = tmp_path / "search"
+    begun = searched(plan("random"), output, monkeypatch, _ab())
+    expected = rows(output)
+    trial = {"number": 1, "settings": {}, "epochs": 9, "after": None, "status": "ended"}
+    write_record(output, _ab(), trials=[{**trial, "score": 0.5, "loss": 0.5, "reason": ""}])
+    with pytest.raises(UsageError, match="started with --a=1, this command has --a=2"):
+        searched(plan("random"), output, monkeypatch, {**_ab(), "a": "--a=2"})
+    assert searched(plan("random"), output, monkeypatch, _ab()) == begun
+    assert "search.json is from an earlier version" in capsys.readouterr().out
+    assert rows(output) == expected
+    assert searched(plan("random"), output, monkeypatch, _ab()) == []
+
+
+def test_state_of_another_keras_tuner(tmp_path, monkeypatch):
+    output = tmp_path / "search"
+    searched(plan("random"), output, monkeypatch, _ab())
+    state = json.loads((output / "search.json").read_text())["state"]
+    del state["oracle"]["seed_state"]
+    write_record(output, _ab(), state=state)
+    with pytest.raises(DataError, match=r"another version of keras-tuner.*'seed_state'"):
+        searched(plan("random"), output, monkeypatch, _ab())
+
+
+class Killed(BaseException):
+    """In place of SIGKILL."""
+
+
+@pytest.mark.parametrize("tuner", ["hyperband", "random"])
+def test_killed_before_any_write(tuner, tmp_path, monkeypatch):
+    """Finished trials are kept, and the search ends like one that was never killed."""
+    few = plan(tuner, epochs=3, max_trials=3)
+    begun = searched(few, tmp_path / "whole", monkeypatch)
+    write, trained = SearchDirectory.write, []
+    for kill_at in itertools.count():
+        output, writes = tmp_path / str(kill_at), itertools.count()
+
+        def killed(self, path, text, kill_at=kill_at, writes=writes):
+            if next(writes) == kill_at:
+                raise Killed
+            write(self, path, text)
+
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            patch.setattr(SearchDirectory, "write", killed)
+            searched(few, output, monkeypatch, begun=trained)
+            break
+        again = searched(few, output, monkeypatch)
+        assert rows(output) == rows(tmp_path / "whole")
+        assert again in (begun[len(trained) :], [*trained[-1:], *begun[len(trained) :]])
+        trained.clear()
+    assert kill_at >= 4 * len(begun)
 
 
 def _ab():
@@ -204,7 +266,7 @@ def _ab():
 
 def test_it_waits_for_a_training_that_was_left(tmp_path, capsys):
     output = tmp_path / "search"
-    with SearchDirectory(output).claimed({}):
+    with SearchDirectory(output).open({}):
         pass
     with (output / ".training").open("w") as left:
         fcntl.flock(left, fcntl.LOCK_EX)
@@ -219,7 +281,7 @@ def test_it_waits_for_a_training_that_was_left(tmp_path, capsys):
                 return real(file, operation)
 
             patch.setattr(fcntl, "flock", flock)
-            with SearchDirectory(output).claimed({}):
+            with SearchDirectory(output).open({}):
                 pass
     assert [name.rpartition("/")[2] for name in waited] == [".training"]
-    assert "waits for the training of a killed search" in capsys.readouterr().out
+    assert "waiting for the training of a killed search" in capsys.readouterr().out

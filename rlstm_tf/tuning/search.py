@@ -1,0 +1,314 @@
+"""Runs the trials of a search: keras-tuner draws the settings and keeps the state."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras_tuner
+import numpy as np
+
+from rlstm_tf.cli.terminal import progress_bar
+from rlstm_tf.errors import DataError
+from rlstm_tf.storage.atomic import PARTIAL, writing
+from rlstm_tf.tuning import process
+from rlstm_tf.tuning.directory import SearchDirectory
+from rlstm_tf.tuning.results import ENDED, FAILED, Trial, best_flags, best_of, table, trial_flags
+from rlstm_tf.tuning.space import Interval, Space
+
+# Accuracy and mean average precision range from this to 1.
+WORST = 0.0
+# Step at which keras-tuner gets the score of a failed trial; others have their last epoch.
+_NO_EPOCH = 0
+_ORACLES = {
+    "hyperband": keras_tuner.oracles.HyperbandOracle,
+    "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
+    "random": keras_tuner.oracles.RandomSearchOracle,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search.
+
+    Attributes:
+        tuner: `hyperband`, `bayesian` or `random`.
+        space: ranges and choices by flag.
+        flags: flags of every training, name to `--name=value`; those of a trial replace them.
+        objective: column of `history.csv` to maximize: `val_accuracy` or `val_map`.
+        epochs: epochs of a trial; with Hyperband of the longest.
+        seed: seed of the draws.
+        max_trials: number of trials, random and Bayesian.
+        factor: Hyperband promotes one of `factor` trials, to `factor` times the epochs.
+    """
+
+    tuner: str
+    space: Space
+    flags: Mapping[str, str]
+    objective: str
+    epochs: int
+    seed: int
+    max_trials: int
+    factor: int
+
+
+def run(plan: Plan, directory: SearchDirectory) -> Trial:
+    """Runs the search to its end, from where the directory is up to.
+
+    Args:
+        plan: the search.
+        directory: opened for it.
+
+    Returns:
+        The best trial.
+
+    Raises:
+        DataError, UsageError: a training failed for a reason other than its settings, or no trial
+            succeeded.
+        KeyboardInterrupt, rlstm_tf.training.preemption.Stopped: the current training has saved.
+    """
+    lengths = planned_epochs(plan)
+    print(
+        f"search: {plan.tuner}, {len(lengths)} trials, {sum(lengths)} epochs in all\n"
+        f"TensorBoard: tensorboard --logdir {shlex.quote(str(directory.runs))}",
+        flush=True,
+    )
+    return _Search(plan, directory, lengths).run()
+
+
+def planned_epochs(plan: Plan) -> list[int]:
+    """Returns the epochs that each trial adds, from a dry run: no score changes their number."""
+    if plan.tuner == "bayesian":  # a dry run takes seconds a trial
+        return [plan.epochs] * plan.max_trials
+    oracle, lengths = _oracle(plan), []
+    while trial := _next_trial(oracle):
+        values = trial.hyperparameters.values
+        lengths.append(values.get("tuner/epochs", plan.epochs))
+        lengths[-1] -= values.get("tuner/initial_epoch", 0)
+        _end(oracle, trial, {plan.objective: WORST}, _NO_EPOCH)
+    return lengths
+
+
+class _Search:
+    def __init__(self, plan: Plan, directory: SearchDirectory, lengths: list[int]) -> None:
+        self.plan, self.directory, self.planned = plan, directory, len(lengths)
+        self.oracle = _oracle(plan, directory)
+        self.trials: dict[int, Trial] = {}
+        for trial in self.oracle.trials.values():
+            if trial.status == "COMPLETED":
+                self._add(trial)
+        done = sum(map(self._new_epochs, self.trials.values()))
+        self.bar = progress_bar(max(done, sum(lengths)), "search", "epochs", initial=done)
+
+    def run(self) -> Trial:
+        with self.bar:
+            if self.trials:
+                self._write_results()
+            while drawn := _next_trial(self.oracle):
+                self._run_trial(drawn)
+        best = best_of(self.trials.values())
+        if best is None:
+            *_, last = self.trials.values()
+            raise DataError(f"none of the {len(self.trials)} trials ended: {last.reason}")
+        return best
+
+    def _add(self, drawn: Any) -> Trial:
+        """Converts a trial of keras-tuner's, and keeps it if it is over."""
+        values, metrics = drawn.hyperparameters.values, drawn.metrics
+        source = values.get("tuner/trial_id")
+        ended = drawn.best_step != _NO_EPOCH
+        trial = Trial(
+            number=int(drawn.trial_id) + 1,
+            settings={name: values[name] for name in self.plan.space},
+            epochs=values.get("tuner/epochs", self.plan.epochs),
+            after=None if source is None else int(source) + 1,
+            status=ENDED if ended else FAILED,
+            score=float(drawn.score) if ended else None,
+            loss=float(metrics.get_best_value("val_loss")) if metrics.exists("val_loss") else None,
+            reason=drawn.message or "",
+        )
+        if drawn.status == "COMPLETED":
+            self.trials[trial.number] = trial
+        return trial
+
+    def _run_trial(self, drawn: Any) -> None:
+        trial = self._add(drawn)
+        try:
+            score, loss, drawn.message = self._score(trial)
+            metrics = {self.plan.objective: score, **({} if loss is None else {"val_loss": loss})}
+            _end(self.oracle, drawn, metrics, trial.epochs)
+        except process.FailedError as error:
+            # keras-tuner's own FAILED would leave Hyperband's rounds short.
+            drawn.message = str(error)
+            _end(self.oracle, drawn, {self.plan.objective: WORST}, _NO_EPOCH)
+        self._show(self._add(drawn))
+        self._write_results()
+
+    def _score(self, trial: Trial) -> tuple[float, float | None, str]:
+        """Returns score, loss and a note; trains unless an equal trial has been trained."""
+        source = self.trials[trial.after] if trial.after else None
+        if source and source.status == FAILED:
+            raise process.FailedError(f"so did trial {source.name}")
+        for other in self.trials.values():
+            if (other.settings, other.epochs) == (trial.settings, trial.epochs):
+                if other.score is None:
+                    raise process.FailedError(f"the same as trial {other.name}")
+                return other.score, other.loss, f"the same as trial {other.name}"
+        if source:
+            _copy_run(self.directory, source, trial)
+        # One checkpoint is enough to resume from, and there are many trials.
+        own = {"keep_checkpoints": "--keep_checkpoints=1", **trial_flags(trial)}
+        done = self.bar.n - (trial.epochs - self._new_epochs(trial))
+        row = process.train(
+            self.directory.run_dir(trial.name),
+            list({**self.plan.flags, **own}.values()),
+            trial.epochs,
+            self.directory.training_lock,
+            lambda epochs: self.bar.update(max(0, done + epochs - self.bar.n)),
+        )
+        score = row.get(self.plan.objective, math.nan)
+        if math.isnan(score):
+            raise DataError(f"the validation set gives no {self.plan.objective}: {score}")
+        return score, row.get("val_loss"), ""
+
+    def _new_epochs(self, trial: Trial) -> int:
+        return trial.epochs - (self.trials[trial.after].epochs if trial.after else 0)
+
+    def _show(self, trial: Trial) -> None:
+        """Prints one line above the bar."""
+        best = best_of(self.trials.values())
+        result = f"failed: {trial.reason}"
+        if trial.score is not None:
+            result = f"{self.plan.objective} {trial.score:.4f} after epoch {trial.epochs}"
+        after = f", resumed from {trial.after}" if trial.after else ""
+        settings = ", ".join(f"{name} {value:g}" for name, value in trial.settings.items())
+        best_text = f"best {best.score:.4f}, trial {best.number}" if best else "no score yet"
+        self.bar.update(sum(map(self._new_epochs, self.trials.values())) - self.bar.n)
+        self.bar.write(
+            f"trial {trial.number}/{self.planned}{after}: {settings}: {result} ({best_text})"
+        )
+
+    def _write_results(self) -> None:
+        """Writes trials.csv, and best.cfg once a trial has ended."""
+        trials, plan, directory = list(self.trials.values()), self.plan, self.directory
+        directory.write(directory.table, table(trials, list(plan.space)))
+        best = best_of(trials)
+        if best is not None:
+            about = f"{plan.tuner} over {', '.join(plan.space)}"
+            text = best_flags(best, len(trials), about, plan.objective, plan.flags, directory)
+            directory.write(directory.best, text)
+
+
+def _copy_run(directory: SearchDirectory, source: Trial, trial: Trial) -> None:
+    """Starts a trial from a copy of another's run, so that both stay complete."""
+    path = directory.run_dir(trial.name)
+    partial = path.with_name(path.name + PARTIAL)
+    with writing(path):
+        if not path.exists():
+            shutil.rmtree(partial, ignore_errors=True)
+            ignore = shutil.ignore_patterns(".lock", process.LOG, "*" + PARTIAL)
+            shutil.copytree(directory.run_dir(source.name), partial, ignore=ignore)
+            partial.rename(path)
+
+
+def _next_trial(oracle: Any) -> Any:
+    """Returns the trial to run, an interrupted one first; None at the end of the search."""
+    with warnings.catch_warnings():
+        # Deprecated names in keras-tuner, and scikit-learn's about few trials.
+        warnings.simplefilter("ignore")
+        trial = oracle.create_trial("search")
+    return None if trial.status == "STOPPED" else trial
+
+
+def _end(oracle: Any, trial: Any, metrics: dict[str, float], epoch: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        oracle.update_trial(trial.trial_id, metrics, epoch)
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+
+
+def _oracle(plan: Plan, directory: SearchDirectory | None = None) -> Any:
+    """Makes keras-tuner's oracle, with its state of `directory`; without one it saves nothing."""
+    options: dict[str, Any] = {
+        "objective": keras_tuner.Objective(plan.objective, "max"),
+        "hyperparameters": _hyperparameters(plan.space),
+        # keras-tuner replaces 0 by a random seed; NumPy takes less than 2^32.
+        "seed": 1 + plan.seed % (2**32 - 2),
+    }
+    if plan.tuner == "hyperband":
+        options.update(max_epochs=plan.epochs, factor=plan.factor)
+    else:
+        options["max_trials"] = plan.max_trials
+    if plan.tuner == "bayesian":
+        # keras-tuner's default, three times as many, would leave most searches random.
+        options["num_initial_points"] = max(3, len(plan.space) + 1)
+    oracle = _saved_atomically(_ORACLES[plan.tuner])(**options)
+    oracle.verbose, oracle.space, oracle.search_directory = 0, plan.space, directory
+    if directory is not None and directory.state:
+        try:
+            oracle.restore(directory.state)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{directory.record} was written with another version of keras-tuner ({error!r}): "
+                "resume with that version, or give another --output"
+            ) from None
+    return oracle
+
+
+def _saved_atomically(oracle_class: Any) -> Any:
+    """Keeps an oracle's state in one file, replaced atomically.
+
+    keras-tuner itself writes several files in place, so that a kill can leave half of one, and
+    leaves out the random state of its Bayesian search.
+    """
+
+    class SavedOracle(oracle_class):
+        space: Space
+        search_directory: SearchDirectory | None
+
+        def populate_space(self, trial_id: str) -> dict[str, Any]:
+            if hasattr(self, "_random_state"):
+                # Depends on the trial's number only, so that it need not be saved.
+                self._random_state = np.random.RandomState((self.seed + len(self.trials)) % 2**32)
+            response = super().populate_space(trial_id)
+            for name, value in (response.get("values") or {}).items():
+                if name in self.space:
+                    response["values"][name] = self.space[name].rounded(value)
+            return response
+
+        def save(self) -> None:
+            if self.search_directory is not None:
+                trials = [trial.get_state() for trial in self.trials.values()]
+                self.search_directory.save_state({"oracle": self.get_state(), "trials": trials})
+
+        def _save_trial(self, trial: Any) -> None:
+            """Leaves it to `save`."""
+
+        def restore(self, state: dict[str, Any]) -> None:
+            trials = map(keras_tuner.engine.trial.Trial.from_state, state["trials"])
+            self.trials = {trial.trial_id: trial for trial in trials}
+            self.set_state(state["oracle"])
+            # keras-tuner would run one again that ended just before the kill.
+            self._retry_queue = [
+                number for number, trial in self.trials.items() if trial.status == "RUNNING"
+            ]
+            self.ongoing_trials: dict[str, Any] = {}
+
+    return SavedOracle
+
+
+def _hyperparameters(space: Space) -> Any:
+    hyperparameters = keras_tuner.HyperParameters()
+    for name, values in space.items():
+        if isinstance(values, Interval):
+            sampling = "log" if values.logarithmic else "linear"
+            hyperparameters.Float(name, values.low, values.high, sampling=sampling)
+        else:
+            hyperparameters.Choice(name, list(values.values))
+    return hyperparameters
