@@ -47,9 +47,12 @@ def main(values: flags.FlagValues) -> None:
     if values.benchmark and values.videos:
         raise UsageError("--videos is for a report on --runs")
     try:
-        from rlstm_tf.reporting import assembly, benchmark, output, results
+        from rlstm_tf.reporting import assembly, output, results
+
+        if values.benchmark:
+            from rlstm_tf.reporting import benchmark
     except ModuleNotFoundError as error:
-        if error.name not in ("jinja2", "matplotlib"):
+        if error.name not in ("jinja2", "matplotlib", "pandas"):
             raise
         raise UsageError(
             f"{error.name} is not installed: the extra report brings it, "

@@ -1,4 +1,4 @@
-"""The page: every text from a file is escaped, every image stands in it."""
+"""The page: one file without scripts that loads nothing. Texts are escaped, images embedded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from rlstm_tf.reporting import panels, selection, tables, template
+from rlstm_tf.reporting import panels, selection, tables
 from rlstm_tf.reporting.output import GENERATOR
 from rlstm_tf.reporting.panels import MEASURES, Panel, TestSet
 from rlstm_tf.reporting.published import TITLES
@@ -47,7 +47,7 @@ def render(
         for name in dict.fromkeys(part.protocol for part in result.parts):
             protocols.setdefault(PROTOCOLS.get(str(name), str(name)), []).append(number)
     return fill(
-        template.PAGE,
+        "report.html.j2",
         title=title,
         runs=runs,
         protocols=[(name, ranges(found)) for name, found in protocols.items()],
@@ -59,14 +59,16 @@ def render(
     )
 
 
-def fill(page: str, **values: Any) -> str:
-    """Puts texts into a template that begins with `template.HEAD`; all are escaped."""
+def fill(template: str, **values: Any) -> str:
+    """Fills in a template of `templates/` with texts; all are escaped."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("rlstm_tf.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.from_string(page).render(
-        generator=Markup(GENERATOR), style=Markup(template.STYLE), **values
-    )
+    return environment.get_template(template).render(generator=Markup(GENERATOR), **values)
 
 
 def figure(panel: Panel) -> dict[str, str]:

@@ -247,15 +247,18 @@ def test_nothing_is_left_where_something_is_wrong(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
-@pytest.mark.parametrize("name", ["jinja2", "matplotlib"])
-def test_without_the_extra(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "input_flag"),
+    [("jinja2", "--runs=."), ("matplotlib", "--runs=."), ("pandas", "--benchmark=a.csv")],
+)
+def test_without_the_extra(tmp_path, name, input_flag):
     script = (
         f"import sys; sys.modules[{name!r}] = None\n"
         "from rlstm_tf import report\n"
         "from rlstm_tf.cli import app as cli\n"
         "cli.leave(cli.run(report.main, report.define_flags))"
     )
-    arguments = ["--runs=.", f"--output={tmp_path / 'out'}"]
+    arguments = [input_flag, f"--output={tmp_path / 'out'}"]
     result = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True
     )

@@ -1,13 +1,14 @@
-"""The whole report of the relational benchmark in memory: every file of it by its path."""
+"""Makes all files of a report on the relational benchmark, in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+
+import pandas as pd
 
 from rlstm_tf.reporting import page
-from rlstm_tf.reporting.benchmark import figures, tables, template
-from rlstm_tf.reporting.benchmark.rows import GROUPS, MODELS, Benchmark, Curves
-from rlstm_tf.reporting.benchmark.spread import Spread, spread_of
+from rlstm_tf.reporting.benchmark import figures, tables
+from rlstm_tf.reporting.benchmark.rows import GROUPS, MODELS, Benchmark
 from rlstm_tf.reporting.benchmark.tables import Table
 from rlstm_tf.reporting.output import INDEX
 from rlstm_tf.reporting.panels import Panel
@@ -23,8 +24,8 @@ def assemble(benchmark: Benchmark, title: str) -> dict[str, bytes]:
     """Makes every file of a report.
 
     Args:
-        benchmark: of `rows.read_benchmark`.
-        title: of the page.
+        benchmark: from `read_benchmark`.
+        title: heading of the page.
 
     Returns:
         Content by path: `index.html`, `tables/...`, `figures/...`.
@@ -39,8 +40,8 @@ def assemble(benchmark: Benchmark, title: str) -> dict[str, bytes]:
         for suffix, rows in cells.items():
             text = tables.to_markdown(table.title, caption, rows)
             files[f"tables/{table.name}{suffix}.md"] = text.encode()
-        files[f"tables/{table.name}.csv"] = to_csv(tables.number_cells(table, benchmark)).encode()
-        found = tables.leads(table) if table.name == MODELS else {}
+        files[f"tables/{table.name}.csv"] = to_csv(tables.number_cells(table)).encode()
+        found = tables.leads(table) if table.name == MODELS else []
         sentences = tables.lead_sentences(found)
         if found:
             lines = [f"{_LEAD_CAPTION}\n", *(f"- {sentence}." for sentence in sentences)]
@@ -58,7 +59,7 @@ def assemble(benchmark: Benchmark, title: str) -> dict[str, bytes]:
             }
         )
     index = page.fill(
-        template.PAGE,
+        "benchmark.html.j2",
         title=title,
         path=benchmark.path,
         networks=len(benchmark.rows),
@@ -66,20 +67,23 @@ def assemble(benchmark: Benchmark, title: str) -> dict[str, bytes]:
         caption=caption,
         lead_caption=_LEAD_CAPTION,
         tables=shown,
-        rows=benchmark.rows,
+        rows=list(benchmark.rows.itertuples()),
     )
     return {INDEX: index.encode(), **files}
 
 
 def _bars(table: Table) -> Panel:
-    spreads = [[line.spreads[group] for group in GROUPS] for line in table.lines]
-    words = []
-    for line, own in zip(table.lines, spreads):
-        numbers = (f"{group} {percent(s.mean)}" for group, s in zip(GROUPS, own) if s)
-        words.append(f"{line.label}: {', '.join(numbers)}")
+    means = table.mean[[*GROUPS]]
+    words = [
+        f"{label}: "
+        + ", ".join(
+            f"{group} {percent(mean)}" for group, mean in means.loc[setting].dropna().items()
+        )
+        for setting, label in table.labels.items()
+    ]
     return Panel(
         f"{table.name}.png",
-        figures.bars([line.label for line in table.lines], list(GROUPS), spreads),
+        figures.bars([*table.labels.values()], means, table.deviation[[*GROUPS]]),
         True,
         f"{table.title}, by group",
         "Bars begin at chance. Lines on them: one standard deviation between seeds up and down.",
@@ -87,31 +91,23 @@ def _bars(table: Table) -> Panel:
     )
 
 
-def _curves(table: Table, curves: Mapping[str, Curves]) -> Iterator[Panel]:
-    lines = [line for line in table.lines if line.setting in curves]
-    if not lines:
+def _curves(table: Table, curves: pd.DataFrame) -> Iterator[Panel]:
+    curves = curves.dropna(subset=["val_accuracy"])
+    courses = {
+        label: curves[curves["setting"] == setting].groupby("epoch")["val_accuracy"]
+        for setting, label in table.labels.items()
+        if setting in curves["setting"].values
+    }
+    if not courses:
         return
-    courses = [_course(curves[line.setting]) for line in lines]
-    ends = [
-        f"{line.label} ends at {percent(course[-1][1].mean)}"
-        for line, course in zip(lines, courses)
-    ]
+    means = [course.mean() for course in courses.values()]
+    deviations = [course.std() for course in courses.values()]
+    ends = [f"{label} ends at {percent(mean.iloc[-1])}" for label, mean in zip(courses, means)]
     yield Panel(
         f"{table.name}_curves.png",
-        figures.curves([line.label for line in lines], courses),
+        figures.curves([*courses], means, deviations),
         True,
         f"{table.title}, learning curves",
         "Mean over seeds; band: one standard deviation up and down.",
         f"Line chart, percent by epoch. {'; '.join(ends)}.",
     )
-
-
-def _course(curves: Curves) -> list[tuple[int, Spread]]:
-    """Epochs in order, each with what the seeds that came so far reach there; percent."""
-    epochs = sorted({epoch for own in curves.values() for epoch in own})
-    course = []
-    for epoch in epochs:
-        spread = spread_of([100 * own[epoch] for own in curves.values() if epoch in own])
-        if spread:
-            course.append((epoch, spread))
-    return course

@@ -1,15 +1,18 @@
-"""The tables of the relational benchmark, as texts, Markdown and CSV."""
+"""Tables of the relational benchmark, as Markdown and as cells of a CSV file."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from rlstm_tf.reporting.benchmark.rows import ACCURACY, GROUPS, MODELS, Benchmark
-from rlstm_tf.reporting.benchmark.spread import Lead, Spread, lead_of, spread_of
 from rlstm_tf.reporting.panels import model_name
 
-# The setting that the others are compared with. Its rows are in `MODELS`.
+# Setting that the others are compared with; its rows are in the table `MODELS`.
 REFERENCE = "two_branch"
 OTHERS = {"tsn": "TSN", "local": "the local branch"}
 _TITLES = {
@@ -31,46 +34,55 @@ _CAPTION = (
 
 
 @dataclass(frozen=True)
-class Line:
-    """A setting in a table.
+class Table:
+    """Settings to compare, the reference first.
 
     Attributes:
-        setting: as in the file.
-        label: for readers.
-        seeds: how many networks.
-        spreads: by column, percent; None where no network has a number.
+        name: name of its files.
+        title: heading.
+        labels: setting -> label.
+        seeds: setting -> number of networks.
+        mean, deviation, count: over the seeds, `[settings, columns]`, percent; NaN = no number. The
+            deviation is that of the sample, with `count - 1`; NaN for a single number.
     """
-
-    setting: str
-    label: str
-    seeds: int
-    spreads: dict[str, Spread | None]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: its file's name, what is varied, and its settings, the reference first."""
 
     name: str
     title: str
-    lines: tuple[Line, ...]
+    labels: dict[str, str]
+    seeds: pd.Series
+    mean: pd.DataFrame
+    deviation: pd.DataFrame
+    count: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Distance of the reference from another network in one group; negative if it is behind.
+
+    Attributes:
+        group: group of pairs of classes.
+        other: setting of the other network.
+        points: difference of the means, percentage points.
+        deviations: `points` in pooled standard deviations of a seed (not of the mean), variances
+            weighted by their degrees of freedom; NaN where nothing deviates, or both have one seed.
+    """
+
+    group: str
+    other: str
+    points: float
+    deviations: float
 
 
 def tables_of(benchmark: Benchmark) -> list[Table]:
-    """The tables that have rows, that of the networks first, the known ones before others."""
-    there = dict.fromkeys(row.table for row in benchmark.rows)
-    names = [name for name in _TITLES if name in there]
-    names += [name for name in there if name not in _TITLES]
+    """Makes a table for each name in the rows: the networks first, the known ones before others."""
+    present = list(benchmark.rows["table"].unique())
+    names = [name for name in _TITLES if name in present]
+    names += [name for name in present if name not in _TITLES]
     return [_table(benchmark, name) for name in names]
 
 
-def columns_of(benchmark: Benchmark) -> list[str]:
-    """Columns of numbers: the groups, the pairs, all classes."""
-    return [*GROUPS, *benchmark.pairs, ACCURACY]
-
-
 def caption_of(benchmark: Benchmark) -> str:
-    """What stands under every table."""
+    """Returns the caption of every table."""
     if not benchmark.pairs:
         return f"{_CAPTION}."
     classes = 2 * len(benchmark.pairs)
@@ -78,67 +90,66 @@ def caption_of(benchmark: Benchmark) -> str:
 
 
 def group_cells(table: Table, benchmark: Benchmark) -> list[list[str]]:
-    """Head and a row for each setting: the groups, all classes, how many seeds."""
-    rows = [["setting", *GROUPS, _all(benchmark), "seeds"]]
-    for line in table.lines:
-        cells = [_text(line, column) for column in (*GROUPS, ACCURACY)]
-        rows.append([line.label, *cells, str(line.seeds)])
+    """Returns a head and a row for each setting: the groups, all classes, number of seeds."""
+    count = f"{2 * len(benchmark.pairs)} " if benchmark.pairs else ""
+    rows = [["setting", *GROUPS, f"all {count}classes", "seeds"]]
+    for setting, label in table.labels.items():
+        cells = [_text(table, setting, column) for column in (*GROUPS, ACCURACY)]
+        rows.append([label, *cells, str(table.seeds[setting])])
     return rows
 
 
 def pair_cells(table: Table, benchmark: Benchmark) -> list[list[str]]:
-    """Head and a row for each pair of classes, a column for each setting."""
-    rows = [["pair", *(line.label for line in table.lines)]]
+    """Returns a head and a row for each pair of classes, a column for each setting."""
+    rows = [["pair", *table.labels.values()]]
     for pair in benchmark.pairs:
-        rows.append([pair, *(_text(line, pair) for line in table.lines)])
+        rows.append([pair, *(_text(table, setting, pair) for setting in table.labels)])
     return rows
 
 
-def number_cells(table: Table, benchmark: Benchmark) -> list[list[str]]:
-    """Head and a row for each setting and column, to compute with: percent, 4 decimals."""
+def number_cells(table: Table) -> list[list[str]]:
+    """Returns a head and a row for each setting and column: percent, 4 decimals."""
     rows = [["setting", "column", "mean", "standard_deviation", "seeds"]]
-    for line in table.lines:
-        for column in columns_of(benchmark):
-            spread = line.spreads[column]
-            if spread:
-                numbers = [_decimals(spread.mean), _decimals(spread.deviation)]
-                rows.append([line.setting, column, *numbers, str(spread.count)])
+    for setting, counts in table.count.iterrows():
+        for column, count in counts[counts > 0].items():
+            numbers = [frame.at[setting, column] for frame in (table.mean, table.deviation)]
+            rows.append([setting, column, *map(_decimals, numbers), str(count)])
     return rows
 
 
-def leads(table: Table) -> dict[str, dict[str, Lead]]:
-    """How far the reference is ahead, by group and by the other network; of those there are."""
-    lines = {line.setting: line for line in table.lines}
-    found: dict[str, dict[str, Lead]] = {}
+def leads(table: Table) -> list[Lead]:
+    """Compares the reference with each of `OTHERS` in each group, where both have numbers."""
+    found = []
     for group in GROUPS:
-        ours = lines[REFERENCE].spreads[group] if REFERENCE in lines else None
-        for name in OTHERS:
-            other = lines[name].spreads[group] if name in lines else None
-            if ours and other:
-                found.setdefault(group, {})[name] = lead_of(ours, other)
+        for other in OTHERS:
+            both = [REFERENCE, other]
+            counts = table.count[group].reindex(both, fill_value=0)
+            if counts.all():
+                points = table.mean.at[REFERENCE, group] - table.mean.at[other, group]
+                squares = ((counts - 1) * table.deviation.loc[both, group] ** 2).sum()
+                pooled = math.sqrt(squares / (counts.sum() - 2)) if squares else math.nan
+                found.append(Lead(group, other, points, points / pooled))
     return found
 
 
-def lead_sentences(found: dict[str, dict[str, Lead]]) -> list[str]:
-    """A sentence for each group."""
+def lead_sentences(found: Sequence[Lead]) -> list[str]:
+    """Returns a sentence for each group."""
     return [
-        f"{group}: {model_name(REFERENCE)} is "
-        + "; ".join(_words(lead, OTHERS[name]) for name, lead in others.items())
-        for group, others in found.items()
+        f"{group}: {model_name(REFERENCE)} is " + "; ".join(map(_words, of_group))
+        for group, of_group in itertools.groupby(found, lambda lead: lead.group)
     ]
 
 
-def lead_cells(found: dict[str, dict[str, Lead]]) -> list[list[str]]:
-    """Head and a row for each group and other network: percentage points, 4 decimals."""
+def lead_cells(found: Sequence[Lead]) -> list[list[str]]:
+    """Returns a head and a row for each group and other network: percentage points, 4 decimals."""
     rows = [["group", "ahead_of", "points", "standard_deviations"]]
-    for group, others in found.items():
-        for name, lead in others.items():
-            rows.append([group, name, _decimals(lead.difference), _decimals(lead.deviations)])
+    for lead in found:
+        rows.append([lead.group, lead.other, _decimals(lead.points), _decimals(lead.deviations)])
     return rows
 
 
 def to_markdown(title: str, caption: str, rows: Sequence[Sequence[str]]) -> str:
-    """A table under its title, its caption below."""
+    """Formats a table, with its title above and its caption below."""
     head, *others = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     align = ["---"] + ["---:"] * (len(head) - 1)
     lines = ["| " + " | ".join(row) + " |" for row in (head, align, *others)]
@@ -146,51 +157,45 @@ def to_markdown(title: str, caption: str, rows: Sequence[Sequence[str]]) -> str:
 
 
 def _table(benchmark: Benchmark, name: str) -> Table:
-    rows = [
-        row
-        for row in benchmark.rows
-        if row.table == name or (row.table == MODELS and row.setting == REFERENCE)
-    ]
-    settings = dict.fromkeys(row.setting for row in rows)
-    order = sorted(settings, key=lambda setting: setting != REFERENCE)
-    lines = []
-    for setting in order:
-        own = [row for row in rows if row.setting == setting]
-        spreads = {
-            column: spread_of([100 * row.shares[column] for row in own if column in row.shares])
-            for column in columns_of(benchmark)
-        }
-        label = model_name(setting)
-        if setting == REFERENCE and name != MODELS:
-            label += " (main table)"
-        lines.append(Line(setting, label, len(own), spreads))
-    return Table(name, _TITLES.get(name, name), tuple(lines))
+    rows, columns = benchmark.rows, [*GROUPS, *benchmark.pairs, ACCURACY]
+    is_reference = (rows["table"] == MODELS) & (rows["setting"] == REFERENCE)
+    rows = pd.concat([rows[is_reference], rows[(rows["table"] == name) & ~is_reference]])
+    groups = rows.groupby("setting", sort=False)
+    labels = {setting: model_name(setting) for setting in groups.size().index}
+    if REFERENCE in labels and name != MODELS:
+        labels[REFERENCE] += " (main table)"
+    return Table(
+        name,
+        _TITLES.get(name, name),
+        labels,
+        groups.size(),
+        groups[columns].mean(),
+        # Rounded: equal numbers have no deviation.
+        groups[columns].std().round(9),
+        groups[columns].count(),
+    )
 
 
-def _text(line: Line, column: str) -> str:
-    """Mean and deviation, one decimal; how many numbers, where not every network has one."""
-    spread = line.spreads[column]
-    if spread is None:
+def _text(table: Table, setting: str, column: str) -> str:
+    """Formats mean and deviation; also the number of seeds where some have no number."""
+    count = table.count.at[setting, column]
+    if not count:
         return ""
-    text = f"{spread.mean:.1f}"
-    if spread.deviation is not None:
-        text += f" \u00b1 {spread.deviation:.1f}"
-    return text if spread.count == line.seeds else f"{text} (n = {spread.count})"
+    text = f"{table.mean.at[setting, column]:.1f}"
+    if count > 1:
+        text += f" \u00b1 {table.deviation.at[setting, column]:.1f}"
+    return text if count == table.seeds[setting] else f"{text} (n = {count})"
 
 
-def _all(benchmark: Benchmark) -> str:
-    return f"all {2 * len(benchmark.pairs)} classes" if benchmark.pairs else "all classes"
-
-
-def _words(lead: Lead, other: str) -> str:
-    points = round(lead.difference, 1)
+def _words(lead: Lead) -> str:
+    points, other = round(lead.points, 1), OTHERS[lead.other]
     if not points:
         return f"level with {other}"
     text = f"{'ahead of' if points > 0 else 'behind'} {other} by {abs(points):.1f} points"
-    if lead.deviations is None:
+    if math.isnan(lead.deviations):
         return f"{text} (no deviation between seeds)"
     return f"{text}, {abs(lead.deviations):.1f} standard deviations"
 
 
-def _decimals(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _decimals(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4f}"

@@ -13,7 +13,6 @@ from benchmarks import relational_tables
 from benchmarks.relational_runs import Run
 from benchmarks.settings import MAIN
 from rlstm_tf.reporting.benchmark import read_benchmark, tables
-from rlstm_tf.reporting.benchmark.spread import Spread, lead_of, spread_of
 from tfrecords_tools.synthetic.relations import PAIRS
 
 CURVE_ROWS = [
@@ -137,19 +136,23 @@ def test_how_far_two_branch_is_ahead(finished):
     ]
 
 
-def test_spreads_and_leads():
-    values = [3.0, 4.5, 9.0, -1.0]
-    found = spread_of(values)
-    assert found.mean == pytest.approx(np.mean(values))
-    assert found.deviation == pytest.approx(np.std(values, ddof=1))
-    assert found.count == 4
-    assert spread_of([2.0]) == Spread(2.0, None, 1)
-    assert spread_of([]) is None
-    # Weighted by degrees of freedom: (3 * 4 + 1 * 16) / 4 = 7.
-    lead = lead_of(Spread(10, 2, 4), Spread(12, 4, 2))
-    assert (lead.difference, lead.deviations) == (-2, pytest.approx(-2 / np.sqrt(7)))
-    assert lead_of(Spread(10, None, 1), Spread(12, None, 1)).deviations is None
-    assert lead_of(Spread(10, 0, 3), Spread(12, 0, 3)).deviations is None
+def test_pooled_deviation_weights_by_degrees_of_freedom(tmp_path):
+    ours, tsn = (0.1, 0.12, 0.08, 0.1), (0.14, 0.1)
+    rows = [row("two_branch", seed, motion=share) for seed, share in enumerate(ours)]
+    rows += [row("tsn", seed, motion=share) for seed, share in enumerate(tsn)]
+    (table,) = tables.tables_of(read_benchmark(str(write(tmp_path / "r.csv", rows))))
+    (lead,) = (lead for lead in tables.leads(table) if lead.group == "motion")
+    pooled = np.sqrt((3 * np.var(ours, ddof=1) + np.var(tsn, ddof=1)) / 4)
+    assert (lead.other, lead.points) == ("tsn", pytest.approx(-2))
+    assert lead.deviations == pytest.approx(-0.02 / pooled)
+
+
+def test_equal_numbers_have_no_deviation(tmp_path):
+    """Also where the mean of three is off in its last bit."""
+    rows = [row(name, seed, motion=0.29) for name in ("two_branch", "tsn") for seed in range(3)]
+    (table,) = tables.tables_of(read_benchmark(str(write(tmp_path / "r.csv", rows))))
+    assert table.deviation.at["tsn", "motion"] == 0
+    assert all(np.isnan(lead.deviations) for lead in tables.leads(table))
 
 
 def test_the_page(finished):
@@ -189,15 +192,15 @@ def test_a_part_of_a_benchmark(tmp_path):
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("motion", "fast", "motion is 'fast', which is no number"),
-        ("motion", "1.01", "motion is 1.01, not from 0 to 1"),
-        ("Approach/Recede", "nan", "Approach/Recede is nan, not from 0 to 1"),
-        ("accuracy", "-0.1", "accuracy is -0.1, not from 0 to 1"),
-        ("seed", "1.5", "seed is '1.5', which is no number"),
-        ("seed", "", "seed is '', which is no number"),
-        ("table", "../x", "table is '../x', not a name of"),
-        ("setting", "", "setting is empty"),
-        ("setting", "two_branch", "two_branch, 0 stands there again, first in "),
+        ("motion", "fast", "motion must be from 0 to 1, found 'fast'"),
+        ("motion", "1.01", "motion must be from 0 to 1, found '1.01'"),
+        ("Approach/Recede", "nan", "Approach/Recede must be from 0 to 1, found 'nan'"),
+        ("accuracy", "-0.1", "accuracy must be from 0 to 1, found '-0.1'"),
+        ("seed", "1.5", "seed must be an integer, found '1.5'"),
+        ("seed", "", "seed must be an integer, found ''"),
+        ("table", "../x", "table must be a name of letters, digits, _ and -, found '../x'"),
+        ("setting", "", "setting must be a name, found ''"),
+        ("setting", "two_branch", "two_branch, 0 is there a second time"),
     ],
 )
 def test_cells_that_are_wrong(tmp_path, capsys, column, value, message):
@@ -220,9 +223,9 @@ def test_files_that_are_wrong(tmp_path, capsys):
     write(path, [])
     refused(1, "r.csv has no rows", capsys, f"--benchmark={path}", output)
     path.write_text("")
-    refused(1, "columns are called 'setting'", capsys, f"--benchmark={path}", output)
+    refused(1, "r.csv is not a CSV file: No columns", capsys, f"--benchmark={path}", output)
     path.write_bytes(b"\xff\xfe\x00")
-    refused(1, "is no CSV file", capsys, f"--benchmark={path}", output)
+    refused(1, "is not a CSV file", capsys, f"--benchmark={path}", output)
     write(path, [["tsn", "models"]])
     refused(1, f"line 2: 2 cells, the head has {len(HEAD)}", capsys, f"--benchmark={path}", output)
     write(path, [row("tsn")], [*HEAD, "space"])
@@ -233,11 +236,13 @@ def test_curves_that_are_wrong(tmp_path, capsys):
     arguments = (f"--benchmark={write(tmp_path / 'r.csv', [row('tsn')])}", f"--output={tmp_path}/o")
     curves = tmp_path / "r_curves.csv"
     write(curves, [("tsn", 0, "last", 1, 1, 0.5)], CURVES)
-    refused(1, "r_curves.csv, line 2: epoch is 'last'", capsys, *arguments)
+    refused(1, "r_curves.csv, line 2: epoch must be an integer, found 'last'", capsys, *arguments)
     write(curves, [("tsn", 0, 1, 1, 1, 50)], CURVES)
-    refused(1, "r_curves.csv, line 2: val_accuracy is 50, not", capsys, *arguments)
+    refused(
+        1, "r_curves.csv, line 2: val_accuracy must be from 0 to 1, found '50'", capsys, *arguments
+    )
     write(curves, [("tsn", 0, 1, 1, 1, 0.5)] * 2, CURVES)
-    refused(1, "line 3: tsn, 0, 1 stands there again", capsys, *arguments)
+    refused(1, "line 3: tsn, 0, 1 is there a second time", capsys, *arguments)
     write(curves, [], CURVES)
     refused(1, "r_curves.csv has no rows", capsys, *arguments)
 
@@ -272,7 +277,7 @@ def test_what_the_benchmark_writes_is_read(tmp_path):
 def test_tables_are_in_their_order(tmp_path):
     rows = [row("x=1", table="own"), row("segments=4", table="segments"), row("tsn")]
     found = tables.tables_of(read_benchmark(str(write(tmp_path / "r.csv", rows))))
-    assert [(table.name, len(table.lines)) for table in found] == [
+    assert [(table.name, len(table.labels)) for table in found] == [
         ("models", 1),
         ("segments", 1),
         ("own", 1),
