@@ -2,10 +2,10 @@
 
     python -m rlstm_tf.tune --flagfile=configs/demo.cfg --tuner=bayesian --output=runs/search
 
-Takes all flags of a training, which --search then varies, and scores each trial by its last
-validation. Writes into --output: trials.csv; best.cfg, which `rlstm_tf.train --flagfile` takes;
-trials/NNNN, the run of each trial; TensorBoard: --logdir OUTPUT/trials. Stopped in any way, kill -9
-included, it goes on when the same command is given again. Needs the extra `tune`.
+Takes all flags of a training, varies those in --search, and scores each trial by its last
+validation. Writes into --output: trials.csv; best.cfg, for `rlstm_tf.train --flagfile`;
+trials/NNNN, the run of each trial; TensorBoard: --logdir OUTPUT/trials. The same command resumes a
+search that was stopped in any way, even by kill -9. Needs the extra `tune`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from rlstm_tf.training import preemption
 
 TUNERS = ("hyperband", "bayesian", "random")
 _TRIALS = 20
-# What may change when a search goes on. What is searched is compared as it was understood, and
-# `--epochs` as that of a trial.
+# Flags that may change when a search is resumed. `search` and `epochs` are compared as parsed.
 _CHANGEABLE = {
     *flags.CHANGEABLE,
     *("flagfile", "max_epochs", "max_trials", "output", "resume", "search"),
@@ -32,40 +31,44 @@ _CHANGEABLE = {
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
-    """Flags of this entry point: a training's and its own."""
+    """Defines the flags of a training and those of a search."""
     flags.define_training(values)
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_enum("tuner", "hyperband", TUNERS, "Who draws the settings.", **own)
+    absl_flags.DEFINE_enum("tuner", "hyperband", TUNERS, "Search method.", **own)
     absl_flags.DEFINE_string("output", None, "Directory of the search.", **own)
     absl_flags.DEFINE_list(
         "search",
         [],
-        "What to vary, NAME, NAME=LOW:HIGH or NAME=A|B|C each; all that the model has if unset: "
+        "Settings to vary, NAME, NAME=LOW:HIGH or NAME=A|B|C each. Default: all of the model's: "
         "learning_rate, dropout, weight_decay, batch_norm_momentum, attention_scale, num_segments, "
         "units.",
         **own,
     )
     absl_flags.DEFINE_integer(
-        "max_trials", None, f"Of random and bayesian; {_TRIALS} if unset.", lower_bound=1, **own
+        "max_trials",
+        None,
+        f"Trials of random and bayesian; {_TRIALS} if unset.",
+        lower_bound=1,
+        **own,
     )
     absl_flags.DEFINE_integer(
         "max_epochs",
         None,
-        "Of Hyperband's longest trials; --epochs if unset.",
+        "Epochs of Hyperband's longest trials; --epochs if unset.",
         lower_bound=1,
         **own,
     )
     absl_flags.DEFINE_integer(
         "factor",
         3,
-        "Hyperband goes on with one of so many trials, for so many times the epochs.",
+        "Hyperband continues one in FACTOR trials, for FACTOR times the epochs.",
         lower_bound=2,
         **own,
     )
 
 
 def main(values: absl_flags.FlagValues) -> int | None:
-    """Searches, from the start or from where the search is up to."""
+    """Runs a search, or resumes one."""
     flags.require(values, "data", "output")
     flags.check_local(values, "output", "init_from")
     for check in (
@@ -95,24 +98,24 @@ def main(values: absl_flags.FlagValues) -> int | None:
 
 
 def _check_flags(values: absl_flags.FlagValues) -> None:
-    """Refuses flags of a training that a search has no use for, and those of the other tuners."""
+    """Refuses flags that a search, or this tuner, cannot use."""
     if values.val_subset in ("none", "test"):
-        reason = "nothing to choose by" if values.val_subset == "none" else "no longer a test"
+        reason = "cannot score a trial" if values.val_subset == "none" else "is for the final test"
         raise UsageError(
-            f"--val_subset={values.val_subset}: there would be {reason}; --val_subset=val, which "
+            f"--val_subset={values.val_subset} {reason}: give --val_subset=val, which "
             "tfrecords_tools.build --val_share=0.1 takes from the training videos"
         )
     if values.strategy == "multi_worker":
-        raise UsageError("--strategy=multi_worker: a search is of one machine")
+        raise UsageError("--strategy=multi_worker: a search runs on one machine")
     if values.profile_steps:
         given = ",".join(values.profile_steps)
         raise UsageError(
-            f"--profile_steps={given}: it would profile each trial alike; give it to rlstm_tf.train"
+            f"--profile_steps={given}: it would profile every trial; give it to rlstm_tf.train"
         )
     hyperband = values.tuner == "hyperband"
-    for name, meant in (("max_trials", not hyperband), ("max_epochs", hyperband)):
-        if values[name].present and not meant:
-            raise UsageError(f"--{name} does nothing with --tuner={values.tuner}")
+    unused = "max_trials" if hyperband else "max_epochs"
+    if values[unused].present:
+        raise UsageError(f"--{unused} has no effect with --tuner={values.tuner}")
 
 
 def _import_search() -> Any:
@@ -127,7 +130,7 @@ def _import_search() -> Any:
 
 
 def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
-    """What to do, and what makes it this search and no other. Reads the shards, writes nothing."""
+    """Returns the plan, and what identifies the search. Reads the shards, writes nothing."""
     from rlstm_tf.data import pipeline
     from rlstm_tf.data.shards import Shards
     from rlstm_tf.tuning.search import Plan
@@ -160,7 +163,7 @@ def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
     )
     drops = flags.parse_drop_epochs(values)
     if drops and drops[0] >= epochs:
-        print(f"note: the first of --drop_epochs is {drops[0]}: no trial of {epochs} gets there")
+        print(f"note: no trial reaches epoch {drops[0]}, the first of --drop_epochs")
     started_with = {name: text for name, text in given.items() if name not in _CHANGEABLE}
     started_with["epochs"] = f"--epochs={epochs}"
     started_with["search"] = "--search=" + ",".join(f"{name}={space[name]}" for name in space)
@@ -170,12 +173,12 @@ def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
 
 
 def _channels(values: absl_flags.FlagValues) -> int:
-    """Of the trunk's maps."""
+    """Returns the number of channels of the trunk's maps."""
     import tensorflow as tf
 
     from rlstm_tf.models.backbone import build_backbone
 
-    # All GPUs are the trials'.
+    # Leaves all GPUs to the trials.
     tf.config.set_visible_devices([], "GPU")
     trunk = build_backbone(values.backbone, values.cut, "none", values.image_size).trunk
     return trunk.output_shape[-1]

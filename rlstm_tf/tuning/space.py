@@ -1,4 +1,4 @@
-"""What a search varies: ranges and choices of a training's flags, read from one flag's text."""
+"""Search space: ranges and choices of the settings that a search varies, from --search."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from rlstm_tf.errors import UsageError
 from rlstm_tf.model_config import ModelConfig
 
 Value = Union[int, float]
-# Drawn values are rounded to so many digits: short in a table, and a last bit that differs between
-# two machines changes nothing.
+# Significant digits of the values: they stay short, and equal on machines whose last bits differ.
 _DIGITS = 3
-# Searched over orders of magnitude.
+# Sampled uniformly in the logarithm.
 _LOGARITHMIC = ("learning_rate", "weight_decay", "attention_scale")
-# What stands between two of these values is none, or makes no difference.
+# Settings that take single values, no ranges.
 _CHOICES = ("batch_norm_momentum", "num_segments", "units")
 _RANGES = {
     "learning_rate": "1e-4:1e-1",
@@ -33,8 +32,8 @@ class Interval:
     """All values from `low` to `high`.
 
     Attributes:
-        low, high: both included.
-        logarithmic: each order of magnitude is drawn as often as another.
+        low, high: bounds, both included.
+        logarithmic: sampled uniformly in the logarithm.
     """
 
     low: float
@@ -42,7 +41,7 @@ class Interval:
     logarithmic: bool
 
     def rounded(self, value: float) -> float:
-        """A value of it as it is used and shown."""
+        """Returns a value rounded to three digits, within the bounds."""
         short = float(f"{float(value):.{_DIGITS}g}")
         return min(max(short, self.low), self.high)
 
@@ -52,12 +51,12 @@ class Interval:
 
 @dataclass(frozen=True)
 class Choices:
-    """One of some values, in rising order."""
+    """A finite set of values, in rising order."""
 
     values: tuple[Value, ...]
 
     def rounded(self, value: Value) -> Value:
-        """The value: it is one of these."""
+        """Returns the value itself."""
         return value
 
     def __str__(self) -> str:
@@ -74,44 +73,45 @@ def search_space(
     frames: int,
     parse: Callable[[str, str], Any],
 ) -> Space:
-    """What to search.
+    """Parses --search.
 
     Args:
-        texts: `NAME`, `NAME=LOW:HIGH` or `NAME=A|B|C` each; none = all that apply and can vary,
-            in their own ranges.
-        base: the training's `model`, `batch_norm` and `num_segments`.
-        channels: of the trunk's maps; called where they are needed.
-        frames: that most videos have at least.
-        parse: a flag's name and a text -> the value; raises ValueError where the flag refuses it.
+        texts: `NAME`, `NAME=LOW:HIGH` or `NAME=A|B|C` each. Empty = every setting that the model
+            has and that can vary, with its default range.
+        base: `model`, `batch_norm` and `num_segments` of the training.
+        channels: returns the channels of the trunk's maps; called only if needed.
+        frames: number of frames that most videos have.
+        parse: converts the name and text of a flag to its value; raises ValueError if invalid.
 
     Raises:
-        UsageError: a name that is none or does not apply, a range that is none.
+        UsageError: a name or a range is invalid, or the setting does not apply to the model.
     """
-    given = [text.partition("=") for text in texts] or [(name, "", "") for name in applying(base)]
+    applicable = applicable_settings(base)
+    given = [text.partition("=") for text in texts] or [(name, "", "") for name in applicable]
     space: Space = {}
     for name, equals, text in given:
         if name not in NAMES:
-            raise UsageError(f"--search: {name!r} is none of {', '.join(NAMES)}")
-        if name not in applying(base):
+            raise UsageError(f"--search: unknown setting {name!r}, known: {', '.join(NAMES)}")
+        if name not in applicable:
             raise UsageError(
-                f"--search: {name} does nothing with --model={base['model']} "
+                f"--search: {name} has no effect with --model={base['model']} "
                 f"--batch_norm={base['batch_norm']}"
             )
         if name in space:
             raise UsageError(f"--search names {name} twice")
         if not equals:
-            text = _own_range(name, base["num_segments"], channels, frames)
-            if not texts and text.isdigit():  # one value: of videos of one frame, say
+            text = _default_range(name, base["num_segments"], channels, frames)
+            if not texts and text.isdigit():  # a single value, as for videos of one frame
                 continue
-        space[name] = _parsed(name, text, parse)
+        space[name] = _parse_values(name, text, parse)
     return space
 
 
-def applying(base: Mapping[str, Any]) -> list[str]:
-    """The names that make a difference to a model.
+def applicable_settings(base: Mapping[str, Any]) -> list[str]:
+    """Returns the settings that affect a model.
 
     Args:
-        base: its `model` and `batch_norm`.
+        base: `model` and `batch_norm` of the training.
     """
     options = ModelConfig.options()
     without = {
@@ -122,20 +122,20 @@ def applying(base: Mapping[str, Any]) -> list[str]:
     return [name for name in NAMES if name not in without]
 
 
-def _own_range(name: str, segments: int, channels: Callable[[], int], frames: int) -> str:
+def _default_range(name: str, segments: int, channels: Callable[[], int], frames: int) -> str:
     if name == "units":
-        # Half, as in the paper, in the middle.
+        # The paper's is half the channels.
         numbers = {max(1, channels() // part) for part in (4, 2, 1)}
         return "|".join(map(str, sorted(numbers)))
     if name == "num_segments":
-        # Half as many, and half as many again; more than a video has frames would repeat some.
+        # More segments than frames would repeat frames.
         more = max(segments + 1, segments + segments // 2)
         numbers = {max(1, segments // 2), segments, *([more] if more <= frames else [])}
         return "|".join(map(str, sorted(numbers)))
     return _RANGES[name]
 
 
-def _parsed(name: str, text: str, parse: Callable[[str, str], Any]) -> Interval | Choices:
+def _parse_values(name: str, text: str, parse: Callable[[str, str], Any]) -> Interval | Choices:
     found = f"--search={name}={text}"
 
     def value(part: str) -> Value:
@@ -151,16 +151,18 @@ def _parsed(name: str, text: str, parse: Callable[[str, str], Any]) -> Interval 
     if len(parts) == 1:
         choices = sorted({value(part) for part in text.split("|")})
         if len(choices) < 2:
-            several = "A|B|C" if name in _CHOICES else "LOW:HIGH, or A|B|C"
-            raise UsageError(f"{found} is one value: {several}, or --{name}={choices[0]} alone")
+            several = "A|B|C" if name in _CHOICES else "LOW:HIGH or A|B|C"
+            raise UsageError(
+                f"{found} is a single value: give {several}, or --{name}={choices[0]} to fix it"
+            )
         return Choices(tuple(choices))
     if name in _CHOICES:
-        raise UsageError(f"{found}: of {name} one gives values, A|B|C")
+        raise UsageError(f"{found}: {name} takes values, A|B|C")
     if len(parts) != 2:
-        raise UsageError(f"{found}: LOW:HIGH, or A|B|C")
+        raise UsageError(f"{found}: must be LOW:HIGH or A|B|C")
     low, high = map(value, parts)
     logarithmic = name in _LOGARITHMIC
     if not low < high or (logarithmic and low <= 0):
-        above = " above 0" if logarithmic else ""
-        raise UsageError(f"{found}: LOW:HIGH, LOW{above} and below HIGH")
+        above = "above 0 and " if logarithmic else ""
+        raise UsageError(f"{found}: LOW must be {above}below HIGH")
     return Interval(float(low), float(high), logarithmic)

@@ -1,4 +1,4 @@
-"""The entry point of a search, and the processes of its trials."""
+"""The tune command, and the processes of its trials."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "kind", "named"),
+    ("status", "output", "kind", "message"),
     [
         (2, "error: --cut: no\n", UsageError, "--cut: no"),
         (1, "warning: a\nerror: shard x is damaged\n", DataError, "shard x is damaged"),
@@ -77,22 +77,22 @@ def run(*arguments):
         (0, "stopped by SIGTERM\n", process.FailedError, "ended by SIGTERM 3 times"),
     ],
 )
-def test_how_a_training_that_ended_is_judged(tmp_path, monkeypatch, status, said, kind, named):
+def test_errors_of_a_training(tmp_path, monkeypatch, status, output, kind, message):
     starts = []
 
-    def ended(arguments, log, hold, look):
+    def ended(arguments, log, lock, poll):
         starts.append(arguments)
         with log.open("a") as file:
-            file.write(said)
+            file.write(output)
         return status
 
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / process.LOG).write_text("error: of an earlier start\n")
     monkeypatch.setattr(process, "_run", ended)
-    with pytest.raises(kind, match=re.escape(named)):
+    with pytest.raises(kind, match=re.escape(message)):
         process.train(tmp_path / "run", ["--a=1"], 1, 0, lambda epochs: None)
     assert starts[0] == ["--a=1", f"--run_dir={tmp_path / 'run'}", "--resume"]
-    assert len(starts) == (3 if "3 times" in named else 1)
+    assert len(starts) == (3 if "3 times" in message else 1)
 
 
 @pytest.mark.parametrize(
@@ -100,16 +100,16 @@ def test_how_a_training_that_ended_is_judged(tmp_path, monkeypatch, status, said
     [
         (["--output="], "--output must be given"),
         (["--data="], "--data must be given"),
-        (["--val_subset=none"], "--val_subset=none: there would be nothing to choose by"),
-        (["--val_subset=test"], "--val_subset=test: there would be no longer a test"),
+        (["--val_subset=none"], "--val_subset=none cannot score a trial"),
+        (["--val_subset=test"], "--val_subset=test is for the final test"),
         (["--strategy=multi_worker"], "--strategy=multi_worker"),
-        (["--profile_steps=1,2"], "--profile_steps=1,2: it would profile each trial"),
+        (["--profile_steps=1,2"], "--profile_steps=1,2: it would profile every trial"),
         (["--tuner=grid"], "tuner"),
-        (["--tuner=hyperband", "--max_trials=3"], "--max_trials does nothing"),
-        (["--tuner=random", "--max_epochs=3"], "--max_epochs does nothing"),
+        (["--tuner=hyperband", "--max_trials=3"], "--max_trials has no effect"),
+        (["--tuner=random", "--max_epochs=3"], "--max_epochs has no effect"),
         (["--factor=1"], "factor"),
         (["--search=dropout=0:2"], "--search=dropout=0:2"),
-        (["--search=units"], "units does nothing with --model=tsn"),
+        (["--search=units"], "units has no effect with --model=tsn"),
         (["--drop_epochs=2,1"], "--drop_epochs=2,1"),
     ],
     ids=str,
@@ -132,7 +132,7 @@ def test_without_keras_tuner(shards, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err.endswith(expected)
 
 
-def run_warm(arguments, log, hold, look):
+def run_warm(arguments, log, lock, poll):
     """Replaces `process._run`: the training is forked from a process with TensorFlow."""
     result = warm_python.run(["-m", "rlstm_tf.train", *arguments])
     with log.open("a") as file:
@@ -141,7 +141,7 @@ def run_warm(arguments, log, hold, look):
 
 
 def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys, monkeypatch):
-    """The space is searched to its end; a wrong flag ends the search, and can be corrected."""
+    """A wrong flag ends the search and can be corrected; the space is searched to its end."""
     output = tmp_path / "a search"
     arguments = (f"--data={shards}", f"--output={output}", *SMALL, "--tuner=random")
     arguments = (*arguments, "--search=learning_rate=0.01|1e30")
@@ -171,7 +171,7 @@ def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys, monkeypa
     before = (trial / "train.log").read_bytes()
     assert run(*arguments) == 0
     assert (trial / "train.log").read_bytes() == before
-    # Without its record, it goes through the runs again: with their flags, and no others.
+    # Without its record, it goes through the runs again, and they refuse other flags.
     (output / "search.json").unlink()
     assert run(*arguments, "--momentum=0.5") == 2
     first = output / "trials" / "0001"

@@ -1,4 +1,4 @@
-"""Who draws the trials of a search, and the directory that it leaves and goes on in."""
+"""Searches without trainings: their trials, results, directory, and how they are resumed."""
 
 import contextlib
 import fcntl
@@ -19,7 +19,7 @@ from rlstm_tf.tuning.results import ENDED, FAILED, Trial, best_flags, best_of, t
 
 
 @pytest.mark.parametrize("tuner", ["hyperband", "bayesian", "random"])
-def test_a_search_that_is_stopped_goes_on_as_if_it_had_not_been(tuner, tmp_path, monkeypatch):
+def test_a_stopped_search_ends_like_one_never_stopped(tuner, tmp_path, monkeypatch):
     one, other = tmp_path / "one", tmp_path / "other"
     begun = searched(plan(tuner), one, monkeypatch)
     assert len(begun) == len(set(begun)) <= len(rows(one))
@@ -30,7 +30,7 @@ def test_a_search_that_is_stopped_goes_on_as_if_it_had_not_been(tuner, tmp_path,
             break
     again += searched(plan(tuner), other, monkeypatch)
     assert rows(other) == rows(one)
-    # What was under way is begun again, what is over is not.
+    # Interrupted trials are started again, finished ones are not.
     assert sorted(set(again)) == sorted(begun)
     assert len(again) <= len(begun) * 1.5
     assert searched(plan(tuner), other, monkeypatch) == []
@@ -38,14 +38,14 @@ def test_a_search_that_is_stopped_goes_on_as_if_it_had_not_been(tuner, tmp_path,
     assert (other / "best.cfg").read_text() == best
 
 
-def test_another_seed_draws_others(tmp_path, monkeypatch):
+def test_seeds_give_different_trials(tmp_path, monkeypatch):
     for seed in (0, 1, 2**32 - 1):
         searched(plan("random", seed=seed), tmp_path / str(seed), monkeypatch)
         assert len(rows(tmp_path / str(seed))) == 5
     assert rows(tmp_path / "0") not in (rows(tmp_path / "1"), rows(tmp_path / str(2**32 - 1)))
 
 
-def test_hyperband_goes_on_with_the_best(tmp_path, monkeypatch):
+def test_hyperband_continues_the_best(tmp_path, monkeypatch):
     searched(plan("hyperband"), tmp_path / "search", monkeypatch)
     found = {int(row["trial"]): row for row in rows(tmp_path / "search")}
     assert [int(row["epochs"]) for row in found.values()].count(1) == 9
@@ -64,7 +64,7 @@ def test_hyperband_goes_on_with_the_best(tmp_path, monkeypatch):
             assert (row["status"] == FAILED) >= (source["status"] == FAILED)
 
 
-def test_what_hyperband_costs_is_what_its_page_says():
+def test_epochs_of_hyperband_are_those_in_the_docs():
     page = (ROOT / "docs" / "tuning.md").read_text()
     (row,) = (line for line in page.splitlines() if line.startswith("| `hyperband`"))
     said = {int(longest): int(total) for longest, total in re.findall(r"(\d+): (\d+)", row)}
@@ -91,7 +91,7 @@ def test_the_bayesian_search_finds_more_than_chance(tmp_path, monkeypatch):
     assert both["bayesian"][:3] == both["random"][:3]
 
 
-def test_the_same_settings_are_not_trained_twice(tmp_path, monkeypatch):
+def test_equal_settings_are_trained_once(tmp_path, monkeypatch):
     few = plan("bayesian", space=space("num_segments=4|8"), max_trials=6)
     monkeypatch.setattr(process, "train", lambda *_: {"val_accuracy": 0.5, "val_loss": 1.0})
     directory = SearchDirectory(tmp_path / "search")
@@ -102,7 +102,7 @@ def test_the_same_settings_are_not_trained_twice(tmp_path, monkeypatch):
     assert all(reason.startswith("the same as trial 000") for reason in reasons if reason)
 
 
-def test_a_search_in_which_nothing_ends(tmp_path, monkeypatch):
+def test_a_search_in_which_every_trial_fails(tmp_path, monkeypatch):
     high = plan("random", space=space("learning_rate=0.05:0.1"), max_trials=2)
     with pytest.raises(DataError, match="none of the 2 trials ended: the loss became nan"):
         searched(high, tmp_path / "search", monkeypatch)
@@ -110,7 +110,7 @@ def test_a_search_in_which_nothing_ends(tmp_path, monkeypatch):
     assert not (tmp_path / "search" / "best.cfg").exists()
 
 
-def test_an_error_of_our_own_is_not_taken_for_the_trials(tmp_path, monkeypatch):
+def test_an_internal_error_does_not_fail_the_trial(tmp_path, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError
 
@@ -120,7 +120,7 @@ def test_an_error_of_our_own_is_not_taken_for_the_trials(tmp_path, monkeypatch):
         search.run(plan("random"), directory)
 
 
-def test_best_of_equal_scores_the_smaller_loss_then_the_first():
+def test_ties_go_to_the_smaller_loss_then_the_first():
     trials = [
         Trial(1, {}, 1, status=FAILED),
         Trial(2, {}, 1, status=ENDED, score=0.5, loss=1.5),
@@ -132,7 +132,7 @@ def test_best_of_equal_scores_the_smaller_loss_then_the_first():
     assert best_of([Trial(1, {}, 1, status=ENDED, score=0.0)]).number == 1
 
 
-def test_the_best_as_flags_of_a_training(tmp_path):
+def test_best_cfg_repeats_the_best_trial(tmp_path):
     values = flags.parse_flagfiles()
     base = flags.format_flags(values, ("flagfile", "resume", "run_dir"))
     settings = {"learning_rate": 1e-05, "dropout": 0.25, "units": 12, "num_segments": 4}
@@ -150,7 +150,7 @@ def test_the_best_as_flags_of_a_training(tmp_path):
     assert "trial,status,score" in table([best], list(settings))
 
 
-def test_whose_directory_it_is(tmp_path, monkeypatch):
+def test_directories_that_are_refused(tmp_path, monkeypatch):
     output = tmp_path / "search"
     searched(plan("random"), output, monkeypatch, {"a": "--a=1", "b": "--b=1"})
     before = {path: path.read_bytes() for path in output.rglob("*.*") if path.is_file()}
@@ -184,7 +184,7 @@ def test_whose_directory_it_is(tmp_path, monkeypatch):
     assert searched(plan("random"), output, monkeypatch, _ab())
 
 
-def test_a_record_in_which_nothing_is_over_binds_to_nothing(tmp_path, monkeypatch):
+def test_other_flags_are_taken_until_a_trial_has_finished(tmp_path, monkeypatch):
     """Its flags may be wrong; the runs are kept, and refuse other flags by themselves."""
     output = tmp_path / "search"
     searched(plan("random"), output, monkeypatch, _ab())
@@ -207,7 +207,7 @@ def write_record(output, started_with, **content):
 
 
 def test_search_of_an_earlier_version(tmp_path, monkeypatch, capsys):
-    """Its record was a list of trials: the runs are gone through again."""
+    """Its record was a list of trials; the search goes through its runs again."""
     output = tmp_path / "search"
     begun = searched(plan("random"), output, monkeypatch, _ab())
     expected = rows(output)
@@ -264,7 +264,7 @@ def _ab():
     return {"a": "--a=1", "b": "--b=1"}
 
 
-def test_it_waits_for_a_training_that_was_left(tmp_path, capsys):
+def test_waits_for_a_training_of_a_killed_search(tmp_path, capsys):
     output = tmp_path / "search"
     with SearchDirectory(output).open({}):
         pass

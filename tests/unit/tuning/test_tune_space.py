@@ -1,4 +1,4 @@
-"""What a search varies: the ranges of its own, and those that are given."""
+"""Search spaces: default ranges, and those that --search gives."""
 
 import re
 
@@ -9,7 +9,7 @@ from rlstm_tf.errors import UsageError
 from rlstm_tf.tuning.space import Choices, Interval
 
 
-def test_all_that_the_model_has_is_searched_unless_it_is_said():
+def test_by_default_all_settings_of_the_model_vary():
     found = space()
     assert list(found) == [
         *("learning_rate", "dropout", "weight_decay", "batch_norm_momentum"),
@@ -29,7 +29,7 @@ def test_all_that_the_model_has_is_searched_unless_it_is_said():
     assert {*found} - {*space(batch_norm="frozen")} == {"batch_norm_momentum"}
 
 
-def test_ranges_and_choices_that_are_given():
+def test_given_ranges_and_choices():
     found = space("dropout", "learning_rate=1e-3:1e-2", "num_segments=8|4", "weight_decay=0|1e-4")
     assert found == {
         "dropout": Interval(0, 0.8, logarithmic=False),
@@ -46,39 +46,42 @@ def test_ranges_and_choices_that_are_given():
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("rate", "'rate' is none of learning_rate,"),
+        ("rate", "unknown setting 'rate', known: learning_rate,"),
         (
             "dropout=0.5",
-            "--search=dropout=0.5 is one value: LOW:HIGH, or A|B|C, or --dropout=0.5 alone",
+            "dropout=0.5 is a single value: give LOW:HIGH or A|B|C, or --dropout=0.5 to fix it",
         ),
         (
             "learning_rate=1e-3|1e-3",
-            "1e-3|1e-3 is one value: LOW:HIGH, or A|B|C, or --learning_rate=0.001 alone",
+            "is a single value: give LOW:HIGH or A|B|C, or --learning_rate=0.001 to fix it",
         ),
-        ("num_segments=4", "num_segments=4 is one value: A|B|C, or --num_segments=4 alone"),
+        (
+            "num_segments=4",
+            "num_segments=4 is a single value: give A|B|C, or --num_segments=4 to fix it",
+        ),
         ("dropout=x:1", "--search=dropout=x:1: could not"),
-        ("dropout=0.5:0.1", "LOW and below HIGH"),
-        ("dropout=0:1:2", "LOW:HIGH, or A|B|C"),
+        ("dropout=0.5:0.1", "LOW must be below HIGH"),
+        ("dropout=0:1:2", "must be LOW:HIGH or A|B|C"),
         ("dropout=nan:1", "finite"),
         ("dropout=", "could not"),
-        ("learning_rate=0:1", "LOW above 0"),
-        ("num_segments=4:8", "of num_segments one gives values"),
+        ("learning_rate=0:1", "LOW must be above 0 and below HIGH"),
+        ("num_segments=4:8", "num_segments takes values, A|B|C"),
         ("num_segments=4|x", "invalid literal"),
-        ("batch_norm_momentum=0.9:0.99", "one gives values"),
+        ("batch_norm_momentum=0.9:0.99", "batch_norm_momentum takes values"),
     ],
 )
-def test_ranges_that_are_none(text, named):
+def test_invalid_ranges(text, named):
     with pytest.raises(UsageError, match=re.escape(named)):
         space(text)
 
 
-def test_what_does_nothing_or_is_named_twice_is_refused():
-    with pytest.raises(UsageError, match="units does nothing with --model=tsn"):
+def test_settings_without_effect_or_named_twice_are_refused():
+    with pytest.raises(UsageError, match="units has no effect with --model=tsn"):
         space("units", model="tsn")
     with pytest.raises(UsageError, match="names dropout twice"):
         space("dropout", "dropout=0:0.5")
 
 
-def test_what_cannot_vary_is_refused_where_it_is_named():
-    with pytest.raises(UsageError, match="--search=num_segments=1 is one value"):
+def test_a_named_setting_that_cannot_vary_is_refused():
+    with pytest.raises(UsageError, match="--search=num_segments=1 is a single value"):
         space("num_segments", num_segments=1, frames=1)
