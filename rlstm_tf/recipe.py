@@ -1,9 +1,9 @@
 """Prints every command from the videos to the paper's tables, as a shell script.
 
     python -m rlstm_tf.recipe > paper.sh
-    python -m rlstm_tf.recipe --demo | sh -e    # the same on generated videos, in small
+    python -m rlstm_tf.recipe --demo | sh -e    # small, on generated videos
 
-What takes how long is estimated from --steps, measured by `python -m benchmarks.steps`.
+--steps, measured by `python -m benchmarks.steps`, adds estimated hours and memory.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from rlstm_tf.errors import DataError
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
-    """Flags of this entry point."""
+    """Defines the flags of this command."""
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_boolean("demo", False, "Generated videos, a small network.", **own)
+    absl_flags.DEFINE_boolean("demo", False, "Uses generated videos and a small network.", **own)
     absl_flags.DEFINE_string(
-        "steps", None, "CSV of measured steps: adds estimated hours and memory.", **own
+        "steps", None, "CSV file of benchmarks.steps: adds estimated hours and memory.", **own
     )
 
 
@@ -31,16 +31,16 @@ def main(values: absl_flags.FlagValues) -> None:
     """Prints the script."""
     from rlstm_tf.reporting import paper_runs as paper
 
-    measured = _measured(Path(values.steps)) if values.steps else {}
-    places = paper.DEMO if values.demo else paper.PAPER
-    print("# From the videos to tables 2 - 8 of arXiv 1811.07059. Run it again to go on.")
+    measured = _read_steps(Path(values.steps)) if values.steps else {}
+    paths = paper.DEMO if values.demo else paper.PAPER
+    print("# From the videos to tables 2 - 8 of arXiv 1811.07059. Run it again to resume.")
     print("set -e")
     if values.demo:
         _section("Generated videos, in the layouts of the three data sets")
         for line in _demo_data():
             print(line)
     _section("Records: frames and optical flow")
-    for command in paper.build_commands(places):
+    for command in paper.build_commands(paths):
         print(command)
     total = 0.0
     for run in paper.runs():
@@ -54,15 +54,15 @@ def main(values: absl_flags.FlagValues) -> None:
                 f"# {run.steps} steps: about {training:.0f} h, test {testing:.1f} h, "
                 f"{found['gigabytes']:.1f} GB for batches of {found['batch_size']:.0f}"
             )
-        for command in paper.run_commands(places, run):
+        for command in paper.run_commands(paths, run):
             print(command)
     _section("Both streams together, and the ensemble")
-    for command in paper.fuse_commands(places):
+    for command in paper.fuse_commands(paths):
         print(command)
     _section("Tables and figures")
-    print(paper.report_command(places))
+    print(paper.report_command(paths))
     if measured:
-        print(f"# In all about {total:.0f} h on a machine like the one measured.")
+        print(f"# Total: about {total:.0f} h on a machine like the one measured.")
 
 
 def _section(title: str) -> None:
@@ -70,7 +70,7 @@ def _section(title: str) -> None:
 
 
 def _demo_data() -> list[str]:
-    # A camera that stands still: from a few hundred videos flow teaches nothing else.
+    # A few hundred videos with a moving camera are too few to learn from flow.
     common = "--num_frames=10 --camera=0"
     layouts = {"ucf101": 60, "hmdb51": 30, "charades": 60}
     return [
@@ -80,8 +80,8 @@ def _demo_data() -> list[str]:
     ]
 
 
-def _measured(path: Path) -> dict[tuple[str, str], dict[str, float]]:
-    """Rows of the table by run and stream."""
+def _read_steps(path: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """Reads the table of benchmarks.steps by run and stream."""
     columns = ("seconds_per_video", "gigabytes", "batch_size")
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -92,7 +92,7 @@ def _measured(path: Path) -> dict[tuple[str, str], dict[str, float]]:
     except OSError as error:
         raise DataError(f"--steps={path}: {error.strerror}") from None
     except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"--steps={path} is no table of benchmarks.steps: {error}") from None
+        raise DataError(f"--steps={path} is not a table of benchmarks.steps: {error}") from None
 
 
 if __name__ == "__main__":

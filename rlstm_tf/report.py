@@ -3,14 +3,14 @@
     python -m rlstm_tf.report --runs=runs --output=report
     python -m rlstm_tf.report --benchmark=benchmarks/results/relations.csv --output=report
 
-Searches --runs for what rlstm_tf.evaluate and rlstm_tf.fuse wrote (metrics.json with scores.npz),
-and writes into --output: index.html, one page that holds everything; tables/, the paper's tables 2
-to 8 with our figures beside its own, Markdown and CSV; figures/, PNGs for a paper. A report that
-stands there is replaced. Needs the extra `report`: pip install 'rlstm-tf[report]'.
+Searches --runs for results of rlstm_tf.evaluate and rlstm_tf.fuse (metrics.json with scores.npz),
+and writes into --output: index.html, one page with everything; tables/, the paper's tables 2 to 8
+with our numbers beside its own, Markdown and CSV; figures/, PNGs for a paper. Replaces an earlier
+report. Needs the extra `report`: pip install 'rlstm-tf[report]'.
 
-With --benchmark the same files hold what benchmarks.relations measured: accuracy by group and by
-pair of classes, mean and standard deviation over seeds; how far the two-branch network is ahead of
-TSN and of its local branch; learning curves, if NAME_curves.csv stands beside NAME.csv.
+With --benchmark, reports the results of benchmarks.relations: accuracy by group and by pair of
+classes, mean and standard deviation over seeds; how far the two-branch network is ahead of TSN and
+of its local branch; learning curves, if NAME_curves.csv is beside NAME.csv.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from rlstm_tf.errors import UsageError
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this entry point."""
+    """Defines the flags of this command."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_list("runs", None, "Directories with evaluations, at any depth.", **own)
     flags.DEFINE_string(
-        "benchmark", None, "CSV file of benchmarks.relations, in the place of --runs.", **own
+        "benchmark", None, "CSV file of benchmarks.relations, instead of --runs.", **own
     )
-    flags.DEFINE_string("output", None, "Directory; new, empty, or a report.", **own)
-    flags.DEFINE_string("title", "Relational LSTM: tables and figures", "Of the page.", **own)
+    flags.DEFINE_string("output", None, "Directory: new, empty, or a report to replace.", **own)
+    flags.DEFINE_string("title", "Relational LSTM: tables and figures", "Title of the page.", **own)
     flags.DEFINE_list(
         "videos", None, "Ids of the test videos in figure 4; up to 6 are chosen if unset.", **own
     )
 
 
 def main(values: flags.FlagValues) -> None:
-    """Reads, draws, writes."""
+    """Writes the report."""
     require(values, "output")
     check_local(values, "runs", "benchmark", "videos", "output")
     if bool(values.runs) == bool(values.benchmark):
@@ -55,21 +55,21 @@ def main(values: flags.FlagValues) -> None:
         if error.name not in ("jinja2", "matplotlib", "pandas"):
             raise
         raise UsageError(
-            f"{error.name} is not installed: the extra report brings it, "
+            f"{error.name} is not installed, but part of the extra report: "
             "pip install 'rlstm-tf[report]'"
         ) from None
 
     output.check_output(values.output)
     if values.benchmark:
-        measured = benchmark.read_benchmark(values.benchmark)
-        files = benchmark.assemble(measured, values.title)
-        what = f"{len(measured.rows)} trained networks"
+        networks = benchmark.read_benchmark(values.benchmark)
+        files = benchmark.assemble(networks, values.title)
+        contents = f"{len(networks.rows)} trained networks"
     else:
         found = results.read_results(values.runs)
         files = assembly.assemble(found, values.runs, values.title, values.videos or ())
-        what = f"{len(found)} evaluations"
+        contents = f"{len(found)} evaluations"
     output.write_output(values.output, files)
-    print(f"{what}, {len(files)} files: {values.output}/{output.INDEX}")
+    print(f"{contents}, {len(files)} files: {values.output}/{output.INDEX}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Evaluations -> the paper's tables and figures, as files for a paper and as one page.
+"""Reports: the paper's tables and figures from evaluations, as files and as one page.
 
-In `benchmark` the same of the relational benchmark.
+`benchmark` does the same for the relational benchmark.
 """

@@ -1,4 +1,4 @@
-"""A whole report in memory: every file of it by its path."""
+"""Makes all files of a report, in memory."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def assemble(
     """Makes every file of a report.
 
     Args:
-        results: of `results.read_results`.
+        results: from `read_results`.
         runs: directories that were searched, for the page.
-        title: of the page.
+        title: heading of the page.
         videos: ids for figure 4; chosen if empty.
 
     Returns:
@@ -30,7 +30,7 @@ def assemble(
 
     Raises:
         DataError: two results fill one cell, or contradict each other.
-        UsageError: one of `videos` can be in no figure 4.
+        UsageError: one of `videos` is in no test set that has a figure 4.
     """
     groups = selection.test_sets(results)
     filled = [tables.fill(table, groups) for table in published.TABLES]
@@ -56,7 +56,7 @@ def assemble(
 
 
 def _name(dataset: str, split: int, before: Sequence[TestSet]) -> str:
-    """Of the files of a test set: another one for each."""
+    """Returns a name for the files of a test set that no other set has."""
     name = panels.slug(dataset, split)
     taken = {entry.name for entry in before}
     while name in taken:
@@ -80,7 +80,7 @@ def _check_videos(videos: Sequence[str], groups: Mapping[tuple[str, int], list[R
 
 
 def _per_class_rows(entry: TestSet, numbers: Mapping[Result, int]) -> list[list[str]]:
-    """Head (`class`, `videos`, numbers of the results) and a row a class, percent."""
+    """Returns a head (`class`, `videos`, numbers of results) and a row for each class, percent."""
     columns = [measures.per_class(result) for result in entry.results]
     counts = measures.videos_per_class(entry.results[0])
     rows = [["class", "videos", *(str(numbers[result]) for result in entry.results)]]

@@ -1,6 +1,6 @@
-"""Figures as PNG files that can stand in a paper: 200 dots an inch, one column or two wide.
+"""Figures for a paper as PNG files: 200 dots per inch, one column or a page wide.
 
-Right and wrong differ in colour and, for readers who see none, in hatching and mark. Colours:
+Right and wrong differ in color and, for readers who cannot see it, in hatching and mark. Colors:
 Okabe and Ito, "Color Universal Design", 2008.
 """
 
@@ -34,19 +34,22 @@ STYLE: Any = {
     # A class name may hold dollar signs.
     "text.parse_math": False,
 }
-# Classes up to which a cell of the confusion matrix holds its number.
+# Up to this many classes, the cells of a confusion matrix show their numbers.
 _NUMBERED = 12
 
 Ranking = Sequence[tuple[str, float, bool]]
 
 
 def gains(names: Sequence[str], points: Sequence[float], xlabel: str) -> bytes:
-    """Figure 3: horizontal bars, the first on top.
+    """Draws figure 3: horizontal bars, the first on top.
 
     Args:
         names: classes.
         points: percentage points; losses are hatched.
-        xlabel: what the bars measure.
+        xlabel: label of the x axis.
+
+    Returns:
+        A PNG file.
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure(COLUMN, 0.75 + 0.2 * len(names))
@@ -69,12 +72,15 @@ def gains(names: Sequence[str], points: Sequence[float], xlabel: str) -> bytes:
 
 
 def per_class(names: Sequence[str], percent: Sequence[float], xlabel: str) -> bytes:
-    """Horizontal bars from 0 to 100, in two columns where there are many.
+    """Draws horizontal bars from 0 to 100, in two columns if there are more than 30.
 
     Args:
-        names: classes; one whose figure is NaN has no video, and says so.
-        percent: one a class.
-        xlabel: what the bars measure.
+        names: classes.
+        percent: percentage by class; NaN = no video, and is marked so.
+        xlabel: label of the x axis.
+
+    Returns:
+        A PNG file.
     """
     columns = 1 if len(names) <= 30 else 2
     rows = -(-len(names) // columns)
@@ -98,11 +104,14 @@ def per_class(names: Sequence[str], percent: Sequence[float], xlabel: str) -> by
 
 
 def confusion(names: Sequence[str], share: np.ndarray) -> bytes:
-    """A confusion matrix; its colours rise with the root of the share, so that 2 % can be seen.
+    """Draws a confusion matrix; colors scale with the root of the share, so that 2 % is visible.
 
     Args:
         names: K classes.
         share: `[K, K]`, 0..1, a row for each true class.
+
+    Returns:
+        A PNG file.
     """
     count = len(names)
     side = float(np.clip(1.6 + 0.084 * count, COLUMN + 0.4, 11))
@@ -120,9 +129,9 @@ def confusion(names: Sequence[str], share: np.ndarray) -> bytes:
             spine.set_visible(True)
         if count <= _NUMBERED:
             for row, column in np.argwhere(share >= 0.005):
-                colour = "white" if share[row, column] > 0.35 else "black"
+                color = "white" if share[row, column] > 0.35 else "black"
                 text = f"{100 * share[row, column]:.0f}"
-                axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
+                axes.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
         bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=(0, 5, 20, 50, 100))
         bar.set_label("% of the true class")
         bar.outline.set_linewidth(0.6)
@@ -132,14 +141,17 @@ def confusion(names: Sequence[str], share: np.ndarray) -> bytes:
 def video(
     frames: Sequence[np.ndarray], truth: str, rankings: Sequence[tuple[str, Ranking]]
 ) -> bytes:
-    """One video of figure 4: its frames in a row, below them what two networks make of it.
+    """Draws a video of figure 4: its frames in a row, and the first classes of two networks below.
 
-    Legible at half its width, one column of a paper.
+    It is legible at half its width, one column of a paper.
 
     Args:
-        frames: uint8 `[H, W, 3]`, RGB; none where the videos are not there.
+        frames: uint8 `[H, W, 3]`, RGB; empty if the videos are not available.
         truth: name of the true class.
-        rankings: for each network its name and its first classes: name, probability, whether right.
+        rankings: name of each network and its first classes: name, probability, true if right.
+
+    Returns:
+        A PNG file.
     """
     strip = 0.0
     step = 0.986 / max(len(frames), 1)
@@ -169,7 +181,7 @@ def video(
 
 
 def _draw_ranking(axes: Any, network: str, ranking: Ranking, rows: int) -> None:
-    """Bars of probability, each below the name of its class."""
+    """Draws bars of probability, each below the name of its class."""
     axes.set_axis_off()
     axes.set_xlim(0, 1)
     axes.set_ylim(rows, -0.85)
@@ -192,7 +204,7 @@ def _bar_style(right: bool) -> dict[str, Any]:
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Any]:
-    """A figure with one pair of axes; sizes in inches."""
+    """Returns a figure with one pair of axes; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
@@ -204,13 +216,13 @@ def _name_rows(axes: Any, names: Sequence[str], fontsize: float = 8) -> None:
 
 
 def _short(name: str, length: int = 26) -> str:
-    """A name on one line, cut where it is long."""
+    """Returns a name on one line, shortened to `length`."""
     name = " ".join(name.split())
     return name if len(name) <= length else name[: length - 1] + "\u2026"
 
 
 def to_png(figure: Figure, trim: bool = False) -> bytes:
-    """The PNG file; `trim` takes the empty margins away."""
+    """Renders a figure as a PNG file; `trim` removes its empty margins."""
     FigureCanvasAgg(figure)
     file = io.BytesIO()
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Frames of test videos for figure 4, from the shards that the evaluations name."""
+"""Reads frames of test videos for figure 4 from the shards of the evaluations."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rlstm_tf.reporting.selection import TEST
 
 
 class Frames:
-    """Where the frames of a test set are.
+    """Frames of a test set.
 
     Args:
-        results: of the test set; the first spatial one whose shards are there gives the frames.
+        results: results on it; the first spatial one whose shards exist gives the frames.
 
     Attributes:
-        lacking: why there are no frames; empty if there are.
+        error: why there are no frames; empty if there are.
     """
 
     def __init__(self, results: Iterable[Result]) -> None:
@@ -36,28 +36,28 @@ class Frames:
                 break
             except DataError as error:
                 reasons.append(str(error))
-        self.lacking = ""
+        self.error = ""
         if self._shards is None:
-            self.lacking = reasons[0] if reasons else "no result names shards of the spatial stream"
+            self.error = reasons[0] if reasons else "no result names shards of the spatial stream"
         self._position = {
             name: k for k, name in enumerate(self._shards.ids if self._shards else ())
         }
 
     def read(self, video: str, count: int) -> Sequence[np.ndarray]:
-        """Frames of a video at equal spacing, those in the middle of each segment.
+        """Reads equally spaced frames, the middle one of each segment.
 
         Args:
-            video: its id.
-            count: how many.
+            video: id of the video.
+            count: number of segments.
 
         Returns:
-            uint8 [H, W, 3], RGB, each.
+            Images, uint8 [H, W, 3], RGB.
 
         Raises:
             DataError: the shards do not hold the video, or a frame is damaged.
         """
         if self._shards is None:
-            raise DataError(self.lacking)
+            raise DataError(self.error)
         if video not in self._position:
             raise DataError(f"the shards hold no video {video!r}")
         position = self._position[video]

@@ -1,4 +1,4 @@
-"""What the figures show, in numbers: per class, between classes, between two results."""
+"""Numbers behind the figures: by class, between classes, between two results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rlstm_tf.reporting.results import MAP, Result
 
 
 def per_class(result: Result) -> np.ndarray:
-    """Accuracy of each class or, of multi-label results, its average precision.
+    """Computes the accuracy of each class; for multi-label results its average precision.
 
     Returns:
         float64 [K], 0..1; NaN for a class without a video.
@@ -22,20 +22,20 @@ def per_class(result: Result) -> np.ndarray:
     right = result.scores.logits.argmax(axis=1) == result.scores.labels
     count = len(result.scores.classes)
     videos = np.bincount(result.scores.labels, minlength=count).astype(np.float64)
-    # 0 / 0 where a class has no video.
+    # 0 / 0 for a class without a video.
     with np.errstate(invalid="ignore"):
         return np.bincount(result.scores.labels, weights=right, minlength=count) / videos
 
 
 def videos_per_class(result: Result) -> np.ndarray:
-    """Number of videos that show each class: int64 [K]."""
+    """Counts the videos of each class: int64 [K]."""
     if result.measure == MAP:
         return result.scores.labels.sum(axis=0)
     return np.bincount(result.scores.labels, minlength=len(result.scores.classes))
 
 
 def confusion(result: Result) -> np.ndarray:
-    """Share of the videos of class i (row) that were taken for class j: float64 [K, K].
+    """Computes the share of the videos of class i (row) predicted as class j: float64 [K, K].
 
     The row of a class without a video is 0.
     """
@@ -44,26 +44,33 @@ def confusion(result: Result) -> np.ndarray:
 
 
 def gains(ours: Result, other: Result, count: int = 10) -> list[tuple[int, float]]:
-    """The classes in which one result exceeds another most (figure 3).
+    """Finds the classes in which one result exceeds another most (figure 3).
 
     Args:
-        ours, other: of the same videos.
-        count: how many classes; fewer if there are not so many with a video.
+        ours, other: results on the same videos.
+        count: maximum number of classes.
 
     Returns:
-        Class and gain (difference of `per_class`), the largest first; of equals the first class.
+        Class and gain (difference of `per_class`), the largest first; ties go to the first class.
     """
-    # Rounded, so that 2/3 - 1/3 and 1 - 2/3 are equals.
+    # Rounded, so that 2/3 - 1/3 and 1 - 2/3 are equal.
     gain = np.round(per_class(ours) - per_class(other), 9)
     order = np.argsort(-gain, kind="stable")
     return [(int(k), float(gain[k])) for k in order if not np.isnan(gain[k])][:count]
 
 
 def choose_videos(ours: Result, other: Result, count: int = 6) -> list[int]:
-    """The videos that figure 4 shows: positions in the results, which have them in one order.
+    """Chooses the videos of figure 4.
 
-    First those that only `ours` has right, then those that only `other` has, then those that both
-    have wrong, then the rest; among those one of every class before a second of any.
+    Videos that only `ours` has right come first, then those that only `other` has right, those that
+    both have wrong, and the rest; each group takes one of every class before a second of any.
+
+    Args:
+        ours, other: results with their videos in the same order.
+        count: maximum number of videos.
+
+    Returns:
+        Positions in the results.
     """
     right = ours.scores.logits.argmax(axis=1) == ours.scores.labels
     other_right = other.scores.logits.argmax(axis=1) == other.scores.labels
@@ -79,7 +86,7 @@ def choose_videos(ours: Result, other: Result, count: int = 6) -> list[int]:
 
 
 def top(result: Result, video: int, count: int = 5) -> list[tuple[int, float]]:
-    """The most probable classes of a video, softmax over its logits: class and probability."""
+    """Returns the most probable classes of a video, with the softmax of their logits."""
     probability = softmax(result.scores.logits[video].astype(np.float64))
     order: Sequence[int] = np.argsort(-probability, kind="stable")[:count].tolist()
     return [(k, float(probability[k])) for k in order]

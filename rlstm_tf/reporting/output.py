@@ -1,4 +1,4 @@
-"""The directory that a report is written into: replaced whole, and only if it holds a report."""
+"""Output directory of a report: replaced as a whole, and only if it holds a report."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import cannot_write
 
 INDEX = "index.html"
-# Stands in the head of every page of ours, so that a directory of another's is never replaced.
+# Marks our pages, so that no other directory is ever replaced.
 GENERATOR = '<meta name="generator" content="rlstm_tf.report">'
 _OURS = {"tables": (".md", ".csv"), "figures": (".png",)}
 
 
 def check_output(output: str | Path) -> None:
-    """Refuses a place that holds anything but a report.
+    """Refuses an output that exists and is not a report.
 
     Raises:
-        DataError: it is a file, or holds files that no report writes.
+        DataError: it is a file, or holds other files.
     """
     path = Path(output)
     if not os.path.lexists(path):
         return
     try:
-        stranger = _stranger(path)
+        reason = _not_a_report(path)
     except OSError as error:
         raise DataError(f"{output} cannot be read: {error.strerror}") from None
-    if stranger is not None:
+    if reason is not None:
         raise DataError(
-            f"{output} is no report of ours, {stranger} stands there: "
+            f"{output} is not a report ({reason}): "
             "--output must be new, empty or a report to replace"
         )
 
 
 def write_output(output: str | Path, files: Mapping[str, bytes]) -> None:
-    """Writes a report beside its place and puts it there as a whole.
+    """Writes a report beside its output directory, then replaces the directory.
 
     Args:
         output: directory.
-        files: content by path in it.
+        files: content by relative path.
 
     Raises:
-        DataError: `check_output` refuses it, or it cannot be written; what stood there stays.
+        DataError: `check_output` refuses it, or it cannot be written; the directory is unchanged.
     """
     path = Path(os.path.realpath(output))
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -69,10 +69,10 @@ def write_output(output: str | Path, files: Mapping[str, bytes]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _stranger(path: Path) -> str | None:
-    """Name of what no report of ours would leave there, if anything."""
+def _not_a_report(path: Path) -> str | None:
+    """Returns why a path is not a report; None if it is one, or empty."""
     if not path.is_dir():
-        return "a file"
+        return "it is a file"
     names = sorted(os.listdir(path))
     if not names:
         return None
@@ -80,11 +80,11 @@ def _stranger(path: Path) -> str | None:
         if name in _OURS:
             for inner in sorted((path / name).iterdir()):
                 if inner.suffix not in _OURS[name] or not inner.is_file():
-                    return f"{name}/{inner.name}"
+                    return f"it holds {name}/{inner.name}"
         elif name != INDEX:
-            return name
+            return f"it holds {name}"
     index = path / INDEX
-    # The head alone: the images make a page long.
+    # Images make a page long: reads its head only.
     if not index.is_file() or GENERATOR.encode() not in index.read_bytes()[:4096]:
-        return f"another {INDEX}, or none"
+        return f"it has no {INDEX} of a report"
     return None

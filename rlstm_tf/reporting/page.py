@@ -32,15 +32,15 @@ def render(
     sets: Sequence[TestSet],
     per_class: Mapping[str, list[list[str]]],
 ) -> str:
-    """The page as HTML.
+    """Renders the page as HTML.
 
     Args:
-        title: its heading.
+        title: heading.
         runs: directories that were searched.
-        numbers: of every result.
-        filled: the tables.
-        sets: the test sets with their figures.
-        per_class: rows of the table of each test set, by its name.
+        numbers: number of each result.
+        filled: tables.
+        sets: test sets with their figures.
+        per_class: rows of the table of each test set, by name.
     """
     protocols: dict[str, list[int]] = {}
     for result, number in numbers.items():
@@ -72,7 +72,7 @@ def fill(template: str, **values: Any) -> str:
 
 
 def figure(panel: Panel) -> dict[str, str]:
-    """What a template needs of a figure; the image stands in it."""
+    """Returns the values of a figure for a template, with the image embedded."""
     return {
         "name": panel.name,
         "source": "data:image/png;base64," + base64.b64encode(panel.png).decode(),
@@ -84,7 +84,7 @@ def figure(panel: Panel) -> dict[str, str]:
 
 
 def results_rows(numbers: Mapping[Result, int], filled: Sequence[FilledTable]) -> list[list[str]]:
-    """Head and rows of results.csv; the parts of a fused result stand with + between them."""
+    """Returns head and rows of results.csv; parts of a fused result are joined by +."""
     rows = [
         ["result", "dataset", "split", "subset", "measure", "percent", "videos", "weight"]
         + [*_CSV_PART, "files", "stands_in"]
@@ -101,7 +101,7 @@ def results_rows(numbers: Mapping[Result, int], filled: Sequence[FilledTable]) -
 def _deviations(numbers: Mapping[Result, int], sets: Sequence[TestSet]) -> list[tuple[str, str]]:
     found: dict[str, list[int]] = {}
     for result in (result for entry in sets for result in entry.results):
-        # Elsewhere the paper has no figures to differ from.
+        # The paper has results on these data sets only.
         if result.dataset in TITLES:
             for text in selection.deviations(result):
                 found.setdefault(text, []).append(numbers[result])

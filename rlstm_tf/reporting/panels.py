@@ -1,4 +1,4 @@
-"""The figures of one test set, each with the words that stand beside it."""
+"""Figures of a test set, with their titles, captions and alternative texts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Panel:
     """A figure.
 
     Attributes:
-        name: of its file.
-        png: the file.
-        is_wide: drawn for the width of a page, not of a column.
-        title, caption: what it shows.
-        alt: the same in words, for those who do not see it.
+        name: file name.
+        png: content of the file.
+        is_wide: a page wide, not a column.
+        title, caption: texts below it.
+        alt: description for readers who cannot see it.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Panel:
 
 @dataclass(frozen=True)
 class TestSet:
-    """A test set and what was made of it.
+    """A test set with its results and figures.
 
     Attributes:
-        name: for files and anchors.
-        title: for readers.
-        results: on it.
+        name: name in files and anchors.
+        title: name for readers.
+        results: results on it.
         panels: its figures.
-        remarks: why a figure is not there, or lacks something.
+        remarks: why a figure is missing or incomplete.
     """
 
     name: str
@@ -65,17 +65,17 @@ class TestSet:
 
 
 def describe(result: Result) -> str:
-    """Network and stream, as captions name them."""
+    """Returns network and stream, as in captions."""
     return f"{model_name(result.model)}, {STREAMS.get(str(result.stream), str(result.stream))}"
 
 
 def model_name(model: str | None) -> str:
-    """As captions name it; an ensemble by its members."""
+    """Returns the name of a model, as in captions; an ensemble is named by its members."""
     return " + ".join(_MODELS.get(name, name) for name in str(model).split("+"))
 
 
 def slug(dataset: str, split: int) -> str:
-    """Name of a test set that is safe in a path and in an address."""
+    """Returns a name for a test set that is safe in paths and URLs."""
     name = re.sub(r"[^A-Za-z0-9_]+", "-", dataset).strip("-") or "dataset"
     return f"{name}_split{split}" if split else name
 
@@ -84,9 +84,9 @@ def draw(name: str, results: Sequence[Result], videos: Sequence[str]) -> TestSet
     """Draws the figures of a test set.
 
     Args:
-        name: of `slug`.
-        results: on it, with their videos in the same order.
-        videos: ids for figure 4 (those of other sets are passed over); chosen if empty.
+        name: name in files and anchors.
+        results: results on it, with their videos in the same order.
+        videos: ids for figure 4, of this set or others; chosen if empty.
     """
     main = selection.main_result(results)
     panels: list[Panel] = []
@@ -98,8 +98,8 @@ def draw(name: str, results: Sequence[Result], videos: Sequence[str]) -> TestSet
         panels += _gains(name, *pair)
         if main.measure == ACCURACY:
             frames = Frames([*pair, *results])
-            if frames.lacking:
-                remarks.append(f"Figure 4 is without frames: {frames.lacking}.")
+            if frames.error:
+                remarks.append(f"Figure 4 is without frames: {frames.error}.")
             panels += _videos(name, *pair, frames, videos, remarks)
     if main.measure == ACCURACY:
         panels.append(_confusion(name, main))
@@ -144,7 +144,7 @@ def _videos(
     for number, video in enumerate(chosen, start=1):
         video_id, truth = ours.scores.ids[video], int(ours.scores.labels[video])
         images: Sequence = ()
-        if not frames.lacking:
+        if not frames.error:
             try:
                 images = frames.read(video_id, ours.parts[0].num_segments or NUM_SEGMENTS)
             except DataError as error:

@@ -1,4 +1,4 @@
-"""Every run behind the paper's tables, and the commands that make it, from videos to report.
+"""All runs behind the paper's tables, and the commands from videos to report.
 
 Source: arXiv 1811.07059, tables 2 - 8. The two recurrent peers are ours.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-# Names of runs: the two-branch network as the paper has it, and files of configs/ablations.
+# Names of runs: the paper's two-branch network, and files in configs/ablations.
 MAIN = "two_branch"
 TABLES_2_TO_5 = (
     MAIN,
@@ -19,11 +19,11 @@ TABLES_2_TO_5 = (
     *("after_conv5_1", "after_conv5_3"),
     *("lstm", "convlstm"),
 )
-# What the table of three splits needs; R-LSTM's temporal stream starts from TSN's.
+# Runs of the table of three splits; the temporal stream of R-LSTM starts from that of TSN.
 THREE_SPLITS = (MAIN, "tsn", "rlstm")
 STREAMS = ("spatial", "temporal")
 
-# Videos or intervals to train on, and videos to test, by data set and split.
+# Training videos or intervals, and test videos, by data set and split.
 SIZES = {
     ("ucf101", 1): (9537, 3783),
     ("ucf101", 2): (9586, 3734),
@@ -40,18 +40,19 @@ _VIEWS = {"ucf101": 20, "hmdb51": 20, "charades": 10}
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where things are.
+class PaperPaths:
+    """Paths and options of the commands.
 
     Attributes:
-        videos: directory of each data set's videos.
-        splits: of its split files.
-        data: of the shards to be made.
-        runs: of the runs to be made.
+        videos: directory of the videos by data set.
+        splits: directory of the split files by data set.
+        data: directory for the shards.
+        runs: directory for the runs.
         flow: method of the optical flow.
-        short_side: pixels of the stored frames.
-        overrides: directory of a flag file for each stream, after those of the paper.
-        protocol: of `evaluate`.
+        short_side: short side of the stored frames, pixels.
+        overrides: directory with a flag file for each stream that follows the paper's; none if
+            empty.
+        protocol: test protocol of `evaluate`.
     """
 
     videos: dict[str, str]
@@ -64,7 +65,7 @@ class Places:
     protocol: str = "paper"
 
 
-PAPER = Places(
+PAPER = PaperPaths(
     videos={"ucf101": "UCF-101", "hmdb51": "hmdb51_org", "charades": "Charades_v1_480"},
     splits={
         "ucf101": "ucfTrainTestlist",
@@ -74,7 +75,7 @@ PAPER = Places(
     data="data",
     runs="runs/paper",
 )
-DEMO = Places(
+DEMO = PaperPaths(
     videos={
         "ucf101": "data/paper_demo/ucf101/videos",
         "hmdb51": "data/paper_demo/hmdb51/videos",
@@ -99,8 +100,8 @@ class Run:
 
     Attributes:
         dataset: `ucf101`, `hmdb51` or `charades`.
-        split: of the data set; 0 for Charades.
-        name: `MAIN`, or a file of configs/ablations.
+        split: number of the split; 0 for Charades.
+        name: `MAIN`, or a file in configs/ablations.
         stream: `spatial` or `temporal`.
     """
 
@@ -111,7 +112,7 @@ class Run:
 
     @property
     def starts_from(self) -> Run | None:
-        """The run whose weights this one starts from; None = ImageNet's."""
+        """Run whose weights this one starts from; None = those of ImageNet."""
         if self.stream == "spatial":
             return None
         if self.name == "rlstm":
@@ -120,13 +121,15 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the whole training."""
+        """Optimizer steps of the training."""
         return _EPOCHS[self.stream] * (SIZES[self.dataset, self.split][0] // _BATCH)
 
     def hours(self, seconds_per_video: float) -> tuple[float, float]:
-        """Of training and of testing, by the time that one video takes to train on.
+        """Estimates the hours of training and of testing.
 
-        A view is tested in a third of the time of a training step: forward without backward.
+        Args:
+            seconds_per_video: time of a training step for one video. Testing a view takes a third
+                of it: forward without backward.
         """
         tested = SIZES[self.dataset, self.split][1] * _VIEWS[self.dataset]
         return (
@@ -136,7 +139,7 @@ class Run:
 
 
 def runs() -> Iterator[Run]:
-    """All of them, each after the one that it starts from."""
+    """Yields all runs, each after the one that it starts from."""
     for name in TABLES_2_TO_5:
         yield from (Run("ucf101", 1, name, stream) for stream in STREAMS)
     for split in (2, 3):
@@ -147,72 +150,72 @@ def runs() -> Iterator[Run]:
     yield from (Run("charades", 0, name, "spatial") for name in (MAIN, "tsn"))
 
 
-def build_commands(places: Places) -> Iterator[str]:
-    """From videos to shards, by data set, split and stream; no video is decoded for two splits."""
+def build_commands(paths: PaperPaths) -> Iterator[str]:
+    """Yields a build for each data set, split and stream; later splits reuse decoded videos."""
     for dataset, split in SIZES:
         for stream in STREAMS if dataset != "charades" else ("spatial",):
             arguments = [
                 f"--dataset={dataset}",
-                f"--videos={places.videos[dataset]}",
-                f"--splits={places.splits[dataset]}",
+                f"--videos={paths.videos[dataset]}",
+                f"--splits={paths.splits[dataset]}",
                 *([f"--split={split}"] if split else []),
-                f"--short_side={places.short_side}",
-                *(["--stream=temporal", f"--flow={places.flow}"] if stream == "temporal" else []),
-                *_reused(places, dataset, split, stream),
-                f"--output={_data(places, dataset, split, stream)}",
+                f"--short_side={paths.short_side}",
+                *(["--stream=temporal", f"--flow={paths.flow}"] if stream == "temporal" else []),
+                *_reused(paths, dataset, split, stream),
+                f"--output={_data(paths, dataset, split, stream)}",
             ]
             yield _command("tfrecords_tools.build", arguments)
 
 
-def run_commands(places: Places, run: Run) -> Iterator[str]:
-    """Training and test of a run."""
-    directory = _directory(places, run)
+def run_commands(paths: PaperPaths, run: Run) -> Iterator[str]:
+    """Yields training and test of a run."""
+    directory = _directory(paths, run)
     files = [f"configs/{run.dataset}_{run.stream}.cfg"]
     if run.name != MAIN:
         files.append(f"configs/ablations/{run.name}.cfg")
-    if places.overrides:
-        files.append(f"{places.overrides}/{run.stream}.cfg")
+    if paths.overrides:
+        files.append(f"{paths.overrides}/{run.stream}.cfg")
     arguments = [f"--flagfile={file}" for file in files]
-    arguments.append(f"--data={_data(places, run.dataset, run.split, run.stream)}")
+    arguments.append(f"--data={_data(paths, run.dataset, run.split, run.stream)}")
     if run.starts_from:
-        arguments.append(f"--init_from={_directory(places, run.starts_from)}")
+        arguments.append(f"--init_from={_directory(paths, run.starts_from)}")
     yield _command("rlstm_tf.train", [*arguments, f"--run_dir={directory}", "--resume"])
-    arguments = [f"--run_dir={directory}", f"--protocol={places.protocol}"]
-    done = f"test -f {_scores(places, run)}/metrics.json || "
+    arguments = [f"--run_dir={directory}", f"--protocol={paths.protocol}"]
+    done = f"test -f {_scores(paths, run)}/metrics.json || "
     yield done + _command("rlstm_tf.evaluate", arguments)
 
 
-def fuse_commands(places: Places) -> Iterator[str]:
-    """Both streams of every run, and the ensemble of table 2."""
+def fuse_commands(paths: PaperPaths) -> Iterator[str]:
+    """Yields the fusion of both streams of every run, and the ensemble of table 2."""
     both = dict.fromkeys(
         (run.dataset, run.split, run.name) for run in runs() if run.dataset != "charades"
     )
     for dataset, split, name in both:
-        parts = [_scores(places, Run(dataset, split, name, stream)) for stream in STREAMS]
+        parts = [_scores(paths, Run(dataset, split, name, stream)) for stream in STREAMS]
         preset = name if name in ("rlstm", "tsn") else dataset
-        yield _fuse(places, f"{dataset}_{split}/{name}/two_stream", parts, f"--preset={preset}")
+        yield _fuse(paths, f"{dataset}_{split}/{name}/two_stream", parts, f"--preset={preset}")
     for stream in (*STREAMS, "two_stream"):
         parts = [
-            f"{places.runs}/ucf101_1/{name}/two_stream"
+            f"{paths.runs}/ucf101_1/{name}/two_stream"
             if stream == "two_stream"
-            else _scores(places, Run("ucf101", 1, name, stream))
+            else _scores(paths, Run("ucf101", 1, name, stream))
             for name in ("tsn", "rlstm")
         ]
-        yield _fuse(places, f"ucf101_1/tsn+rlstm/{stream}", parts, "--weights=0.5,0.5")
+        yield _fuse(paths, f"ucf101_1/tsn+rlstm/{stream}", parts, "--weights=0.5,0.5")
 
 
-def report_command(places: Places) -> str:
-    """Tables, figures and the page."""
-    return _command("rlstm_tf.report", [f"--runs={places.runs}", f"--output={places.runs}_report"])
+def report_command(paths: PaperPaths) -> str:
+    """Returns the command for tables, figures and the page."""
+    return _command("rlstm_tf.report", [f"--runs={paths.runs}", f"--output={paths.runs}_report"])
 
 
-def _reused(places: Places, dataset: str, split: int, stream: str) -> list[str]:
-    before = [_data(places, dataset, other, stream) for other in range(1, split)]
+def _reused(paths: PaperPaths, dataset: str, split: int, stream: str) -> list[str]:
+    before = [_data(paths, dataset, other, stream) for other in range(1, split)]
     return [f"--reuse={','.join(before)}"] if before else []
 
 
-def _fuse(places: Places, name: str, parts: Sequence[str], weights: str) -> str:
-    arguments = [f"--scores={','.join(parts)}", weights, f"--output={places.runs}/{name}"]
+def _fuse(paths: PaperPaths, name: str, parts: Sequence[str], weights: str) -> str:
+    arguments = [f"--scores={','.join(parts)}", weights, f"--output={paths.runs}/{name}"]
     return _command("rlstm_tf.fuse", arguments)
 
 
@@ -220,13 +223,13 @@ def _command(module: str, arguments: Sequence[str]) -> str:
     return " \\\n  ".join([f"python -m {module}", *arguments])
 
 
-def _data(places: Places, dataset: str, split: int, stream: str) -> str:
-    return f"{places.data}/{dataset}_{split}/{stream}"
+def _data(paths: PaperPaths, dataset: str, split: int, stream: str) -> str:
+    return f"{paths.data}/{dataset}_{split}/{stream}"
 
 
-def _directory(places: Places, run: Run) -> str:
-    return f"{places.runs}/{run.dataset}_{run.split}/{run.name}/{run.stream}"
+def _directory(paths: PaperPaths, run: Run) -> str:
+    return f"{paths.runs}/{run.dataset}_{run.split}/{run.name}/{run.stream}"
 
 
-def _scores(places: Places, run: Run) -> str:
-    return _directory(places, run) + "/evaluation/test"
+def _scores(paths: PaperPaths, run: Run) -> str:
+    return _directory(paths, run) + "/evaluation/test"

@@ -1,8 +1,8 @@
-"""The figures that the paper published, in the layout of its tables.
+"""Published numbers, in the layout of the paper's tables.
 
 Source: Chen et al., "Relational Long Short-Term Memory for Video Action Recognition", arXiv
-1811.07059, tables 2-8. A percentage is accuracy, in table 8 mean average precision. Of the methods
-that it cites the recurrent ones stand in table 6, the others in table 7.
+1811.07059, tables 2-8. Percentages are accuracy, in table 8 mean average precision. Of the methods
+that the paper cites, the recurrent ones are in table 6, the others in table 7.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Row:
     """One row of a table.
 
     Attributes:
-        label: as the paper has it.
-        percent: published, one a column; None where there is none.
-        models: whose scores are averaged; empty for a method that is only cited.
+        label: name in the paper.
+        percent: published number by column; None = none.
+        models: models whose scores are averaged; empty for a method that is only cited.
         num_segments: T.
         cut: layer that ends the trunk.
-        exact: T and the cut are what this row is about: no other will do.
+        exact: the row is about T or the cut, and takes no result with others.
     """
 
     label: str
@@ -44,12 +44,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """What the figures of a column are of.
+    """One column of a table.
 
     Attributes:
-        head: as the paper has it.
-        dataset: as in the manifests of the shards.
-        splits: whose mean each figure is; empty where the data set has no splits.
+        head: heading in the paper.
+        dataset: name in the manifests of the shards.
+        splits: splits over which the numbers are means; empty if the data set has none.
         stream: `spatial`, `temporal` or `two_stream`.
     """
 
@@ -64,13 +64,12 @@ class Table:
     """One table.
 
     Attributes:
-        name: of its files.
-        title: what it is called on the page.
-        caption: what it shows.
+        name: name of its files.
+        title: heading on the page.
+        caption: text below the heading.
         corner: head of the column of labels.
-        columns: in the paper's order.
-        rows: likewise.
-        is_published: the paper has it.
+        columns, rows: in the paper's order.
+        is_published: true if the table is in the paper.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Finds evaluations and reads them: what `rlstm_tf.evaluate` and `rlstm_tf.fuse` wrote."""
+"""Finds and reads the evaluations of `rlstm_tf.evaluate` and `rlstm_tf.fuse`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.evaluation import metrics
-from rlstm_tf.evaluation import score_files as scores
+from rlstm_tf.evaluation import metrics, score_files
 from rlstm_tf.evaluation.score_files import METRICS, SCORES, Scores
 
 ACCURACY = "accuracy"
 MAP = "map"
-# What describes a network's share, and its type; null where the parts of a fused one differ.
-_FACTS = {
+# Keys and types of a network in metrics.json; null where the parts of a fused result differ.
+_PART_KEYS = {
     "stream": str,
     "model": str,
     "num_segments": int,
@@ -27,17 +26,17 @@ _FACTS = {
     "run": str,
     "data": str,
 }
-_SET_FACTS = {"dataset": str, "split": int, "subset": str}
+_SET_KEYS = {"dataset": str, "split": int, "subset": str}
 
 
 @dataclass(frozen=True)
 class Part:
-    """One network's share of a result; a result that is not fused is one part of weight 1.
+    """One network of a result; a result that is not fused has one part of weight 1.
 
     Attributes:
-        weight: of its logits; for a part of a part the product.
-        stream, model, num_segments, cut, backbone, protocol, run, data: as its evaluation says;
-            None where that does not say.
+        weight: weight of its logits; for a part of a part the product.
+        stream, model, num_segments, cut, backbone, protocol, run, data: from its metrics.json;
+            None = missing there.
     """
 
     weight: float
@@ -56,12 +55,13 @@ class Result:
     """One evaluation, fused or not.
 
     Attributes:
-        path: its directory, as it was found.
-        dataset, split, subset, stream, model, protocol: None where its parts differ.
+        path: directory of the evaluation.
+        dataset, split, subset, stream, model, protocol: from its metrics.json; None where its
+            parts differ.
         measure: `accuracy`, or `map` (multi-label).
-        value: of the measure, 0..1.
-        parts: the networks that were averaged.
-        scores: of its videos.
+        value: value of the measure, 0..1.
+        parts: networks that were averaged.
+        scores: logits and labels of its videos.
     """
 
     path: str
@@ -78,15 +78,15 @@ class Result:
 
 
 def read_results(directories: Sequence[str]) -> list[Result]:
-    """Reads every evaluation below some directories, each once, in the order of their paths.
+    """Reads all evaluations below some directories, each once, sorted by path.
 
     Raises:
-        DataError: no such directory, no evaluation, or one that is damaged: names the file.
+        DataError: a directory does not exist, none has an evaluation, or one is damaged.
     """
     found: dict[str, str] = {}
     for directory in directories:
         if not os.path.isdir(directory):
-            raise DataError(f"--runs: {directory} is no directory")
+            raise DataError(f"--runs: {directory} is not a directory")
         for path in _evaluations(directory):
             found.setdefault(os.path.realpath(path), path)
     if not found:
@@ -101,17 +101,17 @@ def read_result(directory: str) -> Result:
     """Reads one evaluation.
 
     Raises:
-        DataError: a file is missing or damaged, or the two are not of one evaluation.
+        DataError: a file is missing or damaged, or the two belong to different evaluations.
     """
-    found, facts = scores.load(Path(directory))
+    found, facts = score_files.load(Path(directory))
     where = os.path.join(directory, METRICS)
-    _check_facts(facts, {**_FACTS, **_SET_FACTS}, where)
-    # Of the scores themselves: the file that says it may be of others.
+    _check_types(facts, {**_PART_KEYS, **_SET_KEYS}, where)
+    # Computed from the scores: metrics.json may belong to others.
     measure, value = next(iter(metrics.compute_metrics(found.labels, found.logits).items()))
-    said = facts.get(measure), facts.get("videos")
-    if said[1] != len(found.ids) or not _is_near(said[0], value):
+    recorded, videos = facts.get(measure), facts.get("videos")
+    if videos != len(found.ids) or not _is_near(recorded, value):
         raise DataError(
-            f"{where} says {measure} {said[0]}, {said[1]} videos; {SCORES} beside it gives "
+            f"{where} has {measure} {recorded}, {videos} videos; {SCORES} beside it gives "
             f"{value:.6g}, {len(found.ids)} videos: evaluate again"
         )
     names = ("dataset", "split", "subset", "stream", "model")
@@ -128,15 +128,15 @@ def read_result(directory: str) -> Result:
 
 def _evaluations(directory: str) -> Iterator[str]:
     for path, _, names in os.walk(directory):
-        there = {METRICS, SCORES} & set(names)
-        if len(there) == 1:
-            (lacking,) = {METRICS, SCORES} - there
-            raise DataError(f"{os.path.join(path, *there)} has no {lacking} beside it")
-        if there:
+        found = {METRICS, SCORES} & set(names)
+        if len(found) == 1:
+            (missing,) = {METRICS, SCORES} - found
+            raise DataError(f"{os.path.join(path, *found)} has no {missing} beside it")
+        if found:
             yield path
 
 
-def _check_facts(facts: Any, kinds: dict[str, type], where: str) -> None:
+def _check_types(facts: Any, kinds: dict[str, type], where: str) -> None:
     if not isinstance(facts, dict):
         raise DataError(f"{where} must be an object, found {type(facts).__name__}")
     for name, kind in kinds.items():
@@ -145,21 +145,21 @@ def _check_facts(facts: Any, kinds: dict[str, type], where: str) -> None:
             raise DataError(f"{where}: {name} must be {kind.__name__}, found {value!r}")
 
 
-def _is_near(said: Any, value: float) -> bool:
-    return isinstance(said, (int, float)) and math.isclose(said, value, abs_tol=1e-6)
+def _is_near(recorded: Any, value: float) -> bool:
+    return isinstance(recorded, (int, float)) and math.isclose(recorded, value, abs_tol=1e-6)
 
 
 def _parts(facts: dict[str, Any], weight: float, where: str) -> Iterator[Part]:
-    """The networks of an evaluation, of its fused parts' and so on."""
+    """Yields the networks of an evaluation, recursively."""
     if "fused" not in facts:
-        yield Part(weight, **{name: facts.get(name) for name in _FACTS})
+        yield Part(weight, **{name: facts.get(name) for name in _PART_KEYS})
         return
     fused = facts["fused"]
     if not isinstance(fused, list) or not fused:
         raise DataError(f"{where}: fused must be a list of parts, found {fused!r}")
     for part in fused:
-        _check_facts(part, _FACTS, f"{where}: a fused part")
+        _check_types(part, _PART_KEYS, f"{where}: a fused part")
         share = part.get("weight")
         if not isinstance(share, (int, float)) or not 0 <= share <= 1:
-            raise DataError(f"{where}: a fused part has weight {share!r}, not one from 0 to 1")
+            raise DataError(f"{where}: a fused part has weight {share!r}, must be from 0 to 1")
         yield from _parts(part, weight * share, where)

@@ -1,4 +1,4 @@
-"""Which evaluation is meant: by a cell of a table, by a figure, as the main one."""
+"""Selects evaluations: for a cell of a table, for a figure, and the main one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rlstm_tf.reporting import published
 from rlstm_tf.reporting.published import PROTOCOL, SPATIAL, STREAMS, TEMPORAL, TWO_STREAM, Row
 from rlstm_tf.reporting.results import MAP, Result
 
-# The networks whose trunk ends where the recurrent one begins; to the others the cut is nothing.
+# Models with a recurrent branch behind the cut; the cut changes nothing in the others.
 _CUT_MATTERS = ("two_branch", "rlstm", "convlstm")
 TEST = "test"
 TWO_BRANCH = Row("Two-branch", (), ("two_branch",))
@@ -19,18 +19,18 @@ TSN = Row("TSN", (), ("tsn",))
 
 
 def candidates(results: Sequence[Result], row: Row, stream: str) -> list[Result]:
-    """The results of a row's networks on one stream or both, those most like the row's alone.
+    """Returns the results of a row's networks on one stream or both that match the row best.
 
-    Where the row does not insist, a result of another T or cut is better than none. The paper's
-    protocol goes before any other.
+    Unless the row is exact, a result with another T or cut is better than none. The paper's
+    protocol precedes any other.
 
     Args:
-        results: of one data set, split and subset.
-        row: of which table.
+        results: results on one data set, split and subset.
+        row: row of a table.
         stream: `spatial`, `temporal` or `two_stream`.
 
     Returns:
-        More than one where nothing tells which is meant.
+        Several results if they match equally well.
     """
     streams = (SPATIAL, TEMPORAL) if stream == TWO_STREAM else (stream,)
     networks = sorted((model, stream) for model in row.models for stream in streams)
@@ -45,10 +45,10 @@ def candidates(results: Sequence[Result], row: Row, stream: str) -> list[Result]
 
 
 def find(results: Sequence[Result], row: Row, stream: str) -> Result | None:
-    """The one result that fills a cell, or None.
+    """Returns the result that fills a cell, or None.
 
     Raises:
-        DataError: two do; names both.
+        DataError: two results fill it; names both.
     """
     found = candidates(results, row, stream)
     if len(found) > 1:
@@ -60,12 +60,12 @@ def find(results: Sequence[Result], row: Row, stream: str) -> Result | None:
 
 
 def first(results: Sequence[Result], row: Row, stream: str) -> Result | None:
-    """As `find`; of several the first, for figures of data sets that no table is of."""
+    """Returns the first result that fills a cell, or None; for data sets without a table."""
     return next(iter(candidates(results, row, stream)), None)
 
 
 def pair(results: Sequence[Result]) -> tuple[Result, Result] | None:
-    """Two-branch and TSN on the same stream, both if there are such, for figures 3 and 4."""
+    """Returns two-branch and TSN on the same stream, two-stream first, for figures 3 and 4."""
     for stream in reversed(STREAMS):
         ours, other = (first(results, row, stream) for row in (TWO_BRANCH, TSN))
         if ours and other:
@@ -74,15 +74,15 @@ def pair(results: Sequence[Result]) -> tuple[Result, Result] | None:
 
 
 def main_result(results: Sequence[Result]) -> Result:
-    """Two-stream two-branch if it is there, else the best; of equals the first."""
+    """Returns two-stream two-branch if there is one, else the best; ties go to the first."""
     return first(results, TWO_BRANCH, TWO_STREAM) or max(results, key=lambda result: result.value)
 
 
 def test_sets(results: Sequence[Result]) -> dict[tuple[str, int], list[Result]]:
-    """The results on test sets, by data set and split; all of one set in the same order of videos.
+    """Groups the results on test sets by data set and split, with the same order of videos.
 
     Raises:
-        DataError: two are said to be of one test set, and have other videos, labels or classes.
+        DataError: two results on one test set have different videos, labels or classes.
     """
     groups: dict[tuple[str, int], list[Result]] = {}
     for result in results:
@@ -95,13 +95,13 @@ def test_sets(results: Sequence[Result]) -> dict[tuple[str, int], list[Result]]:
 
 
 def name_of(result: Result) -> str:
-    """Data set and split, as pages and errors name them."""
+    """Returns data set and split, as in pages and errors."""
     title = published.TITLES.get(str(result.dataset), str(result.dataset))
     return f"{title} split {result.split}" if result.split else title
 
 
 def deviations(result: Result) -> list[str]:
-    """How a result on a test set was had otherwise than the paper's, T and the cut apart."""
+    """Lists how a result deviates from the paper's, except for T and the cut."""
     texts = []
     protocols = {part.protocol for part in result.parts} - {PROTOCOL}
     paper = "10 clips" if result.measure == MAP else "4 groups, 5 crops"
@@ -115,7 +115,7 @@ def deviations(result: Result) -> list[str]:
 
 
 def other_network(result: Result, row: Row) -> list[str]:
-    """T and the cut, where they are not those of the row that a result fills."""
+    """Lists T and the cut of a result where they differ from those of its row."""
     texts = []
     if not _has_segments(result, row):
         found = sorted({str(part.num_segments) for part in result.parts})
@@ -135,10 +135,10 @@ def _has_cut(result: Result, row: Row) -> bool:
 
 
 def _aligned(results: list[Result]) -> list[Result]:
-    """The results with their videos in the order of the first one's."""
+    """Returns the results with their videos in the order of the first one."""
     paths = [result.path for result in results]
     try:
         scores = fusion.align([result.scores for result in results], paths)
     except DataError as error:
-        raise DataError(f"{name_of(results[0])}: {error}; report them apart") from None
+        raise DataError(f"{name_of(results[0])}: {error}; report them separately") from None
     return [dataclasses.replace(result, scores=own) for result, own in zip(results, scores)]

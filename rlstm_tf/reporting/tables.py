@@ -1,4 +1,4 @@
-"""The paper's tables with our figures beside its own, as Markdown and CSV."""
+"""The paper's tables with our numbers beside its own, as Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TestSets = Mapping[tuple[str, int], Sequence[Result]]
 
 @dataclass(frozen=True)
 class Value:
-    """A figure of ours.
+    """A number of ours.
 
     Attributes:
         percent: accuracy or mean average precision.
-        results: what it is, or is the mean of.
+        results: the result, or those of which it is the mean.
     """
 
     percent: float
@@ -29,7 +29,7 @@ class Value:
 
 @dataclass(frozen=True)
 class FilledRow:
-    """A row: the paper's figures and ours, one a column; None is an empty cell."""
+    """A row: the paper's numbers and ours by column; None = an empty cell."""
 
     label: str
     paper: tuple[float | None, ...]
@@ -38,14 +38,14 @@ class FilledRow:
 
 @dataclass(frozen=True)
 class FilledTable:
-    """A table as it is written.
+    """A table with our numbers.
 
     Attributes:
-        published: what the paper says of it.
+        published: the table in the paper.
         corner: head of the first column.
-        columns: heads of the others; each stands for the paper's figure and ours.
+        columns: heads of the others; each has the paper's number and ours.
         rows: in the paper's order.
-        remarks: texts, each with the results that it is about; none for one about a lack.
+        remarks: texts, each with the results that it is about; none if a result is missing.
     """
 
     published: published.Table
@@ -56,17 +56,17 @@ class FilledTable:
 
     @property
     def results(self) -> list[Result]:
-        """Whose figures stand in it, each once."""
+        """Results in the table, each once."""
         values = [value for row in self.rows for value in row.ours if value]
         return list(dict.fromkeys(result for value in values for result in value.results))
 
 
 def fill(table: published.Table, test_sets: TestSets) -> FilledTable:
-    """Puts our figures beside the published ones.
+    """Adds our numbers to a published table.
 
     Args:
-        table: of `published.TABLES`.
-        test_sets: of `selection.test_sets`.
+        table: one of `published.TABLES`.
+        test_sets: from `selection.test_sets`.
 
     Raises:
         DataError: two results fill one cell; names both.
@@ -76,10 +76,10 @@ def fill(table: published.Table, test_sets: TestSets) -> FilledTable:
     for row in table.rows:
         ours: list[Value | None] = []
         for column in table.columns:
-            value, lacking = _value(column, row, test_sets)
+            value, missing = _value(column, row, test_sets)
             ours.append(value)
-            if lacking:
-                remarks[f"{row.label}: no result of {lacking}, so no mean"] = {}
+            if missing:
+                remarks[f"{row.label}: no result of {missing}, so no mean"] = {}
             for result in value.results if value else ():
                 texts = selection.deviations(result) + selection.other_network(result, row)
                 for text in texts:
@@ -95,7 +95,7 @@ def fill(table: published.Table, test_sets: TestSets) -> FilledTable:
 
 
 def to_markdown(table: FilledTable, numbers: Mapping[Result, int]) -> str:
-    """The table, its caption and its remarks; results go by their number in results.csv."""
+    """Formats a table with caption and remarks; results have their number in results.csv."""
     head, *rows = cells(table)
     align = ["---"] + ["---:"] * (len(head) - 1)
     lines = ["| " + " | ".join(row) + " |" for row in (head, align, *rows)]
@@ -107,14 +107,14 @@ def to_markdown(table: FilledTable, numbers: Mapping[Result, int]) -> str:
 
 
 def to_csv(rows: Sequence[Sequence[str]]) -> str:
-    """Comma-separated rows, the head first."""
+    """Formats rows as CSV."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows(rows)
     return file.getvalue()
 
 
 def cells(table: FilledTable) -> list[list[str]]:
-    """Head and rows as texts: percentages with one decimal, an empty text where there is none."""
+    """Returns head and rows as texts: percentages with one decimal, an empty text for None."""
     with_paper = table.published.is_published
     head = [table.corner]
     for column in table.columns:
@@ -130,12 +130,12 @@ def cells(table: FilledTable) -> list[list[str]]:
 
 
 def percent(value: float | None) -> str:
-    """One decimal; nothing for None."""
+    """Formats a percentage with one decimal; None gives an empty text."""
     return "" if value is None else f"{value:.1f}"
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """1, 2, 3, 5 as `1-3, 5`, with a dash between."""
+    """Formats 1, 2, 3, 5 as `1-3, 5`, with an en dash."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and runs[-1][-1] == number - 1:
@@ -148,7 +148,7 @@ def ranges(numbers: Iterable[int]) -> str:
 def _value(
     column: published.Column, row: published.Row, test_sets: TestSets
 ) -> tuple[Value | None, str]:
-    """The figure of a cell, or None and the splits that lack where only some do."""
+    """Returns the number of a cell, or None and the missing splits if only some are missing."""
     if not row.models:
         return None, ""
     dataset = column.dataset
@@ -157,10 +157,10 @@ def _value(
         split: selection.find(test_sets.get((dataset, split), ()), row, column.stream)
         for split in splits
     }
-    there = tuple(result for result in results.values() if result)
-    if len(there) == len(splits) and there:
-        return Value(100 * sum(result.value for result in there) / len(there), there), ""
-    if not there:
+    found = tuple(result for result in results.values() if result)
+    if not found:
         return None, ""
-    lacking = [str(split) for split, result in results.items() if not result]
-    return None, f"{TITLES[dataset]} split {', '.join(lacking)}"
+    missing = [str(split) for split, result in results.items() if not result]
+    if missing:
+        return None, f"{TITLES[dataset]} split {', '.join(missing)}"
+    return Value(100 * sum(result.value for result in found) / len(found), found), ""

@@ -1,4 +1,4 @@
-"""CSV files as benchmarks.relations writes them, made up."""
+"""Made-up CSV files in the format of benchmarks.relations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CURVES = ("setting", "seed", "epoch", "loss", "accuracy", "val_accuracy")
 
 
 def row(setting, seed=0, table="models", **changes):
-    """Cells by column; 0.5 everywhere but for `changes`, in which _ stands for /."""
+    """Returns cells by column: 0.5, except for `changes`, in which _ stands for /."""
     cells = dict.fromkeys((*GROUPS, *PAIRS, "accuracy"), 0.5)
     cells.update(setting=setting, table=table, seed=seed, videos_per_second=30.5)
     cells.update(command=f"train {setting}", commit="0123abc", machine="2 cores")
@@ -21,7 +21,7 @@ def row(setting, seed=0, table="models", **changes):
 
 
 def write(path, rows, head=HEAD):
-    """Writes rows of `row`, or of as many cells as the head."""
+    """Writes rows, dictionaries or sequences of cells, to a CSV file."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(head)
@@ -32,7 +32,7 @@ def write(path, rows, head=HEAD):
 
 
 def three_networks(path):
-    """Two-branch and TSN with three seeds, the local branch with one, and an ablation."""
+    """Writes two-branch and TSN with three seeds, the local branch with one, and an ablation."""
     rows = [row("tsn", seed, motion=m) for seed, m in enumerate((0.48, 0.5, 0.55))]
     rows += [
         row("two_branch", seed, motion=m, Approach_Recede=p, accuracy=a)

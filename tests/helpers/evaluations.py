@@ -1,4 +1,4 @@
-"""Evaluation directories as rlstm_tf.evaluate and rlstm_tf.fuse write them, made up."""
+"""Made-up evaluation directories in the format of rlstm_tf.evaluate and rlstm_tf.fuse."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ STREAMS = ("spatial", "temporal", "two_stream")
 
 
 def logits_of(predicted, num_classes, seed=0):
-    """Logits [V, K] whose largest is the class in `predicted`, by 1 or more."""
+    """Returns logits [V, K], largest at the class in `predicted`, by 1 or more."""
     logits = np.random.default_rng(seed).random((len(predicted), num_classes)).astype(np.float32)
     logits[np.arange(len(predicted)), predicted] += 2
     return logits
 
 
 def predictions(labels, right, num_classes):
-    """The first `right` videos as they are, the others as the next class."""
+    """Predicts the first `right` videos right, and the next class for the others."""
     wrong = np.arange(len(labels)) >= right
     return (np.asarray(labels) + wrong) % num_classes
 
 
 def description(**changes):
-    """metrics.json of a two-branch network on UCF-101's split 1, but for `changes`."""
+    """Returns metrics.json of a two-branch network on split 1 of UCF-101, with `changes`."""
     return {
         "dataset": "ucf101",
         "split": 1,
@@ -44,7 +44,7 @@ def description(**changes):
 
 
 def write(directory, metrics, ids, labels, logits, classes=CLASSES):
-    """Both files of an evaluation; the score is computed where `metrics` has none."""
+    """Writes both files of an evaluation; computes the score if `metrics` has none."""
     directory.mkdir(parents=True)
     labels = np.asarray(labels)
     if labels.ndim == 1 and "accuracy" not in metrics:
@@ -63,7 +63,7 @@ def write(directory, metrics, ids, labels, logits, classes=CLASSES):
 
 
 def write_right(directory, right, videos=1000, classes=CLASSES, **changes):
-    """An evaluation with `right` of `videos` videos right: v0000, v0001, ... of each class."""
+    """Writes an evaluation with `right` of `videos` videos right, named v0000, v0001, ..."""
     labels = np.arange(videos, dtype=np.int32) % len(classes)
     predicted = predictions(labels, right, len(classes))
     ids = [f"v{number:04d}" for number in range(videos)]
@@ -72,7 +72,7 @@ def write_right(directory, right, videos=1000, classes=CLASSES, **changes):
 
 
 def fused(metrics):
-    """`metrics`, with the parts of what can only be a fused result: two streams, several models."""
+    """Adds parts to the metrics of two streams or several models."""
     models = metrics["model"].split("+")
     streams = ("spatial", "temporal") if metrics["stream"] == "two_stream" else (metrics["stream"],)
     if len(models) * len(streams) == 1:
@@ -94,17 +94,17 @@ def fused(metrics):
 
 
 def write_map(directory, labels, logits, classes, mean_ap, **changes):
-    """An evaluation of a multi-label set, Charades if `changes` do not say otherwise."""
+    """Writes an evaluation of a multi-label set, by default Charades."""
     metrics = description(dataset="charades", split=0, **changes)
     ids = [f"V{number:04d}" for number in range(len(labels))]
     return write(directory, {"map": mean_ap, **metrics}, ids, labels, logits, classes)
 
 
 def write_everything(root):
-    """Evaluations that fill every cell of every table of ours.
+    """Writes evaluations that fill every cell of all tables.
 
-    Of 1,000 test videos so many are right that each figure of tables 2 to 5 is the paper's plus
-    0.1; the three splits of tables 6 and 7 have the paper's figure less 0.3, itself, and plus 0.6.
+    The numbers of tables 2 to 5 are the paper's plus 0.1; those of the three splits in tables 6 and
+    7 are the paper's - 0.3, + 0 and + 0.6.
     """
     single = {
         "two_branch": (887, 881, 944),
@@ -149,7 +149,7 @@ def write_everything(root):
 
 
 def at_ranks(ranks):
-    """Logits [K, K] by which video k is at place `ranks[k]` among K videos for class k."""
+    """Returns logits [K, K] that rank video k at `ranks[k]` among K videos for class k."""
     count = len(ranks)
     scores = np.zeros((count, count), np.float32)
     for k, rank in enumerate(ranks):

@@ -1,4 +1,4 @@
-"""The entry point and the page: whole, alone, escaped; never in the place of other files."""
+"""The report command and its page: complete, self-contained, escaped; no other file is replaced."""
 
 import base64
 import subprocess
@@ -60,7 +60,7 @@ def finished(tmp_path_factory):
     return root / "out", page
 
 
-def test_what_is_written(finished):
+def test_files(finished):
     assert sorted(contents(finished[0])) == sorted(
         ["index.html", "tables/results.csv", "tables/per_class_ucf101_split1.csv"]
         + [f"tables/table{number}.{kind}" for number in range(2, 9) for kind in ("md", "csv")]
@@ -70,7 +70,7 @@ def test_what_is_written(finished):
     )
 
 
-def test_the_page_stands_alone(finished):
+def test_the_page_is_self_contained(finished):
     output, page = finished
     assert not {"script", "link", "iframe", "object", "form"} & {tag for tag, _ in page.elements}
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -86,7 +86,7 @@ def test_the_page_stands_alone(finished):
     assert "url(" not in (output / "index.html").read_text(encoding="utf-8")
 
 
-def test_every_image_is_in_the_page_and_in_words(finished):
+def test_every_image_is_embedded_and_described(finished):
     output, page = finished
     images = page.of("img")
     head = "data:image/png;base64,"
@@ -111,7 +111,7 @@ def test_every_image_is_in_the_page_and_in_words(finished):
     )
 
 
-def test_the_page_says_what_it_is_made_from(finished):
+def test_the_page_names_its_results(finished):
     output, page = finished
     text = " ".join(page.text.split())
     assert "Ours & <theirs>" in text
@@ -126,7 +126,7 @@ def test_the_page_says_what_it_is_made_from(finished):
     assert "run runs/x, resnet101v2, cut conv5_block2_out, T = 8, protocol paper" in text
 
 
-def test_another_protocol_is_said_at_the_top(tmp_path):
+def test_another_protocol_is_named_at_the_top(tmp_path):
     runs = two_models(tmp_path / "runs", protocol="center")
     text = " ".join(make(runs, tmp_path / "out").text.split())
     note = "protocol center (paper: 4 groups, 5 crops): result 1\u20132"
@@ -202,7 +202,7 @@ def test_chosen_videos_with_frames(tmp_path, capsys):
     refused(2, "--videos: 'v1' is in no test set", capsys, *arguments)
 
 
-def test_a_report_is_replaced_whole(tmp_path):
+def test_a_report_is_replaced(tmp_path):
     runs, output = two_models(tmp_path / "runs"), tmp_path / "deep" / "out"
     make(runs, output)
     assert (output / "figures" / "figure4_ucf101_split1_6.png").exists()
@@ -214,34 +214,40 @@ def test_a_report_is_replaced_whole(tmp_path):
 @pytest.mark.parametrize(
     "name", ["notes.txt", "index.html", "tables/mine.xlsx", "figures/deeper/x.png", ".hidden"]
 )
-def test_what_is_no_report_is_not_replaced(tmp_path, capsys, name):
+def test_other_directories_are_not_replaced(tmp_path, capsys, name):
     runs, output = two_models(tmp_path / "runs"), tmp_path / "out"
     if name != "index.html":
         make(runs, output)
     (output / name).parent.mkdir(parents=True, exist_ok=True)
     (output / name).write_text("mine")
     before = contents(output)
-    refused(1, "is no report", capsys, f"--runs={runs}", f"--output={output}")
+    refused(1, "is not a report", capsys, f"--runs={runs}", f"--output={output}")
     assert contents(output) == before
 
 
-def test_places_that_cannot_be_written(tmp_path, capsys):
+def test_outputs_that_cannot_be_written(tmp_path, capsys):
     runs = two_models(tmp_path / "runs")
     (tmp_path / "file").write_text("mine")
-    refused(1, "a file stands there", capsys, f"--runs={runs}", f"--output={tmp_path / 'file'}")
+    refused(
+        1,
+        "file is not a report (it is a file)",
+        capsys,
+        f"--runs={runs}",
+        f"--output={tmp_path / 'file'}",
+    )
     below = tmp_path / "file" / "out"
     refused(1, f"cannot write {below}", capsys, f"--runs={runs}", f"--output={below}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "runs"]
 
 
-def test_nothing_is_left_where_something_is_wrong(tmp_path, capsys):
+def test_errors_leave_no_output(tmp_path, capsys):
     runs, output = two_models(tmp_path / "runs"), tmp_path / "out"
     refused(2, "either --runs or --benchmark must be given", capsys, f"--output={output}")
     refused(2, "--output must be given", capsys, f"--runs={runs}")
     refused(
         2, "either --runs or --benchmark must be given", capsys, "--runs=", f"--output={output}"
     )
-    refused(1, "is no directory", capsys, f"--runs={runs},{runs}x", f"--output={output}")
+    refused(1, "is not a directory", capsys, f"--runs={runs},{runs}x", f"--output={output}")
     (runs / "tsn" / "scores.npz").write_bytes(b"")
     refused(1, "scores.npz is damaged", capsys, f"--runs={runs}", f"--output={output}")
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
@@ -264,6 +270,6 @@ def test_without_the_extra(tmp_path, name, input_flag):
     )
     assert result.returncode == 2
     assert result.stderr == (
-        f"error: {name} is not installed: the extra report brings it, "
+        f"error: {name} is not installed, but part of the extra report: "
         "pip install 'rlstm-tf[report]'\n"
     )

@@ -1,4 +1,4 @@
-"""The relational benchmark: networks that were trained on it -> tables, figures and a page."""
+"""Report on the relational benchmark: tables, figures and a page."""
 
 from rlstm_tf.reporting.benchmark.assembly import assemble
 from rlstm_tf.reporting.benchmark.rows import read_benchmark

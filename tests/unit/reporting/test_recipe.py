@@ -1,4 +1,4 @@
-"""The recipe: every run of every table once, in an order that works, by files that are there."""
+"""The recipe: every run of the tables once, in a valid order, with files that exist."""
 
 import re
 import shlex
@@ -27,7 +27,7 @@ def script(capsys, *arguments):
 
 
 def commands(text):
-    """Module and arguments of each."""
+    """Splits a script into module and arguments of each command."""
     joined = text.replace("\\\n", " ")
     first, *lines = [line for line in joined.splitlines() if line and not line.startswith("#")]
     assert first == "set -e"
@@ -60,7 +60,7 @@ def test_the_runs_are_those_of_the_tables():
     assert Run("ucf101", 1, "rlstm", "spatial").starts_from is None
 
 
-def test_steps_and_hours_by_hand():
+def test_steps_and_hours():
     run = Run("ucf101", 1, "two_branch", "temporal")
     # 9,537 videos are 397 batches of 24; 60 epochs.
     assert run.steps == 60 * 397
@@ -71,7 +71,7 @@ def test_steps_and_hours_by_hand():
 
 
 @pytest.mark.parametrize("demo", [False, True])
-def test_every_command_parses_and_names_what_is_there(capsys, monkeypatch, demo):
+def test_every_command_parses_and_names_existing_files(capsys, monkeypatch, demo):
     monkeypatch.chdir(ROOT)
     found = commands(script(capsys, *(["--demo"] if demo else [])))
     made = set()
@@ -101,7 +101,7 @@ def test_every_command_parses_and_names_what_is_there(capsys, monkeypatch, demo)
     assert counts == [13, 42, 42, 20 + 3]
 
 
-def test_the_table_that_make_gives_covers_every_run(capsys):
+def test_the_table_of_steps_covers_every_run(capsys):
     makefile = (ROOT / "Makefile").read_text()
     steps = re.search(r"^STEPS = (\S+)$", makefile, re.MULTILINE)[1]
     assert script(capsys, f"--steps={ROOT / steps}").count("steps: about") == 42
@@ -110,8 +110,8 @@ def test_the_table_that_make_gives_covers_every_run(capsys):
 def test_flags_of_some_runs(monkeypatch):
     monkeypatch.chdir(ROOT)
 
-    def of(run, places=PAPER):
-        text = next(iter(paper_runs.run_commands(places, run)))
+    def of(run, paths=PAPER):
+        text = next(iter(paper_runs.run_commands(paths, run)))
         return flags.parse_flagfiles(*re.findall(r"--flagfile=(\S+)", text))
 
     main = of(Run("ucf101", 1, "two_branch", "spatial"))
@@ -129,7 +129,7 @@ def test_flags_of_some_runs(monkeypatch):
     assert ModelConfig.from_flags(small).channels == 8
 
 
-def test_estimates_come_from_the_table_given(capsys, tmp_path):
+def test_estimates_come_from_the_given_table(capsys, tmp_path):
     table = tmp_path / "steps.csv"
     table.write_text(
         "run,stream,batch_size,seconds_per_video,gigabytes\ntwo_branch,spatial,2,0.36,6.25\n"
@@ -143,4 +143,4 @@ def test_estimates_come_from_the_table_given(capsys, tmp_path):
     assert status == 1
     table.write_text("run,stream\nx,y\n")
     assert app.run(recipe.main, recipe.define_flags, ["recipe", f"--steps={table}"]) == 1
-    assert "is no table of benchmarks.steps" in capsys.readouterr().err
+    assert "is not a table of benchmarks.steps" in capsys.readouterr().err

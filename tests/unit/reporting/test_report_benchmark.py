@@ -1,4 +1,4 @@
-"""The report on the relational benchmark: its numbers against NumPy, what it refuses, its files."""
+"""The report on the relational benchmark: numbers against NumPy, errors, files."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ def finished(tmp_path_factory):
     return root / "out", make(path, root / "out", "--title=Ours & <theirs>")
 
 
-def test_what_is_written(finished):
+def test_files(finished):
     assert sorted(contents(finished[0])) == sorted(
         ["index.html", "tables/leads.csv", "tables/leads.md"]
         + [f"tables/{name}{kind}" for name in ("models", "segments") for kind in (".md", ".csv")]
@@ -59,7 +59,7 @@ def test_the_main_table(finished):
         "",
         "| setting | appearance | motion | space | time | ends | all 4 classes | seeds |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-        # The reference first, whatever the order of the file.
+        # The reference is first in any order of the file.
         f"| two-branch | 50.0 ± 0.0 | {np.mean(motion):.1f} ± {np.std(motion, ddof=1):.1f} "
         "| 50.0 ± 0.0 | 50.0 ± 0.0 | 50.0 ± 0.0 "
         f"| {np.mean(every):.1f} ± {np.std(every, ddof=1):.1f} | 3 |",
@@ -71,14 +71,14 @@ def test_the_main_table(finished):
     assert len(lines) == 9
 
 
-def test_pairs_say_how_many_seeds_they_have(finished):
+def test_pairs_show_the_number_of_seeds(finished):
     text = (finished[0] / "tables" / "models_pairs.md").read_text(encoding="utf-8")
     assert "| pair | two-branch | TSN | local branch only |" in text
     deviation = np.std([80, 90], ddof=1)
     assert f"| Approach/Recede | 85.0 ± {deviation:.1f} (n = 2) | 50.0 ± 0.0 | 50.0 |" in text
 
 
-def test_numbers_to_compute_with(finished):
+def test_csv_of_a_table(finished):
     found = {
         (line["setting"], line["column"]): line
         for line in rows_of(finished[0] / "tables" / "models.csv")
@@ -95,7 +95,7 @@ def test_numbers_to_compute_with(finished):
     assert ("local", "ends") not in found
 
 
-def test_the_reference_stands_in_every_other_table(finished):
+def test_the_reference_is_in_every_table(finished):
     text = (finished[0] / "tables" / "segments.md").read_text(encoding="utf-8")
     assert "**Number of segments**" in text
     assert [line.split(" | ")[0] for line in text.splitlines()[4:6]] == [
@@ -105,7 +105,7 @@ def test_the_reference_stands_in_every_other_table(finished):
 
 
 def test_how_far_two_branch_is_ahead(finished):
-    """By hand, with the pooled deviation of both; the local branch has one seed and so none."""
+    """The deviation is pooled; the local branch has one seed and so none."""
     ours, tsn = [90, 95, 97], [48, 50, 55]
     pooled = np.sqrt((np.var(ours, ddof=1) * 2 + np.var(tsn, ddof=1) * 2) / 4)
     points = np.mean(ours) - np.mean(tsn)
@@ -148,7 +148,7 @@ def test_pooled_deviation_weights_by_degrees_of_freedom(tmp_path):
 
 
 def test_equal_numbers_have_no_deviation(tmp_path):
-    """Also where the mean of three is off in its last bit."""
+    """Even if the mean of three is off in its last bit."""
     rows = [row(name, seed, motion=0.29) for name in ("two_branch", "tsn") for seed in range(3)]
     (table,) = tables.tables_of(read_benchmark(str(write(tmp_path / "r.csv", rows))))
     assert table.deviation.at["tsn", "motion"] == 0
@@ -166,7 +166,7 @@ def test_the_page(finished):
     assert "<li>ends: two-branch is level with TSN</li>" in page
 
 
-def test_what_stands_in_a_file_is_escaped(tmp_path):
+def test_cells_are_escaped(tmp_path):
     rows = [row("a|<b>", command="<script>alert(1)</script>", machine="$x$ & y")]
     page = make(write(tmp_path / "r.csv", rows), tmp_path / "out")
     assert "<script>" not in page
@@ -174,8 +174,8 @@ def test_what_stands_in_a_file_is_escaped(tmp_path):
     assert "| a\\|<b> | 50.0 |" in (tmp_path / "out" / "tables" / "models.md").read_text()
 
 
-def test_a_part_of_a_benchmark(tmp_path):
-    """Before the networks to compare with, the pairs or the curves are there."""
+def test_an_incomplete_benchmark(tmp_path):
+    """Without the networks to compare with, pairs and curves."""
     head = [name for name in HEAD if "/" not in name]
     rows = [row("x=1", table="own"), row("x=2", table="own", motion="")]
     page = make(write(tmp_path / "r.csv", rows, head), tmp_path / "out")
@@ -203,7 +203,7 @@ def test_a_part_of_a_benchmark(tmp_path):
         ("setting", "two_branch", "two_branch, 0 is there a second time"),
     ],
 )
-def test_cells_that_are_wrong(tmp_path, capsys, column, value, message):
+def test_invalid_cells(tmp_path, capsys, column, value, message):
     path = write(tmp_path / "r.csv", [row("two_branch"), {**row("tsn"), column: value}])
     message = f"line 3: {message}"
     refused(1, message, capsys, f"--benchmark={path}", f"--output={tmp_path / 'out'}")
@@ -211,13 +211,13 @@ def test_cells_that_are_wrong(tmp_path, capsys, column, value, message):
 
 
 @pytest.mark.parametrize("column", ["setting", "table", "seed", "space", "accuracy", "commit"])
-def test_a_column_that_is_missing(tmp_path, capsys, column):
+def test_missing_columns(tmp_path, capsys, column):
     path = write(tmp_path / "r.csv", [row("tsn")], [name for name in HEAD if name != column])
     message = f"0 columns are called {column!r}, not one"
     refused(1, message, capsys, f"--benchmark={path}", f"--output={tmp_path / 'out'}")
 
 
-def test_files_that_are_wrong(tmp_path, capsys):
+def test_invalid_files(tmp_path, capsys):
     path, output = tmp_path / "r.csv", f"--output={tmp_path / 'out'}"
     refused(1, "No such file", capsys, f"--benchmark={path}", output)
     write(path, [])
@@ -232,7 +232,7 @@ def test_files_that_are_wrong(tmp_path, capsys):
     refused(1, "2 columns are called 'space'", capsys, f"--benchmark={path}", output)
 
 
-def test_curves_that_are_wrong(tmp_path, capsys):
+def test_invalid_curves(tmp_path, capsys):
     arguments = (f"--benchmark={write(tmp_path / 'r.csv', [row('tsn')])}", f"--output={tmp_path}/o")
     curves = tmp_path / "r_curves.csv"
     write(curves, [("tsn", 0, "last", 1, 1, 0.5)], CURVES)
@@ -247,7 +247,7 @@ def test_curves_that_are_wrong(tmp_path, capsys):
     refused(1, "r_curves.csv has no rows", capsys, *arguments)
 
 
-def test_flags_that_contradict(tmp_path, capsys):
+def test_contradicting_flags(tmp_path, capsys):
     output = f"--output={tmp_path / 'out'}"
     both = "either --runs or --benchmark must be given"
     refused(2, both, capsys, "--runs=x", "--benchmark=x.csv", output)
@@ -256,8 +256,8 @@ def test_flags_that_contradict(tmp_path, capsys):
     refused(2, "--videos is for a report on --runs", capsys, "--benchmark=x", "--videos=v", output)
 
 
-def test_what_the_benchmark_writes_is_read(tmp_path):
-    """By its own writer, of networks that have all right, or all wrong."""
+def test_files_of_the_benchmark_are_read(tmp_path):
+    """The networks have all videos right, or all wrong."""
     settings = [setting for setting in MAIN if setting.name in ("two_branch", "tsn")]
     runs = [Run(setting, seed) for setting in settings for seed in (0, 1)]
     for run_ in runs:
@@ -274,7 +274,7 @@ def test_what_the_benchmark_writes_is_read(tmp_path):
     assert "<li>ends: two-branch is ahead of TSN by " in page
 
 
-def test_tables_are_in_their_order(tmp_path):
+def test_order_of_the_tables(tmp_path):
     rows = [row("x=1", table="own"), row("segments=4", table="segments"), row("tsn")]
     found = tables.tables_of(read_benchmark(str(write(tmp_path / "r.csv", rows))))
     assert [(table.name, len(table.labels)) for table in found] == [

@@ -1,4 +1,4 @@
-"""The figures of the relational benchmark, by their dots."""
+"""Figures of the relational benchmark, by their pixels."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The numbers behind the figures by hand, and the figures as files."""
+"""Numbers behind the figures, and the figures as files."""
 
 import io
 
@@ -29,9 +29,9 @@ def image_of(png):
     return np.rint(image[..., :3] * 255).astype(int)
 
 
-def dots_of(png, colour):
-    """How many dots have a colour, to 2 levels."""
-    return int((abs(image_of(png) - colour).max(axis=-1) <= 2).sum())
+def dots_of(png, color):
+    """Counts the pixels of a color, within 2 levels."""
+    return int((abs(image_of(png) - color).max(axis=-1) <= 2).sum())
 
 
 def test_accuracy_of_each_class(tmp_path):
@@ -47,7 +47,7 @@ def test_confusion(tmp_path):
     np.testing.assert_allclose(measures.confusion(result), expected)
 
 
-def test_classes_that_gain_most(tmp_path):
+def test_gains(tmp_path):
     labels = [0, 0, 0, 1, 1, 1, 2, 2, 4]
     #          TSN: 1/3, 2/3, 0, none, 1;  two-branch: 2/3, 1, 1/2, none, 0.
     tsn = single(tmp_path / "tsn", labels, [0, 1, 1, 1, 1, 0, 0, 0, 4], 5)
@@ -59,7 +59,7 @@ def test_classes_that_gain_most(tmp_path):
     assert measures.gains(tsn, ours, 1) == [(4, 1.0)]
 
 
-def test_videos_that_are_chosen(tmp_path):
+def test_chosen_videos(tmp_path):
     labels = [0, 0, 1, 1, 2, 2, 3]
     ours = single(tmp_path / "two_branch", labels, [0, 0, 1, 0, 2, 0, 3])
     tsn = single(tmp_path / "tsn", labels, [1, 1, 0, 0, 2, 2, 3])
@@ -69,7 +69,7 @@ def test_videos_that_are_chosen(tmp_path):
     assert measures.choose_videos(ours, tsn, 2) == [0, 2]
 
 
-def test_first_classes_of_a_video(tmp_path):
+def test_top_classes_of_a_video(tmp_path):
     directory = tmp_path / "r"
     scores = np.log(np.array([[0.1, 0.2, 0.4, 0.2, 0.05, 0.05], 6 * [1]], np.float32))
     labels, metrics = np.array([2, 0], np.int32), evaluations.description()
@@ -125,7 +125,7 @@ def test_frames_of_a_video(tmp_path):
     evaluations.write_right(tmp_path / "here", 3, videos=4, data=str(shards))
     temporal = evaluations.write_right(tmp_path / "flow", 3, videos=4, stream="temporal")
     frames = Frames(read_results([str(tmp_path / "away"), str(tmp_path / "here")]))
-    assert frames.lacking == ""
+    assert frames.error == ""
     images = frames.read("v1", 4)
     # The middles of four segments of 24 frames; green is 10 times the frame's number, red 20.
     assert len(images) == 4
@@ -134,9 +134,9 @@ def test_frames_of_a_video(tmp_path):
         np.testing.assert_allclose(image.mean(axis=(0, 1)), (20, 10 * number, 99), atol=4)
     with pytest.raises(DataError, match="no video 'v2'"):
         frames.read("v2", 4)
-    lacking = Frames([read_result(str(tmp_path / "away"))]).lacking
-    assert lacking.startswith(f"no shards in {tmp_path / 'away'}")
-    assert Frames([read_result(str(temporal))]).lacking.startswith("no result names shards")
+    error = Frames([read_result(str(tmp_path / "away"))]).error
+    assert error.startswith(f"no shards in {tmp_path / 'away'}")
+    assert Frames([read_result(str(temporal))]).error.startswith("no result names shards")
     small_shards.flip_byte(shards / "test-00000-of-00002.tfrecord", 900)
     with pytest.raises(DataError, match="video 'v0'"):
         frames.read("v0", 8)
@@ -145,7 +145,7 @@ def test_frames_of_a_video(tmp_path):
 NAMES = ["$x$ and $y", "two\nlines", "a very long name of a class that must be cut", "<b>"]
 
 
-def test_gains_as_a_figure():
+def test_figure_of_gains():
     image = image_of(figures.gains(NAMES, [9.5, 2, 0, -3], "gain"))
     assert image.shape[1] == figures.COLUMN * figures.DPI == 680
     png = figures.gains(NAMES, [9.5, 2, 1, 0], "gain")
@@ -155,7 +155,7 @@ def test_gains_as_a_figure():
 
 
 @pytest.mark.parametrize("count", [1, 4, 101])
-def test_confusion_as_a_figure(count):
+def test_figure_of_confusion(count):
     names = (NAMES * 26)[:count]
     image = image_of(figures.confusion(names, np.eye(count)))
     # Room for the letters of every name: 0.07 inches at the least.
@@ -164,13 +164,13 @@ def test_confusion_as_a_figure(count):
 
 
 @pytest.mark.parametrize("count", [1, 4, 101, 157])
-def test_accuracy_of_each_class_as_a_figure(count):
+def test_figure_of_accuracy_by_class(count):
     image = image_of(figures.per_class((NAMES * 40)[:count], [50.0, np.nan] * 79, "accuracy"))
     assert image.shape[1] == (680 if count <= 30 else 1400)
 
 
 @pytest.mark.parametrize("frames", [0, 1, 8, 12])
-def test_a_video_as_a_figure(frames):
+def test_figure_of_a_video(frames):
     ranking = [(name, 0.9 / 2**number, number == 0) for number, name in enumerate(NAMES)]
     wrong = [(name, 0.9 / 2**number, False) for number, name in enumerate(NAMES)]
     pink = np.full((30, 40, 3), (250, 5, 250), np.uint8)

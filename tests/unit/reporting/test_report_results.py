@@ -1,4 +1,4 @@
-"""Evaluations as they are found: what is read, what is refused."""
+"""Reading evaluations, and refusing damaged ones."""
 
 import io
 import json
@@ -37,7 +37,7 @@ def refused(directory, message):
         read_results([str(directory)])
 
 
-def test_what_is_read(evaluation):
+def test_read_result(evaluation):
     result = read_result(str(evaluation))
     assert (result.dataset, result.split, result.subset) == ("ucf101", 1, "test")
     assert (result.measure, result.value) == ("accuracy", 0.75)
@@ -83,8 +83,8 @@ def test_each_evaluation_is_found_once(evaluation):
     assert [result.path for result in found] == [str(evaluation), str(other)]
 
 
-def test_nothing_to_read(tmp_path):
-    refused(tmp_path / "absent", "--runs: .*absent is no directory")
+def test_no_evaluations(tmp_path):
+    refused(tmp_path / "absent", "--runs: .*absent is not a directory")
     refused(tmp_path, "no evaluation")
 
 
@@ -95,7 +95,7 @@ def test_one_file_without_the_other(evaluation, name):
 
 
 @pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
-def test_scores_that_lost_bytes(evaluation, keep):
+def test_truncated_scores(evaluation, keep):
     path = evaluation / "scores.npz"
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if keep < 1 else keep])
@@ -132,10 +132,10 @@ def test_scores_of_another_evaluation(evaluation, changes, found):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"videos": 5}, "says accuracy 0.75, 5 videos; .* gives 0.75, 4 videos"),
-        ({"accuracy": "0.75"}, "says accuracy 0.75"),
-        ({"accuracy": None}, "says accuracy None"),
-        ({"accuracy": 75}, "says accuracy 75"),
+        ({"videos": 5}, "has accuracy 0.75, 5 videos; .* gives 0.75, 4 videos"),
+        ({"accuracy": "0.75"}, "has accuracy 0.75"),
+        ({"accuracy": None}, "has accuracy None"),
+        ({"accuracy": 75}, "has accuracy 75"),
         ({"split": "1"}, "split must be int, found '1'"),
         ({"split": True}, "split must be int"),
         ({"run": ["x"]}, "run must be str"),
@@ -146,12 +146,12 @@ def test_scores_of_another_evaluation(evaluation, changes, found):
         ({"fused": ["scores"]}, "a fused part must be an object"),
     ],
 )
-def test_metrics_that_are_wrong(evaluation, changes, message):
+def test_invalid_metrics(evaluation, changes, message):
     change_metrics(evaluation, **changes)
     refused(evaluation, message)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"accuracy": 0.75}'])
-def test_metrics_that_are_no_facts(evaluation, text):
+def test_damaged_metrics(evaluation, text):
     (evaluation / "metrics.json").write_text(text)
     refused(evaluation, r"metrics\.json (is missing or damaged|does not say)")

@@ -1,4 +1,4 @@
-"""Which result stands in which cell, and what the files of the tables say."""
+"""Results in the cells of the tables, and the tables as files."""
 
 import csv
 
@@ -136,7 +136,7 @@ def test_markdown(everything):
     )
 
 
-def test_every_result_is_listed_with_what_it_is(everything):
+def test_every_result_is_listed(everything):
     table = list(csv.DictReader(everything["tables/results.csv"].decode().splitlines()))
     assert [row["result"] for row in table] == [str(number) for number in range(1, 49)]
     (row,) = [row for row in table if row["files"].endswith("tsn+rlstm_two_stream")]
@@ -152,7 +152,7 @@ def test_every_result_is_listed_with_what_it_is(everything):
     assert row["stands_in"] == "table 3, table 4, table 5, table 6, table 7, recurrent peers"
 
 
-def test_one_run_alone_fills_its_cells_and_no_other(tmp_path):
+def test_one_run_fills_only_its_cells(tmp_path):
     write(tmp_path, "run", 873, model="tsn", stream="temporal")
     files = files_of(tmp_path)
     names = ["table2", "table3", "table4", "table5", "table6", "table7", "table8"]
@@ -188,7 +188,7 @@ def test_two_results_for_one_cell_are_refused(tmp_path):
         files_of(tmp_path)
 
 
-def test_the_papers_protocol_goes_before_another(tmp_path):
+def test_the_papers_protocol_comes_first(tmp_path):
     write(tmp_path, "a", 500, protocol="center")
     assert rows(files_of(tmp_path), "table4")[-1][2] == "50.0"
     write(tmp_path, "b", 600, protocol="paper")
@@ -208,14 +208,14 @@ def test_the_papers_protocol_goes_before_another(tmp_path):
         {"model": "two_branch+two_branch"},
     ],
 )
-def test_what_is_in_no_table_of_two_branch(tmp_path, changes):
+def test_results_that_fit_no_row_of_two_branch(tmp_path, changes):
     write(tmp_path, "run", **changes)
     files = files_of(tmp_path)
     for name in ("table3", "table4", "table5"):
         assert [row[2] for row in rows(files, name)[1:]] == [""] * (len(rows(files, name)) - 1)
 
 
-def test_another_cut_is_in_table_5_alone(tmp_path):
+def test_another_cut_is_only_in_table_5(tmp_path):
     write(tmp_path, "run", 500, cut="conv5_block1_out", backbone="tiny_resnetv2")
     files = files_of(tmp_path)
     assert [row[2] for row in rows(files, "table5")[1:]] == ["50.0", "", ""]
@@ -223,7 +223,7 @@ def test_another_cut_is_in_table_5_alone(tmp_path):
     assert [row[2] for row in rows(files, "table4")[1:]] == ["", "", ""]
 
 
-def test_where_the_row_does_not_insist_the_closest_network_stands_in(tmp_path):
+def test_a_row_that_is_not_exact_takes_the_closest_network(tmp_path):
     write(tmp_path, "three", 500, model="tsn", num_segments=3)
     files = files_of(tmp_path)
     assert rows(files, "table2")[1][2] == "50.0"
@@ -237,7 +237,7 @@ def test_where_the_row_does_not_insist_the_closest_network_stands_in(tmp_path):
     assert "cut conv5_block1_out (paper: conv5_block2_out)" in markdown
 
 
-def test_remarks_on_how_a_figure_was_had(tmp_path):
+def test_remarks_on_deviations(tmp_path):
     write(tmp_path, "run", 500, model="tsn", protocol="center", backbone="tiny_resnetv2")
     assert files_of(tmp_path)["tables/table2.md"].decode().split("\n\n")[-1] == (
         "- Result 1: protocol center (paper: 4 groups, 5 crops).\n"
@@ -246,14 +246,14 @@ def test_remarks_on_how_a_figure_was_had(tmp_path):
     )
 
 
-def test_results_that_contradict_each_other(tmp_path):
+def test_contradicting_results(tmp_path):
     write(tmp_path, "a", model="tsn")
     write(tmp_path, "b", model="rlstm", videos=999)
     with pytest.raises(DataError, match=r"UCF-101 split 1: .*a and .*b are of different videos"):
         files_of(tmp_path)
 
 
-def test_videos_in_another_order_are_the_same_videos(tmp_path):
+def test_the_order_of_videos_does_not_matter(tmp_path):
     labels, ids = [0, 1, 2], ["x", "y", "z"]
     scores = evaluations.logits_of([0, 1, 0], 3)
     order = [2, 0, 1]
