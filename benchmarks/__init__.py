@@ -1,1 +1,1 @@
-"""Speed beside that of peers and limits; run by hand: `python -m benchmarks.<name>`."""
+"""Speed compared with peers and limits; run by hand: `python -m benchmarks.<name>`."""

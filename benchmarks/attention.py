@@ -1,11 +1,11 @@
-"""How many places a trained Relational LSTM looks at: w_ij of eq. 2, over videos of its test set.
+"""Spread of the attention of a trained Relational LSTM: w_ij of eq. 2, on videos of its test set.
 
     python -m benchmarks.attention --runs=runs/relations/runs/two_branch_0,...
 
 For each relation, spatial r(X_t, X_t) and temporal r(X_t, H_{t-1}), and each gate: exp of the
-entropy of w_i, which is 1 where a place looks at one place alone and N where it looks at all N
-alike; and w_ii, how much of what a place sees is its own, which is 1/N where all count alike. Means
-over places, snippets from the second on (the first has no past), and videos.
+entropy of w_i, which is 1 if position i attends to one position and N if it attends to all N
+equally; and w_ii, the weight of a position in its own sum, which is 1/N if all are equal. Means
+over positions, snippets from the second on (the first has no past), and videos.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from rlstm_tf.cli import app, flags
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
-    """Flags of this benchmark."""
+    """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_list("runs", [], "Directories of runs with a Relational LSTM.", **own)
-    absl_flags.DEFINE_integer("videos", 60, "Of the test set, spread over it.", 1, **own)
+    absl_flags.DEFINE_integer("videos", 60, "Videos, evenly spaced over the test set.", 1, **own)
 
 
 def main(values: absl_flags.FlagValues) -> None:
@@ -33,18 +33,18 @@ def main(values: absl_flags.FlagValues) -> None:
     app.load_tensorflow()
     print_heading("attention")
     gates = "".join(f"{gate:>7}" for gate in "ifog")
-    print(f"{'':32}{'places looked at':^28}{'own weight':^28}")
+    print(f"{'':32}{'attended positions':^28}{'own weight':^28}")
     print(f"{'run':20}{'relation':12}{gates}{gates}")
     for path in map(Path, values.runs):
-        found, positions = _of_run(path, values.videos)
-        for relation, (places, own) in found.items():
-            numbers = "".join(f"{value:7.1f}" for value in places)
+        found, num_positions = _measure(path, values.videos)
+        for relation, (attended, own) in found.items():
+            numbers = "".join(f"{value:7.1f}" for value in attended)
             numbers += "".join(f"{value:7.3f}" for value in own)
-            print(f"{path.name:20}{relation:12}{numbers}   of {positions} places", flush=True)
+            print(f"{path.name:20}{relation:12}{numbers}   of {num_positions}", flush=True)
 
 
-def _of_run(path: Path, num_videos: int) -> tuple[dict[str, tuple[Any, Any]], int]:
-    """Relation -> places looked at and own weight, [gates] each; and N."""
+def _measure(path: Path, num_videos: int) -> tuple[dict[str, tuple[Any, Any]], int]:
+    """Returns attended positions and own weight, [gates] each, by relation; and N."""
     import numpy as np
 
     from rlstm_tf.attention.maps import compute_attention_maps
@@ -65,7 +65,7 @@ def _of_run(path: Path, num_videos: int) -> tuple[dict[str, tuple[Any, Any]], in
         frames = evaluation_example(shards, config, position)["frames"][0]
         seen = compute_attention_maps(model, frames)
         if not seen.are_shares:
-            raise UsageError(f"{path}: the weights of this pairwise function are no shares")
+            raise UsageError(f"{path}: the weights of this pairwise function do not sum to 1")
         for relation in found:
             w = getattr(seen, relation)
             found[relation].append(spread(w[1:] if len(w) > 1 else w))
@@ -77,13 +77,13 @@ def _of_run(path: Path, num_videos: int) -> tuple[dict[str, tuple[Any, Any]], in
 
 
 def spread(w: Any) -> tuple[Any, Any]:
-    """How many places are looked at, and the share of a place's own.
+    """Computes the number of attended positions, and the own weight of a position.
 
     Args:
-        w: shares w_ij, float [T, gates, N, N].
+        w: weights w_ij that sum to 1 over j, float [T, gates, N, N].
 
     Returns:
-        exp of the mean entropy, 1 ... N, and the mean of w_ii, 0 ... 1: float [gates] each.
+        exp of the mean entropy, 1..N, and the mean of w_ii, 0..1: float [gates] each.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Video files for the benchmarks: texture that moves, with the bit rate of filmed clips."""
+"""Makes videos for the benchmarks: moving texture, with the bit rate of filmed clips."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BIT_RATE = 800_000
 
 
 def write_clips(directory: str, num_clips: int, num_frames: int) -> None:
-    """Writes H.264 clips as a folder of one class; the distance of key frames is the encoder's own.
+    """Writes H.264 clips as a folder of one class.
 
-    That is one key frame a clip here, as in the clips of HMDB-51 (MPEG-4).
+    The encoder's default gives one key frame per clip, as in the clips of HMDB-51 (MPEG-4).
     """
     os.makedirs(os.path.join(directory, "texture"))
     for number in range(num_clips):
@@ -31,7 +31,7 @@ def write_clips(directory: str, num_clips: int, num_frames: int) -> None:
 
 
 def _scene(seed: int, num_frames: int):
-    """A camera that turns slowly past a textured wall, and something that passes before it."""
+    """Yields frames of a camera that pans over a textured wall while an object passes."""
     rng = np.random.default_rng(seed)
     wall, thing = _texture(rng, 2 * HEIGHT, 2 * WIDTH), _texture(rng, HEIGHT // 2, WIDTH // 4)
     speed = rng.uniform(-1, 1, 2)
@@ -40,12 +40,12 @@ def _scene(seed: int, num_frames: int):
         image = wall[y : y + HEIGHT, x : x + WIDTH].copy()
         left = 3 * number % (WIDTH - thing.shape[1])
         image[60 : 60 + thing.shape[0], left : left + thing.shape[1]] = thing
-        # The grain of a sensor.
+        # Sensor noise.
         yield cv2.add(image, rng.integers(0, 12, image.shape, np.uint8))
 
 
 def _texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Noise of all scales, the coarse ones strongest, as in photographs: uint8 [H, W, 3]."""
+    """Returns noise of all scales, coarse ones strongest, as in photographs: uint8 [H, W, 3]."""
     total = np.zeros((height, width, 3), np.float32)
     for cells in (4, 8, 16, 32, 64, 128, 256):
         noise = rng.uniform(-1, 1, (cells, cells, 3)).astype(np.float32)

@@ -1,12 +1,12 @@
-"""DIS beside TV-L1, and what storing a field as 8-bit JPEG costs.
+"""DIS compared with TV-L1, and the error of a flow field stored as 8-bit JPEG.
 
     python -m benchmarks.flow [--videos=DIR]
 
-On evenly spaced pairs of neighbouring frames: seconds of one core a pair; the mean distance between
-DIS and TV-L1 (end-point difference, both clipped to 20 pixels), and the share of pixels where it is
-more than a pixel; beside it the mean length of TV-L1's motion, which is how far no motion at all is
-from it; and the mean distance between a field and what is read back of it. TV-L1 is what the paper
-used, not the truth.
+On evenly spaced pairs of neighboring frames: core seconds per pair; the mean distance between DIS
+and TV-L1 (end-point difference, both clipped to 20 pixels), and the share of pixels where it is
+more than a pixel; for comparison the mean length of TV-L1's motion, the distance of no motion from
+it; and the mean distance between a field and its stored copy. TV-L1 is the paper's method, not
+ground truth.
 """
 
 from __future__ import annotations
@@ -25,33 +25,35 @@ if TYPE_CHECKING:
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this benchmark."""
+    """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("videos", None, "One folder a class; made of texture if unset.", **own)
-    flags.DEFINE_integer("pairs", 8, "Pairs of frames a video.", 1, **own)
-    flags.DEFINE_integer("short_side", 256, "Pixels of a frame's short side.", 16, **own)
-    flags.DEFINE_integer("jpeg_quality", 95, "Of the stored fields.", 1, 100, **own)
+    flags.DEFINE_string(
+        "videos", None, "Videos, one folder per class; made of texture if unset.", **own
+    )
+    flags.DEFINE_integer("pairs", 8, "Pairs of frames per video.", 1, **own)
+    flags.DEFINE_integer("short_side", 256, "Short side of a frame, pixels.", 16, **own)
+    flags.DEFINE_integer("jpeg_quality", 95, "JPEG quality of the stored fields.", 1, 100, **own)
 
 
 def main(values: flags.FlagValues) -> None:
-    """Measures pair by pair, prints the means over all videos."""
+    """Prints means over pairs of all videos."""
     import cv2
     import numpy as np
 
-    # As in a worker of the build.
+    # As a worker of the build does.
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as directory:
         rows = []
         for path in _paths(values.videos, directory):
             for before, after in _pairs(path, values.short_side, values.pairs):
-                rows.append(_measured(before, after, values.jpeg_quality))
+                rows.append(_measure(before, after, values.jpeg_quality))
     if not rows:
         raise DataError(f"{values.videos}: no video has two frames")
     mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     print(f"{len(rows)} pairs, short side {values.short_side} pixels, one core")
     for method in ("tvl1", "dis"):
         print(
-            f"{method:5} {mean[method + ' seconds']:.4f} s a pair, "
+            f"{method:5} {mean[method + ' seconds']:.4f} s per pair, "
             f"stored in {mean[method + ' bytes'] / 1000:.1f} kB, "
             f"{mean[method + ' levels']:.3f} px from itself as levels, "
             f"{mean[method + ' stored']:.3f} px as JPEG of quality {values.jpeg_quality}"
@@ -73,7 +75,7 @@ def _paths(videos: str | None, directory: str) -> list[str]:
 
 
 def _pairs(path: str, short_side: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Grey images of neighbouring frames, evenly spaced over the video."""
+    """Returns gray images of neighboring frames, evenly spaced over the video."""
     import cv2
     import numpy as np
 
@@ -95,8 +97,8 @@ def _pairs(path: str, short_side: int, count: int) -> list[tuple[np.ndarray, np.
         raise DataError(f"{path}: {error}") from None
 
 
-def _measured(before: np.ndarray, after: np.ndarray, quality: int) -> dict[str, float]:
-    """Of one pair, by name: seconds, bytes, and distances in pixels."""
+def _measure(before: np.ndarray, after: np.ndarray, quality: int) -> dict[str, float]:
+    """Measures a pair: seconds, bytes, and distances in pixels, by name."""
     import cv2
     import numpy as np
 
@@ -123,7 +125,7 @@ def _measured(before: np.ndarray, after: np.ndarray, quality: int) -> dict[str, 
 
 
 def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """End-point distance of two fields [H, W, 2]: [H, W]."""
+    """Returns the end-point distance of two fields [H, W, 2]: [H, W]."""
     import numpy as np
 
     return np.linalg.norm(one - other, axis=-1)

@@ -1,10 +1,10 @@
-"""How the time and the memory of the Relational LSTM grow with T, H x W, C and the batch.
+"""Growth of the Relational LSTM's time and memory with T, H x W, C and the batch.
 
     python -m benchmarks.growth [--units=256]
 
-Forward + backward. Seconds are relative to the smallest of a table, beside the ratio of their
-multiply-adds. Memory is the peak of a process of its own, less what it held before the first call,
-beside what the shapes of the tensors say.
+Forward + backward. Seconds are relative to the smallest size of a table, beside the ratio of their
+multiply-adds. Memory is the peak of a separate process minus its memory before the first call,
+beside the sum of the tensors' sizes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Size = tuple[int, int, int, int]
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this benchmark."""
+    """Defines the flags of this benchmark."""
     lists = {
         "batches": [1, 2, 4, 8],
         "segments": [4, 8, 16, 32, 64],
@@ -32,8 +32,10 @@ def define_flags(values: flags.FlagValues) -> None:
     }
     for name, default in lists.items():
         flags.DEFINE_list(name, [str(n) for n in default], name, flag_values=values)
-    flags.DEFINE_integer("rounds", 3, "Rounds.", lower_bound=1, flag_values=values)
-    flags.DEFINE_list("only", [], "Memory of this size alone: B,T,side,C.", flag_values=values)
+    flags.DEFINE_integer("rounds", 3, "Timed rounds.", lower_bound=1, flag_values=values)
+    flags.DEFINE_list(
+        "only", [], "Prints the memory of one size only: B,T,side,C.", flag_values=values
+    )
 
 
 def main(values: flags.FlagValues) -> None:
@@ -45,7 +47,7 @@ def main(values: flags.FlagValues) -> None:
     app.load_tensorflow()
     import tensorflow as tf
 
-    # Each size is a graph of its own, which TensorFlow takes for a mistake.
+    # TensorFlow warns of repeated tracing, but each size needs its own graph.
     tf.get_logger().setLevel("ERROR")
     batches, segments, sides, channels = (
         [int(n) for n in values[name].value or ()]
@@ -67,7 +69,7 @@ def main(values: flags.FlagValues) -> None:
 
 
 def _print_table(title: str, sizes: list[Size], rounds: int) -> None:
-    """Times in turns, and the peaks of the smallest and the largest size."""
+    """Prints times, and the peaks of the smallest and the largest size."""
     import tensorflow as tf
 
     from benchmarks.timing import fastest
@@ -92,7 +94,7 @@ def _print_table(title: str, sizes: list[Size], rounds: int) -> None:
 
 
 def shares(batch: int, T: int, side: int, C: int) -> dict[str, int]:
-    """Bytes of the layer's float32 tensors, forward + backward, by what they are."""
+    """Returns the bytes of the layer's float32 tensors, forward + backward, by name."""
     N, units = side * side, C // 2
     maps = batch * T * N * units
     numbers = {
@@ -109,13 +111,13 @@ def shares(batch: int, T: int, side: int, C: int) -> dict[str, int]:
 
 
 def _peak_of_a_process(size: Size) -> float:
-    """Megabytes."""
+    """Measures the peak of a separate process, megabytes."""
     command = [sys.executable, "-m", "benchmarks.growth", "--only=" + ",".join(map(str, size))]
     return float(printed(command)[-1]) / 1e6
 
 
 def _peak(size: tuple[int, ...]) -> int:
-    """Bytes at the peak of two calls, less those before."""
+    """Measures the peak of two calls minus the memory before, bytes."""
     app.load_tensorflow()
     import tensorflow as tf
 
@@ -123,7 +125,7 @@ def _peak(size: tuple[int, ...]) -> int:
     from rlstm_tf.layers import RelationalLSTM
 
     batch, T, side, C = size
-    # What TensorFlow needs for any call of this kind counts as before.
+    # Allocates what TensorFlow needs for any such call.
     small = tf.random.normal((1, 1, 2, 2, 4))
     layers.forward_and_backward(RelationalLSTM(2, unroll=True), small)()
     X, layer = (

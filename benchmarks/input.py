@@ -1,20 +1,19 @@
-"""The input pipeline beside bare loops over the same JPEGs, and beside readers of the videos.
+"""The input pipeline compared with bare loops over the same JPEGs, and with video readers.
 
     python -m benchmarks.input [--videos=DIR]
 
-Eight snippets of each video, cropped and resized to 224x224, of both streams: by the pipeline, from
-shards, with 1 and 2 threads, with the shards in the file cache and dropped from it before a turn;
-with `--augment_on=device`, the host's part of it; by a loop that does no more than decode the same
-JPEGs, already in memory, and resize them into one array, with OpenCV and simplejpeg; and, of the
-spatial stream, by PyAV and decord from the video files. simplejpeg and decord are left out where
-they are not installed. "PyAV, sparing" seeks only where that saves decoding, which in clips of one
-key frame is nowhere.
+Eight snippets of each video, cropped and resized to 224x224, for both streams: by the pipeline from
+shards, with 1 and 2 threads, with the shards in the file cache or dropped from it before a turn;
+the host's part with `--augment_on=device`; by a loop that only decodes the same JPEGs from memory
+and resizes them into one array, with OpenCV and simplejpeg; and, for the spatial stream, by PyAV
+and decord from the video files. simplejpeg and decord are skipped if they are not installed. "PyAV,
+sparing" seeks only where that saves decoding, which is nowhere in clips with one key frame.
 
-They take turns, and the best turn of each counts. A core's time is what the process used of all
-cores, so that what else runs on the machine does not enter, and ratios are of that; `elapsed` is by
-the clock, and so are the ratios of 2 threads to 1 and of the cold cache, which waits for the disk.
-Targets: 0.9 of the loops, 0.9 of decoding alone with `device`, 5 times the readers of videos. How
-fast those are depends on the codec and the length of the clips: see --videos.
+Candidates take turns, and the best turn of each counts. Core time is the CPU time of the process,
+so other load on the machine does not count; ratios use it, except those of 2 threads to 1 and of
+the cold cache, which waits for the disk: they use `elapsed`, wall time.
+Targets: 0.9 of the loops, 0.9 of decoding alone with `device`, 5 times the video readers, whose
+speed depends on the codec and the length of the clips: see --videos.
 """
 
 from __future__ import annotations
@@ -36,23 +35,25 @@ OF_LOOPS = 0.9
 OF_DECODING = 0.9
 FASTER_THAN_VIDEOS = 5.0
 _OPTIONS = {"spatial": (), "temporal": ("--stream=temporal", "--flow=dis")}
-# The readers of videos are slow.
+# Views for the video readers, which are slow.
 _FEW = 6
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this benchmark."""
+    """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("videos", None, "One folder a class; made of texture if unset.", **own)
-    flags.DEFINE_integer("clips", 24, "Clips to make.", 1, **own)
-    flags.DEFINE_integer("frames", 100, "Frames of a clip to make.", 12, **own)
-    flags.DEFINE_integer("batch_size", 12, "Videos a batch; fewer if there are fewer.", 1, **own)
-    flags.DEFINE_integer("batches", 4, "Batches a turn.", 1, **own)
-    flags.DEFINE_integer("rounds", 3, "Turns of each.", 1, **own)
+    flags.DEFINE_string(
+        "videos", None, "Videos, one folder per class; made of texture if unset.", **own
+    )
+    flags.DEFINE_integer("clips", 24, "Clips to make, without --videos.", 1, **own)
+    flags.DEFINE_integer("frames", 100, "Frames of such a clip.", 12, **own)
+    flags.DEFINE_integer("batch_size", 12, "Videos per batch; at most all.", 1, **own)
+    flags.DEFINE_integer("batches", 4, "Batches per turn.", 1, **own)
+    flags.DEFINE_integer("rounds", 3, "Timed turns of each.", 1, **own)
 
 
 def main(values: flags.FlagValues) -> None:
-    """Makes the shards, measures, prints."""
+    """Makes the shards, measures and prints."""
     from benchmarks.machine import print_heading
 
     print_heading("input")
@@ -94,9 +95,9 @@ def _measure(values: flags.FlagValues, videos: str, data: str, stream: str) -> N
         )
         for augment_on in ("host", "device")
     )
-    # Those of the pipeline's first steps.
-    places = [divmod(place, len(shards.samples)) for place in range(count * size)]
-    views = [batches.draw_sample(shards, host, *place) for place in places]
+    # The samples of the pipeline's first steps.
+    samples = [divmod(number, len(shards.samples)) for number in range(count * size)]
+    views = [batches.draw_sample(shards, host, *sample) for sample in samples]
     jpegs = [
         shards.read_frames(view.video, sorted(set(view.frames.ravel().tolist()))) for view in views
     ]
@@ -149,7 +150,7 @@ def _measure(values: flags.FlagValues, videos: str, data: str, stream: str) -> N
 def _video_readers(
     videos: str, shards: Any, views: list[Any], image_size: int
 ) -> dict[str, tuple[list[Any], Callable[[], None]]]:
-    """Candidates that read the videos of some views."""
+    """Returns candidates that read views from the video files."""
     from functools import partial
 
     from benchmarks import readers
@@ -170,7 +171,7 @@ def _video_readers(
 
 
 def _drop_from_cache(data: str) -> None:
-    """The shards are to come from the disk, where the system can be told so."""
+    """Drops the shards from the file cache, on systems that can."""
     if not hasattr(os, "posix_fadvise"):
         return
     for path in glob.glob(os.path.join(glob.escape(data), "*.tfrecord")):
@@ -182,7 +183,7 @@ def _drop_from_cache(data: str) -> None:
 
 
 def _print_ratios(of_cores: dict[str, float], elapsed: dict[str, float]) -> None:
-    """Videos a second of the candidates, by both clocks, as ratios."""
+    """Prints ratios of videos per second, by core time and by wall time."""
     from benchmarks.timing import print_ratio
 
     ours = of_cores["pipeline"]

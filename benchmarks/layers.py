@@ -1,13 +1,12 @@
-"""The Relational LSTM beside its peers and its limit, of the same state.
+"""The Relational LSTM compared with its peers and its limit, with the same state.
 
     python -m benchmarks.layers [--batch=2 --num_segments=8 --side=7 --channels=2048 --units=1024]
 
-Beside keras.layers.ConvLSTM2D, beside eq. 3 written as it stands (24 separate projections, eight
-operations in the loop), and beside GEMM: of 2048-cubes, this machine's peak, and of the layer's own
-matrix products alone, which tells what their shapes cost. Forward, and forward + backward
-(gradients of the input and of every weight), float32, as one traced function. All are timed in
-turn, round after round, and the fastest round of each counts: what else runs on the machine then
-hits all alike.
+Compared with keras.layers.ConvLSTM2D, with a literal eq. 3 (24 separate projections, eight
+operations in the loop), and with GEMM: of 2048-cubes, this machine's peak, and of the layer's own
+matrix products alone, which shows the cost of their shapes. Forward, and forward + backward
+(gradients of the input and of every weight), float32, as one traced function. Candidates take
+turns, and the fastest turn of each counts, so that other load on the machine affects all alike.
 Targets: at least 5 times faster than ConvLSTM2D, at least 0.85 of peak.
 """
 
@@ -25,7 +24,7 @@ OF_PEAK = 0.85
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this benchmark."""
+    """Defines the flags of this benchmark."""
     for name, default in (
         ("batch", 2),
         ("num_segments", 8),
@@ -39,7 +38,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def multiply_adds(batch: int, T: int, N: int, C: int, units: int) -> int:
-    """Multiply-adds of eq. 3, forward; the backward pass has twice as many."""
+    """Counts the multiply-adds of eq. 3, forward; the backward pass has twice as many."""
     of_input = 4 * 4 * N * C * units  # theta_x, phi_x, g_x, theta_h of four gates
     of_state = 2 * 4 * N * units * units  # phi_h, g_h
     attention = 2 * 4 * 2 * N * N * units  # logits and sums of eight operations
@@ -77,7 +76,7 @@ def main(values: flags.FlagValues) -> None:
         runs["its products"] = _products(values.batch, T, side * side, C, units, factor > 1)
         times = fastest({**runs, **peak}, values.rounds)
         print(f"{title}: " + ", ".join(f"{name} {times[name].elapsed:.3f} s" for name in runs))
-        # Time of cores too: a large product waits for the core that another job holds.
+        # Core time too: a large product waits for a core that another process uses.
         for clock in ("elapsed", "of_cores"):
             seconds = {name: getattr(time, clock) for name, time in times.items()}
             ours, rate = seconds["RelationalLSTM"], values.cube**3 / seconds["GEMM"]
@@ -90,7 +89,7 @@ def main(values: flags.FlagValues) -> None:
 
 
 class Unfused:
-    """Eq. 3 as it stands: eight operations a step, each with its own theta, phi and g.
+    """Literal eq. 3: eight operations per step, each with its own theta, phi and g.
 
     Args:
         units: channels of the state.
@@ -108,12 +107,12 @@ class Unfused:
 
     @property
     def trainable_variables(self) -> list[Any]:
-        """The kernels and biases of the 24 projections."""
+        """Kernels and biases of the 24 projections."""
         layers = self.operations.values()
         return [variable for layer in layers for variable in layer.trainable_variables]
 
     def __call__(self, X: Any) -> Any:
-        """`[batch, T, H, W, C]` -> H_T `[batch, H, W, units]`."""
+        """Computes H_T `[batch, H, W, units]` from `[batch, T, H, W, C]`."""
         import tensorflow as tf
 
         r = self.operations
@@ -129,7 +128,7 @@ class Unfused:
 
 
 def _products(batch: int, T: int, N: int, C: int, units: int, backward: bool) -> Callable[[], Any]:
-    """The embeddings alone: of X for all T in one product, of H in one a step, as in the layer."""
+    """Computes the embeddings only: of X in one product, of H in one per step."""
     import tensorflow as tf
 
     X, kernel = tf.random.normal((batch * T * N, C)), tf.random.normal((C, 16 * units))
@@ -157,7 +156,7 @@ def _forward(layer: Any, X: Any) -> Callable[[], Any]:
 
 
 def forward_and_backward(layer: Any, X: Any) -> Callable[[], Any]:
-    """One traced call of a layer with the gradients of its input and of every weight."""
+    """Returns a traced call of a layer with the gradients of its input and of every weight."""
     import tensorflow as tf
 
     @tf.function
@@ -171,7 +170,7 @@ def forward_and_backward(layer: Any, X: Any) -> Callable[[], Any]:
 
 
 def _ready(run: Callable[[], Any]) -> Callable[[], Any]:
-    """Waits for the result: for the smallest of several, as all are ready when one is."""
+    """Waits for the results by fetching the last: all are ready when one is."""
     import tensorflow as tf
 
     return lambda: tf.nest.flatten(run())[-1].numpy()

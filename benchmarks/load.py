@@ -1,4 +1,4 @@
-"""Requests to an exported network, good and bad, from many threads: what became of them."""
+"""Sends good and bad requests to an exported network from many threads."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import psutil
 
 from rlstm_tf.serving.artifact import ModelMetadata
 
-# Of logits: threads share the work of a batch otherwise when they are many.
+# Tolerance of logits: with many threads, they split the work of a batch differently.
 _CLOSE = 1e-4
 
 
 class Request(NamedTuple):
-    """A request, and the logits that it is to be answered with; None = an error."""
+    """A request and its expected logits; None = an error is expected."""
 
     signature: str
     inputs: dict[str, Any]
@@ -27,16 +27,16 @@ class Request(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What happened to some requests.
+    """Results of a load test.
 
     Attributes:
-        good, bad: how many were sent.
-        failed: good ones that were answered with an error.
-        wrong: good ones that were answered with other logits than alone.
-        accepted: bad ones that were answered.
-        seconds: of each good one, in the order they ended.
-        megabytes: memory of the process at its start and at its end, and the most between.
-        duration: seconds.
+        good, bad: number of requests.
+        failed: good requests with an error.
+        wrong: good requests with logits that differ from those of the request alone.
+        accepted: bad requests without an error.
+        seconds: latency of each good request, in the order of their ends.
+        megabytes: memory of the process at the start, at the end, and at the peak.
+        duration: seconds in all.
     """
 
     good: int
@@ -50,14 +50,14 @@ class Load(NamedTuple):
 
 
 def resident() -> float:
-    """Memory of this process, megabytes."""
+    """Returns the memory of this process, megabytes."""
     return psutil.Process().memory_info().rss / 1e6
 
 
 def frames_of(
     metadata: ModelMetadata, videos: int, seed: int, size: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """Smooth frames: uint8 [videos, T, H, W, C]; `size` is (H, W), the network's own if None."""
+    """Makes smooth frames: uint8 [videos, T, H, W, C]; `size` is (H, W), None = the network's."""
     T, S, _, C = metadata.input_config().video_shape
     height, width = size or (S, S)
     coarse = np.random.default_rng(seed).integers(0, 256, (videos * T, 6, 6, C), np.uint8)
@@ -66,7 +66,7 @@ def frames_of(
 
 
 def jpegs_of(frames: np.ndarray) -> np.ndarray:
-    """JPEG files [videos, T] of frames of the spatial stream."""
+    """Encodes frames of the spatial stream: JPEG files [videos, T]."""
     files = [
         cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
         for image in frames.reshape(-1, *frames.shape[2:])
@@ -80,13 +80,13 @@ def good_requests(
     videos: tuple[int, ...],
     size: tuple[int, int] | None = None,
 ) -> list[Request]:
-    """Requests of both signatures of the spatial stream, answered once, alone.
+    """Makes requests to both signatures of the spatial stream, with the logits of each alone.
 
     Args:
-        signatures: of the exported network.
+        signatures: signatures of the exported network.
         metadata: the network's metadata.
-        videos: of the requests, in turn.
-        size: (H, W) of their frames; the network's own if None.
+        videos: numbers of videos of the requests, in turn.
+        size: (H, W) of the frames; None = the network's.
     """
     requests = []
     for seed in range(4):
@@ -101,7 +101,7 @@ def good_requests(
 
 
 def bad_requests(metadata: ModelMetadata) -> list[Request]:
-    """One of each kind: rank, type, segments, channels, no video, no JPEG, a bomb, cut short."""
+    """Makes one bad request of each kind."""
     frames = frames_of(metadata, 1, 0)
     files = jpegs_of(frames)
     first = files[0, 0]
@@ -121,7 +121,7 @@ def bad_requests(metadata: ModelMetadata) -> list[Request]:
 
 
 def call(signatures: Any, request: Request) -> np.ndarray:
-    """Logits; raises what TensorFlow raises."""
+    """Returns the logits of a request; raises the errors of TensorFlow."""
     import tensorflow as tf
 
     inputs = {name: tf.constant(value) for name, value in request.inputs.items()}
@@ -131,7 +131,7 @@ def call(signatures: Any, request: Request) -> np.ndarray:
 def load(
     signatures: Any, good: list[Request], bad: list[Request], count: int, threads: int
 ) -> Load:
-    """Sends so many requests, a tenth of them bad, from so many threads at once."""
+    """Sends `count` requests, a tenth of them bad, from several threads."""
     numbers, lock = iter(range(count)), threading.Lock()
     outcomes: list[tuple[bool, str, float]] = []
     start, most = resident(), resident()
@@ -191,7 +191,7 @@ def _outcome(signatures: Any, request: Request) -> str:
 
 
 def latencies(signatures: Any, metadata: ModelMetadata, size: int, count: int) -> dict[str, Any]:
-    """Milliseconds of requests of so many videos, one after the other, by signature."""
+    """Measures requests of `size` videos one by one; milliseconds by signature."""
     frames = frames_of(metadata, size, 0)
     files = {"frames_bytes": jpegs_of(frames)}
     found = {}
@@ -207,6 +207,6 @@ def latencies(signatures: Any, metadata: ModelMetadata, size: int, count: int) -
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
-    """The fastest, the median and the 99th of 100, milliseconds."""
+    """Returns the minimum, the median and the 99th percentile, milliseconds."""
     found = np.percentile(seconds, [0, 50, 99]) * 1e3
     return {f"p{share}_ms": round(float(x), 1) for share, x in zip((0, 50, 99), found)}

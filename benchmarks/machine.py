@@ -1,4 +1,4 @@
-"""The heading of every benchmark: what was measured, and on what."""
+"""Headings of the benchmarks: versions, machine and commit."""
 
 from __future__ import annotations
 
@@ -9,25 +9,19 @@ from pathlib import Path
 
 
 def print_heading(name: str) -> None:
-    """Prints a benchmark's name, TensorFlow's version, the number of cores and the commit.
-
-    Args:
-        name: of the benchmark.
-    """
+    """Prints the benchmark's name, TensorFlow's version, the number of cores and the commit."""
     print(f"{name}: {describe()}, commit {commit()}", flush=True)
 
 
 def describe() -> str:
-    """TensorFlow's version, and the number of cores.
-
-    TensorFlow itself is not imported.
-    """
+    """Returns TensorFlow's version and the number of cores, without importing TensorFlow."""
     version = importlib.metadata.version("tensorflow")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"TensorFlow {version}, {cores} cores"
 
 
 def commit() -> str:
+    """Returns the commit of the code, or `unknown`."""
     command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(

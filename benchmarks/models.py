@@ -1,10 +1,10 @@
-"""Training steps of the networks, as ratios.
+"""Training steps of the networks, compared.
 
     python -m benchmarks.models [--backbone=resnet50v2 --batch_size=1]
 
-The paper's network beside TSN on the same backbone and the same frames, and beside the ratio of
-their multiply-adds: target within 10 % of it. Then what --remat saves and costs, and, on the demo's
-network, --jit, --precision=mixed_bfloat16, and several steps in one call instead of one by one.
+Compares the paper's network with TSN on the same backbone and frames; the ratio of their steps
+should be within 10 % of the ratio of their multiply-adds. Then measures time and memory of --remat,
+and, on the demo's network, --jit, --precision=mixed_bfloat16, and several steps in one call.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from rlstm_tf.model_config import ModelConfig
 
 OF_MULTIPLY_ADDS = 0.9
 STEPS = 8
-# Memory is measured at so many times the batch: at one video the weights' gradients have a large
-# share in it.
+# Memory is measured with a larger batch: with one video, the gradients of the weights dominate.
 TIMES_THE_BATCH = 4
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
-    """Flags of this benchmark."""
+    """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_string("backbone", "resnet50v2", "Of the large networks.", **own)
+    absl_flags.DEFINE_string("backbone", "resnet50v2", "Backbone of the large networks.", **own)
     absl_flags.DEFINE_integer("image_size", 224, "Side of a frame, pixels.", 32, **own)
-    absl_flags.DEFINE_integer("batch_size", 1, "Videos a step of the large networks.", 1, **own)
-    absl_flags.DEFINE_integer("rounds", 3, "Rounds.", 1, **own)
-    absl_flags.DEFINE_enum("only", None, ["plain", "remat"], "Memory of one step alone.", **own)
+    absl_flags.DEFINE_integer("batch_size", 1, "Videos per step of the large networks.", 1, **own)
+    absl_flags.DEFINE_integer("rounds", 3, "Timed rounds.", 1, **own)
+    absl_flags.DEFINE_enum(
+        "only", None, ["plain", "remat"], "Prints the memory of one step only.", **own
+    )
 
 
 def main(values: absl_flags.FlagValues) -> None:
@@ -54,7 +55,7 @@ def main(values: absl_flags.FlagValues) -> None:
 
 
 def _networks(values: absl_flags.FlagValues) -> None:
-    """The two-branch network beside TSN, and --remat."""
+    """Compares the two-branch network with TSN, and --remat."""
     from benchmarks.timing import fastest, print_ratio
     from rlstm_tf.models.cost import multiply_adds
 
@@ -72,17 +73,17 @@ def _networks(values: absl_flags.FlagValues) -> None:
     )
     print_ratio("step of two_branch / tsn", slower)
     print_ratio("multiply-adds of two_branch / tsn", more)
-    print_ratio("the second of the first", more / slower, OF_MULTIPLY_ADDS)
-    print_ratio("--remat: time, of that without", seconds["remat"] / seconds["two_branch"])
+    print_ratio("multiply-adds / step", more / slower, OF_MULTIPLY_ADDS)
+    print_ratio("--remat: time / time without", seconds["remat"] / seconds["two_branch"])
     peaks = {name: _peak(values, name) for name in ("plain", "remat")}
-    print_ratio("--remat: memory, of that without", peaks["remat"] / peaks["plain"])
+    print_ratio("--remat: memory / memory without", peaks["remat"] / peaks["plain"])
     print(
         f"  peak above the weights: {peaks['plain']:.2f} GB, with --remat {peaks['remat']:.2f} GB"
     )
 
 
 def _peak(values: absl_flags.FlagValues, name: str) -> float:
-    """Gigabytes of a step in a process of its own, less those before it."""
+    """Measures a step in a separate process minus the memory before, gigabytes."""
     command = [sys.executable, "-m", "benchmarks.models", f"--only={name}"]
     command += [f"--{option}={values[option].value}" for option in ("backbone", "image_size")]
     command.append(f"--batch_size={TIMES_THE_BATCH * values.batch_size}")
@@ -90,7 +91,7 @@ def _peak(values: absl_flags.FlagValues, name: str) -> float:
 
 
 def _large(values: absl_flags.FlagValues, model: str, remat: bool = False) -> tuple[Any, Any]:
-    """A training step, and its network, by the paper's configuration."""
+    """Returns a training step and its network, with the paper's configuration."""
     settings: Any = flags.parse_flagfiles("configs/base.cfg")
     settings.weights, settings.model = "none", model
     settings.backbone, settings.image_size = values.backbone, values.image_size
@@ -99,7 +100,7 @@ def _large(values: absl_flags.FlagValues, model: str, remat: bool = False) -> tu
 
 
 def _demo(rounds: int) -> None:
-    """What else may make a step faster, on the demo's network."""
+    """Compares options that may speed up a step of the demo's network."""
     import keras
 
     from benchmarks.timing import fastest, print_ratio
@@ -107,7 +108,7 @@ def _demo(rounds: int) -> None:
     settings: Any = flags.parse_flagfiles("configs/demo.cfg")
     trainer = trainer_of(settings, 8)
     batch = random_batch(trainer, settings.batch_size, 8)
-    runs = {"single": _step(trainer, batch, STEPS), "several a call": _fused(trainer, batch)}
+    runs = {"single": _step(trainer, batch, STEPS), "several per call": _fused(trainer, batch)}
     runs["jit"] = _step(trainer_of(settings, 8, jit=True), batch, STEPS)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
@@ -116,14 +117,14 @@ def _demo(rounds: int) -> None:
         keras.mixed_precision.set_global_policy("float32")
     times = fastest(runs, rounds)
     one = times["single"]
-    print(f"demo, batch {settings.batch_size}: {one.elapsed / STEPS:.3f} s a step")
-    for name in ("several a call", "jit", "bfloat16"):
+    print(f"demo, batch {settings.batch_size}: {one.elapsed / STEPS:.3f} s per step")
+    for name in ("several per call", "jit", "bfloat16"):
         print_ratio(name, one.elapsed / times[name].elapsed)
-    print_ratio("several a call, by time of cores", one.of_cores / times["several a call"].of_cores)
+    print_ratio("several per call, core time", one.of_cores / times["several per call"].of_cores)
 
 
 def trainer_of(settings: Any, num_classes: int, **options: Any) -> Any:
-    """A trainer of the network that a run's flags say, with weights as drawn."""
+    """Makes a trainer of the network of some flags, with untrained weights."""
     import keras
     import tensorflow as tf
 
@@ -139,7 +140,7 @@ def trainer_of(settings: Any, num_classes: int, **options: Any) -> Any:
 
 
 def random_batch(trainer: Any, size: int, num_classes: int) -> dict[str, Any]:
-    """Random frames that a trainer's network takes, and labels."""
+    """Returns random frames for a trainer's network, and labels."""
     import tensorflow as tf
 
     shape = (size, *trainer.model.input_shape[1:])
@@ -157,7 +158,7 @@ def _step(trainer: Any, batch: dict[str, Any], steps: int = 1) -> Callable[[], A
 
 
 def _fused(trainer: Any, batch: dict[str, Any]) -> Callable[[], Any]:
-    """The same steps in one call, in a loop of the graph."""
+    """Returns a call that runs `STEPS` steps in a loop of the graph."""
     import tensorflow as tf
 
     @tf.function

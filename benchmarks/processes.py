@@ -1,4 +1,4 @@
-"""Commands as processes of their own, and what they cost."""
+"""Runs commands as processes, and measures their time."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from rlstm_tf.errors import DataError
 
 
 def cost(command: Sequence[str], status: int = 0) -> Seconds:
-    """Runs a command to its end.
+    """Measures a command.
 
     Args:
         command: program and arguments.
-        status: that it must end with.
+        status: expected exit status.
 
     Returns:
-        Seconds, by the clock and of all cores, those of its own children included.
+        Wall time and core time, of its child processes too.
 
     Raises:
         DataError: it ended with another status.
     """
-    before, start = _used(), time.perf_counter()
-    _ended(command, status)
+    before, start = _children_cpu_s(), time.perf_counter()
+    _run(command, status)
     elapsed = time.perf_counter() - start
-    return Seconds(elapsed, _used() - before)
+    return Seconds(elapsed, _children_cpu_s() - before)
 
 
 def printed(command: Sequence[str]) -> list[str]:
-    """The words of the last line that a command prints.
+    """Returns the words of the last line that a command prints.
 
     Raises:
-        DataError: it did not end well.
+        DataError: it failed.
     """
-    return _ended(command, 0).stdout.strip().splitlines()[-1].split()
+    return _run(command, 0).stdout.strip().splitlines()[-1].split()
 
 
-def _ended(command: Sequence[str], status: int) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str], status: int) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != status:
         last = [f"status {done.returncode}", *done.stderr.strip().splitlines()][-1]
@@ -48,21 +48,21 @@ def _ended(command: Sequence[str], status: int) -> subprocess.CompletedProcess[s
     return done
 
 
-def _used() -> float:
+def _children_cpu_s() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 class Costs:
-    """The cheapest of several turns of each of several commands."""
+    """Least time of several commands over their turns."""
 
     def __init__(self) -> None:
         self._least: dict[str, Seconds] = {}
 
     def add(self, name: str, seconds: Seconds) -> None:
-        """Takes note of a turn."""
+        """Records a turn."""
         self._least[name] = Seconds(*map(min, zip(self._least.get(name, seconds), seconds)))
 
     def of(self, name: str) -> Seconds:
-        """The least seconds of a command, by the clock and of all cores."""
+        """Returns the least wall time and core time of a command."""
         return self._least[name]

@@ -1,4 +1,4 @@
-"""What the input pipeline is compared with: bare loops over the same JPEGs, and video readers."""
+"""Peers of the input pipeline: bare loops over the same JPEGs, and video readers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Decode = Callable[[bytes], np.ndarray]
 
 
 def opencv(stream: str) -> Decode:
-    """Decodes a JPEG of a stream as OpenCV does."""
+    """Returns a function that decodes a JPEG of a stream with OpenCV."""
     mode = cv2.IMREAD_GRAYSCALE if stream == "temporal" else cv2.IMREAD_COLOR_RGB
     return lambda jpeg: cv2.imdecode(np.frombuffer(jpeg, np.uint8), mode)
 
 
 def simplejpeg(stream: str) -> Decode:
-    """Decodes a JPEG of a stream as simplejpeg does.
+    """Returns a function that decodes a JPEG of a stream with simplejpeg.
 
     Raises:
         ImportError: it is not installed.
@@ -34,14 +34,14 @@ def simplejpeg(stream: str) -> Decode:
 def bare_loop(
     decode: Decode, jpegs: list[list[bytes]], views: list[Any], batch: np.ndarray, threads: int = 1
 ) -> None:
-    """Decodes the JPEGs of each view and resizes its box into `batch`, with no check of anything.
+    """Decodes the JPEGs of each view and resizes its box into `batch`, without checks.
 
     Args:
-        decode: of this module.
-        jpegs: of each view, in the order of its frames, each once.
-        views: of `rlstm_tf.data.batches.draw_sample`.
-        batch: uint8 [B, T, S, S, C], written over and over.
-        threads: that share the views.
+        decode: from `opencv` or `simplejpeg`.
+        jpegs: JPEGs by view, in the order of its frames, each once.
+        views: from `rlstm_tf.data.batches.draw_sample`.
+        batch: uint8 [B, T, S, S, C], overwritten.
+        threads: number of threads.
     """
 
     def make(row: int) -> None:
@@ -59,7 +59,7 @@ def bare_loop(
 def _resize(images: list[np.ndarray], box: Any, length: int, out: np.ndarray) -> None:
     size, (x, y, width, height) = out.shape[1:3], box
     for segment, target in enumerate(out):
-        # A video may be too short for as many snippets of their own.
+        # Short videos share frames between snippets.
         snippet = images[segment * length : (segment + 1) * length] or images[-length:]
         if out.shape[-1] == 3:
             cv2.resize(snippet[0][y : y + height, x : x + width], size, dst=target)
@@ -74,7 +74,7 @@ def _resize(images: list[np.ndarray], box: Any, length: int, out: np.ndarray) ->
 
 
 def decode_all(decode: Decode, jpegs: list[list[bytes]]) -> None:
-    """Decodes them, and lets go of each."""
+    """Decodes all JPEGs and discards the images."""
     for frames in jpegs:
         for jpeg in frames:
             decode(jpeg)
@@ -86,10 +86,9 @@ def read_videos(
     views: list[Any],
     image_size: int,
 ) -> None:
-    """Reads the frames of each view from its video file, and resizes a box of each."""
+    """Reads the frames of each view from its video file, and resizes a box of each frame."""
     for path, view in zip(paths, views):
-        # Boxes are of the shards' frames, which may be larger or smaller than the file's: the time
-        # is the same for the box that fits.
+        # Boxes belong to the shards' frames, which may differ in size: clips them to the frame.
         for image in read(path, sorted(set(view.frames.ravel().tolist()))):
             width = min(view.box.width, image.shape[1])
             height = min(view.box.height, image.shape[0])
@@ -97,7 +96,7 @@ def read_videos(
 
 
 def decord() -> Callable[[str, list[int]], Iterator[np.ndarray]]:
-    """Reads frames of a file, RGB, with decord.
+    """Returns a function that reads frames of a file, RGB, with decord.
 
     Raises:
         ImportError: it is not installed.
@@ -109,7 +108,7 @@ def decord() -> Callable[[str, list[int]], Iterator[np.ndarray]]:
 
 
 def pyav(path: str, numbers: list[int], always_seek: bool = True) -> Iterator[np.ndarray]:
-    """Reads frames of a file, RGB, with PyAV."""
+    """Yields frames of a file, RGB, with PyAV."""
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -118,7 +117,7 @@ def pyav(path: str, numbers: list[int], always_seek: bool = True) -> Iterator[np
         start = stream.start_time or 0
         decoded, frames = -1, container.decode(stream)
         for number in numbers:
-            # A seek lands on the last key frame before: useless if that is passed already.
+            # A seek goes to the last key frame before `number`; useless if already decoded.
             if always_seek or any(decoded < key <= number for key in keys[1:]):
                 container.seek(int(start + number * ticks), stream=stream)
                 frames = container.decode(stream)

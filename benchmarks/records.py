@@ -1,17 +1,17 @@
-"""Building shards beside a bare loop of PyAV and JPEG encoding, and 2 workers beside 1.
+"""Building shards compared with a bare loop of PyAV and JPEG encoding, and 2 workers with 1.
 
     python -m benchmarks.records [--videos=DIR] [--stream=temporal]
 
-First on one core, in one process: what a worker of `tfrecords_tools.build` does with a video, the
-same and its shard put together, and a loop that does no more than decode the frames by PyAV, resize
-them and encode them as JPEG, by the same libraries with the same settings, and forgets them. They
-take turns, and the best turn of each counts, in seconds of a core, so that what else runs on the
-machine does not enter. Target: the worker and its shard at least 0.8 of the loop.
+First on one core, in one process: the work of a `tfrecords_tools.build` worker on a video, the same
+with its shard, and a loop that only decodes the frames with PyAV, resizes and encodes them as JPEG,
+with the same libraries and settings. They take turns, and the best turn of each counts, in core
+seconds, so that other load on the machine does not count. Target: the worker with its shard at
+least 0.8 of the loop.
 
-Then the whole command with 1 and with 2 workers, by the clock and in seconds of cores, less what it
-takes for as many videos of two frames: that is the start of TensorFlow and of the workers. Target:
-1.8 times faster with 2. By the clock this needs two cores that nobody else uses; seconds of cores
-say how much more work 2 workers make of the same, which is the most that 2 cores can give then.
+Then the command with 1 and with 2 workers, in wall time and core seconds, minus the time for as
+many videos of two frames: the start of TensorFlow and the workers. Target: 1.8 times faster with 2.
+Wall time needs two idle cores; core seconds show the extra work of 2 workers, and so the largest
+speedup that 2 cores allow.
 """
 
 from __future__ import annotations
@@ -38,22 +38,24 @@ _WORKERS = (1, 2)
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this benchmark."""
+    """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("videos", None, "One folder a class; made of texture if unset.", **own)
-    flags.DEFINE_enum(
-        "stream", "spatial", ["spatial", "temporal"], "Frames, or flow by DIS.", **own
+    flags.DEFINE_string(
+        "videos", None, "Videos, one folder per class; made of texture if unset.", **own
     )
-    flags.DEFINE_integer("clips", 20, "That are made, if they are.", 2, **own)
-    flags.DEFINE_integer("frames", 100, "Of each of them.", 2, **own)
-    flags.DEFINE_integer("repeats", 4, "Times that each clip is built by the command.", 1, **own)
-    flags.DEFINE_integer("short_side", 256, "Pixels of a frame's short side.", 16, **own)
-    flags.DEFINE_integer("jpeg_quality", 95, "Of the stored frames.", 1, 100, **own)
-    flags.DEFINE_integer("rounds", 3, "Turns of each.", 1, **own)
+    flags.DEFINE_enum(
+        "stream", "spatial", ["spatial", "temporal"], "Frames, or optical flow with DIS.", **own
+    )
+    flags.DEFINE_integer("clips", 20, "Clips to make, without --videos.", 2, **own)
+    flags.DEFINE_integer("frames", 100, "Frames of such a clip.", 2, **own)
+    flags.DEFINE_integer("repeats", 4, "Copies of each clip for the command.", 1, **own)
+    flags.DEFINE_integer("short_side", 256, "Short side of a frame, pixels.", 16, **own)
+    flags.DEFINE_integer("jpeg_quality", 95, "JPEG quality of the stored frames.", 1, 100, **own)
+    flags.DEFINE_integer("rounds", 3, "Timed turns of each.", 1, **own)
 
 
 def main(values: flags.FlagValues) -> None:
-    """Measures, prints."""
+    """Measures and prints."""
     from benchmarks.clips import write_clips
     from benchmarks.machine import print_heading
 
@@ -78,7 +80,7 @@ def _one_core(values: flags.FlagValues, paths: list[str], directory: str) -> Non
 
     from benchmarks.timing import fastest, print_ratio
 
-    # As in a worker of the build.
+    # As a worker of the build does.
     cv2.setNumThreads(1)
     flow = "dis" if values.stream == "temporal" else None
     pieces = os.path.join(directory, "pieces")
@@ -90,7 +92,7 @@ def _one_core(values: flags.FlagValues, paths: list[str], directory: str) -> Non
     }
     count = _bare(paths, values.short_side, values.jpeg_quality, flow)
     seconds = {name: own.of_cores for name, own in fastest(candidates, values.rounds).items()}
-    kind = "frames" if flow is None else "fields, by DIS"
+    kind = "frames" if flow is None else "fields, with DIS"
     print(f"{len(paths)} videos, {count} {kind}")
     print(f"{'':18} {kind.split(',')[0]}/s of a core")
     for name, own in seconds.items():
@@ -103,7 +105,7 @@ def _one_core(values: flags.FlagValues, paths: list[str], directory: str) -> Non
 def _shard(
     values: flags.FlagValues, paths: list[str], directory: str, flow: str | None, write: bool
 ) -> None:
-    """What a build makes of some videos, in this process."""
+    """Builds a shard of some videos, in this process."""
     from tfrecords_tools.builder import decoded_video
     from tfrecords_tools.builder.shard_builder import ShardBuilder
     from tfrecords_tools.datasets.dataset import Action, Video
@@ -122,7 +124,7 @@ def _shard(
 
 
 def _bare(paths: list[str], short_side: int, quality: int, flow: str | None) -> int:
-    """Number of images."""
+    """Decodes, resizes and encodes; returns the number of images."""
     import cv2
 
     from rlstm_tf.data.flow import quantize
@@ -145,7 +147,7 @@ def _bare(paths: list[str], short_side: int, quality: int, flow: str | None) -> 
 
 
 def _frames(path: str, short_side: int) -> Any:
-    """Yields frames of a file, BGR, their short side as it shall be."""
+    """Yields frames of a file, BGR, with the given short side."""
     import av
     import cv2
     from av.video.reformatter import VideoReformatter
@@ -160,7 +162,7 @@ def _frames(path: str, short_side: int) -> Any:
             scale = short_side / min(height, width)
             if scale != 1:
                 method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-                # Halves up, as the build rounds them.
+                # Rounds halves up, as the build does.
                 size = int(width * scale + 0.5), int(height * scale + 0.5)
                 image = cv2.resize(image, size, interpolation=method)
             yield image
@@ -183,7 +185,7 @@ def _whole_command(values: flags.FlagValues, paths: list[str], directory: str) -
 
 
 def _print_workers(least: Costs) -> None:
-    """Prints the seconds of `work N` less those of `start N`, and their ratios."""
+    """Prints the seconds of `work N` minus those of `start N`, and their ratios."""
     from benchmarks.timing import Seconds, print_ratio
 
     of = {}
@@ -194,15 +196,15 @@ def _print_workers(least: Costs) -> None:
         row = f"{own.elapsed:8.2f}{own.of_cores:10.2f}{start.elapsed:7.2f}"
         print(f"{'workers: ' + str(workers):18}{row}  seconds")
     if min(min(own) for own in of.values()) <= 0:
-        print("  too little work to tell it from the start: more --repeats")
+        print("  too little work compared with the start: give more --repeats")
         return
     one, two = of[1], of[2]
     print_ratio("times faster with 2 workers", one.elapsed / two.elapsed, FASTER_WITH_TWO_WORKERS)
-    print_ratio("... at most, by seconds of cores", 2 * one.of_cores / two.of_cores)
+    print_ratio("... at most, by core seconds", 2 * one.of_cores / two.of_cores)
 
 
 def _link(paths: list[str], directory: str) -> None:
-    """A folder of one class with these videos."""
+    """Makes a folder of one class with links to videos."""
     os.makedirs(os.path.join(directory, "one"))
     for number, path in enumerate(paths):
         name = f"{number:05d}{os.path.splitext(path)[1]}"

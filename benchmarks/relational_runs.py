@@ -1,4 +1,4 @@
-"""Videos, shards and trainings of the relational benchmark, each made once."""
+"""Makes videos, shards and trainings of the relational benchmark, each once."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import write_atomic
 
-# Beside the scores of a run: how it was made.
+# File in a run: its command, commit and machine.
 RECORD = "benchmark.json"
 _FRAMES, _SIZE = 16, 56
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is spent on each network.
+    """Videos and epochs of a benchmark.
 
     Attributes:
-        videos_per_class: of which a fifth is tested on, and a tenth of the others validated on.
-        epochs: of each network; the rate drops before the last quarter.
-        trunk_videos, trunk_epochs: of the TSN that all of them take their trunk from.
+        videos_per_class: a fifth is for testing, and a tenth of the others for validation.
+        epochs: epochs of each network; the learning rate drops before the last quarter.
+        trunk_videos, trunk_epochs: videos per class and epochs of the TSN that gives all networks
+            their trunk.
     """
 
     videos_per_class: int
@@ -50,25 +51,25 @@ class Run:
     seed: int
 
     def directory(self, work: Path) -> Path:
-        """Where it is."""
+        """Returns the directory of the run."""
         return work / "runs" / f"{self.setting.name}_{self.seed}"
 
 
 def train_all(work: Path, size: Size, runs: list[Run], workers: int | None) -> None:
-    """Makes what is not there yet: videos, shards, the trunk, and every run.
+    """Makes videos, shards, the trunk and all runs that do not exist yet.
 
     Args:
-        work: directory of all of it.
-        size: see there.
-        runs: what to train and test.
-        workers: at a time, each on a core of its own; None = one for each core.
+        work: directory for all of them.
+        size: videos and epochs.
+        runs: runs to train and test.
+        workers: trainings at a time, each on one core; None = one per core.
 
     Raises:
-        DataError: a command failed; says where its output is.
+        DataError: a command failed; names its log.
     """
     trunk_data = _videos(work, "trunk", size.trunk_videos, seed=1, distractors=DISTRACTORS)
     for distractors in sorted({run.setting.distractors for run in runs}):
-        _videos(work, _of_objects(distractors), size.videos_per_class, 0, distractors)
+        _videos(work, _data_name(distractors), size.videos_per_class, 0, distractors)
     trunk = work / "runs" / "trunk"
     flags = ["--model=tsn", *_epochs(size.trunk_epochs), "--seed=0"]
     _train(work, trunk, trunk_data, flags, None)
@@ -79,7 +80,7 @@ def train_all(work: Path, size: Size, runs: list[Run], workers: int | None) -> N
     def train(run: Run) -> None:
         core = cores.get()
         try:
-            data = work / "data" / _of_objects(run.setting.distractors) / "records"
+            data = work / "data" / _data_name(run.setting.distractors) / "records"
             flags = [*run.setting.flags, *_epochs(size.epochs), f"--seed={run.seed}"]
             _train(work, run.directory(work), data, [*flags, f"--init_from={trunk}"], core)
         finally:
@@ -92,7 +93,7 @@ def train_all(work: Path, size: Size, runs: list[Run], workers: int | None) -> N
                 done.result()
                 progress.update()
         finally:
-            # Of a run that failed: the others end, none is begun.
+            # If a run failed: waits for the running ones, starts no other.
             pool.shutdown(cancel_futures=True)
 
 
@@ -107,12 +108,12 @@ def _epochs(number: int) -> list[str]:
     return [f"--epochs={number}", f"--drop_epochs={max(1, 3 * number // 4)}"]
 
 
-def _of_objects(distractors: int) -> str:
+def _data_name(distractors: int) -> str:
     return f"distractors_{distractors}"
 
 
 def _videos(work: Path, name: str, videos_per_class: int, seed: int, distractors: int) -> Path:
-    """The shards of a data set, made unless they are there."""
+    """Makes the shards of a data set, unless they exist."""
     made, records = work / "data" / name, work / "data" / name / "records"
     flags = [f"--output={made / 'videos'}", "--scenes=relations", f"--size={_SIZE}"]
     flags += [f"--num_frames={_FRAMES}", f"--videos_per_class={videos_per_class}"]
@@ -127,10 +128,10 @@ def _videos(work: Path, name: str, videos_per_class: int, seed: int, distractors
 
 
 def _train(work: Path, directory: Path, data: Path, flags: list[str], core: int | None) -> None:
-    """Trains and tests, unless that is done."""
+    """Trains and tests, unless done before."""
     record = directory / RECORD
     command = ["rlstm_tf.train", "--flagfile=configs/relations.cfg", *flags]
-    # Where one machine has its --work says nothing to others.
+    # The path of --work is of no use on other machines.
     recorded = " ".join(command).replace(f"{work}/", "")
     if record.exists():
         done = json.loads(record.read_text(encoding="utf-8"))["command"]
@@ -139,7 +140,7 @@ def _train(work: Path, directory: Path, data: Path, flags: list[str], core: int 
         return
     directory.parent.mkdir(parents=True, exist_ok=True)
     log = directory.with_suffix(".log")
-    # Of the code that it begins with; what is committed meanwhile is another.
+    # The commit at the start: there may be another at the end.
     facts = {"command": recorded, "commit": commit(), "machine": describe()}
     _command(log, *command, f"--data={data}", f"--run_dir={directory}", "--resume", core=core)
     _command(log, "rlstm_tf.evaluate", f"--run_dir={directory}", "--split=test", core=core)
@@ -147,10 +148,10 @@ def _train(work: Path, directory: Path, data: Path, flags: list[str], core: int 
 
 
 def _command(log: Path, module: str, *flags: str, core: int | None = None) -> None:
-    """Runs one of the project's commands, its output in a file."""
+    """Runs one of the project's commands, and appends its output to a file."""
     environment = dict(os.environ)
     if core is not None:
-        # Of this thread alone; the process that it starts has the same.
+        # Affinity is that of this thread, and inherited by its processes.
         os.sched_setaffinity(0, {core})
         environment.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
     with log.open("ab") as file:

@@ -24,12 +24,12 @@ _COLUMNS += ["command", "commit", "machine"]
 _CURVES = ["setting", "seed", "epoch", "loss", "accuracy", "val_accuracy"]
 
 
-def of_pairs(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
-    """How often the right one of two classes has the higher score.
+def pair_shares(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+    """Computes how often the right class of a pair has the higher score.
 
     Args:
         logits: `[videos, classes]`.
-        labels: of the videos, int `[videos]`.
+        labels: class of each video, int `[videos]`.
         classes: names.
 
     Returns:
@@ -51,7 +51,7 @@ def of_pairs(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> 
 
 
 def row(work: Path, run: Run) -> dict[str, Any]:
-    """A network's results, and how it was made."""
+    """Returns a network's results, with its command, commit and machine."""
     directory = run.directory(work)
     found, _ = score_files.load(directory / "evaluation" / "test")
     history = _history(directory)
@@ -60,7 +60,7 @@ def row(work: Path, run: Run) -> dict[str, Any]:
         "setting": run.setting.name,
         "table": run.setting.table,
         "seed": run.seed,
-        **_rounded(of_pairs(found.logits, found.labels, found.classes)),
+        **_rounded(pair_shares(found.logits, found.labels, found.classes)),
         "accuracy": f"{np.mean(found.logits.argmax(axis=1) == found.labels):.4f}",
         "videos_per_second": f"{np.mean(rates):.1f}",
         **json.loads((directory / RECORD).read_text(encoding="utf-8")),
@@ -68,7 +68,7 @@ def row(work: Path, run: Run) -> dict[str, Any]:
 
 
 def curve(work: Path, run: Run) -> list[dict[str, Any]]:
-    """A network's learning curve, an entry an epoch."""
+    """Returns a network's learning curve, one entry per epoch."""
     names = ("loss", "accuracy", "val_accuracy")
     return [
         {
@@ -91,22 +91,22 @@ def _rounded(numbers: dict[str, float]) -> dict[str, str]:
 
 
 def check(path: Path) -> None:
-    """Refuses files that `write` would: before the work whose results they are to hold.
+    """Checks before the work that `write` will accept the files.
 
     Raises:
-        DataError: there are other tables in their place.
+        DataError: they hold other tables.
     """
-    _there(path, _COLUMNS)
-    _there(_beside(path), _CURVES)
+    _read(path, _COLUMNS)
+    _read(_curves_path(path), _CURVES)
 
 
 def write(path: Path, rows: list[dict[str, Any]], curves: list[list[dict[str, Any]]]) -> None:
-    """Writes NAME.csv and NAME_curves.csv; networks that are there, and not among these, stay.
+    """Writes NAME.csv and NAME_curves.csv; rows of other networks in them stay.
 
     Raises:
-        DataError: they cannot be written; there are other tables in their place.
+        DataError: they cannot be written, or hold other tables.
     """
-    beside = _beside(path)
+    beside = _curves_path(path)
     flat = [entry for of_run in curves for entry in of_run]
     with writing(path):
         contents = {beside: _csv(beside, _CURVES, flat), path: _csv(path, _COLUMNS, rows)}
@@ -115,14 +115,14 @@ def write(path: Path, rows: list[dict[str, Any]], curves: list[list[dict[str, An
             write_atomic(file, content)
 
 
-def _beside(path: Path) -> Path:
+def _curves_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}_curves.csv")
 
 
 def _csv(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> bytes:
-    """These rows, behind those that the file has of other networks."""
+    """Formats these rows, after those of other networks in the file."""
     new = {(row["setting"], str(row["seed"])) for row in rows}
-    kept = [row for row in _there(path, columns) if (row["setting"], row["seed"]) not in new]
+    kept = [row for row in _read(path, columns) if (row["setting"], row["seed"]) not in new]
     text = io.StringIO()
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
@@ -130,7 +130,7 @@ def _csv(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _there(path: Path, columns: list[str]) -> list[dict[str, str]]:
+def _read(path: Path, columns: list[str]) -> list[dict[str, str]]:
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -141,7 +141,7 @@ def _there(path: Path, columns: list[str]) -> list[dict[str, str]]:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    """Prints means and standard deviations over the seeds: groups, then the choice among all."""
+    """Prints means and standard deviations over the seeds: groups, then all classes."""
     columns = {**{group: group for group in GROUPS}, "accuracy": "all classes"}
     print(f"{'':20}" + "".join(f"{title:>16}" for title in columns.values()))
     for name in dict.fromkeys(row["setting"] for row in rows):

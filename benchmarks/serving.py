@@ -1,17 +1,16 @@
-"""An exported network beside the same network called in Keras; and under load.
+"""An exported network compared with the same network in Keras; and under load.
 
     python -m benchmarks.serving [--model=saved_models/demo]
 
-Latency of requests of 1 and of 8 videos, in turns, the best turn of each: by the SavedModel's
-signature of frames; by that of JPEG files, which decodes them; and by the Keras network that it was
-exported from, called as a traced function and layer by layer. The network is an untrained
-two-branch one on a tiny ResNetV2, exported into a temporary directory. Target: at least 0.9 of the
-speed of the traced one with the same frames.
+Latency of requests with 1 and 8 videos, in turns, the best turn of each: with the SavedModel's
+signature of frames; with that of JPEG files, which decodes them; and with the Keras network that
+was exported, called as a traced function and layer by layer. The network is an untrained two-branch
+one on a tiny ResNetV2, exported into a temporary directory. Target: at least 0.9 of the speed of
+the traced one with the same frames.
 
-With --model, latencies of that export, and then what becomes of requests that many threads of one
-process send to it: latency, wrong answers, memory, as JSON. A tenth of them are bad, each of
-another kind: no good one may fail for it, or be answered with anything but what it is answered with
-alone.
+With --model, measures latencies of that export, then sends it requests from many threads of one
+process and prints latency, wrong answers and memory as JSON. A tenth of the requests are bad, of
+several kinds; no good one may fail or change its answer because of them.
 """
 
 from __future__ import annotations
@@ -30,29 +29,29 @@ OF_KERAS = 0.9
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this benchmark."""
+    """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("model", None, "saved_models/NAME, of the spatial stream.", **own)
-    flags.DEFINE_integer("requests", 1000, "Under load, to --model; 0 = none.", 0, **own)
-    flags.DEFINE_integer("threads", 8, "That send them.", 1, **own)
+    flags.DEFINE_string("model", None, "Export of the spatial stream, saved_models/NAME.", **own)
+    flags.DEFINE_integer("requests", 1000, "Requests to --model under load; 0 = none.", 0, **own)
+    flags.DEFINE_integer("threads", 8, "Threads that send them.", 1, **own)
     flags.DEFINE_integer("latencies", 100, "Requests of each batch size, one by one.", 1, **own)
 
 
 def main(values: flags.FlagValues) -> None:
-    """Measures, prints."""
+    """Measures and prints."""
     from benchmarks.machine import print_heading
 
     if not values.model:
         print_heading("serving")
     app.load_tensorflow()
     if values.model:
-        _of_an_export(values)
+        _measure_export(values)
     else:
-        _beside_keras(values.latencies)
+        _compare_with_keras(values.latencies)
 
 
-def _beside_keras(turns: int) -> None:
-    """Ratios, of a network that is exported for it."""
+def _compare_with_keras(turns: int) -> None:
+    """Prints ratios for an untrained network."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -121,8 +120,8 @@ def _metadata() -> Any:
     )
 
 
-def _of_an_export(values: flags.FlagValues) -> None:
-    """Latencies, and what becomes of requests under load, as JSON."""
+def _measure_export(values: flags.FlagValues) -> None:
+    """Prints latencies and results under load, as JSON."""
     from benchmarks import load
     from rlstm_tf.serving.artifact import ModelMetadata, find_newest_version, load_signatures
 

@@ -1,11 +1,11 @@
-"""How long commands take to start, beside Python itself and beside TensorFlow's import.
+"""Start-up time of the commands, compared with Python and with the import of TensorFlow.
 
     python -m benchmarks.startup
 
-Each in a process of its own, in turns; the best turn of each counts, in seconds of cores, so that
-what else runs on the machine does not enter: `--help` of every command; a wrong flag, which must be
-told as soon; a command without TensorFlow; and imports. `times Python` is the ratio to `python -c
-pass`, `of TensorFlow` to `python -c "import tensorflow"`.
+Each in a separate process, in turns; the best turn of each counts, in core seconds, so that other
+load on the machine does not count: `--help` of every command; a wrong flag, which must be reported
+as fast; a command without TensorFlow; and imports. `times Python` is the ratio to `python -c pass`,
+`of TensorFlow` to `python -c "import tensorflow"`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _MODULES = ("keras", "numpy", "rlstm_tf", "rlstm_tf.cli.app", "rlstm_tf.layers",
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    """Flags of this benchmark."""
+    """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_integer("rounds", 3, "Turns of each.", 1, **own)
+    flags.DEFINE_integer("rounds", 3, "Timed turns of each.", 1, **own)
     flags.DEFINE_list("only", [], "Names of commands; all commands and imports if empty.", **own)
 
 
 def main(values: flags.FlagValues) -> None:
-    """Measures, prints."""
+    """Measures and prints."""
     from benchmarks.machine import print_heading
     from benchmarks.processes import Costs, cost
 

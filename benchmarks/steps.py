@@ -1,10 +1,10 @@
-"""Seconds and memory of a training step of every run behind the paper's tables, on this machine.
+"""Time and memory of a training step of every run behind the paper's tables, on this machine.
 
     python -m benchmarks.steps --output=steps.csv [--batch_size=24]
     python -m rlstm_tf.recipe --steps=steps.csv
 
-Each in a process of its own, on random frames, by the configurations themselves with weights drawn
-at random. Takes about a minute a run on two cores.
+Each in a separate process, on random frames, with the runs' configurations and untrained weights.
+Takes about a minute per run on two cores.
 """
 
 from __future__ import annotations
@@ -23,15 +23,13 @@ COLUMNS = ("run", "stream", "batch_size", "seconds_per_video", "gigabytes")
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
-    """Flags of this benchmark."""
+    """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_string("output", None, "CSV file to write.", **own)
-    absl_flags.DEFINE_integer("batch_size", 2, "Videos a step.", 1, **own)
-    absl_flags.DEFINE_integer("steps", 2, "Steps that are timed, after one that is not.", 1, **own)
+    absl_flags.DEFINE_integer("batch_size", 2, "Videos per step.", 1, **own)
+    absl_flags.DEFINE_integer("steps", 2, "Timed steps, after one to warm up.", 1, **own)
     absl_flags.DEFINE_list("runs", [], "Names of runs; all if empty.", **own)
-    absl_flags.DEFINE_string(
-        "only", None, "One run and stream: RUN/STREAM, in this process.", **own
-    )
+    absl_flags.DEFINE_string("only", None, "Measures one run, RUN/STREAM, in this process.", **own)
 
 
 def main(values: absl_flags.FlagValues) -> None:
@@ -50,15 +48,15 @@ def main(values: absl_flags.FlagValues) -> None:
         for name, stream in kinds:
             if values.runs and name not in values.runs:
                 continue
-            seconds, gigabytes = _in_a_process(name, stream, values.batch_size, values.steps)
+            seconds, gigabytes = _measure_in_process(name, stream, values.batch_size, values.steps)
             row = (name, stream, values.batch_size, f"{seconds:.3f}", f"{gigabytes:.2f}")
             table.writerow(row)
             file.flush()
-            print(f"{name}, {stream}: {seconds:.2f} s a video, {gigabytes:.1f} GB", flush=True)
+            print(f"{name}, {stream}: {seconds:.2f} s per video, {gigabytes:.1f} GB", flush=True)
 
 
-def _in_a_process(name: str, stream: str, batch_size: int, steps: int) -> tuple[float, float]:
-    """So that each has the machine's memory, and its own peak, to itself."""
+def _measure_in_process(name: str, stream: str, batch_size: int, steps: int) -> tuple[float, float]:
+    """Measures a run in a separate process, with a peak of its own."""
     command = [sys.executable, "-m", "benchmarks.steps", f"--only={name}/{stream}"]
     command += [f"--batch_size={batch_size}", f"--steps={steps}"]
     seconds, gigabytes = printed(command)
@@ -66,7 +64,7 @@ def _in_a_process(name: str, stream: str, batch_size: int, steps: int) -> tuple[
 
 
 def _measure(name: str, stream: str, batch_size: int, steps: int) -> tuple[float, float]:
-    """Seconds a video and gigabytes at the peak, of the device if it is a GPU."""
+    """Measures seconds per video, and gigabytes at the peak, of the GPU if there is one."""
     settings: Any = flags.parse_flagfiles(
         f"configs/ucf101_{stream}.cfg",
         *([] if name == "two_branch" else [f"configs/ablations/{name}.cfg"]),

@@ -1,4 +1,4 @@
-"""What the benchmarks share: candidates that take turns, and ratios beside their targets."""
+"""Times candidates in turns, and prints ratios with their targets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Seconds(NamedTuple):
     """The fastest turn of a candidate.
 
     Attributes:
-        elapsed: by the clock.
-        of_cores: that the process used of all cores; what else runs does not enter.
+        elapsed: wall time.
+        of_cores: CPU time of the process; other load on the machine does not count.
     """
 
     elapsed: float
@@ -20,13 +20,13 @@ class Seconds(NamedTuple):
 
 
 def fastest(candidates: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Seconds]:
-    """The fastest of several turns of each candidate, after one to warm up.
+    """Returns the fastest of several turns of each candidate, after one to warm up.
 
-    They take turns, so that what else runs on the machine hits all of them alike.
+    They take turns, so that other load on the machine affects all alike.
 
     Args:
-        candidates: return when their work is done.
-        rounds: turns of each that are timed.
+        candidates: functions that return when their work is done, by name.
+        rounds: timed turns of each.
     """
     best = {name: Seconds(float("inf"), float("inf")) for name in candidates}
     for turn in range(rounds + 1):
@@ -43,7 +43,7 @@ def fastest(candidates: Mapping[str, Callable[[], Any]], rounds: int) -> dict[st
 
 
 def print_ratio(name: str, value: float, at_least: float | None = None) -> None:
-    """Prints a ratio, and whether it is what it should be."""
+    """Prints a ratio, and whether it meets its target."""
     line = f"  {name:44}{value:7.2f}"
     if at_least is not None:
         line += f"  (target {at_least:g}: {'met' if value >= at_least else 'missed'})"

@@ -1,4 +1,4 @@
-"""Row 2: signals to a search and to its trainings; started again by the same command."""
+"""Row 2: signals to a search and its trainings; the same command resumes it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 
 
 def start(shards, output):
-    """A search as a process of a session of its own; its output is in `process.stdout`."""
+    """Starts a search in a session of its own; its output is in `process.stdout`."""
     line = ["-m", "rlstm_tf.tune", f"--data={shards}", f"--output={output}"]
     return Python([*line, *SMALL, *SEARCH], start_new_session=True)
 
@@ -39,7 +39,7 @@ def finish(shards, output):
 
 @pytest.fixture(scope="module")
 def whole(shards, tmp_path_factory):
-    """A search never disturbed: two trials of one epoch, one that goes on, two of two epochs."""
+    """Runs an undisturbed search: two trials of one epoch, one continued, two of two epochs."""
     output = tmp_path_factory.mktemp("whole") / "search"
     said = finish(shards, output)
     assert "search: hyperband, 5 trials, 7 epochs in all" in said
@@ -56,7 +56,7 @@ def runs(output):
 
 
 def assert_same_search(found, expected):
-    """As if it had never been disturbed: every trial's run too."""
+    """Compares a disturbed search with an undisturbed one, every run included."""
     assert (found / "trials.csv").read_bytes() == (expected / "trials.csv").read_bytes()
     flags = (expected / "best.cfg").read_text().replace(str(expected), str(found))
     assert (found / "best.cfg").read_text() == flags
@@ -67,7 +67,7 @@ def assert_same_search(found, expected):
 
 
 def trainings(output):
-    """The processes that train for a search, the one itself not."""
+    """Returns the processes that train for a search."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -88,9 +88,9 @@ def some_moment(process, output, trial, draws):
 
 
 def disturb(shards, output, trial, kind, draws):
-    """Starts a search and sends a signal in a trial; whether there was something to send it to.
+    """Starts a search and sends a signal during a trial; returns False if it came too late.
 
-    SIGTERM and SIGINT go to the search, "search", "training" and "both" are what is killed.
+    SIGTERM and SIGINT go to the search; "search", "training" and "both" are killed.
     """
     process = start(shards, output)
     some_moment(process, output, trial, draws)
@@ -123,15 +123,15 @@ def disturb(shards, output, trial, kind, draws):
 
 
 def ended(output, seconds=60):
-    """Whether no training is left of a search after a while."""
+    """Waits for the trainings of a search; returns False if some are left."""
     late = time.monotonic() + seconds
     while trainings(output) and time.monotonic() < late:
         time.sleep(0.1)
     return not trainings(output)
 
 
-def test_what_a_search_leaves(shards, whole, tmp_path):
-    """A trial that goes on is the run of its settings; the best flags train the best trial."""
+def test_results_of_a_search(shards, whole, tmp_path):
+    """A continued trial equals one run of its settings; best.cfg repeats the best trial."""
     found = rows(whole)
     assert [row["after"] for row in found] == ["", "", found[2]["after"], "", ""]
     source = found[int(found[2]["after"]) - 1]
@@ -158,7 +158,7 @@ def arrays_equal(one, other):
 
 @pytest.mark.timeout(3600)
 def test_disturbed_at_any_moment(shards, whole, tmp_path, times, survived):
-    """In each trial another signal; those of a killed search save and end."""
+    """Each trial gets another signal; trainings of a killed search save and end."""
     kinds = [signal.SIGTERM, "search", signal.SIGINT, "training", "both"]
     sent = 0
     for seed in range(times(2, 1)):
@@ -173,7 +173,7 @@ def test_disturbed_at_any_moment(shards, whole, tmp_path, times, survived):
 
 
 def test_a_second_search_is_refused(shards, tmp_path, survived):
-    """And a flag that makes it another search, when the first is gone."""
+    """Two processes cannot search in one directory."""
     output = tmp_path / "search"
     with SearchDirectory(output).open({}):
         second = start(shards, output)

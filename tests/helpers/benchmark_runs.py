@@ -1,4 +1,4 @@
-"""Runs of the relational benchmark, made up."""
+"""Made-up runs of the relational benchmark."""
 
 import json
 
@@ -10,7 +10,7 @@ from tfrecords_tools.synthetic.relations import CLASSES
 
 
 def make_run(work, run, right):
-    """Writes what a run of `relational_runs` leaves; each class is predicted right, or none."""
+    """Writes the files of a run of `relational_runs`, with all or no classes right."""
     directory = run.directory(work)
     labels = np.arange(len(CLASSES), dtype=np.int32)
     logits = np.eye(len(CLASSES), dtype=np.float32) * (1 if right else -1)

@@ -1,4 +1,4 @@
-"""How many places are looked at: known cases, and a run from its command."""
+"""Attended positions: known cases, and the command on a run."""
 
 import numpy as np
 from exports import SMALL, make_run
@@ -8,21 +8,21 @@ from benchmarks import attention
 from rlstm_tf.cli import app
 
 
-def test_one_place_and_all_places():
+def test_one_position_and_all_positions():
     N = 6
     w = np.stack([np.eye(N), np.full((N, N), 1 / N), np.roll(np.eye(N), 1, axis=1)])
     w = np.stack([w, w]).astype(np.float32)
-    places, own = attention.spread(w)
-    np.testing.assert_allclose(places, [1, N, 1], rtol=1e-5)
+    attended, own = attention.spread(w)
+    np.testing.assert_allclose(attended, [1, N, 1], rtol=1e-5)
     np.testing.assert_allclose(own, [1, 1 / N, 0], atol=1e-6)
 
 
-def test_between():
+def test_two_positions():
     w = np.zeros((1, 1, 2, 2), np.float32)
     w[0, 0] = [[0.25, 0.75], [0.5, 0.5]]
-    places, own = attention.spread(w)
+    attended, own = attention.spread(w)
     entropy = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75) + np.log(0.5)) / 2
-    np.testing.assert_allclose(places, np.exp(entropy), rtol=1e-5)
+    np.testing.assert_allclose(attended, np.exp(entropy), rtol=1e-5)
     np.testing.assert_allclose(own, 0.375)
 
 

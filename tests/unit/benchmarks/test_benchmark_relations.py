@@ -1,4 +1,4 @@
-"""The relational benchmark: what it trains, and how it counts."""
+"""The relational benchmark: its settings, runs and results."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ def _flags_of(setting):
     return values
 
 
-def test_settings_are_what_they_are_called():
+def test_names_of_settings():
     assert [setting.name for setting in MAIN] == list(MODELS)
     assert len({setting.name for setting in ALL}) == len(ALL)
     assert [_flags_of(setting).lstm_cell for setting in CELLS] == list(LSTM_CELLS)
@@ -63,7 +63,7 @@ def test_choice_within_pairs():
         logits[video, [first, second]] = (9, -9) if label == first else (-9, 9)
     recede = CLASSES.index("Recede")
     logits[labels == recede, recede - 1] = (10, -10, -10, -10)
-    found = relational_tables.of_pairs(logits, labels, CLASSES)
+    found = relational_tables.pair_shares(logits, labels, CLASSES)
     assert found["RedSolid/RedHollow"] == found["appearance"] == 1
     assert found["Approach/Recede"] == 7 / 8
     assert found["motion"] == (7 / 8 + 1) / 2
@@ -124,7 +124,7 @@ def test_results_of_other_networks_stay(tmp_path):
     assert path.read_text() == "setting,seed\nlocal,0\n"
 
 
-def test_a_command_is_recorded_without_the_place_of_its_directory(tmp_path, monkeypatch):
+def test_a_recorded_command_has_no_path_of_the_machine(tmp_path, monkeypatch):
     ran = []
     monkeypatch.setattr(relational_runs, "_command", lambda *line, **_: ran.append(line))
     directory = tmp_path / "runs/tsn_0"
@@ -138,7 +138,7 @@ def test_a_command_is_recorded_without_the_place_of_its_directory(tmp_path, monk
     assert command.endswith("--seed=0 --init_from=runs/trunk")
 
 
-def test_results_name_no_place_of_a_machine():
+def test_results_have_no_path_of_a_machine():
     found = sorted(Path("benchmarks/results").glob("*.csv"))
     assert found
     for path in found:
@@ -148,18 +148,18 @@ def test_results_name_no_place_of_a_machine():
 def test_unknown_settings_are_refused(capsys):
     arguments = ["relations", "--only=two_branch,three_branch"]
     assert app.run(relations.main, relations.define_flags, arguments) == 2
-    assert "--only=three_branch: is none of tsn, local" in capsys.readouterr().err
+    assert "--only=three_branch: unknown setting, known: tsn, local" in capsys.readouterr().err
 
 
-def test_cells_are_left_to_the_stack_that_has_them(capsys):
-    """Before a video is made: named, they are refused; among all, they are left out, aloud."""
+def test_cells_that_this_stack_lacks(capsys):
+    """Before a video is made, they are refused if named, and skipped with a message otherwise."""
     names = ["two_branch", *(setting.name for setting in CELLS)]
     if not KERAS_3:
         assert relations._settings(True, []) == ALL
         assert [setting.name for setting in relations._settings(True, names)] == names
         return
     assert relations._settings(True, []) == MAIN + ABLATIONS
-    assert "left out: --only=lstm_cell=standard needs tensorflow-addons" in capsys.readouterr().out
+    assert "skipped: --only=lstm_cell=standard needs tensorflow-addons" in capsys.readouterr().out
     arguments = ["relations", "--ablations", "--only=lstm_cell=peephole"]
     assert app.run(relations.main, relations.define_flags, arguments) == 2
     assert "--only=lstm_cell=peephole needs tensorflow-addons" in capsys.readouterr().err

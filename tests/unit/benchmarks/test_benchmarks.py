@@ -1,4 +1,4 @@
-"""Benchmarks of commands, in small: what they print, never how fast it was."""
+"""Benchmarks of commands, small: their output, not their speed."""
 
 import functools
 import re
@@ -15,7 +15,7 @@ from rlstm_tf.errors import DataError
 
 
 def lines(benchmark, *arguments, capsys):
-    """What a benchmark prints."""
+    """Returns the lines that a benchmark prints."""
     assert app.run(benchmark.main, benchmark.define_flags, ["benchmark", *arguments]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"[a-z-]+: TensorFlow \S+, \d+ cores, commit \S+", printed[0])
@@ -23,7 +23,7 @@ def lines(benchmark, *arguments, capsys):
 
 
 def ratios(printed):
-    """Name and value of the printed ratios, and whether they have a target."""
+    """Returns value and True if there is a target, by the name of a printed ratio."""
     pattern = r"  (\S.*?)\s+(\d+\.\d\d)(  \(target [\d.]+: (?:met|missed)\))?"
     found = [re.fullmatch(pattern, line) for line in printed]
     return {match[1]: (float(match[2]), bool(match[3])) for match in found if match}
@@ -43,7 +43,7 @@ def test_records(stream, images, capsys, monkeypatch):
         assert found[name][1]
 
 
-def test_two_workers_are_compared_without_their_start(capsys):
+def test_workers_are_compared_without_their_start(capsys):
     costs = Costs()
     for name, seconds in (("work", (9.0, 6.0)), ("start", (5.0, 4.0))):
         for workers, elapsed in zip((1, 2), seconds):
@@ -51,14 +51,14 @@ def test_two_workers_are_compared_without_their_start(capsys):
     records._print_workers(costs)
     found = ratios(capsys.readouterr().out.splitlines())
     assert found["times faster with 2 workers"] == (2.0, True)
-    assert found["... at most, by seconds of cores"] == (4.0, False)
+    assert found["... at most, by core seconds"] == (4.0, False)
     costs.add("work 2", Seconds(3.9, 3.9))
     records._print_workers(costs)
     assert "too little work" in capsys.readouterr().out
 
 
-def test_the_bare_loop_makes_the_images_of_a_build(tmp_path, monkeypatch):
-    """Otherwise the ratio would be one of two different things."""
+def test_the_bare_loop_encodes_the_images_of_a_build(tmp_path, monkeypatch):
+    """Otherwise the ratio would compare different work."""
     import cv2
 
     from benchmarks.clips import write_clips
@@ -106,7 +106,7 @@ def test_start_up(capsys, monkeypatch):
     }
 
 
-def test_start_up_knows_every_command():
+def test_start_up_finds_every_command():
     assert {"rlstm_tf.train", "tfrecords_tools.build"} <= set(startup._entry_points())
 
 
@@ -116,7 +116,7 @@ def test_cost_of_a_command():
         cost([sys.executable, "-c", "raise SystemExit('no such thing')"], status=3)
 
 
-def test_the_least_of_each_clock():
+def test_least_costs():
     costs = Costs()
     costs.add("a", Seconds(2.0, 1.0))
     costs.add("a", Seconds(1.0, 3.0))
@@ -124,7 +124,7 @@ def test_the_least_of_each_clock():
 
 
 def test_input(capsys, monkeypatch):
-    # Not there, wherever the tests run.
+    # Hides them, also where they are installed.
     monkeypatch.setitem(sys.modules, "simplejpeg", None)
     monkeypatch.setitem(sys.modules, "decord", None)
     small = ("--clips=2", "--frames=12", "--batch_size=2", "--batches=1", "--rounds=1")
@@ -145,8 +145,8 @@ def test_input(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("temporal", [False, True])
-def test_a_bare_loop_makes_the_pipelines_batch(temporal, tmp_path):
-    """But for the flips; otherwise the ratio would be one of two different things."""
+def test_the_bare_loop_fills_the_batch_of_the_pipeline(temporal, tmp_path):
+    """Except for flips; otherwise the ratio would compare different work."""
     import numpy as np
     from small_shards import write_shards
 

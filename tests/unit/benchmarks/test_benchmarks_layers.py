@@ -1,4 +1,4 @@
-"""The benchmarks of the layer and of the networks: what they compare is the same, and they run."""
+"""Benchmarks of the layer and of the networks: they compare equal work, and run."""
 
 import re
 import subprocess
@@ -19,8 +19,8 @@ from rlstm_tf.models.cost import multiply_adds
 NUMBER = r" *\d+\.\d\d"
 
 
-def test_unfused_it_is_the_layer():
-    """With the layer's weights, its numbers."""
+def test_unfused_equals_the_layer():
+    """Both have the same weights."""
     X = tf.random.stateless_normal((2, 3, 2, 3, 6), (1, 2))
     layer, unfused = RelationalLSTM(4, bias_initializer="normal"), layers.Unfused(4)
     expected = layer(X)
@@ -43,7 +43,7 @@ def run(benchmark, *arguments):
     return app.run(benchmark.main, benchmark.define_flags, ["benchmark", *arguments])
 
 
-def test_layers_in_small(capsys):
+def test_layers(capsys):
     sizes = ("--batch=1", "--num_segments=2", "--side=2", "--channels=8", "--units=4")
     assert run(layers, *sizes, "--rounds=1", "--cube=128") == 0
     output = capsys.readouterr().out
@@ -56,7 +56,7 @@ def test_layers_in_small(capsys):
         assert len(re.findall(f"{name}{NUMBER}", output)) == 4, name
 
 
-def test_growth_in_small(capsys, monkeypatch):
+def test_growth(capsys, monkeypatch):
     # A process of its own for the first size; this one for the others, which are larger.
     peaks = [growth._peak_of_a_process]
     monkeypatch.setattr(
@@ -71,19 +71,19 @@ def test_growth_in_small(capsys, monkeypatch):
     assert len(re.findall(r"\d MB +\d+ MB", output)) == 4
 
 
-def test_the_bytes_by_shapes():
-    """Of one batch, step, position and two channels every share can be counted by hand."""
+def test_bytes_of_the_tensors():
+    """Of one batch, step and position, and two channels."""
     assert sum(growth.shares(1, 1, 1, 2).values()) == 4 * (16 + 16 + 8 + 8 + 7 + 8 + 2 + 32 + 8)
 
 
-def test_models_in_small(capsys):
+def test_models(capsys):
     sizes = ("--backbone=tiny_resnetv2", "--image_size=32", "--rounds=1")
     assert run(models_benchmark, *sizes, "--only=plain") == 0
     assert int(capsys.readouterr().out) > 0
 
 
-def test_memory_is_that_of_this_process_alone():
-    """Linux tells a process that it has held what the one that started it held."""
+def test_memory_is_that_of_this_process():
+    """On Linux, ru_maxrss starts with the value of the parent process."""
     program = "from benchmarks.memory import peak_resident; print(peak_resident())"
     line = [sys.executable, "-c", program]
     child = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
