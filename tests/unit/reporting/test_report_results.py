@@ -154,4 +154,4 @@ def test_invalid_metrics(evaluation, changes, message):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"accuracy": 0.75}'])
 def test_damaged_metrics(evaluation, text):
     (evaluation / "metrics.json").write_text(text)
-    refused(evaluation, r"metrics\.json (is missing or damaged|does not say)")
+    refused(evaluation, r"metrics\.json (is missing or damaged|has no dataset)")
