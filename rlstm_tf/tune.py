@@ -133,7 +133,7 @@ def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
     """Returns the plan, and what identifies the search. Reads the shards, writes nothing."""
     from rlstm_tf.data import pipeline
     from rlstm_tf.data.shards import Shards
-    from rlstm_tf.tuning.search import Plan
+    from rlstm_tf.tuning.oracle import Plan
     from rlstm_tf.tuning.space import search_space
 
     config = pipeline.InputConfig(**flags.input_arguments(values))

@@ -1,60 +1,24 @@
-"""Runs the trials of a search: keras-tuner draws the settings and keeps the state."""
+"""Runs the trials of a search, whose settings keras-tuner draws (`oracle`)."""
 
 from __future__ import annotations
 
 import math
 import shlex
 import shutil
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-
-import keras_tuner
-import numpy as np
 
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import PARTIAL, writing
 from rlstm_tf.tuning import process
 from rlstm_tf.tuning.directory import SearchDirectory
+from rlstm_tf.tuning.oracle import Plan, end_trial, make_oracle, next_trial
 from rlstm_tf.tuning.results import ENDED, FAILED, Trial, best_flags, best_of, table, trial_flags
-from rlstm_tf.tuning.space import Interval, Space
 
 # Accuracy and mean average precision range from this to 1.
 WORST = 0.0
 # Step at which keras-tuner gets the score of a failed trial; others have their last epoch.
 _NO_EPOCH = 0
-_ORACLES = {
-    "hyperband": keras_tuner.oracles.HyperbandOracle,
-    "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
-    "random": keras_tuner.oracles.RandomSearchOracle,
-}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A search.
-
-    Attributes:
-        tuner: `hyperband`, `bayesian` or `random`.
-        space: ranges and choices by flag.
-        flags: flags of every training, name to `--name=value`; those of a trial replace them.
-        objective: column of `history.csv` to maximize: `val_accuracy` or `val_map`.
-        epochs: epochs of a trial; with Hyperband of the longest.
-        seed: seed of the draws.
-        max_trials: number of trials, random and Bayesian.
-        factor: Hyperband promotes one of `factor` trials, to `factor` times the epochs.
-    """
-
-    tuner: str
-    space: Space
-    flags: Mapping[str, str]
-    objective: str
-    epochs: int
-    seed: int
-    max_trials: int
-    factor: int
 
 
 def run(plan: Plan, directory: SearchDirectory) -> Trial:
@@ -85,19 +49,19 @@ def planned_epochs(plan: Plan) -> list[int]:
     """Returns the epochs that each trial adds, from a dry run: no score changes their number."""
     if plan.tuner == "bayesian":  # a dry run takes seconds a trial
         return [plan.epochs] * plan.max_trials
-    oracle, lengths = _oracle(plan), []
-    while trial := _next_trial(oracle):
+    oracle, lengths = make_oracle(plan), []
+    while trial := next_trial(oracle):
         values = trial.hyperparameters.values
         lengths.append(values.get("tuner/epochs", plan.epochs))
         lengths[-1] -= values.get("tuner/initial_epoch", 0)
-        _end(oracle, trial, {plan.objective: WORST}, _NO_EPOCH)
+        end_trial(oracle, trial, {plan.objective: WORST}, _NO_EPOCH)
     return lengths
 
 
 class _Search:
     def __init__(self, plan: Plan, directory: SearchDirectory, lengths: list[int]) -> None:
         self.plan, self.directory, self.planned = plan, directory, len(lengths)
-        self.oracle = _oracle(plan, directory)
+        self.oracle = make_oracle(plan, directory)
         self.trials: dict[int, Trial] = {}
         for trial in self.oracle.trials.values():
             if trial.status == "COMPLETED":
@@ -109,7 +73,7 @@ class _Search:
         with self.bar:
             if self.trials:
                 self._write_results()
-            while drawn := _next_trial(self.oracle):
+            while drawn := next_trial(self.oracle):
                 self._run_trial(drawn)
         best = best_of(self.trials.values())
         if best is None:
@@ -141,11 +105,11 @@ class _Search:
         try:
             score, loss, drawn.message = self._score(trial)
             metrics = {self.plan.objective: score, **({} if loss is None else {"val_loss": loss})}
-            _end(self.oracle, drawn, metrics, trial.epochs)
+            end_trial(self.oracle, drawn, metrics, trial.epochs)
         except process.FailedError as error:
             # keras-tuner's own FAILED would leave Hyperband's rounds short.
             drawn.message = str(error)
-            _end(self.oracle, drawn, {self.plan.objective: WORST}, _NO_EPOCH)
+            end_trial(self.oracle, drawn, {self.plan.objective: WORST}, _NO_EPOCH)
         self._show(self._add(drawn))
         self._write_results()
 
@@ -214,101 +178,3 @@ def _copy_run(directory: SearchDirectory, source: Trial, trial: Trial) -> None:
             ignore = shutil.ignore_patterns(".lock", process.LOG, "*" + PARTIAL)
             shutil.copytree(directory.run_dir(source.name), partial, ignore=ignore)
             partial.rename(path)
-
-
-def _next_trial(oracle: Any) -> Any:
-    """Returns the trial to run, an interrupted one first; None at the end of the search."""
-    with warnings.catch_warnings():
-        # Deprecated names in keras-tuner, and scikit-learn's about few trials.
-        warnings.simplefilter("ignore")
-        trial = oracle.create_trial("search")
-    return None if trial.status == "STOPPED" else trial
-
-
-def _end(oracle: Any, trial: Any, metrics: dict[str, float], epoch: int) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        oracle.update_trial(trial.trial_id, metrics, epoch)
-        trial.status = "COMPLETED"
-        oracle.end_trial(trial)
-
-
-def _oracle(plan: Plan, directory: SearchDirectory | None = None) -> Any:
-    """Makes keras-tuner's oracle, with its state of `directory`; without one it saves nothing."""
-    options: dict[str, Any] = {
-        "objective": keras_tuner.Objective(plan.objective, "max"),
-        "hyperparameters": _hyperparameters(plan.space),
-        # keras-tuner replaces 0 by a random seed; NumPy takes less than 2^32.
-        "seed": 1 + plan.seed % (2**32 - 2),
-    }
-    if plan.tuner == "hyperband":
-        options.update(max_epochs=plan.epochs, factor=plan.factor)
-    else:
-        options["max_trials"] = plan.max_trials
-    if plan.tuner == "bayesian":
-        # keras-tuner's default, three times as many, would leave most searches random.
-        options["num_initial_points"] = max(3, len(plan.space) + 1)
-    oracle = _saved_atomically(_ORACLES[plan.tuner])(**options)
-    oracle.verbose, oracle.space, oracle.search_directory = 0, plan.space, directory
-    if directory is not None and directory.state:
-        try:
-            oracle.restore(directory.state)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{directory.record} was written with another version of keras-tuner ({error!r}): "
-                "resume with that version, or give another --output"
-            ) from None
-    return oracle
-
-
-def _saved_atomically(oracle_class: Any) -> Any:
-    """Keeps an oracle's state in one file, replaced atomically.
-
-    keras-tuner itself writes several files in place, so that a kill can leave half of one, and
-    leaves out the random state of its Bayesian search.
-    """
-
-    class SavedOracle(oracle_class):
-        space: Space
-        search_directory: SearchDirectory | None
-
-        def populate_space(self, trial_id: str) -> dict[str, Any]:
-            if hasattr(self, "_random_state"):
-                # Depends on the trial's number only, so that it need not be saved.
-                self._random_state = np.random.RandomState((self.seed + len(self.trials)) % 2**32)
-            response = super().populate_space(trial_id)
-            for name, value in (response.get("values") or {}).items():
-                if name in self.space:
-                    response["values"][name] = self.space[name].rounded(value)
-            return response
-
-        def save(self) -> None:
-            if self.search_directory is not None:
-                trials = [trial.get_state() for trial in self.trials.values()]
-                self.search_directory.save_state({"oracle": self.get_state(), "trials": trials})
-
-        def _save_trial(self, trial: Any) -> None:
-            """Leaves it to `save`."""
-
-        def restore(self, state: dict[str, Any]) -> None:
-            trials = map(keras_tuner.engine.trial.Trial.from_state, state["trials"])
-            self.trials = {trial.trial_id: trial for trial in trials}
-            self.set_state(state["oracle"])
-            # keras-tuner would run one again that ended just before the kill.
-            self._retry_queue = [
-                number for number, trial in self.trials.items() if trial.status == "RUNNING"
-            ]
-            self.ongoing_trials: dict[str, Any] = {}
-
-    return SavedOracle
-
-
-def _hyperparameters(space: Space) -> Any:
-    hyperparameters = keras_tuner.HyperParameters()
-    for name, values in space.items():
-        if isinstance(values, Interval):
-            sampling = "log" if values.logarithmic else "linear"
-            hyperparameters.Float(name, values.low, values.high, sampling=sampling)
-        else:
-            hyperparameters.Choice(name, list(values.values))
-    return hyperparameters

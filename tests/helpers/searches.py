@@ -5,7 +5,7 @@ import math
 
 from rlstm_tf.tuning import process, search
 from rlstm_tf.tuning.directory import SearchDirectory
-from rlstm_tf.tuning.search import Plan
+from rlstm_tf.tuning.oracle import Plan
 from rlstm_tf.tuning.space import search_space
 
 BASE = {"model": "two_branch", "batch_norm": "population", "num_segments": 8}

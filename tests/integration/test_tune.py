@@ -124,9 +124,10 @@ def test_wrong_flags(shards, tmp_path, capsys, wrong, named):
 
 
 def test_without_keras_tuner(shards, tmp_path, capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "rlstm_tf.tuning.search")
     monkeypatch.setitem(sys.modules, "keras_tuner", None)
-    monkeypatch.delattr("rlstm_tf.tuning.search")
+    for name in ("search", "oracle"):
+        monkeypatch.delitem(sys.modules, f"rlstm_tf.tuning.{name}")
+        monkeypatch.delattr(f"rlstm_tf.tuning.{name}")
     assert run(f"--data={shards}", f"--output={tmp_path / 'search'}", *SMALL) == 2
     expected = "error: rlstm_tf.tune needs keras-tuner: pip install 'rlstm-tf[tune]'\n"
     assert capsys.readouterr().err.endswith(expected)

@@ -269,7 +269,8 @@ def test_files_of_the_benchmark_are_read(tmp_path):
     found = read_benchmark(str(path))
     assert tuple(tables.GROUPS) == relational_tables.GROUPS
     assert len(found.pairs) == len(PAIRS)
-    assert found.curves["tsn"] == {0: {1: 0.2, 2: 0.4}, 1: {1: 0.2, 2: 0.4}}
+    curve = found.curves.query("setting == 'tsn'").pivot(index="seed", columns="epoch")
+    assert curve["val_accuracy"].to_numpy() == pytest.approx(np.array([[20, 40], [20, 40]]))
     page = make(path, tmp_path / "out")
     assert "<li>ends: two-branch is ahead of TSN by " in page
 

@@ -121,7 +121,7 @@ def test_no_pickled_object_is_loaded(evaluation):
     [
         ({"labels": np.array([3, 2, 1, 0], np.int32)}, "gives 0, 4 videos"),
         ({"logits": np.zeros((4, 12), np.float32)}, "gives 0.25, 4 videos"),
-        ({"labels": np.eye(12, dtype=bool)[:4]}, "says map None, 4 videos"),
+        ({"labels": np.eye(12, dtype=bool)[:4]}, "has map None, 4 videos"),
     ],
 )
 def test_scores_of_another_evaluation(evaluation, changes, found):
