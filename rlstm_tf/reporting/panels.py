@@ -10,7 +10,7 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.reporting import figures, measures, selection
 from rlstm_tf.reporting.frames import Frames
 from rlstm_tf.reporting.published import NUM_SEGMENTS
-from rlstm_tf.reporting.results import ACCURACY, MAP, Result
+from rlstm_tf.reporting.results import ACCURACY, MAP, Part, Result
 from rlstm_tf.reporting.tables import percent
 
 MEASURES = {ACCURACY: "Accuracy", MAP: "Average precision"}
@@ -64,7 +64,7 @@ class TestSet:
     remarks: tuple[str, ...]
 
 
-def describe(result: Result) -> str:
+def describe(result: Result | Part) -> str:
     """Returns network and stream, as in captions."""
     return f"{model_name(result.model)}, {STREAMS.get(str(result.stream), str(result.stream))}"
 

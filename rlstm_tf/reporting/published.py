@@ -7,7 +7,10 @@ that the paper cites, the recurrent ones are in table 6, the others in table 7.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 
 from rlstm_tf.reporting.paper_runs import SIZES
 
@@ -35,8 +38,8 @@ class Row:
     """
 
     label: str
-    percent: tuple[float | None, ...]
-    models: tuple[str, ...] = ()
+    percent: Sequence[float | None]
+    models: Sequence[str] = ()
     num_segments: int = NUM_SEGMENTS
     cut: str = CUT
     exact: bool = False
@@ -55,7 +58,7 @@ class Column:
 
     head: str
     dataset: str
-    splits: tuple[int, ...]
+    splits: Sequence[int]
     stream: str
 
 
@@ -76,149 +79,27 @@ class Table:
     title: str
     caption: str
     corner: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    columns: Sequence[Column]
+    rows: Sequence[Row]
     is_published: bool = True
 
 
-_FIRST = "UCF-101 split 1"
-_FIRST_SPLIT = tuple(
-    Column(head, "ucf101", (1,), stream)
-    for head, stream in zip(("spatial", "temporal", "two-stream"), STREAMS)
-)
-_THREE_SPLITS = tuple(
-    Column(TITLES[dataset], dataset, (1, 2, 3), TWO_STREAM) for dataset in ("ucf101", "hmdb51")
-)
-_TSN = Row("TSN", (87.0, 88.5, 93.8), ("tsn",))
-_R_LSTM = Row("R-LSTM", (86.9, 87.5, 93.8), ("rlstm",))
-_TWO_BRANCH = (88.7, 88.1, 94.4)
-_NOTHING = (None, None, None)
+def _read() -> tuple[Table, ...]:
+    file = resources.files("rlstm_tf.reporting").joinpath("published.json")
+    content = json.loads(file.read_text("utf-8"))
+    columns = {
+        name: [Column(**column) for column in group] for name, group in content["columns"].items()
+    }
+    return tuple(
+        Table(
+            **{
+                **table,
+                "columns": columns[table["columns"]],
+                "rows": [Row(**row) for row in table["rows"]],
+            }
+        )
+        for table in content["tables"]
+    )
 
 
-def _two_branch(
-    label: str,
-    percent: tuple[float | None, ...],
-    num_segments: int = NUM_SEGMENTS,
-    cut: str = CUT,
-    exact: bool = True,
-) -> Row:
-    return Row(label, percent, ("two_branch",), num_segments, cut, exact)
-
-
-_RECURRENT = (
-    Row("Two-Stream+LSTM", (88.6, None)),
-    Row("VideoLSTM", (89.2, 56.4)),
-    Row("HAN", (92.7, 64.3)),
-    Row("L2STM", (93.6, 66.2)),
-)
-_OTHERS = (
-    Row("iDT", (86.4, 61.7)),
-    Row("Two-Stream", (88.0, 59.4)),
-    Row("KVMDF", (93.1, 63.3)),
-    Row("ST-ResNet", (93.4, 66.4)),
-    Row("Two-Stream I3D", (93.4, 66.4)),
-    Row("TSN", (94.0, 68.5)),
-    Row("ST-Multiplier", (94.2, 68.9)),
-    Row("ST-Pyramid", (94.6, 68.9)),
-    Row("MiCT", (94.7, 70.5)),
-    Row("CoViAR", (94.9, 70.2)),
-)
-_OURS = (
-    Row("R-LSTM", (94.2, None), ("rlstm",)),
-    _two_branch("Two-branch", (94.8, 71.4), exact=False),
-)
-_ON_CHARADES = (
-    Row("Two-Stream", (18.6,)),
-    Row("Two-Stream+LSTM", (17.8,)),
-    Row("CoViAR", (21.9,)),
-    Row("Asyn-TF", (22.4,)),
-    Row("MultiScale TRN", (25.2,)),
-    Row("TSN", (25.6,), ("tsn",)),
-    _two_branch("Two-branch", (28.8,), exact=False),
-)
-
-TABLES = (
-    Table(
-        "table2",
-        "Table 2",
-        "The Relational LSTM against averaging: UCF-101, split 1.",
-        _FIRST,
-        _FIRST_SPLIT,
-        (_TSN, _R_LSTM, Row("TSN + R-LSTM", (88.6, 89.1, 94.2), ("tsn", "rlstm"))),
-    ),
-    Table(
-        "table3",
-        "Table 3",
-        "Number of snippets T: two-branch network, UCF-101, split 1.",
-        _FIRST,
-        _FIRST_SPLIT,
-        (
-            _two_branch("T = 6", (87.2, 87.9, 94.2), 6),
-            _two_branch("T = 8", _TWO_BRANCH),
-            _two_branch("T = 10", (88.1, 87.5, 94.1), 10),
-            _two_branch("T = 12", (87.4, 87.4, 93.5), 12),
-        ),
-    ),
-    Table(
-        "table4",
-        "Table 4",
-        "One branch and both: UCF-101, split 1.",
-        _FIRST,
-        _FIRST_SPLIT,
-        (
-            _R_LSTM,
-            Row("Local branch only", (87.4, 87.3, 94.0), ("local",)),
-            _two_branch("Two-branch", _TWO_BRANCH),
-        ),
-    ),
-    Table(
-        "table5",
-        "Table 5",
-        "Where the trunk ends: two-branch network, UCF-101, split 1.",
-        _FIRST,
-        _FIRST_SPLIT,
-        (
-            _two_branch("After conv5_1", (87.5, 87.7, 94.0), cut="conv5_block1_out"),
-            _two_branch("After conv5_2", _TWO_BRANCH),
-            _two_branch("After conv5_3", (87.7, 87.5, 93.8), cut="conv5_block3_out"),
-        ),
-    ),
-    Table(
-        "table6",
-        "Table 6",
-        "Against other recurrent networks: accuracy, mean over three splits, two streams.",
-        "Method",
-        _THREE_SPLITS,
-        (*_RECURRENT, *_OURS),
-    ),
-    Table(
-        "table7",
-        "Table 7",
-        "Against the state of the art: accuracy, mean over three splits, two streams.",
-        "Method",
-        _THREE_SPLITS,
-        (*_OTHERS, *_OURS),
-    ),
-    Table(
-        "table8",
-        "Table 8",
-        "Against the state of the art: mean average precision, RGB.",
-        "Method",
-        (Column("Charades", "charades", (), SPATIAL),),
-        _ON_CHARADES,
-    ),
-    Table(
-        "recurrent_peers",
-        "Recurrent peers",
-        "Other recurrent networks in its place, which the paper did not run: UCF-101, split 1.",
-        _FIRST,
-        _FIRST_SPLIT,
-        (
-            Row("TSN", _NOTHING, ("tsn",)),
-            Row("LSTM", _NOTHING, ("lstm",)),
-            Row("ConvLSTM", _NOTHING, ("convlstm",)),
-            _two_branch("Two-branch", _NOTHING),
-        ),
-        is_published=False,
-    ),
-)
+TABLES = _read()

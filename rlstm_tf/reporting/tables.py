@@ -28,36 +28,23 @@ class Value:
 
 
 @dataclass(frozen=True)
-class FilledRow:
-    """A row: the paper's numbers and ours by column; None = an empty cell."""
-
-    label: str
-    paper: tuple[float | None, ...]
-    ours: tuple[Value | None, ...]
-
-
-@dataclass(frozen=True)
 class FilledTable:
     """A table with our numbers.
 
     Attributes:
         published: the table in the paper.
-        corner: head of the first column.
-        columns: heads of the others; each has the paper's number and ours.
-        rows: in the paper's order.
+        ours: for each of its rows, our numbers by column; None = an empty cell.
         remarks: texts, each with the results that it is about; none if a result is missing.
     """
 
     published: published.Table
-    corner: str
-    columns: tuple[str, ...]
-    rows: tuple[FilledRow, ...]
+    ours: tuple[tuple[Value | None, ...], ...]
     remarks: tuple[tuple[str, tuple[Result, ...]], ...]
 
     @property
     def results(self) -> list[Result]:
         """Results in the table, each once."""
-        values = [value for row in self.rows for value in row.ours if value]
+        values = [value for row in self.ours for value in row if value]
         return list(dict.fromkeys(result for value in values for result in value.results))
 
 
@@ -71,7 +58,7 @@ def fill(table: published.Table, test_sets: TestSets) -> FilledTable:
     Raises:
         DataError: two results fill one cell; names both.
     """
-    rows: list[FilledRow] = []
+    rows: list[tuple[Value | None, ...]] = []
     remarks: dict[str, dict[Result, None]] = {}
     for row in table.rows:
         ours: list[Value | None] = []
@@ -84,26 +71,27 @@ def fill(table: published.Table, test_sets: TestSets) -> FilledTable:
                 texts = selection.deviations(result) + selection.other_network(result, row)
                 for text in texts:
                     remarks.setdefault(text, {})[result] = None
-        rows.append(FilledRow(row.label, row.percent, tuple(ours)))
+        rows.append(tuple(ours))
     return FilledTable(
-        published=table,
-        corner=table.corner,
-        columns=tuple(column.head for column in table.columns),
-        rows=tuple(rows),
-        remarks=tuple((text, tuple(about)) for text, about in remarks.items()),
+        table, tuple(rows), tuple((text, tuple(about)) for text, about in remarks.items())
     )
 
 
 def to_markdown(table: FilledTable, numbers: Mapping[Result, int]) -> str:
     """Formats a table with caption and remarks; results have their number in results.csv."""
-    head, *rows = cells(table)
-    align = ["---"] + ["---:"] * (len(head) - 1)
-    lines = ["| " + " | ".join(row) + " |" for row in (head, align, *rows)]
-    text = f"**{table.published.title}.** {table.published.caption}\n\n" + "\n".join(lines) + "\n"
+    lines = markdown_lines(cells(table))
+    text = f"**{table.published.title}.** {table.published.caption}\n\n{lines}\n"
     for remark, about in table.remarks:
         of = ranges(numbers[result] for result in about)
         text += f"\n- {f'Result {of}: ' if of else ''}{remark}."
     return text + "\n" if table.remarks else text
+
+
+def markdown_lines(rows: Sequence[Sequence[str]]) -> str:
+    """Formats a head and rows as a Markdown table, numbers to the right of the first column."""
+    head, *others = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    align = ["---"] + ["---:"] * (len(head) - 1)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, align, *others))
 
 
 def to_csv(rows: Sequence[Sequence[str]]) -> str:
@@ -116,13 +104,13 @@ def to_csv(rows: Sequence[Sequence[str]]) -> str:
 def cells(table: FilledTable) -> list[list[str]]:
     """Returns head and rows as texts: percentages with one decimal, an empty text for None."""
     with_paper = table.published.is_published
-    head = [table.corner]
-    for column in table.columns:
-        head += [f"{column}, paper", f"{column}, ours"] if with_paper else [column]
+    head = [table.published.corner]
+    for column in table.published.columns:
+        head += [f"{column.head}, paper", f"{column.head}, ours"] if with_paper else [column.head]
     rows = [head]
-    for row in table.rows:
+    for row, values in zip(table.published.rows, table.ours):
         texts = [row.label]
-        for paper, ours in zip(row.paper, row.ours):
+        for paper, ours in zip(row.percent, values):
             texts += [percent(paper)] if with_paper else []
             texts.append(percent(ours.percent if ours else None))
         rows.append(texts)

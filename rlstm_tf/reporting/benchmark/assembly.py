@@ -55,7 +55,7 @@ def assemble(benchmark: Benchmark, title: str) -> dict[str, bytes]:
                 "title": table.title,
                 "cells": list(cells.values()),
                 "sentences": sentences,
-                "figures": [page.figure(panel) for panel in panels],
+                "figures": panels,
             }
         )
     index = page.fill(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from rlstm_tf.reporting.benchmark.rows import ACCURACY, GROUPS, MODELS, Benchmark
 from rlstm_tf.reporting.panels import model_name
+from rlstm_tf.reporting.tables import markdown_lines
 
 # Setting that the others are compared with; its rows are in the table `MODELS`.
 REFERENCE = "two_branch"
@@ -150,10 +151,7 @@ def lead_cells(found: Sequence[Lead]) -> list[list[str]]:
 
 def to_markdown(title: str, caption: str, rows: Sequence[Sequence[str]]) -> str:
     """Formats a table, with its title above and its caption below."""
-    head, *others = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    align = ["---"] + ["---:"] * (len(head) - 1)
-    lines = ["| " + " | ".join(row) + " |" for row in (head, align, *others)]
-    return f"**{title}**\n\n" + "\n".join(lines) + f"\n\n{caption}\n"
+    return f"**{title}**\n\n{markdown_lines(rows)}\n\n{caption}\n"
 
 
 def _table(benchmark: Benchmark, name: str) -> Table:
