@@ -54,7 +54,8 @@ def _explain(values: absl_flags.FlagValues, run_dir: Path) -> None:
     settings: Any = read_flags(run_dir / "flags.cfg")
     arguments = flags.input_arguments(settings)
     app.load_tensorflow()
-    animation, page = _import_renderers()
+    with app.importing_extra("report", "jinja2", "PIL"):
+        from rlstm_tf.attention import animation, page
     from rlstm_tf.attention.clip import make_clip
     from rlstm_tf.attention.maps import compute_attention_maps, require_relational_lstm
     from rlstm_tf.runs.directory import RunDirectory
@@ -101,25 +102,6 @@ def _check_outputs(values: absl_flags.FlagValues) -> None:
             parents = Path(path).absolute().parents
             with tempfile.TemporaryFile(dir=next(p for p in parents if p.exists())):
                 pass
-
-
-def _import_renderers() -> tuple[Any, Any]:
-    """Returns the modules `animation` and `page`.
-
-    Raises:
-        UsageError: the extra `report` is not installed.
-    """
-    try:
-        from rlstm_tf.attention import animation, page
-    except ModuleNotFoundError as error:
-        if error.name not in ("jinja2", "PIL"):
-            raise
-        package = {"PIL": "pillow"}.get(error.name, error.name)
-        raise UsageError(
-            f"{package} is not installed: the extra report brings it, "
-            "pip install 'rlstm-tf[report]'"
-        ) from None
-    return animation, page
 
 
 def _parse_position(values: absl_flags.FlagValues, map_shape: tuple[int, int]) -> int | None:

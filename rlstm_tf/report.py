@@ -46,18 +46,8 @@ def main(values: flags.FlagValues) -> None:
         raise UsageError("either --runs or --benchmark must be given")
     if values.benchmark and values.videos:
         raise UsageError("--videos is for a report on --runs")
-    try:
-        from rlstm_tf.reporting import assembly, output, results
-
-        if values.benchmark:
-            from rlstm_tf.reporting import benchmark
-    except ModuleNotFoundError as error:
-        if error.name not in ("jinja2", "matplotlib", "pandas"):
-            raise
-        raise UsageError(
-            f"{error.name} is not installed, but part of the extra report: "
-            "pip install 'rlstm-tf[report]'"
-        ) from None
+    with app.importing_extra("report", "jinja2", "matplotlib", "pandas"):
+        from rlstm_tf.reporting import assembly, benchmark, output, results
 
     output.check_output(values.output)
     if values.benchmark:

@@ -81,7 +81,8 @@ def main(values: absl_flags.FlagValues) -> int | None:
     with preemption.handle_sigterm():
         try:
             app.load_tensorflow()
-            search = _import_search()
+            with app.importing_extra("tune", "keras_tuner"):
+                from rlstm_tf.tuning import search
             from rlstm_tf.tuning.directory import SearchDirectory
 
             plan, started_with = _plan(values)
@@ -116,17 +117,6 @@ def _check_flags(values: absl_flags.FlagValues) -> None:
     unused = "max_trials" if hyperband else "max_epochs"
     if values[unused].present:
         raise UsageError(f"--{unused} has no effect with --tuner={values.tuner}")
-
-
-def _import_search() -> Any:
-    """Imports the module that needs keras-tuner."""
-    try:
-        from rlstm_tf.tuning import search
-    except ModuleNotFoundError as error:
-        if error.name != "keras_tuner":
-            raise
-        raise UsageError("rlstm_tf.tune needs keras-tuner: pip install 'rlstm-tf[tune]'") from None
-    return search
 
 
 def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn, cast
 from absl import flags
 
 from rlstm_tf.cli.flag_files import FlagValues
-from rlstm_tf.errors import DataError, OutputError, UserError
+from rlstm_tf.errors import DataError, OutputError, UsageError, UserError
 
 USAGE = 2
 INTERRUPTED = 130
@@ -190,6 +190,27 @@ def load_tensorflow() -> None:
         import tensorflow
 
         tensorflow.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def importing_extra(extra: str, *modules: str) -> Iterator[None]:
+    """Reports modules that are missing because an extra of this package is not installed.
+
+    Args:
+        extra: name of the extra.
+        modules: names under which the modules of the extra are imported.
+
+    Raises:
+        UsageError: one of `modules` is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in modules:
+            raise
+        raise UsageError(
+            f"{error.name} is missing; the extra {extra} brings it: pip install 'rlstm-tf[{extra}]'"
+        ) from None
 
 
 @contextlib.contextmanager

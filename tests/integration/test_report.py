@@ -270,6 +270,5 @@ def test_without_the_extra(tmp_path, name, input_flag):
     )
     assert result.returncode == 2
     assert result.stderr == (
-        f"error: {name} is not installed, but part of the extra report: "
-        "pip install 'rlstm-tf[report]'\n"
+        f"error: {name} is missing; the extra report brings it: pip install 'rlstm-tf[report]'\n"
     )

@@ -129,7 +129,9 @@ def test_without_keras_tuner(shards, tmp_path, capsys, monkeypatch):
         monkeypatch.delitem(sys.modules, f"rlstm_tf.tuning.{name}")
         monkeypatch.delattr(f"rlstm_tf.tuning.{name}")
     assert run(f"--data={shards}", f"--output={tmp_path / 'search'}", *SMALL) == 2
-    expected = "error: rlstm_tf.tune needs keras-tuner: pip install 'rlstm-tf[tune]'\n"
+    expected = (
+        "error: keras_tuner is missing; the extra tune brings it: pip install 'rlstm-tf[tune]'\n"
+    )
     assert capsys.readouterr().err.endswith(expected)
 
 
