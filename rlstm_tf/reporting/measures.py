@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from scipy.special import softmax
 
 from rlstm_tf.evaluation.metrics import average_precisions, confusion_matrix
@@ -19,12 +20,10 @@ def per_class(result: Result) -> np.ndarray:
     """
     if result.measure == MAP:
         return average_precisions(result.scores.labels, result.scores.logits)
-    right = result.scores.logits.argmax(axis=1) == result.scores.labels
-    count = len(result.scores.classes)
-    videos = np.bincount(result.scores.labels, minlength=count).astype(np.float64)
+    counts = confusion_matrix(result.scores.labels, result.scores.logits)
     # 0 / 0 for a class without a video.
     with np.errstate(invalid="ignore"):
-        return np.bincount(result.scores.labels, weights=right, minlength=count) / videos
+        return counts.diagonal() / counts.sum(axis=1)
 
 
 def videos_per_class(result: Result) -> np.ndarray:
@@ -77,12 +76,9 @@ def choose_videos(ours: Result, other: Result, count: int = 6) -> list[int]:
     kind = np.select(
         [right & ~other_right, ~right & other_right, ~right & ~other_right], [0, 1, 2], 3
     )
-    seen: dict[tuple[int, int], int] = {}
-    keys = []
-    for video, (group, label) in enumerate(zip(kind.tolist(), ours.scores.labels.tolist())):
-        turn = seen[group, label] = seen.get((group, label), -1) + 1
-        keys.append((group, turn, label, video))
-    return [key[-1] for key in sorted(keys)[:count]]
+    videos = pd.DataFrame({"kind": kind, "label": ours.scores.labels})
+    videos["turn"] = videos.groupby(["kind", "label"]).cumcount()
+    return videos.sort_values(["kind", "turn", "label"]).index[:count].tolist()
 
 
 def top(result: Result, video: int, count: int = 5) -> list[tuple[int, float]]:

@@ -52,7 +52,6 @@ class PaperPaths:
         short_side: short side of the stored frames, pixels.
         overrides: directory with a flag file for each stream that follows the paper's; none if
             empty.
-        protocol: test protocol of `evaluate`.
     """
 
     videos: dict[str, str]
@@ -62,7 +61,6 @@ class PaperPaths:
     flow: str = "tvl1"
     short_side: int = 256
     overrides: str = ""
-    protocol: str = "paper"
 
 
 PAPER = PaperPaths(
@@ -81,11 +79,7 @@ DEMO = PaperPaths(
         "hmdb51": "data/paper_demo/hmdb51/videos",
         "charades": "data/paper_demo/charades/Charades_v1_480",
     },
-    splits={
-        "ucf101": "data/paper_demo/ucf101/ucfTrainTestlist",
-        "hmdb51": "data/paper_demo/hmdb51/testTrainMulti_7030_splits",
-        "charades": "data/paper_demo/charades/Charades",
-    },
+    splits={name: f"data/paper_demo/{name}/{folder}" for name, folder in PAPER.splits.items()},
     data="data/paper_demo/records",
     runs="runs/paper_demo",
     flow="dis",
@@ -180,7 +174,7 @@ def run_commands(paths: PaperPaths, run: Run) -> Iterator[str]:
     if run.starts_from:
         arguments.append(f"--init_from={_directory(paths, run.starts_from)}")
     yield _command("rlstm_tf.train", [*arguments, f"--run_dir={directory}", "--resume"])
-    arguments = [f"--run_dir={directory}", f"--protocol={paths.protocol}"]
+    arguments = [f"--run_dir={directory}", "--protocol=paper"]
     done = f"test -f {_scores(paths, run)}/metrics.json || "
     yield done + _command("rlstm_tf.evaluate", arguments)
 

@@ -12,7 +12,7 @@ from rlstm_tf.reporting.benchmark.rows import GROUPS, MODELS, Benchmark
 from rlstm_tf.reporting.benchmark.tables import Table
 from rlstm_tf.reporting.output import INDEX
 from rlstm_tf.reporting.panels import Panel
-from rlstm_tf.reporting.tables import percent, to_csv
+from rlstm_tf.reporting.tables import percent
 
 _LEAD_CAPTION = (
     "How far the two-branch network is ahead, in percentage points and in pooled standard "
@@ -40,13 +40,13 @@ def assemble(benchmark: Benchmark, title: str) -> dict[str, bytes]:
         for suffix, rows in cells.items():
             text = tables.to_markdown(table.title, caption, rows)
             files[f"tables/{table.name}{suffix}.md"] = text.encode()
-        files[f"tables/{table.name}.csv"] = to_csv(tables.number_cells(table)).encode()
+        files[f"tables/{table.name}.csv"] = _to_csv(tables.numbers(table))
         found = tables.leads(table) if table.name == MODELS else []
         sentences = tables.lead_sentences(found)
         if found:
             lines = [f"{_LEAD_CAPTION}\n", *(f"- {sentence}." for sentence in sentences)]
             files["tables/leads.md"] = ("\n".join(lines) + "\n").encode()
-            files["tables/leads.csv"] = to_csv(tables.lead_cells(found)).encode()
+            files["tables/leads.csv"] = _to_csv(pd.DataFrame(found))
         panels = [_bars(table), *_curves(table, benchmark.curves)]
         files.update({f"figures/{panel.name}": panel.png for panel in panels})
         shown.append(
@@ -70,6 +70,10 @@ def assemble(benchmark: Benchmark, title: str) -> dict[str, bytes]:
         rows=list(benchmark.rows.itertuples()),
     )
     return {INDEX: index.encode(), **files}
+
+
+def _to_csv(rows: pd.DataFrame) -> bytes:
+    return rows.to_csv(index=False, float_format="%.4f", lineterminator="\n").encode()
 
 
 def _bars(table: Table) -> Panel:

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -56,22 +57,22 @@ class Table:
     count: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class Lead:
+class Lead(NamedTuple):
     """Distance of the reference from another network in one group; negative if it is behind.
 
     Attributes:
         group: group of pairs of classes.
-        other: setting of the other network.
+        ahead_of: setting of the other network.
         points: difference of the means, percentage points.
-        deviations: `points` in pooled standard deviations of a seed (not of the mean), variances
-            weighted by their degrees of freedom; NaN where nothing deviates, or both have one seed.
+        standard_deviations: `points` in pooled standard deviations of a seed (not of the mean),
+            variances weighted by their degrees of freedom; NaN where nothing deviates, or both have
+            one seed.
     """
 
     group: str
-    other: str
+    ahead_of: str
     points: float
-    deviations: float
+    standard_deviations: float
 
 
 def tables_of(benchmark: Benchmark) -> list[Table]:
@@ -108,14 +109,11 @@ def pair_cells(table: Table, benchmark: Benchmark) -> list[list[str]]:
     return rows
 
 
-def number_cells(table: Table) -> list[list[str]]:
-    """Returns a head and a row for each setting and column: percent, 4 decimals."""
-    rows = [["setting", "column", "mean", "standard_deviation", "seeds"]]
-    for setting, counts in table.count.iterrows():
-        for column, count in counts[counts > 0].items():
-            numbers = [frame.at[setting, column] for frame in (table.mean, table.deviation)]
-            rows.append([setting, column, *map(_decimals, numbers), str(count)])
-    return rows
+def numbers(table: Table) -> pd.DataFrame:
+    """Returns a row for each setting and column that has a number, percent."""
+    frames = {"mean": table.mean, "standard_deviation": table.deviation, "seeds": table.count}
+    rows = pd.DataFrame({name: frame.T.unstack() for name, frame in frames.items()})
+    return rows[rows["seeds"] > 0].rename_axis(["setting", "column"]).reset_index()
 
 
 def leads(table: Table) -> list[Lead]:
@@ -139,14 +137,6 @@ def lead_sentences(found: Sequence[Lead]) -> list[str]:
         f"{group}: {model_name(REFERENCE)} is " + "; ".join(map(_words, of_group))
         for group, of_group in itertools.groupby(found, lambda lead: lead.group)
     ]
-
-
-def lead_cells(found: Sequence[Lead]) -> list[list[str]]:
-    """Returns a head and a row for each group and other network: percentage points, 4 decimals."""
-    rows = [["group", "ahead_of", "points", "standard_deviations"]]
-    for lead in found:
-        rows.append([lead.group, lead.other, _decimals(lead.points), _decimals(lead.deviations)])
-    return rows
 
 
 def to_markdown(title: str, caption: str, rows: Sequence[Sequence[str]]) -> str:
@@ -186,14 +176,10 @@ def _text(table: Table, setting: str, column: str) -> str:
 
 
 def _words(lead: Lead) -> str:
-    points, other = round(lead.points, 1), OTHERS[lead.other]
+    points, other = round(lead.points, 1), OTHERS[lead.ahead_of]
     if not points:
         return f"level with {other}"
     text = f"{'ahead of' if points > 0 else 'behind'} {other} by {abs(points):.1f} points"
-    if math.isnan(lead.deviations):
+    if math.isnan(lead.standard_deviations):
         return f"{text} (no deviation between seeds)"
-    return f"{text}, {abs(lead.deviations):.1f} standard deviations"
-
-
-def _decimals(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.4f}"
+    return f"{text}, {abs(lead.standard_deviations):.1f} standard deviations"

@@ -143,8 +143,8 @@ def test_pooled_deviation_weights_by_degrees_of_freedom(tmp_path):
     (table,) = tables.tables_of(read_benchmark(str(write(tmp_path / "r.csv", rows))))
     (lead,) = (lead for lead in tables.leads(table) if lead.group == "motion")
     pooled = np.sqrt((3 * np.var(ours, ddof=1) + np.var(tsn, ddof=1)) / 4)
-    assert (lead.other, lead.points) == ("tsn", pytest.approx(-2))
-    assert lead.deviations == pytest.approx(-0.02 / pooled)
+    assert (lead.ahead_of, lead.points) == ("tsn", pytest.approx(-2))
+    assert lead.standard_deviations == pytest.approx(-0.02 / pooled)
 
 
 def test_equal_numbers_have_no_deviation(tmp_path):
@@ -152,7 +152,7 @@ def test_equal_numbers_have_no_deviation(tmp_path):
     rows = [row(name, seed, motion=0.29) for name in ("two_branch", "tsn") for seed in range(3)]
     (table,) = tables.tables_of(read_benchmark(str(write(tmp_path / "r.csv", rows))))
     assert table.deviation.at["tsn", "motion"] == 0
-    assert all(np.isnan(lead.deviations) for lead in tables.leads(table))
+    assert all(np.isnan(lead.standard_deviations) for lead in tables.leads(table))
 
 
 def test_the_page(finished):
