@@ -30,7 +30,7 @@ from rlstm_tf.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-    from benchmarks.processes import Costs
+    from benchmarks.timing import Seconds
 
 OF_BARE_LOOP = 0.8
 FASTER_WITH_TWO_WORKERS = 1.8
@@ -170,28 +170,30 @@ def _frames(path: str, short_side: int) -> Any:
 
 def _whole_command(values: flags.FlagValues, paths: list[str], directory: str) -> None:
     from benchmarks.clips import write_clips
-    from benchmarks.processes import Costs, cost
+    from benchmarks.processes import run
+    from benchmarks.timing import fastest
 
     whole, short = (os.path.join(directory, name) for name in ("whole", "short"))
     _link(paths * values.repeats, whole)
     write_clips(short, num_clips=max(_WORKERS), num_frames=2)
-    least = Costs()
-    for turn in range(values.rounds):
-        for workers in _WORKERS:
-            for name, videos in (("work", whole), ("start", short)):
-                output = os.path.join(directory, f"{name}_{workers}_{turn}")
-                least.add(f"{name} {workers}", cost(_command(values, videos, output, workers)))
-    _print_workers(least)
+    builds = {
+        f"{name} {workers}": lambda videos=videos, workers=workers: run(
+            _command(values, videos, tempfile.mkdtemp(dir=directory), workers)
+        )
+        for workers in _WORKERS
+        for name, videos in (("work", whole), ("start", short))
+    }
+    _print_workers(fastest(builds, values.rounds, warm_up=False))
 
 
-def _print_workers(least: Costs) -> None:
+def _print_workers(seconds: dict[str, Seconds]) -> None:
     """Prints the seconds of `work N` minus those of `start N`, and their ratios."""
     from benchmarks.timing import Seconds, print_ratio
 
     of = {}
     print(f"{'':18} elapsed  of cores  start")
     for workers in _WORKERS:
-        work, start = least.of(f"work {workers}"), least.of(f"start {workers}")
+        work, start = seconds[f"work {workers}"], seconds[f"start {workers}"]
         of[workers] = own = Seconds(*(all_ - less for all_, less in zip(work, start)))
         row = f"{own.elapsed:8.2f}{own.of_cores:10.2f}{start.elapsed:7.2f}"
         print(f"{'workers: ' + str(workers):18}{row}  seconds")

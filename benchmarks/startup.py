@@ -11,6 +11,7 @@ as fast; a command without TensorFlow; and imports. `times Python` is the ratio 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,31 +33,27 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(values: flags.FlagValues) -> None:
     """Measures and prints."""
     from benchmarks.machine import print_heading
-    from benchmarks.processes import Costs, cost
+    from benchmarks.processes import run
+    from benchmarks.timing import fastest
 
     print_heading("start-up")
     python, tensorflow = "python -c pass", "import tensorflow"
     commands = {python: ["-c", "pass"], tensorflow: ["-c", tensorflow]}
     if not values.only:
         commands.update({f"import {name}": ["-c", f"import {name}"] for name in _MODULES})
+        commands["rlstm_tf.recipe"] = ["-m", "rlstm_tf.recipe"]
     refused = {}
     for name in values.only or _entry_points():
         commands[f"{name} --help"] = ["-m", name, "--help"]
         refused[f"{name} --wrong"] = ["-m", name, "--no_such_flag"]
-    if not values.only:
-        commands["rlstm_tf.recipe"] = ["-m", "rlstm_tf.recipe"]
-    least = Costs()
-    # The first turn fills the file cache, and is slower.
-    for _ in range(values.rounds + 1):
-        for name, arguments in (*commands.items(), *refused.items()):
-            status = app.USAGE if name in refused else 0
-            least.add(name, cost([sys.executable, *arguments], status))
+    runs = {
+        name: partial(run, [sys.executable, *arguments], app.USAGE if name in refused else 0)
+        for name, arguments in {**commands, **refused}.items()
+    }
+    seconds = {name: own.of_cores for name, own in fastest(runs, values.rounds).items()}
     print(f"{'':36} seconds  times Python  of TensorFlow")
-    for name in sorted([*commands, *refused], key=lambda name: least.of(name).of_cores):
-        seconds = least.of(name).of_cores
-        of_python = seconds / least.of(python).of_cores
-        of_tensorflow = seconds / least.of(tensorflow).of_cores
-        print(f"{name:36}{seconds:8.2f}{of_python:14.1f}{of_tensorflow:15.2f}")
+    for name, own in sorted(seconds.items(), key=lambda item: item[1]):
+        print(f"{name:36}{own:8.2f}{own / seconds[python]:14.1f}{own / seconds[tensorflow]:15.2f}")
 
 
 def _entry_points() -> list[str]:

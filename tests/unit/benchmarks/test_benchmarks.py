@@ -7,9 +7,8 @@ import sys
 import pytest
 
 from benchmarks import input as input_benchmark
-from benchmarks import processes, records, serving, startup
-from benchmarks.processes import Costs, cost
-from benchmarks.timing import Seconds
+from benchmarks import processes, records, serving, startup, timing
+from benchmarks.timing import Seconds, fastest
 from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError
 
@@ -44,16 +43,13 @@ def test_records(stream, images, capsys, monkeypatch):
 
 
 def test_workers_are_compared_without_their_start(capsys):
-    costs = Costs()
-    for name, seconds in (("work", (9.0, 6.0)), ("start", (5.0, 4.0))):
-        for workers, elapsed in zip((1, 2), seconds):
-            costs.add(f"{name} {workers}", Seconds(elapsed, elapsed))
-    records._print_workers(costs)
+    elapsed = {"work 1": 9.0, "work 2": 6.0, "start 1": 5.0, "start 2": 4.0}
+    seconds = {name: Seconds(own, own) for name, own in elapsed.items()}
+    records._print_workers(seconds)
     found = ratios(capsys.readouterr().out.splitlines())
     assert found["times faster with 2 workers"] == (2.0, True)
     assert found["... at most, by core seconds"] == (4.0, False)
-    costs.add("work 2", Seconds(3.9, 3.9))
-    records._print_workers(costs)
+    records._print_workers({**seconds, "work 2": Seconds(3.9, 3.9)})
     assert "too little work" in capsys.readouterr().out
 
 
@@ -93,9 +89,7 @@ def test_serving(capsys):
 
 
 def test_start_up(capsys, monkeypatch):
-    run = functools.cache(lambda status, *command: cost(list(command), status))
-    # Each command runs once, whatever the rounds.
-    monkeypatch.setattr(processes, "cost", lambda command, status: run(status, *command))
+    monkeypatch.setattr(timing, "fastest", functools.partial(fastest, warm_up=False))
     printed = lines(startup, "--only=rlstm_tf.recipe", "--rounds=1", capsys=capsys)
     commands = {re.split("  +", line)[0] for line in printed[1:]}
     assert commands == {
@@ -110,17 +104,30 @@ def test_start_up_finds_every_command():
     assert {"rlstm_tf.train", "tfrecords_tools.build"} <= set(startup._entry_points())
 
 
-def test_cost_of_a_command():
-    assert cost([sys.executable, "-c", "raise SystemExit(3)"], status=3).elapsed > 0
+def test_status_of_a_command():
+    processes.run([sys.executable, "-c", "raise SystemExit(3)"], status=3)
     with pytest.raises(DataError, match="no such thing"):
-        cost([sys.executable, "-c", "raise SystemExit('no such thing')"], status=3)
+        processes.run([sys.executable, "-c", "raise SystemExit('no such thing')"], status=3)
 
 
-def test_least_costs():
-    costs = Costs()
-    costs.add("a", Seconds(2.0, 1.0))
-    costs.add("a", Seconds(1.0, 3.0))
-    assert costs.of("a") == Seconds(1.0, 1.0)
+def test_the_fastest_turns(monkeypatch):
+    """Wall time and core time each from their best turn, without the one to warm up."""
+    clock = {"elapsed": 0.0, "of_cores": 0.0}
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock["elapsed"])
+    monkeypatch.setattr(timing, "_cpu_time", lambda: clock["of_cores"])
+    turns = iter([(0.5, 0.5), (2.0, 1.0), (1.0, 3.0)])
+
+    def run():
+        elapsed, of_cores = next(turns)
+        clock.update(elapsed=clock["elapsed"] + elapsed, of_cores=clock["of_cores"] + of_cores)
+
+    assert fastest({"a": run}, 2) == {"a": Seconds(1.0, 1.0)}
+
+
+def test_the_time_of_a_command_counts():
+    program = "for _ in range(10**6): pass"
+    found = fastest({"loop": lambda: processes.run([sys.executable, "-c", program])}, 1)
+    assert found["loop"].of_cores > 0.01
 
 
 def test_input(capsys, monkeypatch):
