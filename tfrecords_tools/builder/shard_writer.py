@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from rlstm_tf.data import schema
-from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import PARTIAL
 
 FRAMES_PER_RECORD = 512
@@ -50,9 +49,6 @@ class Context:
         fps: average frames per second of the video, 0 if unknown.
         height, width: pixels of a JPEG frame; of a flow field in the temporal stream.
         num_frames: number of frames in the whole video, at least 1.
-
-    Raises:
-        DataError: a label is negative.
     """
 
     id: str
@@ -61,11 +57,6 @@ class Context:
     height: int
     width: int
     num_frames: int
-
-    def __post_init__(self) -> None:
-        for sample in self.samples:
-            if sample.label < 0:
-                raise DataError(f"video {self.id!r} has label {sample.label}, the first class is 0")
 
 
 def write_shard(
@@ -90,7 +81,6 @@ def write_shard(
 
     Raises:
         OSError: the files cannot be written.
-        DataError: a label has two class names.
     """
     scratch = scratch or directory
     targets = schema.shard_paths(directory, name)
@@ -122,11 +112,9 @@ def _write_records(
     records: list[tuple[bytes | float, ...]] = []
     frames = [np.empty(0, schema.FRAME)]
     samples: list[tuple[int, int, int, int]] = []
-    class_names: dict[int, str] = {}
     position = num_videos = num_frames = 0
     with tf.io.TFRecordWriter(path) as writer:
         for context, jpegs in videos:
-            _check_class_names(context, class_names)
             samples += [
                 (num_videos, sample.label, sample.first_frame, sample.num_frames)
                 for sample in context.samples
@@ -151,17 +139,6 @@ def _write_records(
         np.array(samples, schema.SAMPLE),
         num_videos,
     )
-
-
-def _check_class_names(context: Context, class_names: dict[int, str]) -> None:
-    """Collects the names of labels; raises DataError if a label has two."""
-    for sample in context.samples:
-        name = class_names.setdefault(sample.label, sample.class_name)
-        if name != sample.class_name:
-            raise DataError(
-                f"video {context.id!r} calls label {sample.label} {sample.class_name!r}, "
-                f"an earlier video {name!r}"
-            )
 
 
 def _split_into_records(jpegs: Iterable[bytes], frames_per_record: int) -> Iterator[list[bytes]]:

@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from rlstm_tf.data import schema
-from rlstm_tf.errors import DataError
 from tfrecords_tools.builder import shard_writer
 from tfrecords_tools.builder.shard_writer import Context, Sample, write_shard
 
@@ -20,8 +19,8 @@ def frames(count, seed=0):
     return [b"\xff\xd8\xff" + random.bytes(50 + number) for number in range(count)]
 
 
-def context(name, count, label=1):
-    return Context(name, (Sample(label, "climb é", 0, count),), 29.97, 256, 341, count)
+def context(name, count):
+    return Context(name, (Sample(1, "climb é", 0, count),), 29.97, 256, 341, count)
 
 
 def sequential(path):
@@ -124,21 +123,6 @@ def test_labels_of_intervals(tmp_path):
     assert read[:2] == [of_a, of_a]
     assert read[2] == {name: [] for name in kinds}
     assert read[3]["class_name"] == [b"b"]
-
-
-def test_a_negative_label_is_refused():
-    with pytest.raises(DataError, match="video 'a' has label -1, the first class is 0"):
-        context("a", 3, label=-1)
-
-
-def test_two_names_of_one_label_are_refused(tmp_path):
-    videos = [
-        (Context(name, (Sample(1, class_name, 0, 2),), 25.0, 8, 16, 2), frames(2))
-        for name, class_name in (("a", "climb"), ("b", "chew"))
-    ]
-    with pytest.raises(DataError, match="video 'b' calls label 1 'chew', an earlier video 'climb'"):
-        write_shard(str(tmp_path), NAME, videos)
-    assert not (tmp_path / f"{NAME}.tfrecord").exists()
 
 
 def test_same_bytes_every_time(tmp_path):
