@@ -6,18 +6,16 @@ import multiprocessing.spawn
 import os
 import resource
 import shutil
-from dataclasses import replace
 
 import failing_decoders
 import pytest
 from builds import arguments, files, run
-from jobs import plan_of, remote_files, run_job, start_job
+from jobs import plan_of, remote_files, run_job
 
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError
-from tfrecords_tools.builder import decoded_video, distributed_build, worker_pool
+from tfrecords_tools.builder import decoded_video, worker_pool
 from tfrecords_tools.builder.decoded_video import DecodeTask
-from tfrecords_tools.builder.output_directory import reserve
 
 VIDEO = "run <b>é/3.mp4"
 
@@ -122,11 +120,7 @@ def test_video_that_is_left_out(own, tmp_path, capfd, monkeypatch):
     with pytest.raises(DataError) as caught:
         run_job(plan, output)
     assert str(caught.value) == killed_line(own)
-    with reserve(output, plan.identity) as taken:
-        job, listings = start_job(plan, output)
-        for listing in listings:
-            distributed_build.build_shard(replace(job, left_out=(VIDEO,)), listing)
-        distributed_build.write_manifest(plan, output, taken.check)
+    run_job(plan, output, left_out=(VIDEO,))
     assert remote_files(output) == files(tmp_path / "new")
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from rlstm_tf.errors import DataError
 from rlstm_tf.storage import files as data_files
 from tfrecords_tools.builder import distributed_build
-from tfrecords_tools.builder.output_directory import reserve
 from tfrecords_tools.builder.plan import make_plan
 from tfrecords_tools.datasets.folder import read_folder
 
@@ -18,23 +20,17 @@ def plan_of(videos):
     return make_plan(read_folder(str(videos)), "spatial", settings, 2)
 
 
-def start_job(plan, output, stored=()):
-    """Writes the list of shards; returns the job and the position of each shard in the list."""
-    listings = distributed_build.write_shard_list(plan, output, dict(stored))
-    return distributed_build.Job(output, plan.dataset.classes, plan.settings, workers=1), listings
-
-
 def start_and_kill(plan, output):
-    """Starts a job that is killed before its first shard."""
-    with reserve(output, plan.identity):
-        return start_job(plan, output)
+    """Starts a job that is killed before its first shard; returns the job and its listings."""
+    started = []
+    with pytest.raises(DataError, match="shards were not built"):
+        run_job(plan, output, run=lambda *given: started.extend(given))
+    return started
 
 
-def run_job(plan, output, stored=()):
+def run_job(plan, output, stored=(), left_out=(), run=distributed_build.build_in_sequence):
     """Runs a job as tfrecords_tools.beam does, without Beam; returns the manifest."""
-    return distributed_build.build(
-        plan, output, 1, dict(stored), (), distributed_build.build_in_sequence
-    )
+    return distributed_build.build(plan, output, 1, dict(stored), left_out, run)
 
 
 def remote_files(directory):

@@ -62,7 +62,7 @@ def run(pipeline: beam.Pipeline, job: Job, listings: Sequence[ShardListing]) -> 
     Args:
         pipeline: from `make_pipeline`.
         job: values that the shards share.
-        listings: positions of the shards, from `write_shard_list`.
+        listings: positions of the shards in the list of shards.
 
     Raises:
         DataError: a shard cannot be built, or the job does not succeed.

@@ -34,7 +34,12 @@ from rlstm_tf.storage.files import (
     write_text,
 )
 from rlstm_tf.storage.json_values import parse_json
-from tfrecords_tools.builder.built_shard import load_built_shard, make_manifest, record_path
+from tfrecords_tools.builder.built_shard import (
+    BuiltShard,
+    load_built_shard,
+    make_manifest,
+    record_path,
+)
 from tfrecords_tools.builder.output_directory import BUILD, require_plan, reserve
 from tfrecords_tools.builder.plan import Plan
 from tfrecords_tools.builder.reuse import StoredVideo
@@ -92,17 +97,22 @@ def build(
         run: calls `build_shard` for each shard, on any machines.
 
     Raises:
-        DataError: a file cannot be read or written, or the directory is in use.
+        DataError: a file cannot be read or written, the directory is in use, shards were not built,
+            or no video can be decoded.
     """
     with reserve(output, plan.identity) as reservation:
         if reservation.manifest is not None:
             print(f"{output} is complete already")
             return reservation.manifest
-        listings = write_shard_list(plan, output, stored)
+        listings = _write_shard_list(plan, output, stored)
         job = Job(output, plan.dataset.classes, plan.settings, workers, tuple(left_out))
-        with show_progress(plan, output):
+        with _show_progress(plan, output):
             run(job, listings)
-        return write_manifest(plan, output, reservation.check)
+        manifest = make_manifest(plan, _load_built_shards(plan, output))
+        reservation.check()
+        with writing(schema.join(output, schema.MANIFEST)):
+            manifest.save(output)
+        return manifest
 
 
 def build_in_sequence(job: Job, listings: list[ShardListing]) -> None:
@@ -111,22 +121,10 @@ def build_in_sequence(job: Job, listings: list[ShardListing]) -> None:
         build_shard(job, listing)
 
 
-def write_shard_list(
+def _write_shard_list(
     plan: Plan, output: str, stored: Mapping[str, StoredVideo]
 ) -> list[ShardListing]:
-    """Writes the videos of each shard to a file; millions of them would not fit into a Beam job.
-
-    Args:
-        plan: what to build.
-        output: directory, reserved for this plan.
-        stored: locations of images in finished shards, by id of the video.
-
-    Returns:
-        Position of each shard in the file.
-
-    Raises:
-        DataError: it cannot be written.
-    """
+    """Writes the videos of each shard to a file; millions of them would not fit into a Beam job."""
     listings: list[ShardListing] = []
     lines: list[str] = []
     offset = 0
@@ -172,7 +170,7 @@ def build_shard(job: Job, listing: ShardListing) -> None:
 
 
 @contextlib.contextmanager
-def show_progress(plan: Plan, output: str) -> Iterator[None]:
+def _show_progress(plan: Plan, output: str) -> Iterator[None]:
     """Shows the number of finished shards, whichever machine builds them."""
     records = {os.path.basename(record_path(output, name)) for name in plan.shards}
     ended = threading.Event()
@@ -200,17 +198,7 @@ def show_progress(plan: Plan, output: str) -> Iterator[None]:
             update()
 
 
-def write_manifest(plan: Plan, output: str, check: Callable[[], None]) -> schema.Manifest:
-    """Writes the manifest if all shards are finished.
-
-    Args:
-        plan: what was built.
-        output: directory, reserved for this plan.
-        check: raises DataError if the reservation is lost.
-
-    Raises:
-        DataError: shards are missing, or no video could be decoded.
-    """
+def _load_built_shards(plan: Plan, output: str) -> dict[str, BuiltShard]:
     with ThreadPoolExecutor(_PARALLEL_READS) as threads:
         found = threads.map(
             lambda name: load_built_shard(output, name, plan.settings["plan"]), plan.shards
@@ -222,11 +210,7 @@ def write_manifest(plan: Plan, output: str, check: Callable[[], None]) -> schema
             f"{len(plan.shards) - len(built)} of {len(plan.shards)} shards were not built, "
             f"the first {first}: run the same command again"
         )
-    manifest = make_manifest(plan, built)
-    check()
-    with writing(schema.join(output, schema.MANIFEST)):
-        manifest.save(output)
-    return manifest
+    return built
 
 
 def _make_scratch_directory() -> tempfile.TemporaryDirectory[str]:

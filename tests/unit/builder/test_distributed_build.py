@@ -62,14 +62,14 @@ def test_finished_shards_are_not_built_again(own, built, monkeypatch):
 @pytest.mark.parametrize("what", ["tfrecord", "frames.npy"])
 def test_deleted_shard_is_built_again(own, built, what):
     plan, output = plan_of(own), f"ram://away/{what}"
-    job, listings = start_and_kill(plan, output)
-    for listing in listings:
-        distributed_build.build_shard(job, listing)
-    data_files.remove(f"{output}/{listings[1].name}.{what}")
-    with pytest.raises(
-        DataError, match=rf"1 of 3 shards were not built, the first {listings[1].name}"
-    ):
-        distributed_build.write_manifest(plan, output, lambda: None)
+
+    def lose_one(job, listings):
+        distributed_build.build_in_sequence(job, listings)
+        data_files.remove(f"{output}/{listings[1].name}.{what}")
+
+    name = list(plan.shards)[1]
+    with pytest.raises(DataError, match=rf"1 of 3 shards were not built, the first {name}"):
+        run_job(plan, output, run=lose_one)
     run_job(plan, output)
     assert remote_files(output) == files(built)
 
@@ -215,7 +215,7 @@ def test_shard_of_another_plan_does_not_count(own, built):
     distributed_build.build_shard(job, listings[0])
     data_files.write_text(f"{output}/.build/plan.json", json.dumps(plan.identity))
     with pytest.raises(DataError, match="3 of 3 shards were not built"):
-        distributed_build.write_manifest(plan, output, lambda: None)
+        run_job(plan, output, run=lambda job, listings: None)
     run_job(plan, output)
     assert remote_files(output) == files(built)
 
@@ -246,9 +246,7 @@ def test_progress_counts_shards_of_any_machine(own, tmp_path, capsys):
     plan, output = plan_of(own), str(tmp_path)
     job, listings = start_and_kill(plan, output)
     distributed_build.build_shard(job, listings[0])
-    with distributed_build.show_progress(plan, output):
-        for listing in listings[1:]:
-            distributed_build.build_shard(job, listing)
+    run_job(plan, output)
     error = capsys.readouterr().err
     assert "1/3" in error
     assert "3/3" in error
