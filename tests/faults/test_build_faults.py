@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -54,25 +53,6 @@ def test_directory_of_something_else_is_refused(own, tmp_path, capfd):
     assert status == 1
     assert f"{tmp_path} is not empty and holds no shards" in errors[0]
     assert os.listdir(tmp_path) == ["thesis.txt"]
-
-
-def test_file_in_place_of_the_directory(own, tmp_path, capfd):
-    (tmp_path / "file").write_text("text")
-    status, _, errors = run(capfd, *arguments(own, tmp_path / "file"))
-    assert (status, errors) == (
-        1,
-        [f"error: {tmp_path}/file is a file; --output must be a directory"],
-    )
-    status, _, errors = run(capfd, *arguments(own, tmp_path / "file/new"))
-    assert (status, errors) == (1, [f"error: cannot write {tmp_path}/file/new: Not a directory"])
-
-
-def test_second_build_into_one_directory_is_refused(own, tmp_path, capfd):
-    (tmp_path / ".build").mkdir()
-    with open(tmp_path / ".build/lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        status, _, errors = run(capfd, *arguments(own, tmp_path))
-    assert (status, errors) == (1, [f"error: {tmp_path} is in use by another build"])
 
 
 def test_killed_build_continues_to_the_same_bytes(make_video, tmp_path, capfd):

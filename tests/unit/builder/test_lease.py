@@ -43,6 +43,12 @@ def path_of(output):
     return f"{output}/.build/claim.json"
 
 
+def assert_refused(output, message, plan=PLAN):
+    """Reserves a directory, which fails with this message."""
+    with pytest.raises(DataError, match=message), reserve(output, plan):
+        raise AssertionError("two jobs in one directory")
+
+
 def put_lease(output, **changes):
     data_files.make_directory(f"{output}/.build")
     data_files.write_text(path_of(output), json.dumps({**OTHER, **changes}))
@@ -61,13 +67,9 @@ def test_free_directory(waited):
 def test_live_job_is_not_disturbed(waited):
     put_lease("ram://lease/alive")
     waited.happens.append(lambda: put_lease("ram://lease/alive", beat=4))
-    with (
-        pytest.raises(
-            DataError, match=r"ram://lease/alive is in use by another job, process 7 on elsewhere"
-        ),
-        reserve("ram://lease/alive", PLAN),
-    ):
-        raise AssertionError("two jobs in one directory")
+    assert_refused(
+        "ram://lease/alive", r"ram://lease/alive is in use by another job, process 7 on elsewhere"
+    )
     assert json.loads(data_files.read_text(path_of("ram://lease/alive"))) == {**OTHER, "beat": 4}
     assert waited.seconds[0] > 2 * lease.HEARTBEAT_S
 
@@ -75,11 +77,7 @@ def test_live_job_is_not_disturbed(waited):
 def test_one_of_two_successors_of_a_killed_job_proceeds(waited):
     put_lease("ram://lease/three")
     waited.happens.append(lambda: put_lease("ram://lease/three", id="third", process=8))
-    with (
-        pytest.raises(DataError, match="in use by another job, process 8 on"),
-        reserve("ram://lease/three", PLAN),
-    ):
-        raise AssertionError("two jobs in one directory")
+    assert_refused("ram://lease/three", "in use by another job, process 8 on")
 
 
 def test_other_job_finishes_meanwhile(own, waited, tmp_path):
@@ -106,11 +104,7 @@ def test_killed_job_is_taken_over(waited):
 
 def test_one_of_two_simultaneous_jobs_proceeds(waited):
     waited.happens.append(lambda: put_lease("ram://lease/both"))
-    with (
-        pytest.raises(DataError, match="is in use by another job"),
-        reserve("ram://lease/both", PLAN),
-    ):
-        raise AssertionError("two jobs in one directory")
+    assert_refused("ram://lease/both", "is in use by another job")
     assert json.loads(data_files.read_text(path_of("ram://lease/both"))) == OTHER
 
 
@@ -160,11 +154,7 @@ def test_other_plan_is_refused(waited):
     output = "ram://lease/plan"
     with reserve(output, PLAN):
         pass
-    with (
-        pytest.raises(DataError, match="holds a build with short_side 32, not 48"),
-        reserve(output, {**PLAN, "short_side": 48}),
-    ):
-        raise AssertionError("two plans in one directory")
+    assert_refused(output, "holds a build with short_side 32, not 48", {**PLAN, "short_side": 48})
 
 
 @pytest.mark.parametrize("name", ["plan", "claim"])
@@ -173,11 +163,7 @@ def test_damaged_file_of_a_job_is_named(waited, name):
     data_files.make_directory(f"{output}/.build")
     with tf_io.gfile.GFile(f"{output}/.build/{name}.json", "wb") as file:
         file.write(b'{"id": "\xff"}')
-    with (
-        pytest.raises(DataError, match=f"{name}.json is not JSON"),
-        reserve(output, PLAN),
-    ):
-        raise AssertionError("a damaged file")
+    assert_refused(output, f"{name}.json is not JSON")
 
 
 def test_two_writers_of_one_file_use_separate_partial_files(monkeypatch):
@@ -204,18 +190,13 @@ def test_file_system_without_locks_is_not_in_use(tmp_path, monkeypatch, number, 
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refused)
-    with pytest.raises(DataError, match=message), reserve(str(tmp_path), PLAN):
-        raise AssertionError("no lock")
+    assert_refused(str(tmp_path), message)
 
 
 def test_directory_with_other_content_is_refused(waited):
     data_files.make_directory("ram://lease/full")
     data_files.write_text("ram://lease/full/thesis.txt", "text")
-    with (
-        pytest.raises(DataError, match="is not empty and holds no shards"),
-        reserve("ram://lease/full", PLAN),
-    ):
-        raise AssertionError("not a directory of shards")
+    assert_refused("ram://lease/full", "is not empty and holds no shards")
     assert data_files.list_directory("ram://lease/full") == ["thesis.txt"]
 
 
@@ -225,17 +206,5 @@ def test_complete_directory(own, waited):
     before = remote_files(output)
     with reserve(output, plan.identity) as reservation:
         assert reservation.manifest == manifest
-    with pytest.raises(DataError, match="holds a build with"), reserve(output, PLAN):
-        raise AssertionError("another plan")
+    assert_refused(output, "holds a build with")
     assert remote_files(output) == before
-
-
-def test_local_directory_is_locked(tmp_path):
-    (tmp_path / ".build").mkdir()
-    with open(tmp_path / ".build/lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with (
-            pytest.raises(DataError, match="is in use by another build"),
-            reserve(str(tmp_path), PLAN),
-        ):
-            raise AssertionError("two jobs in one directory")
