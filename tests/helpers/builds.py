@@ -22,6 +22,15 @@ def files(directory):
     return {path.name: path.read_bytes() for path in Path(directory).iterdir() if path.is_file()}
 
 
+def tree(directory):
+    """Reads all files below a directory; relative path -> content."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
 def arguments(videos, directory, *more):
     return [
         *("--dataset=folder", f"--videos={videos}", f"--output={directory}"),

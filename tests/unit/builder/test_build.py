@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from builds import arguments, files, run
@@ -160,11 +159,3 @@ def test_ucf101_with_validation(make_video, tmp_path, capfd):
     ]
     assert len(manifest.subsets["train"].shards) == 4
     assert manifest.settings["val_share"] == 0.3
-
-
-def test_short_side_of_the_stored_jpeg(built):
-    shard = Manifest.load(str(built)).subsets["train"].shards[0]
-    content = Path(schema.tfrecord_path(str(built), shard.name)).read_bytes()
-    offset, size, _ = np.load(schema.frames_path(str(built), shard.name))[0]
-    image = cv2.imdecode(np.frombuffer(content[offset : offset + size], np.uint8), 1)
-    assert image.shape == (32, 43, 3)

@@ -6,17 +6,13 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import failing_decoders
 import pytest
 import warm_python
 from builds import arguments, files, run
-from repository import ROOT
 from small_shards import flip_byte, write_shards
 
 from rlstm_tf.data.schema import Manifest
@@ -219,41 +215,6 @@ def test_split_files_and_missing_videos(real, tmp_path, capfd):
     splits = f"--splits={real}/splits/testTrainMulti_7030_splits"
     assert repair(capfd, tmp_path / "new", real / "hmdb51/videos", splits)[0] == 0
     assert files(tmp_path / "new") == whole
-
-
-def test_killed_repair_resumes_to_the_same_bytes(make_video, tmp_path, capfd):
-    # Long enough to be killed before the last shard is finished.
-    for seed in range(8):
-        make_video(tmp_path / "videos" / f"c{seed % 2}" / f"{seed}.mp4", frames=150, seed=seed)
-    more = ("--shards=4", "--workers=2", "--short_side=256", "--test_share=0")
-    shards = tmp_path / "shards"
-    assert run(capfd, *arguments(tmp_path / "videos", shards, *more))[0] == 0
-    whole = files(shards)
-    for path in shards.glob("*.tfrecord"):
-        path.unlink()
-    command = [sys.executable, "-m", "tfrecords_tools.verify", str(shards), "--repair"]
-    process = subprocess.Popen(
-        [*command, f"--videos={tmp_path}/videos", "--workers=2"],
-        cwd=ROOT,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while not (done := list(shards.glob("*.tfrecord"))) and process.poll() is None:
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert done
-    # Replaced shards are complete.
-    assert all(whole[path.name] == path.read_bytes() for path in shards.glob("*.tfrecord"))
-    finished = {path: path.stat().st_mtime_ns for path in shards.glob("*.tfrecord")}
-    assert len(finished) < 4
-    status, out, errors = repair(capfd, shards, tmp_path / "videos")
-    assert (status, errors) == (0, [])
-    assert out.count("repaired: ") == 4 - len(finished)
-    assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    assert files(shards) == whole
-    assert not (shards / ".repair").exists()
 
 
 def test_second_repair_is_refused(own, shards, capfd):

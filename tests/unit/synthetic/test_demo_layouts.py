@@ -10,6 +10,7 @@ from itertools import combinations
 import av
 import numpy as np
 import pytest
+from builds import tree
 
 from rlstm_tf.cli import app
 from rlstm_tf.data.video import VideoReader
@@ -36,14 +37,6 @@ def small(output, layout, *arguments):
     return app.run(demo.main, demo.define_flags, arguments)
 
 
-def files(directory):
-    return {
-        str(path.relative_to(directory)): path.read_bytes()
-        for path in directory.rglob("*")
-        if path.is_file()
-    }
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("layouts")
@@ -55,22 +48,22 @@ def made(tmp_path_factory):
 @pytest.mark.parametrize("layout", ["ucf101", "hmdb51", "charades"])
 def test_two_workers_give_the_same_bytes(made, tmp_path, layout):
     assert small(tmp_path / "again", layout, "--workers=2") == 0
-    assert files(tmp_path / "again") == files(made / layout)
+    assert tree(tmp_path / "again") == tree(made / layout)
 
 
 @pytest.mark.parametrize("layout", ["ucf101", "hmdb51", "charades"])
 def test_a_larger_set_begins_with_the_same_videos(made, tmp_path, layout):
     assert small(tmp_path / "larger", layout, "--videos_per_class=14") == 0
-    larger = files(tmp_path / "larger")
+    larger = tree(tmp_path / "larger")
     videos = {
-        name: data for name, data in files(made / layout).items() if name.endswith((".avi", ".mp4"))
+        name: data for name, data in tree(made / layout).items() if name.endswith((".avi", ".mp4"))
     }
     assert len(videos) >= 2 + 13 * 2
     assert {name: larger.get(name) for name in videos} == videos
 
 
 def test_lists_of_split_1_never_change(made):
-    lists = files(made / "ucf101" / "ucfTrainTestlist")
+    lists = tree(made / "ucf101" / "ucfTrainTestlist")
     assert {
         name: hashlib.sha256(lists[name]).hexdigest()[:16]
         for name in ("classInd.txt", "trainlist01.txt", "testlist01.txt")
@@ -311,10 +304,10 @@ def test_sizes_of_videos_of_charades():
 
 @pytest.mark.parametrize("other", ["hmdb51", "charades"])
 def test_another_layout_is_refused(made, capsys, other):
-    before = files(made)
+    before = tree(made)
     assert small(made / "ucf101", other) == 1
     assert f"was made with layout ucf101, not {other}: " in capsys.readouterr().err
-    assert files(made) == before
+    assert tree(made) == before
 
 
 def test_unknown_layout_is_refused(tmp_path, capsys):
