@@ -48,17 +48,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Recording:
-    """A video of Charades with its annotations.
-
-    Attributes:
-        video: the file.
-        group: group of all its clips; serves as the subject.
-        actions: class, start and end in seconds.
-    """
+    """A video of Charades with its annotations."""
 
     video: Video
-    group: int
-    actions: list[tuple[str, float, float]]
+    group: int  # group of all its clips; serves as the subject
+    actions: list[tuple[str, float, float]]  # class, start and end in seconds
 
 
 def arrange_ucf101(

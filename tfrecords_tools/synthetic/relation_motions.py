@@ -6,6 +6,7 @@ the number of frames F, and True for the first class. Lengths are as in `drawing
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,9 +48,12 @@ def _place(rng: np.random.Generator, tracks: np.ndarray) -> np.ndarray:
     return tracks + rng.uniform(-np.maximum(room, 0), np.maximum(room, 0))
 
 
-def _center(tracks: np.ndarray) -> np.ndarray:
-    low, high = tracks.min(axis=(0, 1)), tracks.max(axis=(0, 1))
-    return tracks - (low + high) / 2
+def _drift(rng: np.random.Generator, num_frames: int, places: np.ndarray) -> np.ndarray:
+    """Moves all shapes together, by a short way; `places` [3, 2] are relative to each other."""
+    way = rng.uniform(0, 0.15) * unit_vector(rng.uniform(0, 2 * np.pi))
+    centered = places - (places.min(axis=0) + places.max(axis=0)) / 2
+    progress = _draw_progress(rng, num_frames) - 0.5
+    return _place(rng, centered + progress[:, None, None] * way)
 
 
 def draw_wanderer(rng: np.random.Generator, num_frames: int) -> np.ndarray:
@@ -104,10 +108,8 @@ def near(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
     angle = rng.uniform(0, 2 * np.pi)
     near = rng.uniform(0.16, 0.24) * unit_vector(angle)
     far = rng.uniform(0.36, 0.5) * unit_vector(angle + rng.uniform(0.5 * np.pi, 1.5 * np.pi))
-    way = rng.uniform(0, 0.15) * unit_vector(rng.uniform(0, 2 * np.pi))
-    places = _center(np.stack([np.zeros(2), near, far])[None])
-    moved = places + (_draw_progress(rng, num_frames) - 0.5)[:, None, None] * way
-    return ClipMotion(_exchange(_place(rng, moved), first, BLUE, GREEN))
+    tracks = _drift(rng, num_frames, np.stack([np.zeros(2), near, far]))
+    return ClipMotion(_exchange(tracks, first, BLUE, GREEN))
 
 
 def between(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
@@ -115,10 +117,8 @@ def between(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotio
     angle = rng.uniform(0, 2 * np.pi)
     end = rng.uniform(0.36, 0.56) * unit_vector(angle)
     middle = rng.uniform(0.4, 0.6) * end + rng.uniform(-0.05, 0.05) * unit_vector(angle + np.pi / 2)
-    way = rng.uniform(0, 0.15) * unit_vector(rng.uniform(0, 2 * np.pi))
-    places = _center(np.stack([middle, np.zeros(2), end])[None])
-    moved = places + (_draw_progress(rng, num_frames) - 0.5)[:, None, None] * way
-    return ClipMotion(_exchange(_place(rng, moved), first, RED, BLUE))
+    tracks = _drift(rng, num_frames, np.stack([middle, np.zeros(2), end]))
+    return ClipMotion(_exchange(tracks, first, RED, BLUE))
 
 
 def directions(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
@@ -144,30 +144,30 @@ def _draw_turns(rng: np.random.Generator, num_frames: int) -> tuple[np.ndarray, 
     return np.clip(time / change, 0, 1), np.clip((time - change) / (1 - change), 0, 1)
 
 
-def who_first(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
-    """Moves the red and then the blue shape, or the reverse."""
-    turns = _draw_turns(rng, num_frames)
-    ways = rng.uniform(0.2, 0.4, (2, 1)) * unit_vector(rng.uniform(0, 2 * np.pi, 2))
+def _move_in_turn(
+    rng: np.random.Generator, turns: Iterable[np.ndarray], ways: Iterable[np.ndarray]
+) -> np.ndarray:
+    """Moves the red and then the blue shape; the green shape stays, so that only two move."""
     two = [
         _place(rng, ((turn - 0.5)[:, None] * way)[:, None])[:, 0] for turn, way in zip(turns, ways)
     ]
     tracks = _add_wanderers(rng, np.stack(two, axis=1))
-    # The green shape stays, so that only two move.
     tracks[:, GREEN] = tracks[:1, GREEN]
-    return ClipMotion(_exchange(tracks, first, RED, BLUE))
+    return tracks
+
+
+def who_first(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
+    """Moves the red and then the blue shape, or the reverse."""
+    turns = _draw_turns(rng, num_frames)
+    ways = rng.uniform(0.2, 0.4, (2, 1)) * unit_vector(rng.uniform(0, 2 * np.pi, 2))
+    return ClipMotion(_exchange(_move_in_turn(rng, turns, ways), first, RED, BLUE))
 
 
 def repeats(rng: np.random.Generator, num_frames: int, first: bool) -> ClipMotion:
     """Lets the blue shape repeat the motion of the red one before it, or reverse it."""
     turns = _draw_turns(rng, num_frames)
     way = rng.uniform(0.2, 0.4) * unit_vector(rng.uniform(0, 2 * np.pi))
-    two = [
-        _place(rng, ((turn - 0.5)[:, None] * sign * way)[:, None])[:, 0]
-        for turn, sign in zip(turns, (1, 1 if first else -1))
-    ]
-    tracks = _add_wanderers(rng, np.stack(two, axis=1))
-    tracks[:, GREEN] = tracks[:1, GREEN]
-    return ClipMotion(tracks)
+    return ClipMotion(_move_in_turn(rng, turns, (way, way if first else -way)))
 
 
 def _mark_ends(num_frames: int) -> tuple[np.ndarray, np.ndarray]:

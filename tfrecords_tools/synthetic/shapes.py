@@ -36,25 +36,16 @@ CAMERA = 0.3
 
 
 @dataclass(frozen=True)
-class Motion:
-    """Random values of a clip's motion, drawn independently of its class.
+class _Motion:
+    """Random values of a clip's motion, drawn independently of its class."""
 
-    Attributes:
-        progress: fraction of the motion done in each frame, rising from 0 to 1, [F].
-        angle: direction from the blue shape to the red one at the start, radians.
-        nearest, farthest: range of the distance between the centers, if it changes.
-        distance: distance between the centers, if it does not change.
-        turn: angle of an orbit, radians.
-        chase: length of a chase.
-    """
-
-    progress: np.ndarray
-    angle: float
-    nearest: float
+    progress: np.ndarray  # [F], fraction of the motion done in each frame, from 0 to 1
+    angle: float  # direction from the blue shape to the red one at the start, radians
+    nearest: float  # distance between the centers, if it changes
     farthest: float
-    distance: float
-    turn: float
-    chase: float
+    distance: float  # distance between the centers, if it does not change
+    turn: float  # angle of an orbit, radians
+    chase: float  # length of a chase
 
 
 def draw_scene(
@@ -105,7 +96,7 @@ def _draw_positions(
     farthest = rng.uniform(*FARTHEST)
     distance = rng.uniform(*APART)
     span = 1 - 2 * (radii.max() + MARGIN)
-    motion = Motion(
+    motion = _Motion(
         progress=np.interp(
             np.linspace(0, 1, num_frames), [0, rng.uniform(0.25, 0.75), 1], [0, 0.5, 1]
         ),
@@ -130,52 +121,52 @@ def _draw_positions(
     return positions.astype(np.float32)
 
 
-def _approach(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+def _approach(motion: _Motion) -> tuple[np.ndarray, np.ndarray]:
     distance = motion.farthest + (motion.nearest - motion.farthest) * motion.progress
     return distance[:, None] * unit_vector(motion.angle), np.zeros(2)
 
 
-def _recede(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+def _recede(motion: _Motion) -> tuple[np.ndarray, np.ndarray]:
     between, middle = _approach(motion)
     return between[::-1], middle
 
 
-def _red_chases_blue(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+def _red_chases_blue(motion: _Motion) -> tuple[np.ndarray, np.ndarray]:
     between = motion.distance * unit_vector(motion.angle)
     # `between` points from blue to red: both run the other way, blue in front.
     middle = (0.5 - motion.progress[:, None]) * motion.chase * unit_vector(motion.angle)
     return np.broadcast_to(between, middle.shape), middle
 
 
-def _blue_chases_red(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+def _blue_chases_red(motion: _Motion) -> tuple[np.ndarray, np.ndarray]:
     between, middle = _red_chases_blue(motion)
     return -between, middle
 
 
-def _orbit_clockwise(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+def _orbit_clockwise(motion: _Motion) -> tuple[np.ndarray, np.ndarray]:
     # y points down, so a growing angle turns clockwise.
     return motion.distance * unit_vector(motion.angle + motion.turn * motion.progress), np.zeros(2)
 
 
-def _orbit_counterclockwise(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+def _orbit_counterclockwise(motion: _Motion) -> tuple[np.ndarray, np.ndarray]:
     return motion.distance * unit_vector(motion.angle - motion.turn * motion.progress), np.zeros(2)
 
 
-def _swap(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+def _swap(motion: _Motion) -> tuple[np.ndarray, np.ndarray]:
     # The shapes pass each other side by side, no nearer than in the other classes.
     aside = motion.nearest * unit_vector(motion.angle + np.pi / 2)
     ahead = motion.farthest * (1 - 2 * motion.progress[:, None]) * unit_vector(motion.angle)
     return ahead + aside, np.zeros(2)
 
 
-def _part_and_meet(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+def _part_and_meet(motion: _Motion) -> tuple[np.ndarray, np.ndarray]:
     apart = 1 - np.abs(1 - 2 * motion.progress)
     distance = motion.nearest + (motion.farthest - motion.nearest) * apart
     return distance[:, None] * unit_vector(motion.angle), np.zeros(2)
 
 
 # Class -> vector from the blue shape to the red one [F, 2], and their midpoint [F, 2] or [2].
-_MOTIONS: dict[str, Callable[[Motion], tuple[np.ndarray, np.ndarray]]] = {
+_MOTIONS: dict[str, Callable[[_Motion], tuple[np.ndarray, np.ndarray]]] = {
     "Approach": _approach,
     "Recede": _recede,
     "RedChasesBlue": _red_chases_blue,
