@@ -12,7 +12,7 @@ from tfrecords_tools.datasets.dataset import (
     Action,
     Dataset,
     Video,
-    VideoList,
+    make_dataset,
     read_csv,
     read_numbered_classes,
     require_directories,
@@ -48,7 +48,7 @@ def read_charades(videos: str, splits: str) -> Dataset:
     labels = {number: label for label, (number, _) in enumerate(numbered)}
     # With the number: the text alone is for display, and need not be unique.
     classes = tuple(map(" ".join, numbered))
-    listed = VideoList()
+    listed: list[tuple[str, Video]] = []
     notes: dict[str, int] = {}
     for subset in ("train", "test"):
         counts = Counter(
@@ -63,9 +63,9 @@ def read_charades(videos: str, splits: str) -> Dataset:
             actions = tuple(_parse_actions(row, labels, where, counts))
             counts["videos_without_action"] += not actions
             path = os.path.join(videos, row["id"] + ".mp4")
-            listed.add(Video(row["id"], path, actions, subset, row["subject"]), where)
+            listed.append((where, Video(row["id"], path, actions, subset, row["subject"])))
         notes.update({f"{subset}_{name}": count for name, count in counts.items()})
-    return listed.to_dataset("charades", 0, classes, class_file, multi_label=True, notes=notes)
+    return make_dataset("charades", 0, classes, class_file, listed, multi_label=True, notes=notes)
 
 
 def _parse_actions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TextIO
 
@@ -75,45 +75,40 @@ class Dataset:
     notes: dict[str, int] = field(default_factory=dict)
 
 
-class VideoList:
-    """Collects videos; refuses an id that is already listed."""
+def make_dataset(
+    name: str,
+    split: int,
+    classes: tuple[str, ...],
+    class_file: str,
+    listed: Iterable[tuple[str, Video]],
+    multi_label: bool = False,
+    notes: dict[str, int] | None = None,
+) -> Dataset:
+    """Makes a data set from the lines of its lists.
 
-    def __init__(self) -> None:
-        self._videos: dict[str, Video] = {}
+    Args:
+        name, split, classes, multi_label, notes: see `Dataset`.
+        class_file: file or directory that names the classes, for the error message.
+        listed: `file:line` and video of each line.
 
-    def add(self, video: Video, where: str) -> None:
-        """Appends a video; `where` (file:line) begins the error message."""
-        listed = self._videos.setdefault(video.id, video)
-        if listed is not video:
+    Raises:
+        DataError: a video is listed twice, or a class has no video.
+    """
+    videos: dict[str, Video] = {}
+    for where, video in listed:
+        first = videos.setdefault(video.id, video)
+        if first is not video:
             raise DataError(
-                f"{where}: {video.id} is listed twice ({listed.subset} and {video.subset})"
+                f"{where}: {video.id} is listed twice ({first.subset} and {video.subset})"
             )
-
-    def to_dataset(
-        self,
-        name: str,
-        split: int,
-        classes: tuple[str, ...],
-        where: str,
-        multi_label: bool = False,
-        notes: dict[str, int] | None = None,
-    ) -> Dataset:
-        """Returns the data set.
-
-        Args:
-            name, split, classes, multi_label, notes: see `Dataset`.
-            where: file or directory that names the classes, for the error message.
-
-        Raises:
-            DataError: a class has no video.
-        """
-        videos = tuple(self._videos.values())
-        labels = {action.label for video in videos for action in video.actions}
-        empty = [name for label, name in enumerate(classes) if label not in labels]
-        if empty or not classes:
-            names = ", ".join(empty[:_NAMED_IN_ERRORS]) or "none named"
-            raise DataError(f"{where}: classes without a video in split {split}: {names}")
-        return Dataset(name, split, classes, videos, multi_label=multi_label, notes=notes or {})
+    labels = {action.label for video in videos.values() for action in video.actions}
+    empty = [name for label, name in enumerate(classes) if label not in labels]
+    if empty or not classes:
+        names = ", ".join(empty[:_NAMED_IN_ERRORS]) or "none named"
+        raise DataError(f"{class_file}: classes without a video in split {split}: {names}")
+    return Dataset(
+        name, split, classes, tuple(videos.values()), multi_label=multi_label, notes=notes or {}
+    )
 
 
 def drop_missing(dataset: Dataset, allow_missing: bool) -> Dataset:

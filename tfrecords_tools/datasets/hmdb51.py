@@ -11,7 +11,7 @@ from tfrecords_tools.datasets.dataset import (
     Action,
     Dataset,
     Video,
-    VideoList,
+    make_dataset,
     read_lines,
     require_directories,
 )
@@ -38,7 +38,7 @@ def read_hmdb51(videos: str, splits: str, split: int) -> Dataset:
     classes = tuple(sorted(match[1] for match in matches if match))
     if not classes:
         raise DataError(f"no file *_test_split{split}.txt in {splits}")
-    listed = VideoList()
+    listed: list[tuple[str, Video]] = []
     for label, name in enumerate(classes):
         for where, line in read_lines(os.path.join(splits, f"{name}_test_split{split}.txt")):
             file_name, *number = line.rsplit(maxsplit=1)
@@ -49,5 +49,5 @@ def read_hmdb51(videos: str, splits: str, split: int) -> Dataset:
                 # The name of the source video precedes the class name.
                 group = file_name.rsplit(f"_{name}_", 1)[0]
                 video = Video(f"{name}/{file_name}", path, (Action(label),), subset, group)
-                listed.add(video, where)
-    return listed.to_dataset("hmdb51", split, classes, splits)
+                listed.append((where, video))
+    return make_dataset("hmdb51", split, classes, splits, listed)

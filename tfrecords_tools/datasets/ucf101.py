@@ -10,7 +10,7 @@ from tfrecords_tools.datasets.dataset import (
     Action,
     Dataset,
     Video,
-    VideoList,
+    make_dataset,
     read_lines,
     read_numbered_classes,
     require_directories,
@@ -35,7 +35,7 @@ def read_ucf101(videos: str, splits: str, split: int) -> Dataset:
         if name in labels:
             raise DataError(f"{class_file}: class {name!r} is listed twice")
         labels[name] = int(class_number) - 1
-    listed = VideoList()
+    listed: list[tuple[str, Video]] = []
     for subset in ("train", "test"):
         for where, line in read_lines(os.path.join(splits, f"{subset}list{split:02d}.txt")):
             video_id, *number = line.rsplit(maxsplit=1) if re.search(r"\s\d+$", line) else (line,)
@@ -50,8 +50,8 @@ def read_ucf101(videos: str, splits: str, split: int) -> Dataset:
             # v_HighJump_g01_c02.avi: clip 2 of source group 1.
             group = re.sub(r"_c\d+\.\w+$", "", os.path.basename(video_id))
             path, actions = os.path.join(videos, video_id), (Action(labels[name]),)
-            listed.add(Video(video_id, path, actions, subset, group), where)
-    return listed.to_dataset("ucf101", split, tuple(labels), class_file)
+            listed.append((where, Video(video_id, path, actions, subset, group)))
+    return make_dataset("ucf101", split, tuple(labels), class_file, listed)
 
 
 def _class_folder(video_id: str, where: str) -> str:
