@@ -6,15 +6,10 @@ import errno
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import failing_decoders
 import pytest
-from builds import arguments, files, run
-from repository import ROOT
+from builds import arguments, files, kill_once_made, run
 
 from rlstm_tf.cli import app
 from rlstm_tf.data.schema import Manifest
@@ -60,24 +55,12 @@ def test_killed_build_continues_to_the_same_bytes(make_video, tmp_path, capfd):
     for seed in range(12):
         make_video(tmp_path / "videos" / f"c{seed % 2}" / f"{seed}.mp4", frames=150, seed=seed)
     more = ("--shards=4", "--workers=2", "--short_side=256", "--test_share=0")
-    command = [sys.executable, "-m", "tfrecords_tools.build"]
-    command += arguments(tmp_path / "videos", tmp_path / "killed", *more)
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    given = arguments(tmp_path / "videos", tmp_path / "killed", *more)
     work = tmp_path / "killed/.build"
-    while not (made := list(work.glob("0*.json"))) and process.poll() is None:
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert made
+    kill_once_made("tfrecords_tools.build", given, work, "0*.json")
     assert not (tmp_path / "killed/manifest.json").exists()
 
-    status, _, errors = run(capfd, *arguments(tmp_path / "videos", tmp_path / "killed", *more))
+    status, _, errors = run(capfd, *given)
     assert (status, errors) == (0, [])
     run(capfd, *arguments(tmp_path / "videos", tmp_path / "whole", *more))
     assert files(tmp_path / "killed") == files(tmp_path / "whole")

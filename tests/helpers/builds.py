@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+
+from repository import ROOT
 
 from rlstm_tf.cli import app
 from tfrecords_tools import build, verify
@@ -16,6 +23,23 @@ def run(capfd, *arguments, program=build):
     assert "Traceback" not in captured.err
     lines = [line.split("\r")[-1] for line in captured.err.splitlines()]
     return status, captured.out, [line for line in lines if line.startswith(("error", "damaged"))]
+
+
+def kill_once_made(module, given, directory, pattern):
+    """Kills a command, with its processes, once such files are in a directory; returns them."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *given],
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while not (made := list(directory.glob(pattern))) and process.poll() is None:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert made
+    return made
 
 
 def files(directory):

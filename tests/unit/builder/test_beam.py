@@ -6,16 +6,11 @@ import json
 import logging
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import failing_decoders
 import pytest
-from builds import arguments, files, run
+from builds import arguments, files, kill_once_made, run
 from jobs import remote_files, upload
-from repository import ROOT
 
 from rlstm_tf.cli import app
 from rlstm_tf.data.schema import Manifest
@@ -107,24 +102,12 @@ def test_killed_job_resumes_to_the_same_bytes(make_video, tmp_path, capfd):
     for seed in range(8):
         make_video(tmp_path / "videos" / f"c{seed % 2}" / f"{seed}.mp4", frames=60, seed=seed)
     more = ("--shards=4", "--short_side=256", "--test_share=0")
-    command = [sys.executable, "-m", "tfrecords_tools.beam"]
-    process = subprocess.Popen(
-        [*command, *arguments(tmp_path / "videos", tmp_path / "beam", *more)],
-        cwd=ROOT,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    given = arguments(tmp_path / "videos", tmp_path / "beam", *more)
     work = tmp_path / "beam/.build"
-    while not (notes := list(work.glob("train-*.json"))) and process.poll() is None:
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert notes
+    notes = kill_once_made("tfrecords_tools.beam", given, work, "train-*.json")
     assert not (tmp_path / "beam/manifest.json").exists()
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "beam").glob("*.tfrecord")}
 
-    given = arguments(tmp_path / "videos", tmp_path / "beam", *more)
     assert run_beam(capfd, *given)[::2] == (0, [])
     assert run(capfd, *arguments(tmp_path / "videos", tmp_path / "build", *more))[0] == 0
     assert files(tmp_path / "beam") == files(tmp_path / "build")

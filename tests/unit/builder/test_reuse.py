@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from builds import files, run
+from small_shards import flip_byte
 
 from rlstm_tf.cli import app
 from tfrecords_tools import demo
@@ -75,9 +76,7 @@ def test_damaged_shards_are_named(videos, first, tmp_path, capfd):
     damaged = tmp_path / "damaged"
     shutil.copytree(first / "spatial", damaged)
     path = next(damaged.glob("train-*.tfrecord"))
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+    flip_byte(path, path.stat().st_size // 2)
     status, _, errors = run(capfd, *arguments(videos, 2, tmp_path / "new", f"--reuse={damaged}"))
     assert status == 1
     assert path.name.split(".")[0] in errors[0]

@@ -113,18 +113,14 @@ def another_class(videos, make_video):
     make_video(videos / "stand/1.mp4")
 
 
-def no_class(videos, make_video):
-    shutil.rmtree(videos)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (added, "8 videos, 7 when it was built"),
+        (added, "8 videos, 7 when it was built, walk/new.mp4 is new"),
         (renamed, "1 videos no longer exist, the first walk/2.mp4"),
         (another_size, "a video has another name, size, label or subset"),
         (another_class, "3 classes, 2 when it was built: 'stand'"),
-        (no_class, "no such directory"),
+        (lambda videos, make_video: shutil.rmtree(videos), "no such directory"),
     ],
 )
 def test_other_videos_are_refused(own, shards, capfd, tmp_path, make_video, change, message):

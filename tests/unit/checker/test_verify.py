@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 
+import builds
 import cv2
 import numpy as np
 import pytest
@@ -18,10 +19,7 @@ SHARD = "train-00000-of-00002"
 
 def run(capfd, *arguments):
     """Runs verify; returns exit status and the lines `error: ...`."""
-    status = app.run(verify.main, verify.define_flags, ["verify", *arguments], positional="data")
-    captured = capfd.readouterr()
-    assert "Traceback" not in captured.err
-    return status, [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    return builds.run(capfd, *arguments, program=verify)[::2]
 
 
 @pytest.fixture

@@ -129,7 +129,8 @@ def test_nothing_appears_if_drawing_fails(tmp_path, capsys, monkeypatch):
     [
         ("--size=33", "must be even"),
         ("--videos_per_class=4", "videos_per_class"),
-        ("--output=", ""),
+        ("--layout=kinetics", "ucf101|hmdb51|charades"),
+        ("--output=", "--output is required"),
     ],
 )
 def test_bad_flags(tmp_path, capsys, flag, message):

@@ -310,14 +310,6 @@ def test_another_layout_is_refused(made, capsys, other):
     assert tree(made) == before
 
 
-def test_unknown_layout_is_refused(tmp_path, capsys):
-    assert small(tmp_path / "output", "kinetics") == 2
-    error = capsys.readouterr().err
-    assert "--layout" in error
-    assert "ucf101|hmdb51|charades" in error
-    assert not list(tmp_path.iterdir())
-
-
 def test_output_of_another_running_process_is_refused(tmp_path, capsys):
     (tmp_path / "output.partial").mkdir()
     with open(tmp_path / "output.partial" / "lock", "w") as lock:
