@@ -58,12 +58,11 @@ def main(values: flags.FlagValues) -> int:
             print(f"error: {line}", file=sys.stderr)
     if problems:
         return 1
-    shards = [shard for subset in manifest.subsets.values() for shard in subset.shards]
+    videos = sum(shard.videos for shard in manifest.shards)
+    frames = sum(shard.frames for shard in manifest.shards)
     images = "frames" if manifest.stream == "spatial" else "fields"
-    print(
-        f"{values.data}: {len(shards)} shards, {sum(shard.videos for shard in shards)} videos, "
-        f"{sum(shard.frames for shard in shards)} {images} match the manifest"
-    )
+    counts = f"{len(manifest.shards)} shards, {videos} videos, {frames} {images}"
+    print(f"{values.data}: {counts} match the manifest")
     return 0
 
 

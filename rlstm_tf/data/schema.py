@@ -183,6 +183,11 @@ class Manifest:
     multi_label: bool = False
     notes: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The shards of all subsets, in order."""
+        return tuple(shard for subset in self.subsets.values() for shard in subset.shards)
+
     def to_json(self) -> str:
         """Returns the text of `manifest.json`."""
         values = with_checksum({"schema": SCHEMA_VERSION, **asdict(self)})

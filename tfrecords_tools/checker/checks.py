@@ -38,12 +38,7 @@ def find_problems(
     Returns:
         One line for each problem, by name of the shard; intact shards are left out.
     """
-    shards = [
-        shard
-        for subset in manifest.subsets.values()
-        for shard in subset.shards
-        if names is None or shard.name in names
-    ]
+    shards = [shard for shard in manifest.shards if names is None or shard.name in names]
     frames = sum(shard.frames for shard in shards)
     progress = progress_bar(frames, "verify", "frames")
     # Hashing, decoding and reading release Python's global lock.

@@ -109,7 +109,7 @@ def repair(
     Raises:
         DataError: a file cannot be written.
     """
-    entries = {s.name: s for subset in manifest.subsets.values() for s in subset.shards}
+    entries = {shard.name: shard for shard in manifest.shards}
     left_out = {video["id"]: video["reason"] for video in manifest.damaged}
     builders = [b for b in make_shard_builders(plan, work) if b.name in damaged]
     for builder in builders:
@@ -157,7 +157,7 @@ def _describe_difference(plan: Plan, directory: str, manifest: schema.Manifest) 
     found = {video.id for video in dataset.videos}
     if gone := sorted(known - found):
         return f"{len(gone)} videos no longer exist, the first {gone[0]}"
-    num_built = sum(subset.videos for subset in manifest.subsets.values()) + len(manifest.damaged)
+    num_built = sum(shard.videos for shard in manifest.shards) + len(manifest.damaged)
     if len(found) != num_built:
         new = f", {min(found - known)} is new" if complete and found - known else ""
         return f"{len(found)} videos, {num_built} when it was built{new}"
@@ -168,13 +168,12 @@ def _read_ids(directory: str, manifest: schema.Manifest) -> tuple[set[str], bool
     """Reads the ids of the built videos; returns False if a damaged index hides some."""
     ids = {video["id"] for video in manifest.damaged}
     complete = True
-    for subset in manifest.subsets.values():
-        for shard in subset.shards:
-            path = schema.records_path(directory, shard.name)
-            try:
-                rows = load_index(path, shard.records_sha256)
-            except DataError:
-                complete = False
-            else:
-                ids.update(name.decode() for name in rows["id"].tolist())
+    for shard in manifest.shards:
+        path = schema.records_path(directory, shard.name)
+        try:
+            rows = load_index(path, shard.records_sha256)
+        except DataError:
+            complete = False
+        else:
+            ids.update(name.decode() for name in rows["id"].tolist())
     return ids, complete

@@ -27,7 +27,7 @@ def test_folder(own, built, capfd):
     }
     assert sum(subset.frames for subset in manifest.subsets.values()) == sum(range(5, 12))
     assert (manifest.damaged, manifest.missing) == ((), {"count": 0, "first": []})
-    shards = [shard.name for subset in manifest.subsets.values() for shard in subset.shards]
+    shards = [shard.name for shard in manifest.shards]
     suffixes = (".tfrecord", ".records.npy", ".frames.npy", ".samples.npy")
     expected = {name + suffix for name in shards for suffix in suffixes} | {"manifest.json"}
     assert set(os.listdir(built)) == expected

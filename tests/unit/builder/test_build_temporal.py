@@ -184,6 +184,6 @@ def test_verify_detects_the_wrong_stream(own, temporal, built, tmp_path, capfd):
         dataclasses.replace(Manifest.load(str(copy)), stream=says).save(str(copy))
         status, _, errors = run(capfd, str(copy), "--decode", program=verify)
         assert status == 1
-        frames = sum(subset.frames for subset in Manifest.load(str(copy)).subsets.values())
+        frames = sum(shard.frames for shard in Manifest.load(str(copy)).shards)
         assert len(errors) == frames
         assert message in errors[0]
