@@ -61,7 +61,7 @@ def reserve(output: str, plan: dict[str, Any]) -> Iterator[Reservation]:
     build = join(output, BUILD)
     if not _exists(join(output, MANIFEST)):
         _create(output, build)
-        lock = hold_lease(output, build) if remote else hold_lock(build, output, "build")
+        lock = hold_lease(output, build) if remote else _hold_lock(output, build)
         with lock as check:
             # Another build may have finished before the lock was taken.
             if not _exists(join(output, MANIFEST)):
@@ -80,23 +80,11 @@ def reserve(output: str, plan: dict[str, Any]) -> Iterator[Reservation]:
 
 
 @contextlib.contextmanager
-def hold_lock(directory: str, output: str, what: str) -> Iterator[Callable[[], None]]:
-    """Locks a local directory against other processes.
-
-    Args:
-        directory: holds the lock file.
-        output: named in the error message.
-        what: what holds the lock, for the error message: `build` or `repair`.
-
-    Yields:
-        A check that never fails, as `hold_lease` yields one that may.
-
-    Raises:
-        DataError: another process holds the lock, or the file cannot be written.
-    """
-    path = os.path.join(directory, _LOCK)
+def _hold_lock(output: str, build: str) -> Iterator[Callable[[], None]]:
+    """Locks a local directory; yields a check, as `hold_lease` does, which never fails."""
+    path = os.path.join(build, _LOCK)
     with writing(path):
-        lock = lock_file(path, f"{output} is in use by another {what}")
+        lock = lock_file(path, f"{output} is in use by another build")
     with lock:
         yield lambda: None
 

@@ -12,8 +12,8 @@ from rlstm_tf.data import schema
 from rlstm_tf.data.shard_index import load_index
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import writing
+from rlstm_tf.storage.locks import lock_file
 from tfrecords_tools.builder.built_shard import BuiltShard
-from tfrecords_tools.builder.output_directory import hold_lock
 from tfrecords_tools.builder.plan import Plan, make_plan
 from tfrecords_tools.builder.shard_builder import ShardBuilder, build_shards, make_shard_builders
 from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, read_dataset
@@ -34,7 +34,8 @@ def reserve_for_repair(directory: str) -> Iterator[str]:
     own = os.path.join(directory, _REPAIR)
     with writing(own):
         os.makedirs(own, exist_ok=True)
-    with hold_lock(own, directory, "repair"):
+        lock = lock_file(os.path.join(own, "lock"), f"{directory} is in use by another repair")
+    with lock:
         work = os.path.join(own, "work")
         # Left behind by a repair that was killed. The shards that it finished are in place.
         shutil.rmtree(work, ignore_errors=True)
