@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import struct
-import threading
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import psutil
 
+from benchmarks.memory import resident
 from rlstm_tf.serving.artifact import ModelMetadata
 
 # Tolerance of logits: with many threads, they split the work of a batch differently.
@@ -34,7 +33,7 @@ class Load(NamedTuple):
         failed: good requests with an error.
         wrong: good requests with logits that differ from those of the request alone.
         accepted: bad requests without an error.
-        seconds: latency of each good request, in the order of their ends.
+        seconds: latency of each good request.
         megabytes: memory of the process at the start, at the end, and at the peak.
         duration: seconds in all.
     """
@@ -47,11 +46,6 @@ class Load(NamedTuple):
     seconds: list[float]
     megabytes: tuple[float, float, float]
     duration: float
-
-
-def resident() -> float:
-    """Returns the memory of this process, megabytes."""
-    return psutil.Process().memory_info().rss / 1e6
 
 
 def frames_of(
@@ -132,28 +126,22 @@ def load(
     signatures: Any, good: list[Request], bad: list[Request], count: int, threads: int
 ) -> Load:
     """Sends `count` requests, a tenth of them bad, from several threads."""
-    numbers, lock = iter(range(count)), threading.Lock()
-    outcomes: list[tuple[bool, str, float]] = []
     start, most = resident(), resident()
 
-    def caller() -> None:
-        for number in _shared(numbers, lock):
-            is_bad = number % 10 == 9
-            pool, place = (bad, number // 10) if is_bad else (good, number)
-            request = pool[place % len(pool)]
-            began = time.perf_counter()
-            outcome = _outcome(signatures, request)
-            with lock:
-                outcomes.append((is_bad, outcome, time.perf_counter() - began))
+    def send(number: int) -> tuple[bool, str, float]:
+        is_bad = number % 10 == 9
+        pool, place = (bad, number // 10) if is_bad else (good, number)
+        began = time.perf_counter()
+        outcome = _outcome(signatures, pool[place % len(pool)])
+        return is_bad, outcome, time.perf_counter() - began
 
     began = time.perf_counter()
-    callers = [threading.Thread(target=caller) for _ in range(threads)]
-    for one in callers:
-        one.start()
-    while any(one.is_alive() for one in callers):
-        time.sleep(0.02)
-        most = max(most, resident())
+    with ThreadPoolExecutor(threads) as executor:
+        sent = [executor.submit(send, number) for number in range(count)]
+        while wait(sent, timeout=0.02).not_done:
+            most = max(most, resident())
     duration = time.perf_counter() - began
+    outcomes = [future.result() for future in sent]
     of_good = [outcome for is_bad, outcome, _ in outcomes if not is_bad]
     of_bad = [outcome for is_bad, outcome, _ in outcomes if is_bad]
     return Load(
@@ -163,18 +151,9 @@ def load(
         wrong=of_good.count("wrong"),
         accepted=len(of_bad) - of_bad.count("error"),
         seconds=[seconds for is_bad, _, seconds in outcomes if not is_bad],
-        megabytes=(start, resident(), most),
+        megabytes=(start / 1e6, resident() / 1e6, most / 1e6),
         duration=duration,
     )
-
-
-def _shared(numbers: Iterator[int], lock: threading.Lock) -> Iterator[int]:
-    while True:
-        with lock:
-            number = next(numbers, None)
-        if number is None:
-            return
-        yield number
 
 
 def _outcome(signatures: Any, request: Request) -> str:
