@@ -29,22 +29,6 @@ _JPEG_QUALITY = 95
 # Smaller pictures are shown without smoothing.
 _SMALL = 128
 
-_GATES = (
-    ("i", "input gate", "How much is written to the state."),
-    ("f", "forget gate", "How much of the state is kept."),
-    ("o", "output gate", "How much of the state is output."),
-    ("g", "candidate", "The values that can be written to the state."),
-    ("m", "mean of the four", "The weights of the four gates, averaged."),
-)
-_KINDS = (
-    {
-        "id": "spatial",
-        "title": "Spatial: the same frame",
-        "where": "Shown on the frame itself.",
-    },
-    {"id": "temporal", "title": "Temporal: the past", "where": ""},
-)
-
 
 class Source(NamedTuple):
     """Origin of a page's content.
@@ -93,36 +77,24 @@ def render(clip: Clip, maps: AttentionMaps, start: tuple[int, int], source: Sour
         DataError: there are more than `MAX_WEIGHTS` weights.
     """
     check_size(len(clip.pictures), maps.map_shape)
+    files = resources.files("rlstm_tf.attention")
+    script = "\n" + files.joinpath("page.js").read_text("utf-8")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    pictures = [_data_uri(picture) for picture in clip.pictures]
-    script = "\n" + _read("page.js")
-    page = environment.from_string(_read("page.html.j2")).render(
+    page = environment.from_string(files.joinpath("page.html.j2").read_text("utf-8")).render(
         **source._asdict(),
-        style=Markup("\n" + _read("page.css")),
+        style=Markup(files.joinpath("page.css").read_text("utf-8")),
         script=Markup(script),
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        classes=clip.classes,
-        frames=[{"source": uri, "time": time} for uri, time in zip(pictures, clip.times)],
-        side=clip.pictures.shape[1],
-        is_flow=clip.is_flow,
+        clip=clip,
+        frames=list(zip(map(_data_uri, clip.pictures), clip.times)),
         is_small=clip.pictures.shape[1] < _SMALL,
         across=_num_columns(len(clip.pictures)),
-        gates=[{"key": key, "name": name, "what": what} for key, name, what in _GATES],
-        kinds=_KINDS,
-        spatial=_css(heat.SPATIAL),
-        temporal=_css(heat.TEMPORAL),
-        even=f"1 / {np.prod(maps.map_shape)}: the weight if attention were uniform",
-        scale=_describe_scale(maps),
         data=_script_data(maps, start),
     )
     # A name may contain bytes that are not UTF-8.
     return page.encode("utf-8", "replace")
-
-
-def _read(name: str) -> str:
-    return resources.files("rlstm_tf.attention").joinpath(name).read_text("utf-8")
 
 
 def quantize(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,19 +148,3 @@ def _data_uri(picture: np.ndarray) -> str:
 def _num_columns(count: int) -> int:
     """Returns 5, 4 or 3 if that fills all rows, else 4."""
     return count if count < 4 else next((n for n in (5, 4, 3) if count % n == 0), 4)
-
-
-def _css(color: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)
-
-
-def _describe_scale(maps: AttentionMaps) -> str:
-    if maps.are_shares:
-        return (
-            "The weights of a cell sum to 100\u00a0%; the mark on a scale is uniform attention, "
-            "and the darkest color is 0."
-        )
-    return (
-        "These weights need not sum to 1 and can be negative; the darkest color is 0, and each "
-        "scale ends at the largest absolute weight."
-    )
