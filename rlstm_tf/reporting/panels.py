@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
-from rlstm_tf.reporting import figures, measures, selection
-from rlstm_tf.reporting.frames import Frames
+from rlstm_tf.reporting import figures, frames, measures, selection
 from rlstm_tf.reporting.published import NUM_SEGMENTS
 from rlstm_tf.reporting.results import ACCURACY, MAP, Part, Result
 from rlstm_tf.reporting.tables import percent
@@ -97,10 +99,12 @@ def draw(name: str, results: Sequence[Result], videos: Sequence[str]) -> TestSet
     else:
         panels += _gains(name, *pair)
         if main.measure == ACCURACY:
-            frames = Frames([*pair, *results])
-            if frames.error:
-                remarks.append(f"Figure 4 is without frames: {frames.error}.")
-            panels += _videos(name, *pair, frames, videos, remarks)
+            shards = None
+            try:
+                shards = frames.open_shards([*pair, *results])
+            except DataError as error:
+                remarks.append(f"Figure 4 is without frames: {error}.")
+            panels += _videos(name, *pair, shards, videos, remarks)
     if main.measure == ACCURACY:
         panels.append(_confusion(name, main))
     panels.append(_per_class(name, main))
@@ -132,7 +136,7 @@ def _videos(
     name: str,
     ours: Result,
     other: Result,
-    frames: Frames,
+    shards: Shards | None,
     asked: Sequence[str],
     remarks: list[str],
 ) -> Iterator[Panel]:
@@ -144,9 +148,10 @@ def _videos(
     for number, video in enumerate(chosen, start=1):
         video_id, truth = ours.scores.ids[video], int(ours.scores.labels[video])
         images: Sequence = ()
-        if not frames.error:
+        if shards is not None:
             try:
-                images = frames.read(video_id, ours.parts[0].num_segments or NUM_SEGMENTS)
+                count = ours.parts[0].num_segments or NUM_SEGMENTS
+                images = frames.read_frames(shards, video_id, count)
             except DataError as error:
                 remarks.append(f"Figure 4, video {number}, is without frames: {error}.")
         rankings = []
@@ -194,12 +199,10 @@ def _confusion(name: str, result: Result) -> Panel:
 
 def _per_class(name: str, result: Result) -> Panel:
     values, classes = measures.per_class(result), result.scores.classes
-    order = sorted(
-        range(len(values)), key=lambda k: (-values[k] if values[k] == values[k] else 1, k)
-    )
-    with_videos = [k for k in order if values[k] == values[k]]
+    # NaN, a class without a video, comes last.
+    order = np.argsort(-values, kind="stable").tolist()
     measure = MEASURES[result.measure]
-    ends = [(classes[k], percent(100 * values[k])) for k in with_videos]
+    ends = [(classes[k], percent(100 * values[k])) for k in order if not np.isnan(values[k])]
     return Panel(
         f"per_class_{name}.png",
         figures.per_class(

@@ -9,8 +9,7 @@ import pytest
 import small_shards
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.reporting import figures, measures, selection
-from rlstm_tf.reporting.frames import Frames
+from rlstm_tf.reporting import figures, frames, measures, selection
 from rlstm_tf.reporting.results import read_result, read_results
 
 
@@ -124,22 +123,24 @@ def test_frames_of_a_video(tmp_path):
     evaluations.write_right(tmp_path / "away", 3, videos=4, data=str(tmp_path / "away"))
     evaluations.write_right(tmp_path / "here", 3, videos=4, data=str(shards))
     temporal = evaluations.write_right(tmp_path / "flow", 3, videos=4, stream="temporal")
-    frames = Frames(read_results([str(tmp_path / "away"), str(tmp_path / "here")]))
-    assert frames.error == ""
-    images = frames.read("v1", 4)
+    opened = frames.open_shards(read_results([str(tmp_path / "away"), str(tmp_path / "here")]))
+    images = frames.read_frames(opened, "v1", 4)
     # The middles of four segments of 24 frames; green is 10 times the frame's number, red 20.
     assert len(images) == 4
     for image, number in zip(images, (3, 9, 15, 21)):
         assert image.shape == (small_shards.HEIGHT, small_shards.WIDTH, 3)
         np.testing.assert_allclose(image.mean(axis=(0, 1)), (20, 10 * number, 99), atol=4)
     with pytest.raises(DataError, match="no video 'v2'"):
-        frames.read("v2", 4)
-    error = Frames([read_result(str(tmp_path / "away"))]).error
-    assert error.startswith(f"no shards in {tmp_path / 'away'}")
-    assert Frames([read_result(str(temporal))]).error.startswith("no result names shards")
+        frames.read_frames(opened, "v2", 4)
+    for path, reason in (
+        (tmp_path / "away", "no shards in "),
+        (temporal, "no result names shards"),
+    ):
+        with pytest.raises(DataError, match=reason):
+            frames.open_shards([read_result(str(path))])
     small_shards.flip_byte(shards / "test-00000-of-00002.tfrecord", 900)
     with pytest.raises(DataError, match="video 'v0'"):
-        frames.read("v0", 8)
+        frames.read_frames(opened, "v0", 8)
 
 
 NAMES = ["$x$ and $y", "two\nlines", "a very long name of a class that must be cut", "<b>"]
@@ -169,20 +170,20 @@ def test_figure_of_accuracy_by_class(count):
     assert image.shape[1] == (680 if count <= 30 else 1400)
 
 
-@pytest.mark.parametrize("frames", [0, 1, 8, 12])
-def test_figure_of_a_video(frames):
+@pytest.mark.parametrize("count", [0, 1, 8, 12])
+def test_figure_of_a_video(count):
     ranking = [(name, 0.9 / 2**number, number == 0) for number, name in enumerate(NAMES)]
     wrong = [(name, 0.9 / 2**number, False) for number, name in enumerate(NAMES)]
     pink = np.full((30, 40, 3), (250, 5, 250), np.uint8)
-    png = figures.video([pink] * frames, "<b>", [("TSN", wrong), ("Two-branch", ranking)])
+    png = figures.video([pink] * count, "<b>", [("TSN", wrong), ("Two-branch", ranking)])
     image = image_of(png)
     assert image.shape[1] == 1400
     columns, rows = (
         int((abs(image - (250, 5, 250)).max(axis=-1) <= 2).any(axis=axis).sum()) for axis in (0, 1)
     )
     # The frames fill the width but for small gaps, and keep their shape.
-    assert columns == (0 if frames == 0 else pytest.approx(1380, rel=0.08))
-    assert columns * 30 == pytest.approx(rows * 40 * frames, rel=0.06)
+    assert columns == (0 if count == 0 else pytest.approx(1380, rel=0.08))
+    assert columns * 30 == pytest.approx(rows * 40 * count, rel=0.06)
     # Only the right half has a right class; its bar is plain and the longest.
     blue = (abs(image - (0, 114, 178)).max(axis=-1) <= 2).sum(axis=0)
     assert blue[:700].sum() == 0
