@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from absl import flags
@@ -115,33 +116,33 @@ def _measure(values: flags.FlagValues, videos: str, data: str, stream: str) -> N
         return run
 
     opencv = readers.opencv(stream)
-    candidates: dict[str, tuple[list[Any], Callable[[], None]]] = {
-        "pipeline": (views, piped(host, 1)),
-        "pipeline, 2 threads": (views, piped(host, 2)),
-        "pipeline, cold": (views, piped(host, 1, cold=True)),
-        "device": (views, piped(device, 1)),
-        "decoding alone": (views, lambda: readers.decode_all(opencv, jpegs)),
-        "OpenCV": (views, lambda: readers.bare_loop(opencv, jpegs, views, out)),
-        "OpenCV, 2 threads": (views, lambda: readers.bare_loop(opencv, jpegs, views, out, 2)),
+    candidates = {
+        "pipeline": piped(host, 1),
+        "pipeline, 2 threads": piped(host, 2),
+        "pipeline, cold": piped(host, 1, cold=True),
+        "device": piped(device, 1),
+        "decoding alone": lambda: readers.decode_all(opencv, jpegs),
+        "OpenCV": lambda: readers.bare_loop(opencv, jpegs, views, out),
+        "OpenCV, 2 threads": lambda: readers.bare_loop(opencv, jpegs, views, out, 2),
     }
     try:
         simple = readers.simplejpeg(stream)
-        candidates["simplejpeg"] = (
-            views,
-            lambda: readers.bare_loop(simple, jpegs, views, out),
-        )
+        candidates["simplejpeg"] = lambda: readers.bare_loop(simple, jpegs, views, out)
     except ImportError:
         print("simplejpeg is not installed: skipped")
+    num_views = dict.fromkeys(candidates, len(views))
     if not temporal:
-        candidates.update(_video_readers(videos, shards, views[:_FEW], host.image_size))
-    seconds = fastest({name: run for name, (_, run) in candidates.items()}, values.rounds)
+        few = views[:_FEW]
+        candidates.update(_video_readers(videos, shards, few, host.image_size))
+        num_views = {**dict.fromkeys(candidates, len(few)), **num_views}
+    seconds = fastest(candidates, values.rounds)
     images = sum(map(len, jpegs))
     size_of_jpeg = sum(len(jpeg) for frames in jpegs for jpeg in frames) / images
     print(f"{stream}: {len(shards)} videos, {images / len(jpegs):.1f} JPEGs of each view,")
     print(f"  {size_of_jpeg / 1024:.0f} KB each; {len(views)} views a turn")
     print(f"{'':22}videos/s of a core   elapsed")
-    of_cores = {name: len(rows) / seconds[name].of_cores for name, (rows, _) in candidates.items()}
-    elapsed = {name: len(rows) / seconds[name].elapsed for name, (rows, _) in candidates.items()}
+    of_cores = {name: count / seconds[name].of_cores for name, count in num_views.items()}
+    elapsed = {name: count / seconds[name].elapsed for name, count in num_views.items()}
     for name in candidates:
         print(f"{name:22}{of_cores[name]:18.1f}{elapsed[name]:10.1f}")
     _print_ratios(of_cores, elapsed)
@@ -149,10 +150,8 @@ def _measure(values: flags.FlagValues, videos: str, data: str, stream: str) -> N
 
 def _video_readers(
     videos: str, shards: Any, views: list[Any], image_size: int
-) -> dict[str, tuple[list[Any], Callable[[], None]]]:
+) -> dict[str, Callable[[], None]]:
     """Returns candidates that read views from the video files."""
-    from functools import partial
-
     from benchmarks import readers
 
     paths = [os.path.join(videos, shards.ids[view.video]) for view in views]
@@ -165,7 +164,7 @@ def _video_readers(
     except ImportError:
         print("decord is not installed: skipped")
     return {
-        name: (views, partial(readers.read_videos, read, paths, views, image_size))
+        name: partial(readers.read_videos, read, paths, views, image_size)
         for name, read in reads.items()
     }
 
