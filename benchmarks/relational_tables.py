@@ -50,7 +50,7 @@ def pair_shares(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) 
     return {**groups, **shares}
 
 
-def row(work: Path, run: Run) -> dict[str, Any]:
+def _row(work: Path, run: Run) -> dict[str, Any]:
     """Returns a network's results, with its command, commit and machine."""
     directory = run.directory(work)
     found, _ = score_files.load(directory / "evaluation" / "test")
@@ -67,7 +67,7 @@ def row(work: Path, run: Run) -> dict[str, Any]:
     }
 
 
-def curve(work: Path, run: Run) -> list[dict[str, Any]]:
+def _curve(work: Path, run: Run) -> list[dict[str, Any]]:
     """Returns a network's learning curve, one entry per epoch."""
     names = ("loss", "accuracy", "val_accuracy")
     return [
@@ -100,19 +100,29 @@ def check(path: Path) -> None:
     _read(_curves_path(path), _CURVES)
 
 
-def write(path: Path, rows: list[dict[str, Any]], curves: list[list[dict[str, Any]]]) -> None:
+def write(path: Path, work: Path, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Writes NAME.csv and NAME_curves.csv; rows of other networks in them stay.
 
+    Args:
+        path: NAME.csv.
+        work: directory of the runs.
+        runs: trained and tested networks.
+
+    Returns:
+        The rows of these networks.
+
     Raises:
-        DataError: they cannot be written, or hold other tables.
+        DataError: the files cannot be written, or hold other tables.
     """
     beside = _curves_path(path)
-    flat = [entry for of_run in curves for entry in of_run]
+    rows = [_row(work, run) for run in runs]
+    curves = [entry for run in runs for entry in _curve(work, run)]
     with writing(path):
-        contents = {beside: _csv(beside, _CURVES, flat), path: _csv(path, _COLUMNS, rows)}
+        contents = {beside: _csv(beside, _CURVES, curves), path: _csv(path, _COLUMNS, rows)}
         path.parent.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
             write_atomic(file, content)
+    return rows
 
 
 def _curves_path(path: Path) -> Path:

@@ -56,9 +56,7 @@ def main(values: flags.FlagValues) -> None:
     output = Path(values.output or (work / "relations.csv" if values.quick else RESULTS))
     relational_tables.check(output)
     relational_runs.train_all(work, size, runs, values.workers)
-    rows = [relational_tables.row(work, run) for run in runs]
-    relational_tables.write(output, rows, [relational_tables.curve(work, run) for run in runs])
-    relational_tables.show(rows)
+    relational_tables.show(relational_tables.write(output, work, runs))
 
 
 def _settings(ablations: bool, only: list[str]) -> tuple[Setting, ...]:

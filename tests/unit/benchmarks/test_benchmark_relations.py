@@ -74,10 +74,7 @@ def test_results_are_written_and_shown(tmp_path, capsys):
     runs = [Run(MAIN[0], 0), Run(MAIN[0], 1)]
     for run, right in zip(runs, (True, False)):
         make_run(tmp_path, run, right)
-    rows = [relational_tables.row(tmp_path, run) for run in runs]
-    relational_tables.write(
-        tmp_path / "out.csv", rows, [relational_tables.curve(tmp_path, run) for run in runs]
-    )
+    rows = relational_tables.write(tmp_path / "out.csv", tmp_path, runs)
     with (tmp_path / "out.csv").open(newline="") as file:
         first, second = csv.DictReader(file)
     assert (first["setting"], first["table"], first["seed"]) == ("tsn", "models", "0")
@@ -101,18 +98,12 @@ def test_results_of_other_networks_stay(tmp_path):
     make_run(tmp_path, new, True)
     path = tmp_path / "out.csv"
 
-    def write(*runs):
-        rows = [relational_tables.row(tmp_path, run) for run in runs]
-        curves = [relational_tables.curve(tmp_path, run) for run in runs]
-        relational_tables.write(path, rows, curves)
-
     def read(file):
         with file.open(newline="") as table:
             return [(row["setting"], row["seed"]) for row in csv.DictReader(table)]
 
-    write(old)
-    write(new)
-    write(old)
+    for run in (old, new, old):
+        relational_tables.write(path, tmp_path, [run])
     assert read(path) == [("local", "0"), ("tsn", "0")]
     assert read(tmp_path / "out_curves.csv") == [("local", "0")] * 2 + [("tsn", "0")] * 2
     relational_tables.check(path)
@@ -120,7 +111,7 @@ def test_results_of_other_networks_stay(tmp_path):
     with pytest.raises(DataError, match="holds another table"):
         relational_tables.check(path)
     with pytest.raises(DataError, match="holds another table"):
-        write(new)
+        relational_tables.write(path, tmp_path, [new])
     assert path.read_text() == "setting,seed\nlocal,0\n"
 
 

@@ -263,9 +263,7 @@ def test_files_of_the_benchmark_are_read(tmp_path):
     for run_ in runs:
         make_run(tmp_path, run_, run_.setting.name == "two_branch")
     path = tmp_path / "relations.csv"
-    rows = [relational_tables.row(tmp_path, run_) for run_ in runs]
-    curves = [relational_tables.curve(tmp_path, run_) for run_ in runs]
-    relational_tables.write(path, rows, curves)
+    relational_tables.write(path, tmp_path, runs)
     found = read_benchmark(str(path))
     assert tuple(tables.GROUPS) == relational_tables.GROUPS
     assert len(found.pairs) == len(PAIRS)

@@ -1,24 +1,13 @@
 """Figures of the relational benchmark, by their pixels."""
 
-import io
-
-import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from pngs import dots_of, pixels
 
 from rlstm_tf.reporting.benchmark import figures
 
 BLUE, ORANGE, GREEN = (0, 114, 178), (230, 159, 0), (0, 158, 115)
-
-
-def pixels(png):
-    image = matplotlib.image.imread(io.BytesIO(png))
-    return np.rint(image[..., :3] * 255).astype(int)
-
-
-def dots_of(png, color):
-    return int((abs(pixels(png) - color).max(axis=-1) <= 2).sum())
 
 
 def bars(labels, means, deviations=None):

@@ -1,12 +1,10 @@
 """Numbers behind the figures, and the figures as files."""
 
-import io
-
 import evaluations
-import matplotlib.image
 import numpy as np
 import pytest
 import small_shards
+from pngs import dots_of, is_color, pixels
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.reporting import figures, frames, measures, selection
@@ -20,17 +18,6 @@ def single(directory, labels, predicted, num_classes=4, **changes):
     metrics = evaluations.description(**changes)
     labels = np.array(labels, np.int32)
     return read_result(str(evaluations.write(directory, metrics, ids, labels, scores, classes)))
-
-
-def image_of(png):
-    """[H, W, 3], 0..255."""
-    image = matplotlib.image.imread(io.BytesIO(png))
-    return np.rint(image[..., :3] * 255).astype(int)
-
-
-def dots_of(png, color):
-    """Counts the pixels of a color, within 2 levels."""
-    return int((abs(image_of(png) - color).max(axis=-1) <= 2).sum())
 
 
 def test_accuracy_of_each_class(tmp_path):
@@ -147,7 +134,7 @@ NAMES = ["$x$ and $y", "two\nlines", "a very long name of a class that must be c
 
 
 def test_figure_of_gains():
-    image = image_of(figures.gains(NAMES, [9.5, 2, 0, -3], "gain"))
+    image = pixels(figures.gains(NAMES, [9.5, 2, 0, -3], "gain"))
     assert image.shape[1] == figures.COLUMN * figures.DPI == 680
     png = figures.gains(NAMES, [9.5, 2, 1, 0], "gain")
     assert dots_of(png, (0, 114, 178)) > 3000
@@ -158,7 +145,7 @@ def test_figure_of_gains():
 @pytest.mark.parametrize("count", [1, 4, 101])
 def test_figure_of_confusion(count):
     names = (NAMES * 26)[:count]
-    image = image_of(figures.confusion(names, np.eye(count)))
+    image = pixels(figures.confusion(names, np.eye(count)))
     # Room for the letters of every name: 0.07 inches at the least.
     assert image.shape[0] > count * 0.07 * figures.DPI
     assert image.shape[1] <= 11 * figures.DPI
@@ -166,7 +153,7 @@ def test_figure_of_confusion(count):
 
 @pytest.mark.parametrize("count", [1, 4, 101, 157])
 def test_figure_of_accuracy_by_class(count):
-    image = image_of(figures.per_class((NAMES * 40)[:count], [50.0, np.nan] * 79, "accuracy"))
+    image = pixels(figures.per_class((NAMES * 40)[:count], [50.0, np.nan] * 79, "accuracy"))
     assert image.shape[1] == (680 if count <= 30 else 1400)
 
 
@@ -176,15 +163,12 @@ def test_figure_of_a_video(count):
     wrong = [(name, 0.9 / 2**number, False) for number, name in enumerate(NAMES)]
     pink = np.full((30, 40, 3), (250, 5, 250), np.uint8)
     png = figures.video([pink] * count, "<b>", [("TSN", wrong), ("Two-branch", ranking)])
-    image = image_of(png)
-    assert image.shape[1] == 1400
-    columns, rows = (
-        int((abs(image - (250, 5, 250)).max(axis=-1) <= 2).any(axis=axis).sum()) for axis in (0, 1)
-    )
+    assert pixels(png).shape[1] == 1400
+    columns, rows = (int(is_color(png, (250, 5, 250)).any(axis=axis).sum()) for axis in (0, 1))
     # The frames fill the width but for small gaps, and keep their shape.
     assert columns == (0 if count == 0 else pytest.approx(1380, rel=0.08))
     assert columns * 30 == pytest.approx(rows * 40 * count, rel=0.06)
     # Only the right half has a right class; its bar is plain and the longest.
-    blue = (abs(image - (0, 114, 178)).max(axis=-1) <= 2).sum(axis=0)
+    blue = is_color(png, (0, 114, 178)).sum(axis=0)
     assert blue[:700].sum() == 0
     assert blue[750:1000].min() > 10
