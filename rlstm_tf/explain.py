@@ -58,8 +58,11 @@ def _explain(values: absl_flags.FlagValues, run_dir: Path) -> None:
         from rlstm_tf.attention import animation, page
     from rlstm_tf.attention.clip import make_clip
     from rlstm_tf.attention.maps import compute_attention_maps, require_relational_lstm
+    from rlstm_tf.data.input_config import InputConfig
+    from rlstm_tf.data.video_views import RecordFormat, video_views
     from rlstm_tf.runs.directory import RunDirectory
     from rlstm_tf.runs.weights import load_model
+    from rlstm_tf.serving.predictor import read_video
 
     run = RunDirectory(run_dir)
     classes, manifest = run.classes(), run.manifest()
@@ -68,7 +71,8 @@ def _explain(values: absl_flags.FlagValues, run_dir: Path) -> None:
     position = _parse_position(values, map_shape)
     if values.output:
         page.check_size(settings.num_segments, map_shape)
-    views = _views(values.video, manifest, arguments)
+    record_format, config = RecordFormat.from_manifest(manifest), InputConfig(**arguments)
+    views = read_video(values.video, lambda: video_views(values.video, record_format, config))
     try:
         maps = compute_attention_maps(model, views.frames[0])
     except FloatingPointError as error:
@@ -116,15 +120,6 @@ def _parse_position(values: absl_flags.FlagValues, map_shape: tuple[int, int]) -
             f"{columns} columns, counted from 1"
         )
     return (given[0] - 1) * columns + given[1] - 1
-
-
-def _views(video: str, manifest: Any, arguments: dict[str, Any]) -> Any:
-    from rlstm_tf.data.input_config import InputConfig
-    from rlstm_tf.data.video_views import RecordFormat, video_views
-    from rlstm_tf.serving.predictor import read_video
-
-    record_format, config = RecordFormat.from_manifest(manifest), InputConfig(**arguments)
-    return read_video(video, lambda: video_views(video, record_format, config))
 
 
 def _write(path: str, content: bytes) -> None:

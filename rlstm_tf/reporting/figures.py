@@ -53,20 +53,15 @@ def gains(names: Sequence[str], points: Sequence[float], xlabel: str) -> bytes:
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure(COLUMN, 0.75 + 0.2 * len(names))
-        rows = np.arange(len(names))
-        for row, value in zip(rows, points):
-            style = _bar_style(value >= 0)
-            axes.barh(row, value, height=0.7, **style)
+        bars = axes.barh(np.arange(len(names)), points, height=0.7)
+        for bar, value in zip(bars, points):
+            bar.set(**_bar_style(value >= 0))
+        texts = [f"{value:+.1f}" if round(value, 1) else "0.0" for value in points]
+        axes.bar_label(bars, texts, padding=1.5, fontsize=7)
         _name_rows(axes, names)
         axes.axvline(0, color="black", linewidth=0.6)
-        span = max(*map(abs, points), 1e-3)
-        for row, value in zip(rows, points):
-            side = 1 if value >= 0 else -1
-            text = f"{value:+.1f}" if round(value, 1) else "0.0"
-            align = "left" if side > 0 else "right"
-            axes.text(value + side * 0.02 * span, row, text, va="center", ha=align, fontsize=7)
-        low = min(points) - 0.4 * span if min(points) < 0 else 0.0
-        axes.set_xlim(low, max(max(points), 0) + 0.25 * span)
+        # Room for the labels.
+        axes.margins(x=0.25)
         axes.set_xlabel(xlabel)
         return to_png(figure)
 

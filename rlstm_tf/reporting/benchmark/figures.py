@@ -38,9 +38,10 @@ def bars(labels: Sequence[str], means: pd.DataFrame, deviations: pd.DataFrame) -
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure(PAGE, _height(labels))
         width = 0.84 / len(labels)
-        lowest, highest = 40.0, 100.0
+        # A deviation of 0 has no line.
+        deviations = deviations.where(deviations > 0)
         styles = zip(itertools.cycle(_COLORS), itertools.cycle(_HATCHES))
-        rows = zip(labels, means.to_numpy(), deviations.fillna(0).to_numpy(), styles)
+        rows = zip(labels, means.to_numpy(), deviations.to_numpy(), styles)
         for number, (label, mean, deviation, (color, hatch)) in enumerate(rows):
             places = np.arange(len(groups)) + (number - (len(labels) - 1) / 2) * width
             axes.bar(
@@ -51,25 +52,20 @@ def bars(labels: Sequence[str], means: pd.DataFrame, deviations: pd.DataFrame) -
                 edgecolor="black",
                 linewidth=0.6,
                 hatch=hatch,
-            )
-            deviates = deviation > 0
-            axes.errorbar(
-                *(places[deviates], mean[deviates], deviation[deviates]),
-                fmt="none",
-                ecolor="black",
-                elinewidth=0.8,
+                yerr=deviation,
                 capsize=min(2.0, 20 * width),
+                error_kw={"ecolor": "black", "elinewidth": 0.8},
             )
             for place in places[np.isnan(mean)]:
                 axes.text(place, CHANCE + 1, "none", ha="center", rotation=90, fontsize=6)
-            if not np.isnan(mean).all():
-                lowest = min(lowest, float(np.nanmin(mean - deviation)) - 2)
-                highest = max(highest, float(np.nanmax(mean + deviation)))
         axes.axhline(CHANCE, color="black", linewidth=0.8)
         right = len(groups) - 0.5
         axes.text(right, CHANCE, " chance", va="center", fontsize=7)
         axes.set_xlim(-0.5, right)
-        axes.set_ylim(lowest, highest + 1)
+        ends = deviations.fillna(0)
+        lowest, highest = (means - ends).min(axis=None), (means + ends).max(axis=None)
+        # Compared with NaN, the constant stays.
+        axes.set_ylim(min(40, lowest - 2), max(100, highest) + 1)
         axes.set_xticks(range(len(groups)), groups)
         axes.tick_params(axis="x", length=0)
         axes.set_ylabel("accuracy within pairs (%)")
