@@ -15,6 +15,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
+from benchmarks.machine import print_heading
 from rlstm_tf.cli import app, flags
 
 
@@ -27,8 +28,6 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Prints a line for each relation of each run."""
-    from benchmarks.machine import print_heading
-
     flags.require(values, "runs")
     app.load_tensorflow()
     print_heading("attention")

@@ -15,7 +15,9 @@ from absl import flags
 
 from benchmarks import layers
 from benchmarks.machine import print_heading
+from benchmarks.memory import peak_resident, resident
 from benchmarks.processes import printed
+from benchmarks.timing import fastest
 from rlstm_tf.cli import app
 
 # batch, T, side, C; the state has C / 2 channels, as in the paper.
@@ -72,7 +74,6 @@ def _print_table(title: str, sizes: list[Size], rounds: int) -> None:
     """Prints times, and the peaks of the smallest and the largest size."""
     import tensorflow as tf
 
-    from benchmarks.timing import fastest
     from rlstm_tf.layers import RelationalLSTM
 
     runs = {}
@@ -121,7 +122,6 @@ def _peak(size: tuple[int, ...]) -> int:
     app.load_tensorflow()
     import tensorflow as tf
 
-    from benchmarks.memory import peak_resident, resident
     from rlstm_tf.layers import RelationalLSTM
 
     batch, T, side, C = size

@@ -29,6 +29,8 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks.machine import print_heading
+from benchmarks.timing import fastest, print_ratio
 from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError
 
@@ -55,8 +57,6 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(values: flags.FlagValues) -> None:
     """Makes the shards, measures and prints."""
-    from benchmarks.machine import print_heading
-
     print_heading("input")
     with tempfile.TemporaryDirectory() as directory:
         videos = values.videos
@@ -83,7 +83,6 @@ def _measure(values: flags.FlagValues, videos: str, data: str, stream: str) -> N
     import numpy as np
 
     from benchmarks import readers
-    from benchmarks.timing import fastest
     from rlstm_tf.data import batches, pipeline
     from rlstm_tf.data.shards import Shards
 
@@ -183,8 +182,6 @@ def _drop_from_cache(data: str) -> None:
 
 def _print_ratios(of_cores: dict[str, float], elapsed: dict[str, float]) -> None:
     """Prints ratios of videos per second, by core time and by wall time."""
-    from benchmarks.timing import print_ratio
-
     ours = of_cores["pipeline"]
     for name in ("OpenCV", "simplejpeg"):
         if name in of_cores:

@@ -17,6 +17,8 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks.machine import print_heading
+from benchmarks.timing import fastest, print_ratio
 from rlstm_tf.cli import app
 
 FASTER_THAN_CONV_LSTM = 5.0
@@ -52,8 +54,6 @@ def main(values: flags.FlagValues) -> None:
     import keras
     import tensorflow as tf
 
-    from benchmarks.machine import print_heading
-    from benchmarks.timing import fastest, print_ratio
     from rlstm_tf.layers import RelationalLSTM
 
     print_heading("layers")

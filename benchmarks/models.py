@@ -16,7 +16,9 @@ from typing import Any
 from absl import flags as absl_flags
 
 from benchmarks.machine import print_heading
+from benchmarks.memory import peak_resident, resident
 from benchmarks.processes import printed
+from benchmarks.timing import fastest, print_ratio
 from rlstm_tf.cli import app, flags
 from rlstm_tf.model_config import ModelConfig
 
@@ -42,8 +44,6 @@ def main(values: absl_flags.FlagValues) -> None:
     """Measures and prints."""
     app.load_tensorflow()
     if values.only:
-        from benchmarks.memory import peak_resident, resident
-
         step, _ = _large(values, "two_branch", remat=values.only == "remat")
         before = resident()
         step()
@@ -56,7 +56,6 @@ def main(values: absl_flags.FlagValues) -> None:
 
 def _networks(values: absl_flags.FlagValues) -> None:
     """Compares the two-branch network with TSN, and --remat."""
-    from benchmarks.timing import fastest, print_ratio
     from rlstm_tf.models.cost import multiply_adds
 
     plain, two_branch = _large(values, "two_branch")
@@ -102,8 +101,6 @@ def _large(values: absl_flags.FlagValues, model: str, remat: bool = False) -> tu
 def _demo(rounds: int) -> None:
     """Compares options that may speed up a step of the demo's network."""
     import keras
-
-    from benchmarks.timing import fastest, print_ratio
 
     settings: Any = flags.parse_flagfiles("configs/demo.cfg")
     trainer = trainer_of(settings, 8)

@@ -20,17 +20,15 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from absl import flags
 
+from benchmarks.machine import print_heading
+from benchmarks.processes import run
+from benchmarks.timing import Seconds, fastest, print_ratio
 from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from benchmarks.timing import Seconds
 
 OF_BARE_LOOP = 0.8
 FASTER_WITH_TWO_WORKERS = 1.8
@@ -57,7 +55,6 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(values: flags.FlagValues) -> None:
     """Measures and prints."""
     from benchmarks.clips import write_clips
-    from benchmarks.machine import print_heading
 
     print_heading("records")
     app.load_tensorflow()
@@ -77,8 +74,6 @@ def _paths(videos: str) -> list[str]:
 
 def _one_core(values: flags.FlagValues, paths: list[str], directory: str) -> None:
     import cv2
-
-    from benchmarks.timing import fastest, print_ratio
 
     # As a worker of the build does.
     cv2.setNumThreads(1)
@@ -157,7 +152,7 @@ def _frames(path: str, short_side: int) -> Any:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         for frame in container.decode(stream):
-            image: np.ndarray = reformatter.reformat(frame, format="bgr24").to_ndarray()
+            image = reformatter.reformat(frame, format="bgr24").to_ndarray()
             height, width = image.shape[:2]
             scale = short_side / min(height, width)
             if scale != 1:
@@ -170,8 +165,6 @@ def _frames(path: str, short_side: int) -> Any:
 
 def _whole_command(values: flags.FlagValues, paths: list[str], directory: str) -> None:
     from benchmarks.clips import write_clips
-    from benchmarks.processes import run
-    from benchmarks.timing import fastest
 
     whole, short = (os.path.join(directory, name) for name in ("whole", "short"))
     _link(paths * values.repeats, whole)
@@ -188,8 +181,6 @@ def _whole_command(values: flags.FlagValues, paths: list[str], directory: str) -
 
 def _print_workers(seconds: dict[str, Seconds]) -> None:
     """Prints the seconds of `work N` minus those of `start N`, and their ratios."""
-    from benchmarks.timing import Seconds, print_ratio
-
     of = {}
     print(f"{'':18} elapsed  of cores  start")
     for workers in _WORKERS:

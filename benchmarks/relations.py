@@ -22,6 +22,7 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks.machine import print_heading
 from benchmarks.settings import ABLATIONS, CELLS, MAIN, Setting
 from rlstm_tf.cli import app
 from rlstm_tf.cli.flags import parse_numbers
@@ -45,7 +46,6 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(values: flags.FlagValues) -> None:
     """Makes videos and runs that do not exist, writes and prints the results."""
     from benchmarks import relational_runs, relational_tables
-    from benchmarks.machine import print_heading
 
     print_heading("relations")
     seeds = (0,) if values.quick else parse_numbers("seeds", values.seeds, int, 0, 2**32 - 1)

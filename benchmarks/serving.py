@@ -22,6 +22,8 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks.machine import print_heading
+from benchmarks.timing import fastest, print_ratio
 from rlstm_tf.cli import app
 from rlstm_tf.errors import UsageError
 
@@ -39,8 +41,6 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(values: flags.FlagValues) -> None:
     """Measures and prints."""
-    from benchmarks.machine import print_heading
-
     if not values.model:
         print_heading("serving")
     app.load_tensorflow()
@@ -57,7 +57,6 @@ def _compare_with_keras(turns: int) -> None:
     import tensorflow as tf
 
     from benchmarks import load
-    from benchmarks.timing import fastest, print_ratio
     from rlstm_tf.model_config import ModelConfig
     from rlstm_tf.models import build_model
     from rlstm_tf.serving import artifact, exporter

@@ -17,6 +17,9 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks.machine import print_heading
+from benchmarks.processes import run
+from benchmarks.timing import fastest
 from rlstm_tf.cli import app
 
 _ROOT = Path(__file__).parent.parent
@@ -32,10 +35,6 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(values: flags.FlagValues) -> None:
     """Measures and prints."""
-    from benchmarks.machine import print_heading
-    from benchmarks.processes import run
-    from benchmarks.timing import fastest
-
     print_heading("start-up")
     python, tensorflow = "python -c pass", "import tensorflow"
     commands = {python: ["-c", "pass"], tensorflow: ["-c", tensorflow]}

@@ -16,6 +16,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
+from benchmarks.memory import peak_resident
 from benchmarks.processes import printed
 from rlstm_tf.cli import app, flags
 
@@ -75,7 +76,6 @@ def _measure(name: str, stream: str, batch_size: int, steps: int) -> tuple[float
 
     import tensorflow as tf
 
-    from benchmarks.memory import peak_resident
     from benchmarks.models import random_batch, trainer_of
 
     trainer = trainer_of(settings, 101)

@@ -148,6 +148,7 @@ def build_commands(paths: PaperPaths) -> Iterator[str]:
     """Yields a build for each data set, split and stream; later splits reuse decoded videos."""
     for dataset, split in SIZES:
         for stream in STREAMS if dataset != "charades" else ("spatial",):
+            earlier = [_data(paths, dataset, other, stream) for other in range(1, split)]
             arguments = [
                 f"--dataset={dataset}",
                 f"--videos={paths.videos[dataset]}",
@@ -155,7 +156,7 @@ def build_commands(paths: PaperPaths) -> Iterator[str]:
                 *([f"--split={split}"] if split else []),
                 f"--short_side={paths.short_side}",
                 *(["--stream=temporal", f"--flow={paths.flow}"] if stream == "temporal" else []),
-                *_reused(paths, dataset, split, stream),
+                *([f"--reuse={','.join(earlier)}"] if earlier else []),
                 f"--output={_data(paths, dataset, split, stream)}",
             ]
             yield _command("tfrecords_tools.build", arguments)
@@ -201,11 +202,6 @@ def fuse_commands(paths: PaperPaths) -> Iterator[str]:
 def report_command(paths: PaperPaths) -> str:
     """Returns the command for tables, figures and the page."""
     return _command("rlstm_tf.report", [f"--runs={paths.runs}", f"--output={paths.runs}_report"])
-
-
-def _reused(paths: PaperPaths, dataset: str, split: int, stream: str) -> list[str]:
-    before = [_data(paths, dataset, other, stream) for other in range(1, split)]
-    return [f"--reuse={','.join(before)}"] if before else []
 
 
 def _fuse(paths: PaperPaths, name: str, parts: Sequence[str], weights: str) -> str:

@@ -89,7 +89,7 @@ def test_serving(capsys):
 
 
 def test_start_up(capsys, monkeypatch):
-    monkeypatch.setattr(timing, "fastest", functools.partial(fastest, warm_up=False))
+    monkeypatch.setattr(startup, "fastest", functools.partial(fastest, warm_up=False))
     printed = lines(startup, "--only=rlstm_tf.recipe", "--rounds=1", capsys=capsys)
     commands = {re.split("  +", line)[0] for line in printed[1:]}
     assert commands == {

@@ -27,6 +27,7 @@ HOSTILE = [
     "🙂",
 ]
 SIDE = 32
+CONFIG = InputConfig(2, num_segments=3, image_size=SIDE)
 
 
 class Scored:
@@ -70,13 +71,12 @@ def written(tmp_path, make, epoch, step):
 
 
 def test_augmented_batch(spatial, tmp_path):
-    config = InputConfig(2, num_segments=3, image_size=SIDE)
     # Epochs of 5 samples in batches of 2 end after 3 and 5 steps: the second starts at sample 6.
     epochs = EpochSchedule(5, 2)
-    found = written(tmp_path, lambda events: AugmentedBatch(events, epochs, spatial, config), 1, 5)
+    found = written(tmp_path, lambda events: AugmentedBatch(events, epochs, spatial, CONFIG), 1, 5)
     ((step, image),) = found["images/augmented_batch"]
     assert step == 5
-    rows = training_rows(spatial, config, 6, 2)["frames"]
+    rows = training_rows(spatial, CONFIG, 6, 2)["frames"]
     top = 0
     for row in rows:
         top += 4 + drawing.LINE + 4
@@ -130,19 +130,18 @@ def test_rgb_is_unchanged():
 
 def test_worst_errors(spatial, tmp_path):
     """Writes labels 0, 1, 2, 0, 1; the shards hold the even positions first."""
-    config = InputConfig(2, num_segments=3, image_size=SIDE)
     assert spatial.labels.tolist() == [0, 2, 1, 1, 0]
     logits = np.zeros((5, 3), np.float32)
     logits[np.arange(5), spatial.labels] = [3, -5, 1, -2, 9]
     assert worst_videos(spatial.labels, logits).tolist() == [1, 3, 2, 0, 4]
-    found = written(tmp_path, lambda e: Errors(e, Scored(spatial, logits), config), 0, 3)
+    found = written(tmp_path, lambda e: Errors(e, Scored(spatial, logits), CONFIG), 0, 3)
     ((step, image),) = found["images/worst_errors"]
     assert step == 3
     strip, side = 3 * drawing.LINE + 4, 192
     for place, video in enumerate((1, 3, 2, 0, 4)):
         row, column = divmod(place, 4)
         top, left = 4 + row * (strip + side + 4), 4 + column * (side + 4)
-        middle = evaluation_example(spatial, config, video)["frames"][0, 1]
+        middle = evaluation_example(spatial, CONFIG, video)["frames"][0, 1]
         shown = image[top + strip : top + strip + side : 6, left : left + side : 6]
         np.testing.assert_array_equal(shown, middle)
         # The prediction is red if wrong, else green.
@@ -168,16 +167,14 @@ def test_several_labels_have_no_confusion_matrix(tmp_path):
     actions = [[(0, 0, 3), (2, 1, 4)], [(1, 0, 2)], [(1, 0, 5)]]
     write_shards(tmp_path / "s", [6, 7, 5], actions=actions, multi_label=True)
     shards = Shards.open(str(tmp_path / "s"), "train")
-    config = InputConfig(2, num_segments=3, image_size=SIDE)
-    found = written(tmp_path, lambda e: Errors(e, Scored(shards, np.zeros((3, 3))), config), 0, 3)
+    found = written(tmp_path, lambda e: Errors(e, Scored(shards, np.zeros((3, 3))), CONFIG), 0, 3)
     assert list(found) == ["images/worst_errors"]
 
 
 def test_videos_without_labels_have_no_images(spatial, tmp_path):
     spatial.labels = np.zeros((5, 3), bool)
-    config = InputConfig(2, num_segments=3, image_size=SIDE)
     scored = Scored(spatial, np.zeros((5, 3)))
-    assert written(tmp_path, lambda e: Errors(e, scored, config), 0, 3) == {}
+    assert written(tmp_path, lambda e: Errors(e, scored, CONFIG), 0, 3) == {}
 
 
 def test_confusion_matrix_colors():
@@ -213,9 +210,8 @@ def test_confusion_matrix_of_any_number_of_classes(classes):
 def test_too_many_classes_for_a_matrix(tmp_path, spatial):
     """The matrix has at most a million cells."""
     spatial.classes = [f"c{k}" for k in range(confusion.MAX_CLASSES + 1)]
-    config = InputConfig(2, num_segments=3, image_size=SIDE)
     logits = np.zeros((5, len(spatial.classes)))
-    found = written(tmp_path, lambda e: Errors(e, Scored(spatial, logits), config), 0, 3)
+    found = written(tmp_path, lambda e: Errors(e, Scored(spatial, logits), CONFIG), 0, 3)
     assert list(found) == ["images/worst_errors"]
 
 
