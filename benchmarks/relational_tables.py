@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.relational_runs import RECORD, Run
 from rlstm_tf.errors import DataError
 from rlstm_tf.evaluation import score_files
+from rlstm_tf.reporting.benchmark import read_benchmark, tables
 from rlstm_tf.storage.atomic import write_atomic, writing
 from tfrecords_tools.synthetic.relations import PAIRS
 
@@ -54,40 +54,22 @@ def _row(work: Path, run: Run) -> dict[str, Any]:
     """Returns a network's results, with its command, commit and machine."""
     directory = run.directory(work)
     found, _ = score_files.load(directory / "evaluation" / "test")
-    history = _history(directory)
-    rates = [float(epoch["videos_per_second"]) for epoch in history]
+    history = pd.read_csv(directory / "history.csv")
     return {
         "setting": run.setting.name,
         "table": run.setting.table,
         "seed": run.seed,
-        **_rounded(pair_shares(found.logits, found.labels, found.classes)),
-        "accuracy": f"{np.mean(found.logits.argmax(axis=1) == found.labels):.4f}",
-        "videos_per_second": f"{np.mean(rates):.1f}",
+        **pair_shares(found.logits, found.labels, found.classes),
+        "accuracy": np.mean(found.logits.argmax(axis=1) == found.labels),
+        "videos_per_second": f"{history['videos_per_second'].mean():.1f}",
         **json.loads((directory / RECORD).read_text(encoding="utf-8")),
     }
 
 
-def _curve(work: Path, run: Run) -> list[dict[str, Any]]:
-    """Returns a network's learning curve, one entry per epoch."""
-    names = ("loss", "accuracy", "val_accuracy")
-    return [
-        {
-            "setting": run.setting.name,
-            "seed": run.seed,
-            "epoch": epoch["epoch"],
-            **_rounded({name: float(epoch[name]) for name in names}),
-        }
-        for epoch in _history(run.directory(work))
-    ]
-
-
-def _history(directory: Path) -> list[dict[str, str]]:
-    with (directory / "history.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _rounded(numbers: dict[str, float]) -> dict[str, str]:
-    return {name: f"{number:.4f}" for name, number in numbers.items()}
+def _curve(work: Path, run: Run) -> pd.DataFrame:
+    """Returns a network's learning curve, one row per epoch."""
+    history = pd.read_csv(run.directory(work) / "history.csv")
+    return history.assign(setting=run.setting.name, seed=run.seed)[_CURVES]
 
 
 def check(path: Path) -> None:
@@ -100,7 +82,7 @@ def check(path: Path) -> None:
     _read(_curves_path(path), _CURVES)
 
 
-def write(path: Path, work: Path, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def write(path: Path, work: Path, runs: Sequence[Run]) -> None:
     """Writes NAME.csv and NAME_curves.csv; rows of other networks in them stay.
 
     Args:
@@ -108,57 +90,47 @@ def write(path: Path, work: Path, runs: Sequence[Run]) -> list[dict[str, Any]]:
         work: directory of the runs.
         runs: trained and tested networks.
 
-    Returns:
-        The rows of these networks.
-
     Raises:
         DataError: the files cannot be written, or hold other tables.
     """
     beside = _curves_path(path)
-    rows = [_row(work, run) for run in runs]
-    curves = [entry for run in runs for entry in _curve(work, run)]
+    rows = pd.DataFrame([_row(work, run) for run in runs], columns=_COLUMNS)
+    curves = pd.concat([_curve(work, run) for run in runs])
     with writing(path):
-        contents = {beside: _csv(beside, _CURVES, curves), path: _csv(path, _COLUMNS, rows)}
+        contents = {beside: _csv(beside, curves), path: _csv(path, rows)}
         path.parent.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
             write_atomic(file, content)
-    return rows
 
 
 def _curves_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}_curves.csv")
 
 
-def _csv(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> bytes:
+def _csv(path: Path, new: pd.DataFrame) -> bytes:
     """Formats these rows, after those of other networks in the file."""
-    new = {(row["setting"], str(row["seed"])) for row in rows}
-    kept = [row for row in _read(path, columns) if (row["setting"], row["seed"]) not in new]
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows([*kept, *rows])
-    return text.getvalue().encode()
+    old, network = _read(path, list(new)), ["setting", "seed"]
+    again = pd.MultiIndex.from_frame(new[network].astype(str))
+    kept = old[~pd.MultiIndex.from_frame(old[network]).isin(again)]
+    options: Any = {"index": False, "float_format": "%.4f", "lineterminator": "\n"}
+    return (kept.to_csv(**options) + new.to_csv(header=False, **options)).encode()
 
 
-def _read(path: Path, columns: list[str]) -> list[dict[str, str]]:
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        table = csv.DictReader(file)
-        if table.fieldnames != columns:
-            raise DataError(f"{path} holds another table: give another --output")
-        return list(table)
+        return pd.DataFrame(columns=columns)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError:  # also of pandas' parser
+        table = pd.DataFrame()
+    if list(table) != columns:
+        raise DataError(f"{path} holds another table: give another --output")
+    return table
 
 
-def show(rows: list[dict[str, Any]]) -> None:
-    """Prints means and standard deviations over the seeds: groups, then all classes."""
-    columns = {**{group: group for group in GROUPS}, "accuracy": "all classes"}
-    print(f"{'':20}" + "".join(f"{title:>16}" for title in columns.values()))
-    for name in dict.fromkeys(row["setting"] for row in rows):
-        of_setting = [row for row in rows if row["setting"] == name]
-        cells = []
-        for column in columns:
-            values = [float(row[column]) for row in of_setting]
-            spread = f" +- {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-            cells.append(f"{np.mean(values):.3f}{spread}".rjust(16))
-        print(f"{name:20}" + "".join(cells))
+def show(path: Path) -> None:
+    """Prints the tables of NAME.csv: means and deviations over the seeds, by group."""
+    benchmark = read_benchmark(str(path))
+    for table in tables.tables_of(benchmark):
+        cells = tables.group_cells(table, benchmark)
+        print(tables.to_markdown(table.title, tables.caption_of(benchmark), cells))

@@ -56,7 +56,8 @@ def main(values: flags.FlagValues) -> None:
     output = Path(values.output or (work / "relations.csv" if values.quick else RESULTS))
     relational_tables.check(output)
     relational_runs.train_all(work, size, runs, values.workers)
-    relational_tables.show(relational_tables.write(output, work, runs))
+    relational_tables.write(output, work, runs)
+    relational_tables.show(output)
 
 
 def _settings(ablations: bool, only: list[str]) -> tuple[Setting, ...]:
