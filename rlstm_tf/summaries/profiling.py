@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from rlstm_tf.summaries.event_files import wrap_write_errors
+from rlstm_tf.summaries.events import wrap_write_errors
 
 Logs = dict[str, float]
 

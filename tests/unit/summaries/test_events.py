@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.summaries.event_files import truncate_events, wrap_write_errors
+from rlstm_tf.summaries.events import truncate_events, wrap_write_errors
 
 
 def write(directory, steps):
