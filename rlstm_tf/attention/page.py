@@ -69,14 +69,10 @@ def render(clip: Clip, maps: AttentionMaps, start: tuple[int, int], source: Sour
 
     Args:
         clip: clip to show.
-        maps: attention maps of the clip.
+        maps: attention maps of the clip, whose size `check_size` has accepted.
         start: (t, position) that is selected first, from 0.
         source: origin of the maps.
-
-    Raises:
-        DataError: there are more than `MAX_WEIGHTS` weights.
     """
-    check_size(len(clip.pictures), maps.map_shape)
     files = resources.files("rlstm_tf.attention")
     script = "\n" + files.joinpath("page.js").read_text("utf-8")
     environment = jinja2.Environment(
