@@ -26,7 +26,6 @@ _PART_KEYS = {
     "run": str,
     "data": str,
 }
-_SET_KEYS = {"dataset": str, "split": int, "subset": str}
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def read_result(directory: str) -> Result:
     """
     found, facts = score_files.load(Path(directory))
     where = os.path.join(directory, METRICS)
-    _check_types(facts, {**_PART_KEYS, **_SET_KEYS}, where)
+    _check_types(facts, _PART_KEYS, where)
     # Computed from the scores: metrics.json may belong to others.
     measure, value = next(iter(metrics.compute_metrics(found.labels, found.logits).items()))
     recorded, videos = facts.get(measure), facts.get("videos")

@@ -203,9 +203,10 @@ def test_missing_and_truncated_files_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"metrics.json is missing or damaged"):
         score_files.load(tmp_path)
     content = (tmp_path / "scores.npz").read_bytes()
-    (tmp_path / "scores.npz").write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match="damaged or holds no scores"):
-        score_files.load(tmp_path)
+    for end in (0, 10, len(content) // 2, len(content) - 9):
+        (tmp_path / "scores.npz").write_bytes(content[:end])
+        with pytest.raises(DataError, match="damaged or holds no scores"):
+            score_files.load(tmp_path)
 
 
 # The command.

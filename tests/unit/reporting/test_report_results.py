@@ -1,9 +1,7 @@
 """Reading evaluations, and refusing damaged ones."""
 
-import io
 import json
 import re
-import zipfile
 
 import evaluations
 import numpy as np
@@ -18,13 +16,10 @@ def evaluation(tmp_path):
     return evaluations.write_right(tmp_path / "runs" / "run", 3, videos=4)
 
 
-def arrays(directory):
-    with np.load(directory / "scores.npz") as file:
-        return dict(file)
-
-
 def change_arrays(directory, **changes):
-    np.savez(directory / "scores.npz", **{**arrays(directory), **changes})
+    with np.load(directory / "scores.npz") as file:
+        arrays = dict(file)
+    np.savez(directory / "scores.npz", **{**arrays, **changes})
 
 
 def change_metrics(directory, **changes):
@@ -94,28 +89,6 @@ def test_one_file_without_the_other(evaluation, name):
     refused(evaluation, f"has no {re.escape(name)} beside it")
 
 
-@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
-def test_truncated_scores(evaluation, keep):
-    path = evaluation / "scores.npz"
-    content = path.read_bytes()
-    path.write_bytes(content[: int(keep * len(content)) if keep < 1 else keep])
-    refused(evaluation, r"scores\.npz is damaged")
-
-
-def test_no_pickled_object_is_loaded(evaluation):
-    class Bomb:
-        def __reduce__(self):
-            return pytest.fail, ("a pickled object was loaded",)
-
-    file = io.BytesIO()
-    np.lib.format.write_array(file, np.array([Bomb()], dtype=object), allow_pickle=True)
-    names = list(arrays(evaluation))
-    with zipfile.ZipFile(evaluation / "scores.npz", "w") as archive:
-        for name in names:
-            archive.writestr(f"{name}.npy", file.getvalue())
-    refused(evaluation, r"scores\.npz is damaged")
-
-
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
@@ -136,8 +109,6 @@ def test_scores_of_another_evaluation(evaluation, changes, found):
         ({"accuracy": "0.75"}, "has accuracy 0.75"),
         ({"accuracy": None}, "has accuracy None"),
         ({"accuracy": 75}, "has accuracy 75"),
-        ({"split": "1"}, "split must be int, found '1'"),
-        ({"split": True}, "split must be int"),
         ({"run": ["x"]}, "run must be str"),
         ({"fused": []}, "fused must be a list"),
         ({"fused": [evaluations.description(weight=1.5)]}, "weight 1.5"),
