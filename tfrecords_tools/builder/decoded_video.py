@@ -17,7 +17,6 @@ import os
 import zlib
 from array import array
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,7 +35,7 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import atomic_file, write_atomic, writing
 from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.json_values import parse_json, require_fields
-from tfrecords_tools.builder.reuse import StoredVideo, StoredVideoReader
+from tfrecords_tools.builder.reuse import StoredVideo, read_stored
 
 _JPEGS = ".jpegs"
 _INDEX = ".json"
@@ -125,15 +124,15 @@ def _try_to_decode(task: DecodeTask) -> str | None:
     sizes, checksums = array("I"), array("I")
     try:
         with writing(path):
-            with _open_source(task) as source, atomic_file(path, unique=True) as file:
-                for jpeg in _read_jpegs(source, task):
+            source = _open_source(task)
+            with source as (fps, height, width, jpegs), atomic_file(path, unique=True) as file:
+                for jpeg in jpegs:
                     file.write(jpeg)
                     sizes.append(len(jpeg))
                     checksums.append(zlib.crc32(jpeg))
-            decoded = DecodedVideo(
-                *(os.path.basename(task.target), source.fps, source.height, source.width),
-                *(sizes.tolist(), checksums.tolist()),
-            )
+            name = os.path.basename(task.target)
+            lists = sizes.tolist(), checksums.tolist()
+            decoded = DecodedVideo(name, fps, height, width, *lists)
             _write_json(task.target + _INDEX, asdict(decoded))
     except DamagedVideoError as error:
         return str(error)
@@ -142,16 +141,16 @@ def _try_to_decode(task: DecodeTask) -> str | None:
     return None
 
 
-def _open_source(task: DecodeTask) -> AbstractContextManager[VideoReader | StoredVideoReader]:
+@contextlib.contextmanager
+def _open_source(task: DecodeTask) -> Iterator[tuple[float, int, int, Iterator[bytes]]]:
+    """Yields frames per second, height, width and the JPEG files."""
     if task.stored:
-        return contextlib.nullcontext(StoredVideoReader(task.stored))
-    return VideoReader(task.video, task.short_side)
-
-
-def _read_jpegs(source: VideoReader | StoredVideoReader, task: DecodeTask) -> Iterator[bytes]:
-    if isinstance(source, StoredVideoReader):
-        return source.read_jpegs()
-    return (encode_jpeg(image, task.jpeg_quality) for image in _read_images(source, task))
+        yield read_stored(task.stored)
+        return
+    with VideoReader(task.video, task.short_side) as reader:
+        images = _read_images(reader, task)
+        jpegs = (encode_jpeg(image, task.jpeg_quality) for image in images)
+        yield reader.fps, reader.height, reader.width, jpegs
 
 
 def _read_images(reader: VideoReader, task: DecodeTask) -> Iterator[np.ndarray]:

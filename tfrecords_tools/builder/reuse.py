@@ -56,30 +56,24 @@ def find_stored_videos(directories: Sequence[str], plan: Plan) -> dict[str, Stor
     return found
 
 
-class StoredVideoReader:
-    """Reads a video's stored images.
+def read_stored(stored: StoredVideo) -> tuple[float, int, int, Iterator[bytes]]:
+    """Reads a video's images from finished shards.
 
-    Attributes:
-        fps: average frames per second, 0 if unknown.
-        height, width: pixels of a frame, or of a flow field.
+    Returns:
+        Frames per second (0 if unknown), height and width in pixels, and the JPEG files in order.
 
     Raises:
-        DataError: the shards are damaged.
+        DataError: the shards are damaged; a frame's checksum is compared when it is read.
     """
+    shards, video = _open_shards(stored.directory, stored.subset), stored.video
+    size = int(shards.heights[video]), int(shards.widths[video])
+    return float(shards.fps[video]), *size, _read_jpegs(shards, video)
 
-    def __init__(self, stored: StoredVideo):
-        self._shards = _open_shards(stored.directory, stored.subset)
-        self._video = stored.video
-        self.fps = float(self._shards.fps[stored.video])
-        self.height = int(self._shards.heights[stored.video])
-        self.width = int(self._shards.widths[stored.video])
 
-    def read_jpegs(self) -> Iterator[bytes]:
-        """Yields the JPEG files in order; raises DataError if a checksum does not match."""
-        count = int(self._shards.num_frames[self._video])
-        for first in range(0, count, _FRAMES_PER_READ):
-            numbers = range(first, min(first + _FRAMES_PER_READ, count))
-            yield from self._shards.read_frames(self._video, numbers)
+def _read_jpegs(shards: Shards, video: int) -> Iterator[bytes]:
+    count = int(shards.num_frames[video])
+    for first in range(0, count, _FRAMES_PER_READ):
+        yield from shards.read_frames(video, range(first, min(first + _FRAMES_PER_READ, count)))
 
 
 @cache

@@ -10,7 +10,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -217,7 +217,10 @@ def build_shards(
                 if not builder.num_pending:
                     finished[builder.name] = thread.submit(finish, builder)
                     pending.add(finished[builder.name])
-                _raise_failures(pending)
+                # Raises the error of a shard that cannot be written at once.
+                done, pending = wait(pending, timeout=0)
+                for future in done:
+                    future.result()
         return {name: future.result() for name, future in finished.items()}
     finally:
         # After a failure or Ctrl-C, do not write the shards that are still queued.
@@ -241,10 +244,3 @@ def action_frames(action: Action, fps: float, num_frames: int) -> tuple[int, int
     first, end = round(action.start * fps, 6), round(action.end * fps, 6)
     first, end = math.floor(first), min(math.ceil(end), num_frames)
     return (first, end - first) if action.end > action.start and end > first else (0, 0)
-
-
-def _raise_failures(pending: set[Future[Result]]) -> None:
-    """Raises the error of a shard that cannot be written at once; drops the finished ones."""
-    for future in [future for future in pending if future.done()]:
-        pending.remove(future)
-        future.result()

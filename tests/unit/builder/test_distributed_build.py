@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import Future
 from dataclasses import replace
 
 import failing_decoders
@@ -119,19 +118,6 @@ def test_truncated_copy_is_never_renamed(own, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "new").iterdir()] == [".build"]
     run_job(plan, output)
     assert not (tmp_path / "new/.build").exists()
-
-
-def test_failures_are_checked_once_for_each_shard():
-    """Finished shards, which may be many, are not checked again after each video."""
-    done, failed, open_ = Future(), Future(), Future()
-    done.set_result(None)
-    pending = {done, open_}
-    shard_builder._raise_failures(pending)
-    assert pending == {open_}
-    failed.set_exception(DataError("full"))
-    pending.add(failed)
-    with pytest.raises(DataError, match="full"):
-        shard_builder._raise_failures(pending)
 
 
 @pytest.mark.parametrize("ends", [DataError, KeyboardInterrupt])
