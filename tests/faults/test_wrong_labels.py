@@ -80,7 +80,8 @@ def test_a_shorter_class_list_is_refused(shards, survived):
     message = "video 'v2' has label 2, the class list allows 0 to 1"
     with pytest.raises(DataError, match=message):
         Shards.open(str(shards), "train")
-    assert find_problems(str(shards), Manifest.load(str(shards)), decode=False)
+    found = find_problems(str(shards), Manifest.load(str(shards)), decode=False)
+    assert found == {SHARD: [f"{SHARD}: {message}"]}
     survived(10, 1)
 
 

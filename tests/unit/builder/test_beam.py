@@ -10,13 +10,12 @@ import shutil
 import failing_decoders
 import pytest
 from builds import arguments, files, kill_once_made, run
-from jobs import remote_files, upload
 
 from rlstm_tf.cli import app
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.errors import DataError
-from tfrecords_tools import beam, verify
-from tfrecords_tools.builder import decoded_video, distributed_build, lease
+from tfrecords_tools import beam
+from tfrecords_tools.builder import decoded_video, distributed_build
 
 pytest.importorskip("apache_beam", reason="needs Apache Beam: pip install 'rlstm-tf[beam]'")
 
@@ -41,15 +40,6 @@ def test_gives_the_bytes_of_a_local_build(own, built, tmp_path, capfd):
     status, out, errors = run_beam(capfd, *arguments(own, tmp_path / "new"))
     assert (status, errors) == (0, [])
     assert "is complete already" in out
-
-
-def test_remote_videos_and_remote_output(own, built, capfd, monkeypatch):
-    monkeypatch.setattr(lease, "_CONSISTENCY_DELAY_S", 0)
-    videos = upload(own, "ram://beam/videos")
-    status, _, errors = run_beam(capfd, *arguments(videos, "ram://beam/new"))
-    assert (status, errors) == (0, [])
-    assert remote_files("ram://beam/new") == files(built)
-    assert run(capfd, "ram://beam/new", "--decode", program=verify)[0] == 0
 
 
 def test_flow(own, tmp_path, capfd):

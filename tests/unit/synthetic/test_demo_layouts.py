@@ -18,7 +18,6 @@ from tfrecords_tools import demo
 from tfrecords_tools.datasets.charades import read_charades
 from tfrecords_tools.datasets.dataset import drop_missing
 from tfrecords_tools.datasets.hmdb51 import read_hmdb51
-from tfrecords_tools.datasets.subsets import add_validation
 from tfrecords_tools.datasets.ucf101 import read_ucf101
 from tfrecords_tools.synthetic.layouts import arrange_charades
 from tfrecords_tools.synthetic.shapes import CLASSES, draw_scene
@@ -122,20 +121,6 @@ def test_reader_accepts_all_three_splits(made, layout):
         tested.append({video.id for video in dataset.videos if video.subset == "test"})
     assert not any(one & other for one, other in combinations(tested, 2))
     assert set(dataset.classes) == (SNAKE if layout == "hmdb51" else set(CLASSES))
-
-
-@pytest.mark.parametrize(
-    ("layout", "group"), [("ucf101", r"_g(\d\d)_c"), ("hmdb51", r"_\((\d\d)\)_")]
-)
-def test_validation_takes_whole_groups(made, layout, group):
-    dataset = add_validation(read(made, layout, 1), 0.4, seed=0)
-    subsets = {}
-    for video in dataset.videos:
-        key = video.actions[0].label, re.search(group, video.id)[1]
-        subsets.setdefault(key, set()).add(video.subset)
-    assert all(len(found) == 1 for found in subsets.values())
-    assert len(subsets) == 8 * 4
-    assert {"val"} in subsets.values()
 
 
 def test_clips_are_the_same_in_hmdb51s_layout(made):
