@@ -184,49 +184,6 @@ def test_plan_is_on_record_while_the_build_runs(own, tmp_path, capfd, monkeypatc
     assert "short_side 32, not 48" in errors[0]
 
 
-@pytest.mark.parametrize(
-    ("given", "status", "message"),
-    [
-        ([], 2, "--dataset is required"),
-        (["--dataset=folder"], 2, "--videos is required"),
-        (["--dataset=folder", "--videos=v"], 2, "--output is required"),
-        (["--dataset=ucf101", "--videos=v", "--output=o"], 2, "--splits is required"),
-        (
-            ["--dataset=ucf101", "--videos=v", "--output=o", "--splits=s"],
-            *(2, "--split is required"),
-        ),
-        (
-            ["--dataset=folder", "--videos=v", "--output=o", "--splits=s"],
-            *(2, "--splits does not go with --dataset=folder"),
-        ),
-        (
-            [*("--dataset=hmdb51", "--videos=v", "--output=o", "--splits=s", "--split=1")]
-            + ["--test_share=0.1"],
-            *(2, "--test_share does not go with --dataset=hmdb51"),
-        ),
-        (
-            ["--dataset=folder", "--videos=v", "--output=o", "--val_seed=1"],
-            *(2, "--val_seed does nothing without --val_share"),
-        ),
-        (["--dataset=kinetics"], 2, "kinetics"),
-        (["--colour=red"], 2, "colour"),
-        (["--workers=0"], 2, "workers"),
-        (["--jpeg_quality=101"], 2, "jpeg_quality"),
-        (["folder"], 2, "unexpected argument 'folder'"),
-        (["--dataset=folder", "--videos=v", "--output=o"], 1, "no such directory or CSV file: v"),
-    ],
-)
-def test_bad_usage(capfd, tmp_path, monkeypatch, given, status, message):
-    monkeypatch.chdir(tmp_path)
-    found = app.run(build.main, build.define_flags, ["build", *given])
-    errors = capfd.readouterr().err.splitlines()
-    assert found == status
-    assert len(errors) == 1
-    assert errors[0].startswith("error: ")
-    assert message in errors[0]
-    assert os.listdir(tmp_path) == []
-
-
 def test_csv_names_videos_that_are_not_there(own, tmp_path, capfd):
     (tmp_path / "list.csv").write_text(f"path,label\n{own}/walk/0.mp4,walk\nnone.mp4,run\n")
     given = arguments(tmp_path / "list.csv", tmp_path / "shards")

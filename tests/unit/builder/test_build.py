@@ -10,9 +10,13 @@ import pytest
 from builds import arguments, files, run
 from repository import ROOT
 
+from rlstm_tf.cli import app
 from rlstm_tf.data import schema, video
 from rlstm_tf.data.schema import Manifest
-from tfrecords_tools import verify
+from tfrecords_tools import build, verify
+
+FOLDER = "--dataset=folder --videos=v --output=o"
+CHARADES = "--dataset=charades --videos=v --output=o --splits=s"
 
 
 def test_folder(own, built, capfd):
@@ -99,6 +103,43 @@ print(peaks[1] - peaks[0])
     grown = int(subprocess.run(command, cwd=root, capture_output=True, check=True).stdout)
     assert (tmp_path / "long.jpegs").stat().st_size > 20e6
     assert grown < 4000
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("", "--dataset is required"),
+        ("--dataset=folder", "--videos is required"),
+        ("--dataset=folder --videos=v", "--output is required"),
+        ("--dataset=ucf101 --videos=v --output=o", "--splits is required"),
+        ("--dataset=ucf101 --videos=v --output=o --splits=s", "--split is required"),
+        ("--dataset=charades --videos=v --output=o", "--splits is required"),
+        (f"{FOLDER} --splits=s", "--splits does not go with --dataset=folder"),
+        (f"{CHARADES} --split=1", "--split does not go with --dataset=charades"),
+        (f"{CHARADES} --test_share=0.1", "--test_share does not go with --dataset=charades"),
+        (f"{FOLDER} --val_seed=1", "--val_seed does nothing without --val_share"),
+        (f"{FOLDER} --flow=dis", "--flow does nothing without --stream=temporal"),
+        (f"{FOLDER} --stream=temporal --flow=farneback", "farneback"),
+        (f"{FOLDER} --stream=flow", "--stream"),
+        (
+            f"{FOLDER} --stream=temporal --short_side=15",
+            "--short_side=15: --stream=temporal needs at least 16",
+        ),
+        ("--dataset=kinetics", "kinetics"),
+        ("--colour=red", "colour"),
+        ("--workers=0", "workers"),
+        ("--jpeg_quality=101", "jpeg_quality"),
+        ("folder", "unexpected argument 'folder'"),
+    ],
+)
+def test_bad_usage(capfd, tmp_path, monkeypatch, given, message):
+    monkeypatch.chdir(tmp_path)
+    status = app.run(build.main, build.define_flags, ["build", *given.split()])
+    errors = capfd.readouterr().err.splitlines()
+    assert (status, len(errors)) == (2, 1)
+    assert errors[0].startswith("error: ")
+    assert message in errors[0]
+    assert os.listdir(tmp_path) == []
 
 
 def test_complete_build_is_unchanged(own, built, capfd):

@@ -133,27 +133,6 @@ def test_video_of_one_frame_has_one_field(make_video, tmp_path, capfd):
     assert (decoded(shards, shards.ids.index("a/0.mp4"), 0) == ZERO).all()
 
 
-@pytest.mark.parametrize(
-    ("more", "status", "message"),
-    [
-        (["--flow=dis"], 2, "--flow does nothing without --stream=temporal"),
-        (["--stream=temporal", "--flow=farneback"], 2, "farneback"),
-        (["--stream=flow"], 2, "--stream"),
-        (
-            ["--stream=temporal", "--short_side=15"],
-            2,
-            "--short_side=15: --stream=temporal needs at least 16",
-        ),
-    ],
-)
-def test_bad_usage(own, tmp_path, capfd, more, status, message):
-    found, _, errors = run(capfd, *arguments(own, tmp_path / "new", *more))
-    assert found == status
-    assert len(errors) == 1
-    assert message in errors[0]
-    assert not (tmp_path / "new").exists()
-
-
 def test_field_too_high_for_a_jpeg_is_a_damaged_video(make_video, tmp_path, monkeypatch):
     """Frames of this size fit, but a field is twice as high."""
     monkeypatch.setattr(decoded_video, "LONGEST_SIDE", 63)

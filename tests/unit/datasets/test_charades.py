@@ -280,21 +280,3 @@ def test_video_without_a_frame_rate(tree, tmp_path, capfd, monkeypatch):
     assert decoded_video.decode(timed) == "has no frame rate, and its actions are given in seconds"
     untimed = decoded_video.DecodeTask(str(tmp_path / "b"), str(tree / "AAAAA.mp4"), 32, 95)
     assert decoded_video.decode(untimed) is None
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--split=1"], "--split does not go with --dataset=charades"),
-        (["--test_share=0.1"], "--test_share does not go with --dataset=charades"),
-    ],
-)
-def test_bad_usage(tree, tmp_path, capfd, more, message):
-    status, _, errors = run(capfd, *given(tree, tmp_path / "new", *more))
-    assert status == 2
-    assert message in errors[0]
-    status, _, errors = run(
-        capfd, "--dataset=charades", f"--videos={tree}", f"--output={tmp_path}/new"
-    )
-    assert status == 2
-    assert "--splits is required" in errors[0]
