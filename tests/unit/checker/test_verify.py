@@ -222,6 +222,10 @@ def test_store_that_fails_after_the_checksum(shards, capfd, monkeypatch, name, r
         ([], 2, "--data is required"),
         (["a", "b"], 2, "unexpected argument 'b'"),
         (["a", "--decod"], 2, "decod"),
+        (["a", "--repair"], 2, "--repair needs --videos"),
+        (["a", "--videos=v"], 2, "--videos does nothing without --repair"),
+        (["a", "--splits=s"], 2, "--splits does nothing without --repair"),
+        (["file:///a", "--repair", "--videos=v"], 2, "must be a local directory"),
         (["/nowhere"], 1, "no shards in /nowhere: /nowhere/manifest.json: No such file"),
     ],
 )
