@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing.spawn
 import os
-import resource
 import shutil
 
 import failing_decoders
@@ -143,14 +142,6 @@ def test_worker_that_cannot_begin_is_no_damage(own, built, tmp_path, capfd, monk
 
 def test_worker_that_cannot_be_started(tmp_path):
     task = DecodeTask(str(tmp_path / "0"), "none.mp4", 32, 95)
-    free = os.dup(0)
-    os.close(free)
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
-    try:
-        with pytest.raises(
-            DataError, match=r"^cannot start a decoding process: Too many open files$"
-        ):
-            next(worker_pool.run_tasks(decoded_video.decode, [task], 1))
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    message = r"^cannot start a decoding process: Too many open files$"
+    with failing_decoders.no_more_files(), pytest.raises(DataError, match=message):
+        next(worker_pool.run_tasks(decoded_video.decode, [task], 1))

@@ -5,6 +5,7 @@ In a module of their own, so that the worker processes that import it do not loa
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -47,18 +48,25 @@ def killed(task):
     return decoded_video.decode(task)
 
 
-def no_files(task):
-    """Cannot open another file while it decodes the fourth video."""
-    if not task.video.endswith("3.mp4"):
-        return decoded_video.decode(task)
+@contextlib.contextmanager
+def no_more_files():
+    """Keeps this process from opening another file while the context lasts."""
     free = os.dup(0)
     os.close(free)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
     try:
-        return decoded_video.decode(task)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def no_files(task):
+    """Cannot open another file while it decodes the fourth video."""
+    if not task.video.endswith("3.mp4"):
+        return decoded_video.decode(task)
+    with no_more_files():
+        return decoded_video.decode(task)
 
 
 def no_memory(task):
