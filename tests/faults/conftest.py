@@ -1,4 +1,4 @@
-"""What several of the tests here need."""
+"""Fixtures that several fault tests share."""
 
 from __future__ import annotations
 

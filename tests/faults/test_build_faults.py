@@ -1,4 +1,4 @@
-"""Builds that something goes wrong with: nothing is lost, nothing is passed over in silence."""
+"""Builds that fail: nothing is lost, and every failure is reported."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_directory_of_something_else_is_refused(own, tmp_path, capfd):
 
 
 def test_killed_build_continues_to_the_same_bytes(make_video, tmp_path, capfd):
-    # Long enough that it is killed before the last is done.
+    # Long enough to be killed before the last is finished.
     for seed in range(12):
         make_video(tmp_path / "videos" / f"c{seed % 2}" / f"{seed}.mp4", frames=150, seed=seed)
     more = ("--shards=4", "--workers=2", "--short_side=256", "--test_share=0")
@@ -81,7 +81,7 @@ def test_full_disk_while_decoding(own, built, tmp_path, capfd, monkeypatch):
     assert files(tmp_path) == files(built)
 
 
-def test_full_disk_while_putting_together(own, built, tmp_path, capfd, monkeypatch):
+def test_full_disk_while_a_shard_is_written(own, built, tmp_path, capfd, monkeypatch):
     write_shard = shard_builder.write_shard
 
     def full(directory, name, *rest, **keywords):
@@ -103,16 +103,16 @@ def test_full_disk_while_putting_together(own, built, tmp_path, capfd, monkeypat
     assert files(tmp_path) == files(built)
 
 
-def test_piece_that_lost_bytes_is_refused(own, tmp_path, capfd, monkeypatch):
+def test_truncated_decoded_video_is_refused(own, tmp_path, capfd, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(decoded_video, "decode", failing_decoders.full)
         run(capfd, *arguments(own, tmp_path))
-    piece = sorted((tmp_path / ".build").glob("*.jpegs"))[-1]
-    piece.write_bytes(piece.read_bytes()[:-1])
+    decoded = sorted((tmp_path / ".build").glob("*.jpegs"))[-1]
+    decoded.write_bytes(decoded.read_bytes()[:-1])
     status, _, errors = run(capfd, *arguments(own, tmp_path))
     assert status == 1
     assert errors == [
-        f"error: {piece} is damaged: delete {piece.with_suffix('.json')} and build again"
+        f"error: {decoded} is damaged: delete {decoded.with_suffix('.json')} and build again"
     ]
 
 
@@ -132,7 +132,7 @@ def test_worker_that_dies(own, built, tmp_path, capfd, monkeypatch):
     assert run(capfd, str(tmp_path), program=verify)[0] == 0
 
 
-def test_worker_with_a_bug_is_no_damaged_video(own, tmp_path, monkeypatch):
+def test_bug_in_a_worker_is_not_a_damaged_video(own, tmp_path, monkeypatch):
     monkeypatch.setattr(decoded_video, "decode", failing_decoders.buggy)
     with pytest.raises(RuntimeError, match=r"(?s)in a worker:.*KeyError: 'bug'"):
         app.run(build.main, build.define_flags, ["build", *arguments(own, tmp_path)])
@@ -157,7 +157,7 @@ def test_genuine_broken_files_are_named(real, tmp_path, capfd):
     assert manifest.subsets["train"].videos == 3
     assert manifest.subsets["train"].frames == 3 + 300 + 1
     assert run(capfd, str(tmp_path / "shards"), "--decode", program=verify)[0] == 0
-    # The second time, and with leave for them: the same list.
+    # A second build, and one that allows damaged videos, list the same.
     assert run(capfd, *given)[0] == 1
     status, _, errors = run(capfd, *given, "--max_bad_videos=10")
     assert status == 0
@@ -174,7 +174,7 @@ def test_nothing_decodes(tmp_path, capfd):
     assert "none of the 2 videos can be decoded; the first, " in errors[0]
 
 
-def test_plan_is_on_record_while_the_build_runs(own, tmp_path, capfd, monkeypatch):
+def test_unfinished_build_with_other_settings_is_not_resumed(own, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(decoded_video, "decode", failing_decoders.full)
     run(capfd, *arguments(own, tmp_path))
     plan = json.loads((tmp_path / ".build/plan.json").read_text())
@@ -184,7 +184,7 @@ def test_plan_is_on_record_while_the_build_runs(own, tmp_path, capfd, monkeypatc
     assert "short_side 32, not 48" in errors[0]
 
 
-def test_csv_names_videos_that_are_not_there(own, tmp_path, capfd):
+def test_csv_with_a_missing_video(own, tmp_path, capfd):
     (tmp_path / "list.csv").write_text(f"path,label\n{own}/walk/0.mp4,walk\nnone.mp4,run\n")
     given = arguments(tmp_path / "list.csv", tmp_path / "shards")
     status, _, errors = run(capfd, *given)

@@ -1,4 +1,4 @@
-"""Shards that lost bytes, gained some, or hold flipped ones: refused, and the file named."""
+"""Shards with missing, extra or flipped bytes are refused; the error names the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rlstm_tf.errors import DataError
 from tfrecords_tools.checker.checks import find_problems
 
 LENGTHS = [9, 3, 5, 4]
-# Two shards, dealt in turn.
+# Order of the videos in two shards that take them in turn.
 ORDER = [0, 2, 1, 3]
 IDS = [f"v{video}" for video in ORDER]
 SHARD = "train-00000-of-00002"
@@ -48,7 +48,7 @@ def test_a_shard_of_any_other_length_is_refused(shards, times, survived):
     path = shards / f"{SHARD}.tfrecord"
     content = path.read_bytes()
     edges = record_edges(content)
-    # To nothing, at every record edge, inside every length and its checksum.
+    # At every edge of a record, and inside every length and checksum.
     cuts = {edge + more for edge in edges[:-1] for more in (0, 1, 7, 8, 11, 12)}
     cuts |= {edge - less for edge in edges[1:] for less in (1, 4, 5)}
     draw = random.Random(0)
@@ -99,7 +99,7 @@ def test_a_shard_without_one_of_its_files_is_refused(shards, survived):
 
 
 def test_a_shard_cut_while_it_is_read_never_gives_fewer_videos(shards, times, survived):
-    """Shard by shard open already, and then cut: an error, not an epoch of what is left."""
+    """Cut after opening: an error, not a shorter epoch."""
     path = shards / f"{SHARD}.tfrecord"
     content = path.read_bytes()
     frames = np.load(shards / INDEXES[1])

@@ -1,4 +1,4 @@
-"""Flipped bytes in what a build that was killed left behind: never in the shards."""
+"""Flipped bytes in the working files of a killed build never reach the shards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from build_processes import Build, check_is_part_of
 from builds import arguments, files
 
-# What is about to be written when the build is killed.
+# File about to be written when the build is killed.
 LAST = [
     "train-00000-of-00002.tfrecord",
     "train-00001-of-00002.tfrecord",
@@ -21,7 +21,7 @@ LAST = [
 
 @pytest.fixture(scope="module")
 def videos(own, tmp_path_factory):
-    """A damaged one among them."""
+    """The videos of `own`, and a damaged one."""
     directory = tmp_path_factory.mktemp("work") / "videos"
     shutil.copytree(own, directory)
     (directory / "walk/broken.mp4").write_bytes(b"text")
@@ -44,7 +44,7 @@ def test_flipped_bytes_in_the_work_of_a_build(videos, tmp_path, times, survived)
         directory = tmp_path / str(number)
         shutil.copytree(tmp_path / LAST[number % 3], directory)
         work = directory / ".build"
-        # How many others there are depends on when it was killed; they are made again unread.
+        # The number of partial files depends on the time of the kill; they are deleted unread.
         counts = [path for path in work.iterdir() if path.suffix != ".partial"]
         path = draw.choice(sorted(path for path in counts if path.stat().st_size))
         content = bytearray(path.read_bytes())
@@ -57,7 +57,7 @@ def test_flipped_bytes_in_the_work_of_a_build(videos, tmp_path, times, survived)
             named = re.match(r"error: (/[^:]*?)( was| is| has| holds| lacks|:)", line).group(1)
             assert named in (str(path), str(directory)), line
             check_is_part_of(directory, expected)
-            # What the line says is to be deleted.
+            # Delete what the error names.
             if path.name == "plan.json":
                 shutil.rmtree(directory)
             else:

@@ -1,4 +1,4 @@
-"""`kill -9` while shards are written: what is there is whole, and the same build ends it."""
+"""`kill -9` during builds: finished files are complete, and the same command resumes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STREAMS = {"spatial": [], "temporal": ["--stream=temporal", "--flow=dis"]}
 
 @pytest.fixture(scope="module")
 def whole(videos, tmp_path_factory):
-    """whole(stream): the files of a build that was left alone, and how often it touched one."""
+    """A function: stream -> files of an undisturbed build, and the number of file accesses."""
     directory = tmp_path_factory.mktemp("whole")
 
     @cache
@@ -60,7 +60,7 @@ def test_killed_at_points_of_every_phase(videos, whole, tmp_path, times, survive
             killed.append(build)
             kills += 1
             check_is_part_of(directory, expected)
-        # At once: the lock is free, whatever the workers of the killed builds still do.
+        # The lock is free at once, whatever the workers of the killed builds still do.
         assert Build(given).status() == 0
         assert files(directory) == expected
         assert [path.name for path in directory.iterdir() if path.is_dir()] == []
@@ -95,7 +95,7 @@ def test_killed_beside_the_last_steps(videos, whole, tmp_path, survived, point, 
 
 
 def test_killed_at_any_time(videos, whole, tmp_path, times, survived):
-    """The real command, from its start-up on."""
+    """Kills the real command, at any time since its start."""
     command = [sys.executable, "-m", "tfrecords_tools.build"]
 
     def start(directory):
@@ -125,7 +125,7 @@ def test_killed_at_any_time(videos, whole, tmp_path, times, survived):
             process.send_signal(signal.SIGKILL)
             kills += 1
         else:
-            # Too late: this one ended, and the next ones are killed earlier.
+            # Too late: it has ended. Kill the next ones earlier.
             assert files(directory) == expected
             ended += 1
             seconds *= 0.7

@@ -1,4 +1,4 @@
-"""Damage anywhere in a directory of shards is repaired, and a repair that is killed repeated."""
+"""Damage anywhere in a directory of shards is repaired; a killed repair can be repeated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfrecords_tools import verify
 
 @pytest.fixture(scope="module")
 def whole(videos, tmp_path_factory):
-    """A build that was left alone."""
+    """Shards of an undisturbed build."""
     directory = tmp_path_factory.mktemp("whole") / "shards"
     assert Build(arguments(videos, directory, "--shards=3")).status() == 0
     return directory
@@ -67,7 +67,7 @@ def test_killed_repair_is_repeated(videos, whole, tmp_path, times, survived):
         return Build(given, point, program="verify")
 
     def spoiled(directory):
-        """A copy; the first file of each shard is damaged."""
+        """Makes a copy with damaged .tfrecord files."""
         shutil.copytree(whole, directory)
         for path in damageable(directory):
             if path.suffix == ".tfrecord":
@@ -90,7 +90,7 @@ def test_killed_repair_is_repeated(videos, whole, tmp_path, times, survived):
         else:
             killed.kill(alone=draw.random() < 0.5)
             kills += 1
-        # Each file is the one that was there, or the one that must be there.
+        # Each file is either unchanged or repaired.
         for name, content in files(directory).items():
             assert content in (before.get(name), expected[name]), name
         assert repair(directory).status() == 0

@@ -1,4 +1,4 @@
-"""Videos that lost frames, and a corrupt one among many: named, and never passed off as shorter."""
+"""Truncated videos are reported as damaged, never stored as shorter ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rlstm_tf.data.video import DamagedVideoError, VideoReader
 from tfrecords_tools import verify
 
 FRAMES = 30
-# The header of an MP4 file stands in front only if it is asked to.
+# Without faststart, the header of an MP4 file is at its end.
 CONTAINERS = {
     "avi": ("mpeg4", {}),
     "mp4": ("mpeg4", {"movflags": "faststart"}),
@@ -55,7 +55,7 @@ def test_cut_short(tmp_path, times, survived, container):
     for end in ends:
         cut.write_bytes(content[:end])
         try:
-            # One frame fewer than the header says is what sound files have, too.
+            # Intact files, too, may have one frame fewer than the header says.
             assert count(cut) >= FRAMES - 1
         except DamagedVideoError:
             refused += 1
@@ -86,7 +86,7 @@ def test_genuine_files_cut_short(real, tmp_path, times, survived):
 
 
 def test_one_corrupt_video_among_many(make_video, tmp_path, times, survived, capfd):
-    """Not decoded, not forgotten; whether it is a failure is for --max_bad_videos to say."""
+    """It is listed; --max_bad_videos decides whether it makes the build fail."""
     number = times(1000, 60)
     first = make_video(tmp_path / "first.mp4", frames=2, size=(16, 16))
     videos = tmp_path / "videos"
@@ -114,7 +114,7 @@ def test_one_corrupt_video_among_many(make_video, tmp_path, times, survived, cap
         status, _, errors = run(capfd, *given, f"--max_bad_videos={allowed}")
         assert status == expected
         assert errors[0].startswith("damaged: odd/0037.mp4: ")
-    # From nothing, with leave: the same bytes.
+    # A new build that allows it gives the same bytes.
     given = arguments(videos, tmp_path / "again", "--short_side=16", "--workers=2")
     assert run(capfd, *given, "--max_bad_videos=1")[0] == 0
     assert files(tmp_path / "shards") == before == files(tmp_path / "again")

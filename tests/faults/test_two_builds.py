@@ -1,4 +1,4 @@
-"""Two builds at once into one directory: the second is refused, and nothing mixes."""
+"""Two builds at once in one directory: the second is refused, and nothing mixes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_second_build_is_refused_at_any_point_of_the_first(own, tmp_path, times,
     assert whole.status() == 0
     expected = files(tmp_path / "whole")
     draw = random.Random(1)
-    # From when the first has the lock to its manifest.
+    # From the lock to the manifest of the first build.
     count, first, end = times(20, 2), 10, whole.touches - 25
     for number in range(count):
         directory = tmp_path / str(number)
@@ -27,7 +27,7 @@ def test_second_build_is_refused_at_any_point_of_the_first(own, tmp_path, times,
             second = Build(arguments(own, directory, *more))
             assert second.status() == 1
             assert second.errors() == [f"error: {directory} is in use by another build"]
-        # Whoever verifies meanwhile is told, and disturbs no one.
+        # Verifying meanwhile fails, and does not disturb the build.
         status, _, errors = run(capfd, str(directory), program=verify)
         assert status == 1
         assert errors[0].startswith(f"error: no shards in {directory}: ")
@@ -41,7 +41,7 @@ def test_second_build_is_refused_at_any_point_of_the_first(own, tmp_path, times,
 @pytest.mark.parametrize("point", [("os.mkdir", ".build"), ("open", "lock"), ("fcntl.flock", "")])
 @pytest.mark.parametrize("more", [[], ["--short_side=48"]])
 def test_first_build_ends_while_the_second_starts(own, tmp_path, survived, point, more):
-    """The second has seen no manifest, and goes for the lock when the first has left it."""
+    """The second has seen no manifest, and takes the lock after the first has released it."""
     directory = tmp_path / "shards"
     last = "os.rename", "manifest.json.partial"
     first = Build(arguments(own, directory), last)
@@ -52,7 +52,7 @@ def test_first_build_ends_while_the_second_starts(own, tmp_path, survived, point
     assert first.status() == 0
     before = files(directory)
     second.go_on()
-    # What it was about to lock is gone; or it finds a build that is complete, or not its own.
+    # The lock's directory is gone, or the build is complete, or has other settings.
     assert second.status() == (1 if more or point[0] != "os.mkdir" else 0)
     assert len(second.errors()) == second.status()
     assert files(directory) == before
@@ -60,7 +60,7 @@ def test_first_build_ends_while_the_second_starts(own, tmp_path, survived, point
     survived(12, 1)
 
 
-def test_verify_while_a_build_clears_up(own, tmp_path, survived, capfd):
+def test_verify_while_a_build_deletes_its_work(own, tmp_path, survived, capfd):
     build = Build(arguments(own, tmp_path / "shards"), ("os.rmdir", ".build"))
     assert build.held()
     assert run(capfd, str(tmp_path / "shards"), "--decode", program=verify)[0] == 0

@@ -1,4 +1,4 @@
-"""Videos that cannot be read now, and decoders that are ended: sound videos are not given up."""
+"""Unreadable videos and killed decoders do not make a video count as damaged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def marked(directory):
         ("unmounted", "No such file or directory"),
     ],
 )
-def test_what_the_system_refuses_is_no_damage(
+def test_refusal_by_the_system_is_not_damage(
     own, built, tmp_path, capfd, monkeypatch, failing, reason
 ):
     videos = shutil.copytree(own, tmp_path / "videos")
@@ -46,21 +46,21 @@ def test_what_the_system_refuses_is_no_damage(
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that gives EIO")
-def test_disk_that_does_not_give_a_file(own, built, tmp_path, capfd):
+def test_unreadable_disk(own, built, tmp_path, capfd):
     videos = shutil.copytree(own, tmp_path / "videos")
     os.remove(videos / VIDEO)
-    # Its first page is not there.
+    # Reading its first page fails.
     (videos / VIDEO).symlink_to("/proc/self/mem")
     given = arguments(videos, tmp_path / "new")
     status, _, errors = run(capfd, *given)
     assert (status, errors) == (1, [f"error: cannot read {videos}/{VIDEO}: Input/output error"])
     assert not marked(tmp_path)
-    # A sector that is lost for good.
+    # A lost sector: build without the video.
     status, _, errors = run(capfd, *given, f"--leave_out={VIDEO}", "--max_bad_videos=1")
     assert (status, errors) == (0, [f"damaged: {VIDEO}: left out by --leave_out"])
 
 
-def test_no_memory_is_no_damage(own, built, tmp_path, capfd, monkeypatch):
+def test_lack_of_memory_is_not_damage(own, built, tmp_path, capfd, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(decoded_video, "decode", failing_decoders.no_memory)
         status, _, errors = run(capfd, *arguments(own, tmp_path, "--max_bad_videos=9"))
@@ -70,13 +70,13 @@ def test_no_memory_is_no_damage(own, built, tmp_path, capfd, monkeypatch):
     assert files(tmp_path) == files(built)
 
 
-def test_verdict_is_reached_twice(own, built, tmp_path, capfd, monkeypatch):
+def test_damage_must_be_found_twice(own, built, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(decoded_video, "decode", failing_decoders.hiccup)
     assert run(capfd, *arguments(own, tmp_path / "new"))[::2] == (0, [])
     assert files(tmp_path / "new") == files(built)
 
 
-def test_mark_that_cannot_be_read_is_not_called_damaged(tmp_path):
+def test_unreadable_mark_is_not_damage(tmp_path):
     (tmp_path / "0.damaged").mkdir()
     with pytest.raises(DataError, match=rf"^cannot read {tmp_path}/0.damaged: Is a directory$"):
         decoded_video.read_damage(str(tmp_path / "0"))
@@ -89,7 +89,7 @@ def killed_line(videos):
     )
 
 
-def test_killed_worker_is_no_damage(own, built, tmp_path, capfd, monkeypatch):
+def test_killed_worker_is_not_damage(own, built, tmp_path, capfd, monkeypatch):
     given = arguments(own, tmp_path, "--workers=2")
     monkeypatch.setattr(decoded_video, "decode", failing_decoders.killed)
     status, _, errors = run(capfd, *given, "--max_bad_videos=9")
@@ -101,7 +101,7 @@ def test_killed_worker_is_no_damage(own, built, tmp_path, capfd, monkeypatch):
 
 
 def test_video_that_is_left_out(own, tmp_path, capfd, monkeypatch):
-    """Alike by a build and by a job; it is named, and counts as damaged."""
+    """By a local and by a distributed build; it is named, and counts as damaged."""
     monkeypatch.setattr(decoded_video, "decode", failing_decoders.killed)
     given = arguments(own, tmp_path / "new", f"--leave_out={VIDEO}")
     status, _, errors = run(capfd, *given)
@@ -129,7 +129,7 @@ def test_unknown_video_to_leave_out(own, tmp_path, capfd):
     assert not (tmp_path / "new").exists()
 
 
-def test_worker_that_cannot_begin_is_no_damage(own, built, tmp_path, capfd, monkeypatch):
+def test_worker_that_ends_before_it_begins_is_not_damage(own, built, tmp_path, capfd, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(multiprocessing.spawn, "_python_exe", b"/nowhere/python")
         status, _, errors = run(capfd, *arguments(own, tmp_path))

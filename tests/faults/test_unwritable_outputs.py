@@ -1,4 +1,4 @@
-"""Outputs that cannot be written: refused before anything is decoded, and the path named."""
+"""Unwritable outputs are refused before anything is decoded; the error names the path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from small_disks import mounted
 
 
 def refused(own, directory):
-    """The one line of a build that did not begin."""
+    """Runs a build that must be refused at once; returns its error."""
     build = Build(arguments(own, directory))
     assert build.status() == 1
     (line,) = build.errors()
@@ -61,7 +61,7 @@ def test_read_only_file_system(own, tmp_path, survived):
         for name in ("new", "new/newer", "begun"):
             line = refused(own, disk / name)
             assert line == f"error: cannot write {disk / name}: {reason}"
-        # Nothing is left to be written here.
+        # A complete build writes nothing.
         assert Build(arguments(own, disk / "complete")).status() == 0
         assert files(disk / "complete") == whole
         assert files(disk / "begun/.build") == half
@@ -72,7 +72,7 @@ def test_read_only_file_system(own, tmp_path, survived):
 
 
 def test_directory_that_may_not_be_written(own, tmp_path, survived):
-    """Mode bits mean nothing to root; to whom else they do."""
+    """Skipped for root, who may write everywhere."""
     (tmp_path / "new").mkdir()
     (tmp_path / "begun/.build").mkdir(parents=True)
     (tmp_path / "begun/.build/plan.json").write_text("{}")
@@ -88,7 +88,7 @@ def test_directory_that_may_not_be_written(own, tmp_path, survived):
 
 
 def test_directory_that_is_immutable(own, tmp_path, survived):
-    """Its work can be written, and what the work is for cannot: found before the work."""
+    """The work directory is writable, the output is not: noticed before the work."""
     (tmp_path / "begun/.build").mkdir(parents=True)
     (tmp_path / "begun/.build/plan.json").write_text("{}")
     command = ["chattr", "+i", str(tmp_path / "begun")]

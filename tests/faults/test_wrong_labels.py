@@ -1,4 +1,4 @@
-"""Labels that are no class, and class lists of other shards: refused when written and when read."""
+"""Labels outside the class list, and other shards' class lists, are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHARD = "train-00000-of-00001"
 
 
 def wrong_labels(count):
-    """Just out of range, far out of it, and anything between."""
+    """Returns labels just outside the range, far outside, and between."""
     edges = [-1, len(CLASSES), -(1 << 31), (1 << 31) - 1]
     draw = random.Random(0)
     return edges + [
@@ -38,7 +38,7 @@ def shards(tmp_path):
 
 def test_refused_when_written(tmp_path, times, survived):
     path = tmp_path / "video.avi"
-    path.write_bytes(b"not looked into")
+    path.write_bytes(b"never read")
     labels = wrong_labels(times(40, 4))
     for label in labels:
         actions = Action(0), Action(label)
@@ -51,7 +51,7 @@ def test_refused_when_written(tmp_path, times, survived):
 
 
 def test_refused_when_read(shards, times, survived):
-    """Index and manifest are written to fit: only the label is wrong."""
+    """The checksums match: only the label is wrong."""
     path = shards / f"{SHARD}.samples.npy"
     rows = np.load(path)
     manifest = Manifest.load(str(shards))

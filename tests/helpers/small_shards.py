@@ -1,4 +1,4 @@
-"""Directories of shards whose frames say which they are, for the tests of the input."""
+"""Writes shards whose frames tell their video and number."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ HEIGHT, WIDTH = 40, 48
 
 
 def jpeg(video: int, frame: int, height: int = HEIGHT, width: int = WIDTH) -> bytes:
-    """A frame of one colour: red is 20 times the video's number, green 10 times the frame's."""
+    """Makes a frame of one color: red is 20 times the video's number, green 10 times its own."""
     image = np.full((height, width, 3), (20 * video % 256, 10 * frame % 256, 99), np.uint8)
     return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
 def texture_jpeg(video, frame, height=HEIGHT, width=WIDTH):
-    """A frame of random texture, for networks, which see little in one colour."""
+    """Makes a frame of random texture, for networks, which see little in one color."""
     noise = np.random.default_rng([video, frame]).integers(0, 256, (height // 4, width // 4, 3))
     image = np.kron(noise, np.ones((4, 4, 1))).astype(np.uint8)
     return cv2.imencode(".jpg", image)[1].tobytes()
 
 
 def field_levels(video, frame):
-    """Levels of x and of y of a field: 2 above no motion for each video, 3 below for each frame."""
+    """Returns levels of x and y: 2 above no motion for each video, 3 below for each frame."""
     return flow.ZERO + 2 * video % 100, flow.ZERO - 3 * frame % 100
 
 
 def field_jpeg(video, frame, height=HEIGHT, width=WIDTH):
-    """A field of one motion, `field_levels`: x over y in one grey image."""
+    """Makes a field of one motion, `field_levels`: x above y in one gray image."""
     levels = np.repeat(np.array(field_levels(video, frame), np.uint8), height)
     image = np.repeat(levels[:, None], width, axis=1)
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
 def context(video_id, label, num_frames, height=HEIGHT, width=WIDTH):
-    """Of a video with one label for all of it."""
+    """Makes the context of a video with one label."""
     samples = (shard_writer.Sample(label, CLASSES[label % len(CLASSES)], 0, num_frames),)
     return shard_writer.Context(video_id, samples, 25.0, height, width, num_frames)
 
