@@ -14,8 +14,7 @@ import sys
 from absl import flags
 
 from benchmarks import layers
-from benchmarks.machine import print_heading
-from benchmarks.memory import peak_resident, resident
+from benchmarks.machine import peak_resident, print_heading, resident
 from benchmarks.processes import printed
 from benchmarks.timing import fastest
 from rlstm_tf.cli import app

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from benchmarks.memory import resident
+from benchmarks.machine import resident
 from rlstm_tf.serving.artifact import ModelMetadata
 
 # Tolerance of logits: with many threads, they split the work of a batch differently.

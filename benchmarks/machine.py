@@ -1,10 +1,12 @@
-"""Headings of the benchmarks: versions, machine and commit."""
+"""The machine and the code: versions, commit, and memory of this process."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
+import resource
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -34,3 +36,21 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return done.stdout.strip()
+
+
+def resident() -> int:
+    """Returns the resident bytes; on macOS those of the peak so far."""
+    return _status("VmRSS")
+
+
+def peak_resident() -> int:
+    """Returns the resident bytes at the peak."""
+    return _status("VmHWM")
+
+
+def _status(name: str) -> int:
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Not ru_maxrss: a process inherits it from its parent.
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

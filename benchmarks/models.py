@@ -15,8 +15,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from benchmarks.machine import print_heading
-from benchmarks.memory import peak_resident, resident
+from benchmarks.machine import peak_resident, print_heading, resident
 from benchmarks.processes import printed
 from benchmarks.timing import fastest, print_ratio
 from rlstm_tf.cli import app, flags

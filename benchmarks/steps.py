@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from benchmarks.memory import peak_resident
+from benchmarks.machine import peak_resident
 from benchmarks.processes import printed
 from rlstm_tf.cli import app, flags
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,37 +37,30 @@ def main(values: absl_flags.FlagValues) -> None:
     print("# From the videos to tables 2 - 8 of arXiv 1811.07059. Run it again to resume.")
     print("set -e")
     if values.demo:
-        _section("Generated videos, in the layouts of the three data sets")
-        for line in _demo_data():
-            print(line)
-    _section("Records: frames and optical flow")
-    for command in paper.build_commands(paths):
-        print(command)
+        _section("Generated videos, in the layouts of the three data sets", _demo_data())
+    _section("Records: frames and optical flow", paper.build_commands(paths))
     total = 0.0
     for run in paper.runs():
         split = f" split {run.split}" if run.split else ""
-        _section(f"{run.dataset}{split}, {run.name}, {run.stream} stream")
+        commands = list(paper.run_commands(paths, run))
         found = measured.get((run.name, run.stream))
         if found:
             training, testing = run.hours(found["seconds_per_video"])
             total += training + testing
-            print(
+            commands.insert(
+                0,
                 f"# {run.steps} steps: about {training:.0f} h, test {testing:.1f} h, "
-                f"{found['gigabytes']:.1f} GB for batches of {found['batch_size']:.0f}"
+                f"{found['gigabytes']:.1f} GB for batches of {found['batch_size']:.0f}",
             )
-        for command in paper.run_commands(paths, run):
-            print(command)
-    _section("Both streams together, and the ensemble")
-    for command in paper.fuse_commands(paths):
-        print(command)
-    _section("Tables and figures")
-    print(paper.report_command(paths))
+        _section(f"{run.dataset}{split}, {run.name}, {run.stream} stream", commands)
+    _section("Both streams together, and the ensemble", paper.fuse_commands(paths))
+    _section("Tables and figures", [paper.report_command(paths)])
     if measured:
         print(f"# Total: about {total:.0f} h on a machine like the one measured.")
 
 
-def _section(title: str) -> None:
-    print(f"\n# {title}.")
+def _section(title: str, commands: Iterable[str]) -> None:
+    print(f"\n# {title}.", *commands, sep="\n")
 
 
 def _demo_data() -> list[str]:

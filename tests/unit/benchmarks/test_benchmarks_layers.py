@@ -11,7 +11,7 @@ from repository import ROOT
 
 from benchmarks import growth, layers
 from benchmarks import models as models_benchmark
-from benchmarks.memory import peak_resident, resident
+from benchmarks.machine import peak_resident, resident
 from rlstm_tf.cli import app
 from rlstm_tf.layers import RelationalLSTM
 from rlstm_tf.models.cost import multiply_adds
@@ -84,7 +84,7 @@ def test_models(capsys):
 
 def test_memory_is_that_of_this_process():
     """On Linux, ru_maxrss starts with the value of the parent process."""
-    program = "from benchmarks.memory import peak_resident; print(peak_resident())"
+    program = "from benchmarks.machine import peak_resident; print(peak_resident())"
     line = [sys.executable, "-c", program]
     child = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert 0 < int(child) < resident() / 2 <= peak_resident() / 2
