@@ -45,9 +45,7 @@ _FEW = 6
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string(
-        "videos", None, "Videos, one folder per class; made of texture if unset.", **own
-    )
+    flags.DEFINE_string("videos", None, "Videos, a folder per class; made if unset.", **own)
     flags.DEFINE_integer("clips", 24, "Clips to make, without --videos.", 1, **own)
     flags.DEFINE_integer("frames", 100, "Frames of such a clip.", 12, **own)
     flags.DEFINE_integer("batch_size", 12, "Videos per batch; at most all.", 1, **own)

@@ -38,9 +38,7 @@ _WORKERS = (1, 2)
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string(
-        "videos", None, "Videos, one folder per class; made of texture if unset.", **own
-    )
+    flags.DEFINE_string("videos", None, "Videos, a folder per class; made if unset.", **own)
     flags.DEFINE_enum(
         "stream", "spatial", ["spatial", "temporal"], "Frames, or optical flow with DIS.", **own
     )
