@@ -192,7 +192,7 @@ def _confusion(name: str, result: Result) -> Panel:
         len(classes) > 20,
         "Confusion matrix",
         f"{describe(result)}, {percent(100 * result.value)} %. A row is a true class; "
-        "its figures are percent of its videos.",
+        "its numbers are percent of its videos.",
         f"Matrix of {len(share)} by {len(share)} classes. {worst}",
     )
 
