@@ -129,18 +129,16 @@ def initialize_from(model: keras.Model, state: State, path: Path, same_model: bo
     for name, variable in variables.items():
         inner = _in_backbone(name)
         value = backbone.get(inner) if inner else state.get(name) if same_model else None
-        if value is None and inner:
-            raise _differs(path, name, "missing", variable)
-        if value is None:
-            result.new.append(name)
-        elif value.shape == tuple(variable.shape):
+        shape = tuple(variable.shape)
+        found = "missing" if value is None else value.shape
+        if found == shape:
             values[name] = value
             result.copied.append(name)
-        elif name == first and _is_flow_of(variable.shape, value.shape):
-            values[name] = cross_modality(value, variable.shape[2])
+        elif name == first and found == (*shape[:2], 3, shape[3]):
+            values[name] = cross_modality(value, shape[2])
             result.adapted.append(name)
         elif inner:
-            raise _differs(path, name, value.shape, variable)
+            raise DataError(f"{path} is from another backbone: {name} is {found}, expected {shape}")
         else:
             result.new.append(name)
     for name, value in values.items():
@@ -154,14 +152,3 @@ def _in_backbone(name: str) -> str:
         if name.startswith(prefix):
             return name[len(prefix) :]
     return ""
-
-
-def _is_flow_of(shape: Any, rgb_shape: tuple[int, ...]) -> bool:
-    """Returns whether two kernel shapes differ only in channels, the second having RGB's 3."""
-    return rgb_shape == (*shape[:2], 3, shape[3])
-
-
-def _differs(path: Path, name: str, found: Any, variable: Any) -> DataError:
-    return DataError(
-        f"{path} is from another backbone: {name} is {found}, expected {tuple(variable.shape)}"
-    )
