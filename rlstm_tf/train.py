@@ -52,20 +52,17 @@ def _settings(values: absl_flags.FlagValues) -> TrainSettings:
         *("strategy", "val_subset", "weight_decay"),
     )
     arguments: dict[str, Any] = {name: values[name].value for name in same}
-    config = InputConfig(**flags.input_arguments(values))
-    drop_epochs = flags.parse_drop_epochs(values)
     save_steps, save_seconds = flags.parse_save_every(values)
     return TrainSettings(
         **arguments,
         model=ModelConfig.from_flags(values),
-        input=config,
+        input=InputConfig(**flags.input_arguments(values)),
         num_epochs=values.epochs,
-        drop_epochs=drop_epochs,
+        drop_epochs=flags.parse_drop_epochs(values),
         save_steps=save_steps,
         save_seconds=save_seconds,
         flags=_texts(values),
         default_flags=_texts(flags.parse_flagfiles()),
-        changeable_flags=frozenset(flags.CHANGEABLE),
     )
 
 

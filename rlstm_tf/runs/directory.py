@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from absl import flags
 
-from rlstm_tf.cli.flags import parse_flagfiles
+from rlstm_tf.cli.flags import CHANGEABLE, parse_flagfiles
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import PARTIAL, write_atomic, writing
 from rlstm_tf.storage.locks import lock_file
@@ -117,7 +117,6 @@ class RunDirectory:
         classes: list[str],
         records: str,
         resume: bool,
-        changeable: set[str],
     ) -> None:
         """Locks the directory for this process, to start a run or to resume the one in it.
 
@@ -129,8 +128,7 @@ class RunDirectory:
                 record, as it is newer than the run, counts as its default.
             classes: class names of the shards in --data, in the order of the logits.
             records: text of these shards' manifest.
-            resume: resume the run if there is one.
-            changeable: names of flags that may differ when a run is resumed.
+            resume: resume the run if there is one; the flags of `CHANGEABLE` may differ then.
 
         Raises:
             DataError: the directory cannot be written, is locked by another training, is damaged,
@@ -150,7 +148,7 @@ class RunDirectory:
                     f"run_dir {self.path} already holds a run: --resume continues it, "
                     "another --run_dir starts a new one"
                 )
-            self._check_flags(given, defaults, changeable)
+            self._check_flags(given, defaults)
             self.check_classes(classes, given["data"])
             self._check_records(records, given["data"])
         for partial in self.path.glob("*" + PARTIAL):  # left by a killed process
@@ -183,9 +181,7 @@ class RunDirectory:
                 else:
                     path.unlink()
 
-    def _check_flags(
-        self, given: Mapping[str, str], defaults: Mapping[str, str], changeable: set[str]
-    ) -> None:
+    def _check_flags(self, given: Mapping[str, str], defaults: Mapping[str, str]) -> None:
         before: dict[str, list[str]] = {}
         try:
             lines = self.flags.read_text(encoding="utf-8").splitlines()
@@ -196,7 +192,7 @@ class RunDirectory:
             known = name in given or not name.startswith("no")
             before.setdefault(name if known else name[2:], []).append(line)
         complete = all(name in before for name in _ALWAYS_GIVEN)
-        for name in sorted({*before, *given} - changeable):
+        for name in sorted({*before, *given} - CHANGEABLE):
             if complete and name not in before and given[name] == defaults.get(name):
                 continue
             was, now = " ".join(before.get(name, ())), given.get(name, "")

@@ -178,7 +178,6 @@ def _open_run(settings: TrainSettings, inputs: Inputs) -> None:
         shards.classes,
         shards.manifest.to_json(),
         resume=settings.resume,
-        changeable={*settings.changeable_flags},
     )
     counts = (len(shards), len(shards.samples), len(shards.classes), inputs.epochs.num_steps(0))
     print("{} videos, {} samples, {} classes, {} steps an epoch".format(*counts))

@@ -36,7 +36,6 @@ class TrainSettings:
         keep_checkpoints: number of newest checkpoints to keep.
         flags: `--name=value` of every flag of the command, empty where it has no value.
         default_flags: the same, of a command line without arguments.
-        changeable_flags: names of flags that may differ when the run is resumed.
     """
 
     data: str
@@ -63,4 +62,3 @@ class TrainSettings:
     keep_checkpoints: int
     flags: Mapping[str, str]
     default_flags: Mapping[str, str]
-    changeable_flags: frozenset[str]

@@ -26,8 +26,7 @@ DEFAULTS = {"flip": "--flip", "units": "--units=64"}
 
 def opened(path, flags=FLAGS, resume=False, classes=CLASSES, records="manifest"):
     run = RunDirectory(path)
-    changeable = {"data", "epochs", "run_dir"}
-    run.open_for_training(flags, DEFAULTS, classes, records, resume, changeable)
+    run.open_for_training(flags, DEFAULTS, classes, records, resume)
     return run
 
 
