@@ -26,7 +26,7 @@ import numpy as np
 
 from rlstm_tf.choices import STREAMS, SUBSETS
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.checksums import has_checksum, verify_checksum, with_checksum
+from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.files import read_text, write_text
 from rlstm_tf.storage.json_values import parse_json, require_fields, require_names, require_type
 
@@ -212,7 +212,7 @@ class Manifest:
                 f"{where} has schema version {version!r}, this program reads {SCHEMA_VERSION}: "
                 "build the shards again"
             )
-        if has_checksum(values):
+        if "sha256" in values:
             values = verify_checksum(values, where)
         del values["schema"]
         values = require_fields(cls, values, where)

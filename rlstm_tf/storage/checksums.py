@@ -19,11 +19,6 @@ def with_checksum(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, _KEY: _json_sha256(values)}
 
 
-def has_checksum(values: dict[str, Any]) -> bool:
-    """True if the values have an entry `sha256`."""
-    return _KEY in values
-
-
 def verify_checksum(values: dict[str, Any], where: str) -> dict[str, Any]:
     """Checks values against their entry `sha256`, and returns them without it.
 
