@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from rlstm_tf.errors import DataError
@@ -17,6 +18,7 @@ _KEYS = ("step", "epoch", "loss", "correct", "seconds", "history")
 _OPTIONAL_KEYS = ("waited",)
 
 
+@dataclass(eq=False)
 class TrainState:
     """Progress of a run. Batches, augmentation and dropout are functions of it.
 
@@ -29,22 +31,15 @@ class TrainState:
         history: a row of `history.csv` for each finished epoch.
     """
 
-    def __init__(
-        self,
-        step: int = 0,
-        epoch: int = 0,
-        loss: float = 0.0,
-        correct: float = 0.0,
-        seconds: float = 0.0,
-        history: Sequence[dict[str, Any]] = (),
-        waited: float = 0.0,
-    ) -> None:
-        self.step, self.epoch = step, epoch
-        self.loss, self.correct = loss, correct
-        self.seconds, self.waited = seconds, waited
-        self.history = list(history)
-        self._pending: list[tuple[Any, Any]] = []
-        self._clock = time.perf_counter()
+    step: int = 0
+    epoch: int = 0
+    loss: float = 0.0
+    correct: float = 0.0
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    waited: float = 0.0
+    _pending: list[tuple[Any, Any]] = field(default_factory=list, init=False, repr=False)
+    _clock: float = field(default_factory=time.perf_counter, init=False, repr=False)
 
     @classmethod
     def from_dict(cls, info: dict[str, Any], path: Any) -> TrainState:
