@@ -36,7 +36,7 @@ def fuse(scores: Sequence[Scores], weights: Sequence[float], names: Sequence[str
         DataError: videos, labels or classes differ.
         UsageError: the weights do not fit.
     """
-    check_weights(weights, len(scores))
+    _check_weights(weights, len(scores))
     scores = align(scores, names)
     first = scores[0]
     return Scores(first.ids, first.labels, _average(scores, weights), first.classes)
@@ -47,12 +47,8 @@ def _average(scores: Sequence[Scores], weights: Sequence[float]) -> np.ndarray:
     return np.asarray(logits, np.float32)
 
 
-def check_weights(weights: Sequence[float], count: int) -> None:
-    """Checks that there are `count` weights, at least 0, with sum 1.
-
-    Raises:
-        UsageError: they are not.
-    """
+def _check_weights(weights: Sequence[float], count: int) -> None:
+    """Checks that there are `count` weights, at least 0, with sum 1."""
     text = ",".join(f"{weight:g}" for weight in weights)
     if len(weights) != count:
         raise UsageError(f"--weights={text}: {len(weights)} weights for {count} score files")
