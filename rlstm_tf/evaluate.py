@@ -96,12 +96,11 @@ def _evaluate(values: absl_flags.FlagValues, run: LocalMirror, output: Path) -> 
         raise DataError(f"{path}: {error}") from None
     metadata = {
         **_metadata(settings, shards),
-        **{"protocol": views.name, "views": views.num_views},
-        **{
-            "run": run.display_path(run_dir),
-            "checkpoint": run.display_path(path),
-            "data": settings.data,
-        },
+        "protocol": views.name,
+        "views": views.num_views,
+        "run": run.display_path(run_dir),
+        "checkpoint": run.display_path(path),
+        "data": settings.data,
     }
     scores = score_files.Scores(shards.ids, shards.labels, logits, shards.classes)
     score_files.save(output, scores, {**result, **metadata})
