@@ -71,10 +71,10 @@ class LocalMirror:
         self._known = {name: _state(self.path / name) for name in names}
 
     def _fetch(self, name: str) -> None:
+        place = _join(self.directory, name)
         try:
-            files.copy(_join(self.directory, name), str(self.path / name))
+            files.copy(place, str(self.path / name))
         except OSError as error:
-            place = _join(self.directory, name)
             raise DataError(f"cannot copy {place} to this machine: {error.strerror}") from None
 
     def upload(self, last: str = "") -> None:
@@ -152,9 +152,11 @@ def local_mirror(
         yield LocalMirror(directory, Path(directory))
         return
     app.load_tensorflow()
-    with _scratch() as scratch:
+    with writing("TMPDIR"):
+        scratch = tempfile.TemporaryDirectory(prefix="rlstm_tf_")
+    with scratch:
         directory = directory.rstrip("/")
-        copy = LocalMirror(directory, Path(scratch).resolve() / directory.rsplit("/", 1)[-1])
+        copy = LocalMirror(directory, Path(scratch.name).resolve() / directory.rsplit("/", 1)[-1])
         try:
             if fetch:
                 copy.fetch(exclude)
@@ -165,11 +167,6 @@ def local_mirror(
 
 def _join(directory: str, name: str) -> str:
     return f"{directory.rstrip('/')}/{name}"
-
-
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    with writing("TMPDIR"):
-        return tempfile.TemporaryDirectory(prefix="rlstm_tf_")
 
 
 def _walk(directory: str, exclude: Collection[str] = ()) -> Iterator[str]:
