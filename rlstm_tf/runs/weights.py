@@ -130,14 +130,14 @@ def initialize_from(model: keras.Model, state: State, path: Path, same_model: bo
         inner = _in_backbone(name)
         value = backbone.get(inner) if inner else state.get(name) if same_model else None
         shape = tuple(variable.shape)
-        found = "missing" if value is None else value.shape
-        if found == shape:
+        if value is not None and value.shape == shape:
             values[name] = value
             result.copied.append(name)
-        elif name == first and found == (*shape[:2], 3, shape[3]):
+        elif value is not None and name == first and value.shape == (*shape[:2], 3, shape[3]):
             values[name] = cross_modality(value, shape[2])
             result.adapted.append(name)
         elif inner:
+            found = "missing" if value is None else value.shape
             raise DataError(f"{path} is from another backbone: {name} is {found}, expected {shape}")
         else:
             result.new.append(name)
