@@ -8,7 +8,7 @@ removes checks whose outcome it believes to know.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -188,7 +188,7 @@ def _resize(image: tf.Tensor, short_side: int) -> tf.Tensor:
 
 
 def map_frames(
-    prepare: Callable[[tf.Tensor], tf.Tensor], frames: tf.Tensor, shape: list[int]
+    prepare: Callable[[tf.Tensor], tf.Tensor], frames: tf.Tensor, shape: Sequence[int]
 ) -> tf.Tensor:
     """Prepares frames a few at a time, to bound the memory of full-size frames.
 

@@ -85,7 +85,7 @@ class ServingModule(tf.Module):
         def prepare(image: tf.Tensor) -> tf.Tensor:
             return self._resize_and_crop(image, "frames")
 
-        return self._as_videos(map_frames(prepare, images, self._frame_shape))
+        return self._as_videos(map_frames(prepare, images, self._shape[1:]))
 
     def prepare_jpegs(self, frames_bytes: tf.Tensor) -> tf.Tensor:
         """Prepares JPEG files `[B, T]` of any sizes; returns uint8 `[B, T, S, S, 3]`."""
@@ -95,7 +95,7 @@ class ServingModule(tf.Module):
         def prepare(jpeg: tf.Tensor) -> tf.Tensor:
             return self._resize_and_crop(decode_jpeg(jpeg, 3, "frames_bytes"), "frames_bytes")
 
-        return self._as_videos(map_frames(prepare, tf.reshape(jpegs, [-1]), self._frame_shape))
+        return self._as_videos(map_frames(prepare, tf.reshape(jpegs, [-1]), self._shape[1:]))
 
     def prepare_flow(self, fields_bytes: tf.Tensor) -> tf.Tensor:
         """Prepares flow fields.
@@ -122,10 +122,6 @@ class ServingModule(tf.Module):
         fields = map_frames(prepare, tf.reshape(jpegs, [-1]), [S, S, 2])
         fields = tf.transpose(tf.reshape(fields, [-1, L, S, S, 2]), [0, 2, 3, 1, 4])
         return self._as_videos(tf.reshape(fields, [-1, S, S, C]))
-
-    @property
-    def _frame_shape(self) -> list[int]:
-        return list(self._shape[1:])
 
     def _resize_and_crop(self, image: tf.Tensor, name: str) -> tf.Tensor:
         return resize_and_crop(image, *self._size, self._resize, name)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving.artifact import list_versions
-from rlstm_tf.storage.atomic import PARTIAL, sync_file, writing
+from rlstm_tf.storage.atomic import PARTIAL, writing
 from rlstm_tf.storage.locks import lock_file
 
 # A server takes only names of digits for versions.
@@ -93,18 +93,16 @@ def publish(partial: Path, others: Sequence[int] = ()) -> Path:
     version = partial.parent / str(number)
     with writing(version):
         for path in (*partial.rglob("*"), partial):
-            if path.is_dir():
-                _sync_directory(path)
-            else:
-                sync_file(path)
+            _sync(path)
         # Fails if another process has created this version meanwhile.
         os.rename(partial, version)
-        _sync_directory(partial.parent)
+        _sync(partial.parent)
     return version
 
 
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    """Waits until a file or directory is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
