@@ -74,10 +74,6 @@ class SearchDirectory:
             self.save_state(self.state)
             yield
 
-    def run_dir(self, trial: str) -> Path:
-        """Returns the run directory of a trial, by its name."""
-        return self.runs / trial
-
     def save_state(self, state: dict[str, Any]) -> None:
         """Stores the state, a JSON object.
 

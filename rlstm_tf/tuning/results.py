@@ -92,7 +92,7 @@ def best_flags(
     texts = {**base, **trial_flags(best), "run_dir": f"--run_dir={directory.best_run}"}
     head = [
         f"{objective} {best.score:.4f} after epoch {best.epochs}: the best of {count} trials,",
-        f"{about}. Its own run is {directory.run_dir(best.name)}; to repeat it:",
+        f"{about}. Its own run is {directory.runs / best.name}; to repeat it:",
         f"  python -m rlstm_tf.train --flagfile={shlex.quote(str(directory.best))}",
     ]
     lines = [f"# {line}" for line in head] + [texts[name] for name in sorted(texts)]

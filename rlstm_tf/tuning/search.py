@@ -129,7 +129,7 @@ class _Search:
         own = {"keep_checkpoints": "--keep_checkpoints=1", **trial_flags(trial)}
         done = self.bar.n - (trial.epochs - self._new_epochs(trial))
         row = process.train(
-            self.directory.run_dir(trial.name),
+            self.directory.runs / trial.name,
             list({**self.plan.flags, **own}.values()),
             trial.epochs,
             self.directory.training_lock,
@@ -170,11 +170,11 @@ class _Search:
 
 def _copy_run(directory: SearchDirectory, source: Trial, trial: Trial) -> None:
     """Starts a trial from a copy of another's run, so that both stay complete."""
-    path = directory.run_dir(trial.name)
+    path = directory.runs / trial.name
     partial = path.with_name(path.name + PARTIAL)
     with writing(path):
         if not path.exists():
             shutil.rmtree(partial, ignore_errors=True)
             ignore = shutil.ignore_patterns(".lock", process.LOG, "*" + PARTIAL)
-            shutil.copytree(directory.run_dir(source.name), partial, ignore=ignore)
+            shutil.copytree(directory.runs / source.name, partial, ignore=ignore)
             partial.rename(path)
