@@ -19,9 +19,8 @@ from rlstm_tf.models.branches import (
 def lstm(backbone: Backbone, config: ModelConfig, num_classes: int) -> keras.Model:
     """Classifies the last state of an LSTM; arguments and result as `two_branch`.
 
-    The state has as many channels as the Relational LSTM's. tensorflow-addons has two more cells:
-    with layer normalization (Ba et al., arXiv 1607.06450) and with peepholes (Gers and
-    Schmidhuber, 2000).
+    The state has as many channels as the Relational LSTM's. For cells other than Keras's, see
+    `addons.lstm_cell`.
 
     Raises:
         UsageError: the cell needs tensorflow-addons, which cannot be imported.
