@@ -32,7 +32,7 @@ def test_of_a_run(tiny_run, capsys):
     assert status == 0, found.err
     spatial, temporal = (row.split() for row in found.out.splitlines()[-2:])
     assert (spatial[:2], temporal[:2]) == (["run", "spatial"], ["run", "temporal"])
-    N = int(spatial[-2])
+    N = int(spatial[-1])
     for row in (spatial, temporal):
         assert all(1 <= float(value) <= N for value in row[2:6])
         assert all(0 <= float(value) <= 1 for value in row[6:10])
