@@ -27,7 +27,7 @@ help:
 	@echo "make test         install, then run the tests (TensorFlow 2.21, Keras 3)"
 	@echo "make test-addons  what depends on the stack, on TensorFlow 2.15 and its addons; installs both"
 	@echo "make test-faults  kills, full disks, damaged files, as often as docs/reliability.md says"
-	@echo "make test-all     before a release: all tests, faults and backbones, on both stacks"
+	@echo "make test-all     before a release: all tests, faults and backbones, of both stacks"
 	@echo "make update       installs the newest versions and pins them in constraints/"
 	@echo "make lint         formatter, linter, type checker"
 	@echo "make docs         the documentation as a site, in site/"

@@ -173,7 +173,12 @@ def _write_cropped(
     needed = sorted(set(numbers.ravel().tolist()))
     jpegs = dict(zip(needed, shards.read_frames(video, needed)))
     write_views(
-        lambda number: _decode(shards, video, number, jpegs), config, numbers, boxes, flip, out
+        lambda number: _decode_frame(shards, video, number, jpegs),
+        config,
+        numbers,
+        boxes,
+        flip,
+        out,
     )
 
 
@@ -185,7 +190,7 @@ def _write_uncropped(shards: Shards, draw: SampleDraw, out: np.ndarray) -> None:
     needed = sorted(set(draw.frames.ravel().tolist()))
     jpegs = dict(zip(needed, shards.read_frames(draw.video, needed)))
     for number in needed:
-        image = _decode(shards, draw.video, number, jpegs)
+        image = _decode_frame(shards, draw.video, number, jpegs)
         image = image.reshape(2, height, width) if temporal else image
         for segment, offset in np.argwhere(draw.frames == number).tolist():
             targets[segment, offset] = image
@@ -248,7 +253,7 @@ def write_crop(
         augmentation.crop_and_resize(images[0], box, config.image_size, flip, out)
 
 
-def _decode(shards: Shards, video: int, frame: int, jpegs: dict[int, bytes]) -> np.ndarray:
+def _decode_frame(shards: Shards, video: int, frame: int, jpegs: dict[int, bytes]) -> np.ndarray:
     """Decodes a frame, uint8 [H, W, 3], RGB, or a flow field, uint8 [2H, W]; checks its size."""
     temporal = shards.manifest.stream == "temporal"
     mode = cv2.IMREAD_GRAYSCALE if temporal else cv2.IMREAD_COLOR_RGB

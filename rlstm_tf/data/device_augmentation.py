@@ -58,7 +58,12 @@ def crop(frames: Any, boxes: Any, flips: Any, config: InputConfig) -> tf.Tensor:
 
 
 def _images_shape(shape: Any, temporal: bool) -> tuple[int, ...]:
-    """Returns [R, images, H, W, channels] for [R, T, H, W, 3] or [R, T, L, 2, H, W]."""
+    """Returns a shape with one axis for all images of a video: `[rows, images, H, W, channels]`.
+
+    Args:
+        shape: `[rows, T, H, W, 3]`, or of flow `[rows, T, L, 2, H, W]`, each plane an image.
+        temporal: the frames are flow.
+    """
     if temporal:
         return (-1, shape[1] * shape[2] * 2, *shape[4:], 1)
     return (-1, *shape[1:])

@@ -85,12 +85,12 @@ def find_record_problems(shard: schema.Shard, records: np.ndarray, frames: np.nd
     )
     gaps = np.flatnonzero(~begins & ~np.concatenate([[False], follows])[: len(begins)])
     problems += [
-        f"{name}: video {_decode(records['id'][row])!r} lacks the frames before {first_frame[row]}"
-        for row in gaps
+        f"{name}: video {_decode_id(video)!r} lacks the frames before {first}"
+        for video, first in zip(records["id"][gaps], first_frame[gaps])
     ]
     ids, occurrences = np.unique(records["id"][begins], return_counts=True)
     twice = ids[occurrences > 1]
-    return problems + [f"{name}: video {_decode(video)!r} occurs twice" for video in twice]
+    return problems + [f"{name}: video {_decode_id(video)!r} occurs twice" for video in twice]
 
 
 def find_sample_problems(
@@ -117,7 +117,7 @@ def find_sample_problems(
             f"{name}: the index has {num_samples} samples, the manifest says {shard.samples}"
         )
     begins = np.flatnonzero(records["first_frame"] == 0)
-    ids = [_decode(video) for video in records["id"][begins]]
+    ids = [_decode_id(video) for video in records["id"][begins]]
     num_frames = np.diff(records["first_row"][begins].astype(np.int64), append=shard.frames)
     video, label, first, count = (
         samples[column].astype(np.int64)
@@ -154,5 +154,5 @@ def find_sample_problems(
     return problems
 
 
-def _decode(video_id: bytes) -> str:
+def _decode_id(video_id: bytes) -> str:
     return video_id.decode(errors="replace")

@@ -16,7 +16,7 @@ def reseed(initializer: Any, number: int) -> Any:
 
 
 class BlockwiseInitializer:
-    """Initializes a weight of equal blocks on the last axis, each as a kernel of its own.
+    """Initializes a weight whose last axis holds equal blocks, each block as a separate kernel.
 
     Glorot's limit depends on a kernel's fan-out, so blocks drawn as one kernel would be too small.
 

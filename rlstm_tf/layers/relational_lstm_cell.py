@@ -171,7 +171,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         return self._weigh(theta_x, phi_x, self.w_f), w_h
 
     def embedding(self, name: str, gate: str) -> tuple[Any, Any]:
-        """Returns one embedding of one operation.
+        """Returns the kernel and the bias of one embedding.
 
         Args:
             name: `"theta_x"`, `"phi_x"`, `"g_x"`, `"theta_h"`, `"phi_h"` or `"g_h"`.

@@ -74,7 +74,7 @@ def pair(results: Sequence[Result]) -> tuple[Result, Result] | None:
 
 
 def main_result(results: Sequence[Result]) -> Result:
-    """Returns two-stream two-branch if there is one, else the best; ties go to the first."""
+    """Returns the two-stream two-branch result if there is one, else the best; first of equals."""
     return first(results, TWO_BRANCH, TWO_STREAM) or max(results, key=lambda result: result.value)
 
 

@@ -81,8 +81,8 @@ class LocalMirror:
         """Uploads changed files to the store, in the order in which they were written.
 
         Args:
-            last: name of a directory to upload last, in which only this process may write; or of a
-                file, which is deleted first, so that readers that wait for it see a whole upload.
+            last: directory or file to upload last. Only this process may write to such a directory.
+                Such a file is deleted first, so that its presence marks a complete upload.
 
         Raises:
             DataError: the store cannot be written, or another process has written into `last`.

@@ -54,7 +54,7 @@ def require_type(value: Any, kind: type, where: str) -> Any:
 
     Args:
         value: the value.
-        kind: expected type; an int is not a bool here, nor the reverse.
+        kind: expected type; `bool` and `int` are distinct here.
         where: file and field, for errors.
 
     Raises:

@@ -340,10 +340,10 @@ def test_last_batch_is_padded_with_zeros(shards):
 
 def test_every_frame_is_read_and_decoded_once(shards, monkeypatch):
     decoded = []
-    decode = batches._decode
+    decode = batches._decode_frame
     monkeypatch.setattr(
         batches,
-        "_decode",
+        "_decode_frame",
         lambda shards, video, frame, jpegs: (
             decoded.append((video, frame)) or decode(shards, video, frame, jpegs)
         ),

@@ -1,4 +1,4 @@
-"""What TensorBoard is given by real runs: all of it, once, however often they are stopped."""
+"""Summaries of real runs: TensorBoard gets each once, however often a run is stopped."""
 
 import shutil
 
