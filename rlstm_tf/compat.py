@@ -22,9 +22,15 @@ if TENSORFLOW:
 if KERAS_3:
     ops = keras.ops
 else:
+
+    def _depthwise_conv(inputs: Any, kernel: Any, padding: str, data_format: str) -> Any:
+        assert data_format == "channels_last"
+        return tf.nn.depthwise_conv2d(inputs, kernel, [1, 1, 1, 1], padding.upper())
+
     ops = SimpleNamespace(
         cast=tf.cast,
         concatenate=tf.concat,
+        depthwise_conv=_depthwise_conv,
         einsum=tf.einsum,
         flip=lambda x, axis: tf.reverse(x, [axis]),
         matmul=tf.matmul,
@@ -39,6 +45,7 @@ else:
         square=tf.square,
         stack=tf.stack,
         stop_gradient=tf.stop_gradient,
+        sum=tf.reduce_sum,
         tanh=tf.tanh,
         transpose=tf.transpose,
         unstack=lambda x, axis: tf.unstack(x, axis=axis),

@@ -110,6 +110,15 @@ class ModelConfig:
         "embedded_gaussian", "Pairwise function f of eq. 2.", choices=PAIRWISE, models=RELATIONAL
     )
     attention_scale: float = option(1.0, "Factor on theta^T phi.", minimum=0.0, models=RELATIONAL)
+    attention_norm: bool = option(
+        False, "Normalize theta and phi, with a learned gain.", models=RELATIONAL
+    )
+    local_term: bool = option(
+        False, "Add a depthwise 3x3 convolution of g to each relation.", models=RELATIONAL
+    )
+    displacement_term: bool = option(
+        False, "Add how far away the attended positions are.", models=RELATIONAL
+    )
     bidirectional: bool = option(
         False, "Run half of the units from the last snippet to the first.", models=RELATIONAL
     )

@@ -9,53 +9,9 @@ import keras
 from rlstm_tf.compat import ops
 from rlstm_tf.layers.arguments import check_pairwise, check_units
 from rlstm_tf.layers.initialization import reseed
+from rlstm_tf.layers.relation import TERMS, Relation
 
 PAIRWISE = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
-
-
-def attention_weights(theta: Any, phi: Any, pairwise: str, scale: float, w_f: Any = None) -> Any:
-    """Computes w_ij of eq. 2: how much position i of X takes from position j of Y.
-
-    The Gaussians divide by the sum over j, so w is a softmax (eq. 4). The dot product and the
-    concatenation can be zero or negative everywhere; Wang et al. (*Non-local Neural Networks*,
-    2018) divide them by M.
-
-    Args:
-        theta: queries theta(x_i), `[..., N, units]`.
-        phi: keys phi(y_j), `[..., M, units]`.
-        pairwise: f of eq. 2, one of `PAIRWISE`.
-        scale: factor on the argument of f; 1 in the paper.
-        w_f: vector of the concatenation, `[..., 2, units]`: for theta and for phi.
-
-    Returns:
-        w_ij, `[..., N, M]`, at least float32: logits over 1,024 dimensions have a standard
-        deviation near 40, where bfloat16 has steps of 0.25.
-    """
-    precise = "float64" if theta.dtype == "float64" else "float32"
-    theta, phi = ops.cast(theta, precise), ops.cast(phi, precise)
-    if pairwise == "concatenation":
-        w_f = ops.cast(w_f, precise)
-        from_theta = ops.einsum("...nu,...u->...n", theta, w_f[..., 0, :])
-        from_phi = ops.einsum("...mu,...u->...m", phi, w_f[..., 1, :])
-        f = ops.relu(scale * (from_theta[..., :, None] + from_phi[..., None, :]))
-    else:
-        f = scale * ops.einsum("...nu,...mu->...nm", theta, phi)
-    if pairwise in ("embedded_gaussian", "gaussian"):
-        return ops.softmax(f, axis=-1)
-    return f / phi.shape[-2]
-
-
-def attend(w: Any, g: Any) -> Any:
-    """Computes z_i = sum_j w_ij g(y_j) of eq. 2.
-
-    Args:
-        w: w_ij, `[..., N, M]`.
-        g: values g(y_j), `[..., M, units]`.
-
-    Returns:
-        z, `[..., N, units]`, in the data type of `g`.
-    """
-    return ops.einsum("...nm,...mu->...nu", ops.cast(w, g.dtype), g)
 
 
 @keras.saving.register_keras_serializable("rlstm_tf")
@@ -73,6 +29,10 @@ class NonLocalOperation(keras.layers.Layer):
         pairwise: f: `"embedded_gaussian"` (the paper's), `"gaussian"` (exp(x^T y), without theta
             and phi; C_x = C_y), `"dot_product"` or `"concatenation"`.
         attention_scale: factor on the argument of f; 1 in the paper.
+        attention_norm: normalize theta and phi, with a learned gain (`Relation` has the equations
+            of this and the next two, which the paper does not have).
+        local_term: add a depthwise convolution of g; needs maps, X and Y of one size.
+        displacement_term: add how far the attended positions are; likewise.
         kernel_initializer: initializer of theta, phi and g.
         bias_initializer: initializer of their biases.
         kernel_regularizer: regularizer of their kernels.
@@ -106,6 +66,9 @@ class NonLocalOperation(keras.layers.Layer):
         units: int,
         pairwise: str = "embedded_gaussian",
         attention_scale: float = 1.0,
+        attention_norm: bool = False,
+        local_term: bool = False,
+        displacement_term: bool = False,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
@@ -115,6 +78,9 @@ class NonLocalOperation(keras.layers.Layer):
         self.units = check_units(units)
         self.pairwise = check_pairwise(pairwise, PAIRWISE)
         self.attention_scale = attention_scale
+        self.attention_norm = attention_norm
+        self.local_term = local_term
+        self.displacement_term = displacement_term
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -128,7 +94,18 @@ class NonLocalOperation(keras.layers.Layer):
                 raise ValueError(
                     f"{self.name} takes [batch, N, C] or [batch, H, W, C]. Received: {shape}"
                 )
-        self.theta = self.phi = self.w_f = None
+        if (self.local_term or self.displacement_term) and tuple(x_shape[1:-1]) != tuple(
+            y_shape[1:-1]
+        ):
+            raise ValueError(
+                "local_term and displacement_term need X and Y of one size. "
+                f"Received: {tuple(x_shape)} and {tuple(y_shape)}"
+            )
+        if self.attention_norm and self.pairwise == "gaussian":
+            raise ValueError(
+                "attention_norm normalizes theta and phi: pairwise='gaussian' has none"
+            )
+        self.theta = self.phi = None
         if self.pairwise != "gaussian":
             self.theta = self._add_embedding("theta", x_shape[-1], 0)
             self.phi = self._add_embedding("phi", y_shape[-1], 1)
@@ -138,10 +115,7 @@ class NonLocalOperation(keras.layers.Layer):
                 f"Received: {x_shape[-1]} and {y_shape[-1]}"
             )
         self.g = self._add_embedding("g", y_shape[-1], 2)
-        if self.pairwise == "concatenation":
-            self.w_f = self.add_weight(
-                name="w_f", shape=(2, self.units), initializer="glorot_uniform"
-            )
+        self.relation = Relation(self, tuple(x_shape[1:-1]))
         self.built = True
 
     def _add_embedding(self, name: str, channels: int, number: int) -> tuple[Any, Any]:
@@ -164,8 +138,8 @@ class NonLocalOperation(keras.layers.Layer):
         x, y = _to_positions(X), _to_positions(Y)
         theta = x if self.theta is None else _embed(x, self.theta)
         phi = y if self.phi is None else _embed(y, self.phi)
-        w = attention_weights(theta, phi, self.pairwise, self.attention_scale, self.w_f)
-        z = attend(w, _embed(y, self.g))
+        w = self.relation.weigh(*self.relation.normalize(theta, phi))
+        z = self.relation.take(w, _embed(y, self.g))
         Z = ops.reshape(z, (-1, *X.shape[1:-1], self.units))
         return (Z, w) if return_attention_scores else Z
 
@@ -176,6 +150,7 @@ class NonLocalOperation(keras.layers.Layer):
             "units": self.units,
             "pairwise": self.pairwise,
             "attention_scale": self.attention_scale,
+            **{name: getattr(self, name) for name in TERMS},
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),

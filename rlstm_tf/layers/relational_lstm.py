@@ -27,6 +27,10 @@ class RelationalLSTM(keras.layers.RNN):
         pairwise: function f of eq. 2: `"embedded_gaussian"` (the paper's), `"dot_product"` or
             `"concatenation"`.
         attention_scale: factor on theta(x_i)^T phi(y_j); 1 in the paper.
+        attention_norm: normalize theta and phi, with a learned gain (`rlstm_tf.layers.relation` has
+            the equations of this and the next two, which the paper does not have).
+        local_term: add a depthwise convolution of g to each operation; needs maps.
+        displacement_term: add how far the attended positions are; needs maps.
         use_bias: add a bias to each embedding.
         kernel_initializer: initializer of each embedding of X_t.
         recurrent_initializer: initializer of each embedding of H_{t-1}; `kernel_initializer` if
@@ -76,6 +80,9 @@ class RelationalLSTM(keras.layers.RNN):
         pairwise: str = "embedded_gaussian",
         attention_scale: float = 1.0,
         *,
+        attention_norm: bool = False,
+        local_term: bool = False,
+        displacement_term: bool = False,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = None,
@@ -97,6 +104,9 @@ class RelationalLSTM(keras.layers.RNN):
             units,
             pairwise=pairwise,
             attention_scale=attention_scale,
+            attention_norm=attention_norm,
+            local_term=local_term,
+            displacement_term=displacement_term,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
             recurrent_initializer=recurrent_initializer,
@@ -123,6 +133,9 @@ class RelationalLSTM(keras.layers.RNN):
     units = _cell_property("units")
     pairwise = _cell_property("pairwise")
     attention_scale = _cell_property("attention_scale")
+    attention_norm = _cell_property("attention_norm")
+    local_term = _cell_property("local_term")
+    displacement_term = _cell_property("displacement_term")
     use_bias = _cell_property("use_bias")
     kernel_initializer = _cell_property("kernel_initializer")
     recurrent_initializer = _cell_property("recurrent_initializer")

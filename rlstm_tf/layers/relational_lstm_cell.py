@@ -12,7 +12,7 @@ from rlstm_tf.choices import PAIRWISE
 from rlstm_tf.compat import ops
 from rlstm_tf.layers.arguments import check_pairwise, check_units, upgrade_config
 from rlstm_tf.layers.initialization import BlockwiseInitializer
-from rlstm_tf.layers.non_local import attend, attention_weights
+from rlstm_tf.layers.relation import TERMS, Relation
 
 GATES = ("i", "f", "o", "g")
 # Blocks of `kernel` and of `recurrent_kernel`, each for the four gates. *_x belong to r(X_t, X_t),
@@ -42,11 +42,17 @@ class RelationalLSTMCell(keras.layers.Layer):
         recurrent_kernel: `[units, 8 * units]`, blocks phi_h, g_h, each for i, f, o, g.
         recurrent_bias: `[8 * units]`, in the same order.
         w_f, recurrent_w_f: `[4, 2, units]`, the vectors of `pairwise="concatenation"` only.
+        gain, displacement, local_kernel, and the same with recurrent_: of the options
+            `attention_norm`, `displacement_term` and `local_term` only; see `Relation`.
 
     Args:
         units: channels of H_t and C_t, and of each embedding; C / 2 in the paper.
         pairwise: f of eq. 2: `"embedded_gaussian"`, `"dot_product"` or `"concatenation"`.
         attention_scale: factor on theta(x_i)^T phi(y_j); 1 in the paper.
+        attention_norm: normalize theta and phi, with a learned gain (`rlstm_tf.layers.relation` has
+            the equations of this and the next two, which the paper does not have).
+        local_term: add a depthwise convolution of g to each operation; needs maps.
+        displacement_term: add how far the attended positions are; needs maps.
         use_bias: add a bias to each embedding.
         kernel_initializer: initializer of each embedding of X_t.
         recurrent_initializer: the same for H_{t-1}; `kernel_initializer` if None.
@@ -89,6 +95,9 @@ class RelationalLSTMCell(keras.layers.Layer):
         pairwise: str = "embedded_gaussian",
         attention_scale: float = 1.0,
         *,
+        attention_norm: bool = False,
+        local_term: bool = False,
+        displacement_term: bool = False,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = None,
@@ -105,6 +114,9 @@ class RelationalLSTMCell(keras.layers.Layer):
         self.units = check_units(units)
         self.pairwise = check_pairwise(pairwise, PAIRWISE)
         self.attention_scale = attention_scale
+        self.attention_norm = attention_norm
+        self.local_term = local_term
+        self.displacement_term = displacement_term
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         # Not a second initializer by default: Keras 3 seeds each from Python's random numbers.
@@ -136,7 +148,7 @@ class RelationalLSTMCell(keras.layers.Layer):
             `[batch, (T,) 2, gates, N, units]`: r(X_t, X_t) and theta_h(X_t), each for i, f, o, g.
         """
         theta_x, phi_x, g_x, theta_h = self._embed_input(X)
-        r_x = attend(self._weigh(theta_x, phi_x, self.w_f), g_x)
+        r_x = self.relation_x.take(self.relation_x.weigh(theta_x, phi_x), g_x)
         return self._split_time(ops.stack([r_x, theta_h], axis=1), X)
 
     def step(self, r_x: Any, theta_h: Any, H: Any, C: Any) -> tuple[Any, Any, tuple]:
@@ -152,7 +164,7 @@ class RelationalLSTMCell(keras.layers.Layer):
             H_t, C_t and the gates (i_t, f_t, o_t, g_t), each `[batch, N, units]`.
         """
         phi_h, g_h = self._embed_state(H)
-        r_h = attend(self._weigh(theta_h, phi_h, self.recurrent_w_f), g_h)
+        r_h = self.relation_h.take(self.relation_h.weigh(theta_h, phi_h), g_h)
         i, f, o, g = ops.unstack(r_x + r_h, axis=1)
         i, f, o, g = ops.sigmoid(i), ops.sigmoid(f), ops.sigmoid(o), ops.tanh(g)
         C = f * C + i * g
@@ -167,8 +179,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         """
         theta_x, phi_x, _, theta_h = self._embed_input(X)
         phi_h, _ = self._embed_state(self._to_positions(H))
-        w_h = self._weigh(theta_h, phi_h, self.recurrent_w_f)
-        return self._weigh(theta_x, phi_x, self.w_f), w_h
+        return self.relation_x.weigh(theta_x, phi_x), self.relation_h.weigh(theta_h, phi_h)
 
     def embedding(self, name: str, gate: str) -> tuple[Any, Any]:
         """Returns the kernel and the bias of one embedding.
@@ -189,13 +200,17 @@ class RelationalLSTMCell(keras.layers.Layer):
 
     def _embed_input(self, X: Any) -> list[Any]:
         x = ops.reshape(X, (-1, prod(self.map_shape), X.shape[-1]))
-        return _embed(x, self.kernel, self.bias, INPUT_EMBEDDINGS, self.units)
+        theta_x, phi_x, g_x, theta_h = _embed(
+            x, self.kernel, self.bias, INPUT_EMBEDDINGS, self.units
+        )
+        theta_x, phi_x = self.relation_x.normalize(theta_x, phi_x)
+        return [theta_x, phi_x, g_x, self.relation_h.normalize_queries(theta_h)]
 
     def _embed_state(self, H: Any) -> list[Any]:
-        return _embed(H, self.recurrent_kernel, self.recurrent_bias, STATE_EMBEDDINGS, self.units)
-
-    def _weigh(self, theta: Any, phi: Any, w_f: Any) -> Any:
-        return attention_weights(theta, phi, self.pairwise, self.attention_scale, w_f)
+        phi_h, g_h = _embed(
+            H, self.recurrent_kernel, self.recurrent_bias, STATE_EMBEDDINGS, self.units
+        )
+        return [self.relation_h.normalize_keys(phi_h), g_h]
 
     def _to_positions(self, state: Any) -> Any:
         return ops.reshape(state, (-1, prod(self.map_shape), self.units))
@@ -219,14 +234,15 @@ class RelationalLSTMCell(keras.layers.Layer):
                 f"known. Received: {tuple(input_shape)}"
             )
         self.map_shape = tuple(map_shape)
-        self.kernel, self.bias, self.w_f = self._add_embeddings("kernel", channels)
-        self.recurrent_kernel, self.recurrent_bias, self.recurrent_w_f = self._add_embeddings(
-            "recurrent", self.units
-        )
+        gates = (len(GATES),)
+        self.kernel, self.bias = self._add_embeddings("kernel", channels)
+        self.relation_x = Relation(self, self.map_shape, gates)
+        self.recurrent_kernel, self.recurrent_bias = self._add_embeddings("recurrent", self.units)
+        self.relation_h = Relation(self, self.map_shape, gates, "recurrent_")
         self.built = True
 
-    def _add_embeddings(self, kind: str, channels: int) -> tuple[Any, Any, Any]:
-        """Adds kernel, bias and w_f of X_t (`"kernel"`) or of H_{t-1} (`"recurrent"`)."""
+    def _add_embeddings(self, kind: str, channels: int) -> tuple[Any, Any]:
+        """Adds kernel and bias for X_t (`"kernel"`) or for H_{t-1} (`"recurrent"`)."""
         prefix = "" if kind == "kernel" else "recurrent_"
         num_blocks = len(STATE_EMBEDDINGS if prefix else INPUT_EMBEDDINGS) * len(GATES)
         kernel = self.add_weight(
@@ -236,7 +252,7 @@ class RelationalLSTMCell(keras.layers.Layer):
             regularizer=getattr(self, f"{kind}_regularizer"),
             constraint=getattr(self, f"{kind}_constraint"),
         )
-        bias = w_f = None
+        bias = None
         if self.use_bias:
             bias = self.add_weight(
                 name=f"{prefix}bias",
@@ -245,10 +261,7 @@ class RelationalLSTMCell(keras.layers.Layer):
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
-        if self.pairwise == "concatenation":
-            shape = (len(GATES), 2, self.units)
-            w_f = self.add_weight(name=f"{prefix}w_f", shape=shape, initializer="glorot_uniform")
-        return kernel, bias, w_f
+        return kernel, bias
 
     @property
     def output_size(self) -> Any:
@@ -274,6 +287,7 @@ class RelationalLSTMCell(keras.layers.Layer):
             "units": self.units,
             "pairwise": self.pairwise,
             "attention_scale": self.attention_scale,
+            **{name: getattr(self, name) for name in TERMS},
             "use_bias": self.use_bias,
         }
         for weight in ("kernel", "recurrent", "bias"):

@@ -12,11 +12,33 @@ def embed(x, weights):
     return x @ kernel + bias
 
 
-def non_local(x, y, operation, pairwise="embedded_gaussian", scale=1.0):
-    """r(X, Y) of eq. 2, for one X `[N, C_x]` and one Y `[M, C_y]`; returns Z `[N, C_z]` and w."""
+def place(n, map_shape):
+    """Row and column of position n, each from -1 to 1."""
+    index = divmod(n, map_shape[1])
+    return np.array([2 * k / (s - 1) - 1 if s > 1 else 0.0 for k, s in zip(index, map_shape)])
+
+
+def neighbors(n, map_shape):
+    """Yields row and column of the window of 3 x 3, and the position there, if it is on the map."""
+    row, column = divmod(n, map_shape[1])
+    for a in range(3):
+        for b in range(3):
+            i, j = row + a - 1, column + b - 1
+            if 0 <= i < map_shape[0] and 0 <= j < map_shape[1]:
+                yield a, b, i * map_shape[1] + j
+
+
+def non_local(x, y, operation, pairwise="embedded_gaussian", scale=1.0, map_shape=None):
+    """r(X, Y) of eq. 2, for one X `[N, C_x]` and one Y `[M, C_y]`; returns Z `[N, C_z]` and w.
+
+    Options, by what the operation holds: `gain`, `displacement`, `local_kernel`.
+    """
     theta, phi = x, y
     if pairwise != "gaussian":
         theta, phi = embed(x, operation["theta"]), embed(y, operation["phi"])
+    if "gain" in operation:
+        theta = [operation["gain"][0] * t / np.sqrt(np.mean(t**2) + 1e-6) for t in theta]
+        phi = np.array([p / np.sqrt(np.mean(p**2) + 1e-6) for p in phi])
     g = embed(y, operation["g"])
     z, weights = [], []
     for x_i in theta:
@@ -35,6 +57,14 @@ def non_local(x, y, operation, pairwise="embedded_gaussian", scale=1.0):
             w = f / len(phi)
         weights.append(w)
         z.append(sum(w_ij * g_j for w_ij, g_j in zip(w, g)))
+        i = len(z) - 1
+        if "displacement" in operation:
+            away = [place(j, map_shape) - place(i, map_shape) for j in range(len(g))]
+            z[i] = z[i] + sum(w_ij * (p @ operation["displacement"]) for w_ij, p in zip(w, away))
+        if "local_kernel" in operation:
+            z[i] = z[i] + sum(
+                operation["local_kernel"][a, b] * g[j] for a, b, j in neighbors(i, map_shape)
+            )
     return np.array(z), np.array(weights)
 
 

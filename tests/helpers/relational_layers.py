@@ -12,7 +12,7 @@ def operations_of(cell):
     """The eight operations of eq. 3 by the names that `reference` uses."""
     operations = {}
     for gate in GATES:
-        for source, w_f in (("x", cell.w_f), ("h", cell.recurrent_w_f)):
+        for source, relation in (("x", cell.relation_x), ("h", cell.relation_h)):
             operation = {
                 name: [
                     0.0 if w is None else np.asarray(w)
@@ -20,8 +20,13 @@ def operations_of(cell):
                 ]
                 for name in ("theta", "phi", "g")
             }
-            if w_f is not None:
-                operation["w_f"] = np.asarray(w_f)[GATES.index(gate)]
+            k = GATES.index(gate)
+            for name in ("w_f", "gain", "displacement"):
+                if getattr(relation, name) is not None:
+                    operation[name] = np.asarray(getattr(relation, name))[k]
+            if relation.local_kernel is not None:
+                kernel = np.asarray(relation.local_kernel)[..., 0]
+                operation["local_kernel"] = np.split(kernel, len(GATES), axis=-1)[k]
             operations[gate + source] = operation
     return operations
 

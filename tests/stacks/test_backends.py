@@ -26,6 +26,9 @@ for name, layer in {
     "unrolled": RelationalLSTM(4, return_sequences=True, unroll=True),
     "loop": RelationalLSTM(4, return_sequences=True),
     "non_local": NonLocalOperation(4),
+    "options": RelationalLSTM(
+        4, attention_norm=True, local_term=True, displacement_term=True, return_sequences=True
+    ),
     "bn": BatchNormalization(momentum=0.5),
 }.items():
     x = X[:, 0] if name == "non_local" else X
@@ -51,6 +54,9 @@ def test_other_backend(backend, tmp_path):
         "unrolled": RelationalLSTM(4, return_sequences=True, unroll=True),
         "loop": RelationalLSTM(4, return_sequences=True),
         "non_local": NonLocalOperation(4),
+        "options": RelationalLSTM(
+            4, attention_norm=True, local_term=True, displacement_term=True, return_sequences=True
+        ),
         "bn": BatchNormalization(momentum=0.5),
     }
     case, expected = {"X": X}, {}

@@ -7,14 +7,22 @@ import reference
 
 from rlstm_tf.layers import NonLocalOperation
 from rlstm_tf.layers.non_local import PAIRWISE
+from rlstm_tf.layers.relation import TERMS
 
 
 def operation_of(layer):
     names = [name for name in ("theta", "phi", "g") if getattr(layer, name) is not None]
     weights = {name: [np.asarray(w) for w in getattr(layer, name)] for name in names}
-    if layer.w_f is not None:
-        weights["w_f"] = np.asarray(layer.w_f)
+    for name in ("w_f", "gain", "displacement", "local_kernel"):
+        if getattr(layer.relation, name) is not None:
+            weights[name] = np.asarray(getattr(layer.relation, name))
+    if "local_kernel" in weights:
+        weights["local_kernel"] = weights["local_kernel"][..., 0]
     return weights
+
+
+def randomize(layer, rng):
+    layer.set_weights([rng.normal(scale=0.5, size=w.shape) for w in layer.get_weights()])
 
 
 @pytest.mark.parametrize("pairwise", PAIRWISE)
@@ -32,6 +40,39 @@ def test_equals_eq_2(pairwise, scale):
         expected = reference.non_local(x[b], y[b], operation_of(layer), pairwise, scale)
         np.testing.assert_allclose(z[b], expected[0], atol=1e-5)
         np.testing.assert_allclose(w[b], expected[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+@pytest.mark.parametrize("terms", [(term,) for term in TERMS] + [TERMS])
+@pytest.mark.parametrize("maps", [(3, 4), (1, 5)])
+def test_options_beyond_the_paper(pairwise, terms, maps):
+    if pairwise == "gaussian" and "attention_norm" in terms:
+        terms = TERMS[1:]
+    rng = np.random.default_rng(6)
+    x, y = (rng.normal(size=(2, *maps, 5)).astype("float32") for _ in range(2))
+    layer = NonLocalOperation(6, pairwise, 0.7, **dict.fromkeys(terms, True))
+    layer.build([x.shape, y.shape])
+    randomize(layer, rng)
+    z, w = layer([x, y], return_attention_scores=True)
+    for b in range(2):
+        expected = reference.non_local(
+            *(maps_[b].reshape(-1, 5) for maps_ in (x, y)),
+            operation_of(layer), pairwise, 0.7, map_shape=maps,
+        )  # fmt: skip
+        np.testing.assert_allclose(np.reshape(z[b], (-1, 6)), expected[0], atol=2e-5)
+        np.testing.assert_allclose(w[b], expected[1], atol=1e-5)
+
+
+def test_terms_are_zero_at_first():
+    maps = np.random.default_rng(7).normal(size=(2, 3, 4, 5)).astype("float32")
+    plain = NonLocalOperation(6)
+    layer = NonLocalOperation(6, local_term=True, displacement_term=True)
+    layer.build(maps.shape)
+    expected = plain(maps)
+    for name in ("theta", "phi", "g"):
+        for variable, value in zip(getattr(layer, name), getattr(plain, name)):
+            variable.assign(value)
+    np.testing.assert_allclose(layer(maps), expected, atol=1e-6)
 
 
 def test_constant_weights():
@@ -90,3 +131,11 @@ def test_invalid_arguments():
         NonLocalOperation(4, pairwise="gaussian")([np.zeros((1, 2, 3)), np.zeros((1, 2, 4))])
     with pytest.raises(ValueError, match="takes \\[batch, N, C\\]"):
         NonLocalOperation(4)(np.zeros((1, 2, 3, 4, 5)))
+    with pytest.raises(ValueError, match="pairwise='gaussian' has none"):
+        NonLocalOperation(3, "gaussian", attention_norm=True)(np.zeros((1, 2, 3)))
+    with pytest.raises(ValueError, match="local_term needs maps"):
+        NonLocalOperation(4, local_term=True)(np.zeros((1, 6, 4)))
+    with pytest.raises(ValueError, match="need X and Y of one size"):
+        NonLocalOperation(4, displacement_term=True)(
+            [np.zeros((1, 2, 3, 4)), np.zeros((1, 3, 2, 4))]
+        )

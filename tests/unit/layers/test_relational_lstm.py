@@ -8,6 +8,7 @@ import tensorflow as tf
 from relational_layers import UNITS, flat, layer_and_input, operations_of
 
 from rlstm_tf.layers import RelationalLSTM, RelationalLSTMCell
+from rlstm_tf.layers.relation import TERMS
 from rlstm_tf.layers.relational_lstm_cell import GATES, PAIRWISE
 
 
@@ -20,6 +21,7 @@ def expected(layer, X, **kwargs):
         UNITS,
         pairwise=cell.pairwise,
         scale=cell.attention_scale,
+        map_shape=cell.map_shape,
         **kwargs,
     )
 
@@ -42,6 +44,15 @@ def test_equals_eq_3(T, unroll, traced):
 def test_pairwise_functions(pairwise, scale):
     layer, X = layer_and_input(pairwise=pairwise, attention_scale=scale)
     np.testing.assert_allclose(flat(layer(X)), expected(layer, X)[0][:, -1], atol=1e-5)
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+@pytest.mark.parametrize("terms", [(term,) for term in TERMS] + [TERMS])
+def test_options_beyond_the_paper(pairwise, terms, traced):
+    layer, X = layer_and_input(pairwise=pairwise, maps=(3, 4), **dict.fromkeys(terms, True))
+    H = (tf.function(layer) if traced else layer)(X)
+    np.testing.assert_allclose(flat(H), expected(layer, X)[0][:, -1], atol=2e-5)
 
 
 @pytest.mark.parametrize("maps", [(1, 1), (1, 7), (4, 2), (6,)])
@@ -71,9 +82,11 @@ def test_constant_weights():
 
 
 @pytest.mark.parametrize("unroll", [False, True], ids=["loop", "unrolled"])
-def test_gradients_equal_finite_differences(unroll):
+@pytest.mark.parametrize("terms", [(), TERMS], ids=["paper", "options"])
+def test_gradients_equal_finite_differences(unroll, terms):
     """Checks every weight and the input, in float64."""
-    layer, X = layer_and_input(T=3, maps=(1, 3), channels=3, dtype="float64", unroll=unroll)
+    options = {"unroll": unroll, **dict.fromkeys(terms, True)}
+    layer, X = layer_and_input(T=3, maps=(1, 3), channels=3, dtype="float64", **options)
     direction = np.random.default_rng(1).normal(size=(2, 1, 3, UNITS))
 
     def value(x):
