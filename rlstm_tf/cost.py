@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from rlstm_tf.choices import MODELS
-from rlstm_tf.cli import app, flags
+from rlstm_tf.cli import app, flags, parsing
 from rlstm_tf.errors import UsageError
 from rlstm_tf.model_config import ModelConfig
 
@@ -30,7 +30,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 def main(values: absl_flags.FlagValues) -> None:
     """Builds one network after the other and prints a Markdown table."""
-    channels = flags.parse_numbers("channels", values.channels, int, 1, None)
+    channels = parsing.parse_numbers("channels", values.channels, int, 1, None)
     if not set(values.models) <= set(MODELS):
         raise UsageError(f"--models={','.join(values.models)}: of {', '.join(MODELS)}")
     config = dataclasses.replace(ModelConfig.from_flags(values), weights="none")

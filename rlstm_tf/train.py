@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flags
+from rlstm_tf.cli import app, flags, parsing
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.runs.remote import local_mirror
 from rlstm_tf.training import preemption
@@ -24,7 +24,7 @@ define_flags = flags.define_training
 def main(values: absl_flags.FlagValues) -> None:
     """Trains, from the start or from the newest checkpoint."""
     flags.require(values, "data", "run_dir")
-    settings, profiled_steps = _settings(values), flags.parse_profile_steps(values)
+    settings, profiled_steps = _settings(values), parsing.parse_profile_steps(values)
     names = {*values} - flags.CHANGEABLE - {"flagfile", "resume"} | {"epochs"}
     hparams = {name: flags.scalar_value(values, name) for name in names}
     with preemption.handle_sigterm(values.max_hours) as stop:
@@ -47,18 +47,18 @@ def _settings(values: absl_flags.FlagValues) -> TrainSettings:
     from rlstm_tf.data.input_config import InputConfig
 
     same = (
-        *("accumulate", "data", "deterministic", "init_from", "jit", "keep_checkpoints"),
-        *("learning_rate", "momentum", "optimizer", "precision", "remat", "resume", "seed"),
-        *("strategy", "val_subset", "weight_decay"),
+        *("accumulate", "clip_norm", "data", "deterministic", "init_from", "jit"),
+        *("keep_checkpoints", "learning_rate", "momentum", "optimizer", "precision", "remat"),
+        *("resume", "seed", "strategy", "val_subset", "warmup_steps", "weight_decay"),
     )
     arguments: dict[str, Any] = {name: values[name].value for name in same}
-    save_steps, save_seconds = flags.parse_save_every(values)
+    save_steps, save_seconds = parsing.parse_save_every(values)
     return TrainSettings(
         **arguments,
         model=ModelConfig.from_flags(values),
         input=InputConfig(**flags.input_arguments(values)),
         num_epochs=values.epochs,
-        drop_epochs=flags.parse_drop_epochs(values),
+        drop_epochs=parsing.parse_drop_epochs(values),
         save_steps=save_steps,
         save_seconds=save_seconds,
         flags=_texts(values),

@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flags
+from rlstm_tf.cli import app, flags, parsing
 from rlstm_tf.errors import UsageError
 from rlstm_tf.training import preemption
 
@@ -73,8 +73,8 @@ def main(values: absl_flags.FlagValues) -> int | None:
     flags.check_local(values, "output", "init_from")
     for check in (
         flags.input_arguments,
-        flags.parse_drop_epochs,
-        flags.parse_save_every,
+        parsing.parse_drop_epochs,
+        parsing.parse_save_every,
         _check_flags,
     ):
         check(values)
@@ -151,7 +151,7 @@ def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
         max_trials=values.max_trials or _TRIALS,
         factor=values.factor,
     )
-    drops = flags.parse_drop_epochs(values)
+    drops = parsing.parse_drop_epochs(values)
     if drops and drops[0] >= epochs:
         print(f"note: no trial reaches epoch {drops[0]}, the first of --drop_epochs")
     started_with = {name: text for name, text in given.items() if name not in _CHANGEABLE}

@@ -12,6 +12,7 @@ from typing import Any
 from absl import flags
 
 from rlstm_tf.choices import AUGMENT_ON, OPTIMIZERS, PRECISIONS, STRATEGIES, STREAMS
+from rlstm_tf.cli import parsing
 from rlstm_tf.cli.flag_files import FlagValues
 from rlstm_tf.errors import UsageError
 from rlstm_tf.model_config import FLOW_LENGTH, ModelConfig, Option, snippet_length
@@ -21,8 +22,8 @@ CHANGEABLE = {
     *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "max_hours"),
     *("profile_steps", "remat", "run_dir", "save_every", "strategy"),
 }
-# More than any run has, less than int64 and float32 hold.
-_MAX_COUNT, _MAX_FLOAT = 10**9, 3e38
+# Less than float32 holds.
+_MAX_FLOAT = 3e38
 
 
 def define_training(values: flags.FlagValues) -> None:
@@ -99,9 +100,20 @@ def define_input(values: flags.FlagValues) -> None:
 
 def _define_optimization(values: flags.FlagValues) -> None:
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_integer("epochs", 50, "Epochs to train.", 1, _MAX_COUNT, **own)
+    flags.DEFINE_integer("epochs", 50, "Epochs to train.", 1, parsing.MAX_COUNT, **own)
     flags.DEFINE_float("learning_rate", 5e-4, "In the first epoch.", 0.0, _MAX_FLOAT, **own)
     flags.DEFINE_list("drop_epochs", ["35", "45"], "Divide the rate by 10 after these.", **own)
+    flags.DEFINE_integer(
+        "warmup_steps", 0, "First steps, over which the rate rises.", 0, parsing.MAX_COUNT, **own
+    )
+    flags.DEFINE_float(
+        "clip_norm",
+        None,
+        "Scale a step's gradients down to this norm, that of all weights together.",
+        1e-9,
+        _MAX_FLOAT,
+        **own,
+    )
     flags.DEFINE_enum(
         "optimizer",
         "sgd",
@@ -191,7 +203,9 @@ def input_arguments(values: flags.FlagValues) -> dict[str, Any]:
     """
     names = ("num_segments", "image_size", "batch_size", "flip", "seed", "augment_on", "stream")
     arguments = {name: values[name].value for name in names}
-    arguments["crop_scales"] = parse_numbers("crop_scales", values.crop_scales, float, 1e-6, 1.0)
+    arguments["crop_scales"] = parsing.parse_numbers(
+        "crop_scales", values.crop_scales, float, 1e-6, 1.0
+    )
     arguments["new_length"] = snippet_length(values.stream, values.new_length)
     return arguments
 
@@ -203,70 +217,6 @@ def check_batch_size(batch_size: int, accumulate: int, replicas: int) -> None:
             f"--batch_size={batch_size} must be a multiple of "
             f"--accumulate={accumulate} x {replicas} replicas"
         )
-
-
-def parse_drop_epochs(values: flags.FlagValues) -> tuple[int, ...]:
-    """Returns the epochs after which the learning rate drops.
-
-    Raises:
-        UsageError: one is not a whole number, or they do not rise.
-    """
-    epochs = parse_numbers("drop_epochs", values.drop_epochs, int, 1, _MAX_COUNT)
-    if list(epochs) != sorted(set(epochs)):
-        raise UsageError(f"--drop_epochs={','.join(values.drop_epochs)}: must rise")
-    return epochs
-
-
-def parse_save_every(values: flags.FlagValues) -> tuple[int | None, float | None]:
-    """Returns the interval between checkpoints in steps and in seconds; at least one is None.
-
-    Raises:
-        UsageError: --save_every is neither steps nor minutes.
-    """
-    text = values.save_every
-    if text is None:
-        return None, None
-    number = text[:-1] if text.endswith("m") else text
-    # Check the length first: Python refuses to parse thousands of digits.
-    digits = number.isascii() and number.isdigit() and len(number) <= len(str(_MAX_COUNT))
-    if not digits or not 1 <= int(number) <= _MAX_COUNT:
-        raise UsageError(
-            f"--save_every={text}: a number of steps (500), or of minutes (10m), up to {_MAX_COUNT}"
-        )
-    return (None, 60.0 * int(number)) if text.endswith("m") else (int(number), None)
-
-
-def parse_profile_steps(values: flags.FlagValues) -> tuple[int, int] | None:
-    """Returns the first and the last step to profile, if any.
-
-    Raises:
-        UsageError: --profile_steps is not two whole numbers that rise.
-    """
-    if not values.profile_steps:
-        return None
-    steps = parse_numbers("profile_steps", values.profile_steps, int, 1, _MAX_COUNT)
-    if len(steps) != 2 or steps[0] > steps[1]:
-        given = ",".join(values.profile_steps)
-        raise UsageError(f"--profile_steps={given}: the first and the last step, as in 10,20")
-    return steps
-
-
-def parse_numbers(name: str, texts: list[str], kind: type, low: float, high: float | None) -> tuple:
-    """Parses a list flag of numbers, each from `low` to `high` (None = unbounded).
-
-    Raises:
-        UsageError: an item is not a number of that kind, or is out of range.
-    """
-    try:
-        found = tuple(kind(text) for text in texts)
-    except ValueError:
-        found = ()
-    # NaN compares false.
-    good = [value for value in found if value >= low and (high is None or value <= high)]
-    if len(good) != len(texts):
-        allowed = f"{low:g} or more" if high is None else f"from {low:g} to {high:g}"
-        raise UsageError(f"--{name}={','.join(texts)}: {kind.__name__}s, {allowed}, with commas")
-    return found
 
 
 def require(values: flags.FlagValues, *names: str) -> None:

@@ -138,7 +138,7 @@ def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers
         # Other weights replace them, so do not download any.
         config = dataclasses.replace(config, weights="none")
     drops = [inputs.epochs.end_step(epoch - 1) for epoch in settings.drop_epochs]
-    schedule = optimizers.StepSchedule(settings.learning_rate, drops)
+    schedule = optimizers.StepSchedule(settings.learning_rate, drops, settings.warmup_steps)
     with inputs.strategy.scope():
         model = build_model(config, len(inputs.shards.classes))
         optimizer = optimizers.make_optimizer(
@@ -158,6 +158,7 @@ def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers
         jit=settings.jit,
         seed=settings.seed,
         remat=settings.remat,
+        clip_norm=settings.clip_norm,
         preprocess=make_preprocess(settings.input),
     )
     return trainer, schedule

@@ -21,22 +21,32 @@ class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
         learning_rate: rate of the first step; 5e-4 in the paper.
         drop_steps: step counts after which the rate drops; the ends of epochs 35 and 45 in the
             paper's spatial stream.
+        warmup_steps: first steps, over which the rate rises linearly; 0 in the paper.
     """
 
-    def __init__(self, learning_rate: float, drop_steps: Sequence[int]) -> None:
+    def __init__(
+        self, learning_rate: float, drop_steps: Sequence[int], warmup_steps: int = 0
+    ) -> None:
         self.learning_rate = learning_rate
         self.drop_steps = list(drop_steps)
+        self.warmup_steps = warmup_steps
 
     def __call__(self, step: Any) -> Any:
         """Returns the rate of a step, counted from 0."""
         rate = tf.constant(self.learning_rate, tf.float32)
         for drop in self.drop_steps:
             rate = tf.where(tf.cast(step, tf.int64) >= drop, rate * 0.1, rate)
+        if self.warmup_steps:
+            rate *= tf.minimum((tf.cast(step, tf.float32) + 1) / self.warmup_steps, 1.0)
         return rate
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {"learning_rate": self.learning_rate, "drop_steps": self.drop_steps}
+        return {
+            "learning_rate": self.learning_rate,
+            "drop_steps": self.drop_steps,
+            "warmup_steps": self.warmup_steps,
+        }
 
 
 def sgd(

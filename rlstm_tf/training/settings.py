@@ -28,8 +28,9 @@ class TrainSettings:
         optimizer: its name.
         learning_rate: rate of the first epoch.
         drop_epochs: epochs after which the rate is divided by 10.
+        warmup_steps: first steps, over which the rate rises linearly.
         momentum, weight_decay: see `rlstm_tf.training.optimizers.make_optimizer`.
-        accumulate, jit, remat, seed: see `rlstm_tf.training.trainer.Trainer`.
+        accumulate, clip_norm, jit, remat, seed: see `rlstm_tf.training.trainer.Trainer`.
         precision: Keras's dtype policy.
         deterministic: use deterministic operations only.
         save_steps, save_seconds: interval between checkpoints within an epoch, or None.
@@ -49,6 +50,8 @@ class TrainSettings:
     optimizer: str
     learning_rate: float
     drop_epochs: tuple[int, ...]
+    warmup_steps: int
+    clip_norm: float | None
     momentum: float
     weight_decay: float
     accumulate: int

@@ -46,6 +46,8 @@ class Trainer:
             `rlstm_tf.models.rematerialization`.
         preprocess: computes the model's frames from a replica's rows, on the device; returns their
             `frames` unchanged by default.
+        clip_norm: largest global norm of a step's gradients, without weight decay; larger ones are
+            scaled down. None = no limit, as in the paper.
 
     Attributes:
         step: optimizer steps taken; keys dropout.
@@ -65,6 +67,7 @@ class Trainer:
         seed: int = 0,
         remat: bool = False,
         preprocess: Callable[[Batch], Any] = itemgetter("frames"),
+        clip_norm: float | None = None,
     ) -> None:
         if jit and strategy.num_replicas_in_sync > 1:
             raise UsageError(f"--jit takes one device, not {strategy.num_replicas_in_sync}")
@@ -76,6 +79,7 @@ class Trainer:
         self.seed = seed
         self.remat = remat
         self.preprocess = preprocess
+        self.clip_norm = clip_norm
         self.step = 0
         if accumulate > 1:
             with strategy.scope():
@@ -162,6 +166,8 @@ class Trainer:
 
     def _apply(self, gradients: list[Any]) -> None:
         variables = self.model.trainable_variables
+        if self.clip_norm is not None:
+            gradients = self._clip(gradients, self.clip_norm)
         # The optimizer sums over replicas; the decay must count once.
         decay = self.weight_decay / self.strategy.num_replicas_in_sync
         gradients = [
@@ -171,6 +177,12 @@ class Trainer:
             for gradient, variable in zip(gradients, variables)
         ]
         compat.apply_scaled(self.optimizer, gradients, variables)
+
+    def _clip(self, gradients: list[Any], norm: float) -> list[Any]:
+        """Clips by the global norm of the sum over replicas, which Keras would do on each."""
+        gradients = compat.replica_mean(gradients)
+        limit = norm / self.strategy.num_replicas_in_sync
+        return tf.clip_by_global_norm(gradients, compat.scale_loss(self.optimizer, limit))[0]
 
     def fit(
         self,

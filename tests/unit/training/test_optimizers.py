@@ -118,7 +118,8 @@ strategies = {kind: make_strategy(kind) for kind in ("none", "mirrored")}
 result = {}
 for name, scale_loss, accumulate in [("sgd", False, 1), *((name, True, 2) for name in OPTIMIZERS)]:
     for kind, strategy in strategies.items():
-        trainer = t.trainer_of(name, scale_loss, strategy=strategy, accumulate=accumulate)
+        options = {"clip_norm": 0.1 if accumulate == 1 else None, "accumulate": accumulate}
+        trainer = t.trainer_of(name, scale_loss, strategy=strategy, **options)
         t.losses(trainer, distribute_batches(strategy, make_dataset))
         arrays = [*compat.tensorflow_variables(trainer.model)]
         arrays += compat.optimizer_state(trainer.optimizer)

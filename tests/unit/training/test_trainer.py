@@ -9,6 +9,7 @@ import tensorflow as tf
 from small_networks import linear_batches, linear_model
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from rlstm_tf import compat
 from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.errors import DataError
 from rlstm_tf.summaries.events import Events
@@ -54,6 +55,35 @@ def test_schedule_drops_after_given_steps():
     rates = [float(schedule(step)) for step in (0, 9, 10, 14, 15, 100)]
     np.testing.assert_allclose(rates, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-6)
     assert float(optimizers.StepSchedule(0.1, ())(1000)) == pytest.approx(0.1)
+
+
+def test_schedule_rises_over_the_first_steps():
+    schedule = optimizers.StepSchedule(0.1, (6,), warmup_steps=4)
+    rates = [float(schedule(step)) for step in range(8)]
+    expected = [0.025, 0.05, 0.075, 0.1, 0.1, 0.1, 0.01, 0.01]
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale_loss", [False, True])
+@pytest.mark.parametrize("norm", [0.5, 1e3])
+def test_gradients_are_clipped_by_their_global_norm(norm, scale_loss):
+    """Without momentum, a step is minus the rate times the clipped gradients and the decay."""
+    model = linear_model()
+    weights = model.trainable_variables
+    optimizer = optimizers.sgd(0.1, 0.0, weights, scale_loss)
+    strategy = tf.distribute.get_strategy()
+    trainer = Trainer(model, optimizer, strategy, weight_decay=0.01, clip_norm=norm)
+    before = model.get_weights()
+    rng = np.random.default_rng(0)
+    gradients = [rng.normal(size=w.shape).astype("float32") for w in before]
+    scaled = [compat.scale_loss(optimizer, tf.constant(g)) for g in gradients]
+    strategy.run(trainer._apply, args=(scaled,))
+    length = np.sqrt(sum((g**2).sum() for g in gradients))
+    assert length > 1
+    kernel, bias = (g * min(1.0, norm / length) for g in gradients)
+    kernel += 0.01 * before[0]
+    for w, start, g in zip(model.get_weights(), before, (kernel, bias)):
+        np.testing.assert_allclose(w, start - 0.1 * g, atol=1e-6)
 
 
 class Listener(keras.callbacks.Callback):
