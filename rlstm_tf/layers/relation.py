@@ -61,6 +61,27 @@ def attend(w: Any, g: Any) -> Any:
     return ops.einsum("...nm,...mu->...nu", ops.cast(w, g.dtype), g)
 
 
+def embed(x: Any, kernel: Any, bias: Any, units: int, gates: int = 4) -> list[Any]:
+    """Embeds positions by all blocks of a kernel, in one matrix product.
+
+    Args:
+        x: `[batch, N, C]`.
+        kernel: `[C, blocks * gates * units]`.
+        bias: `[blocks * gates * units]`, or None.
+        units: channels of an embedding.
+        gates: number of gates.
+
+    Returns:
+        `[batch, gates, N, units]` for each block.
+    """
+    N, channels = x.shape[1:]
+    embedded = ops.matmul(ops.reshape(x, (-1, channels)), kernel)
+    if bias is not None:
+        embedded = embedded + bias
+    embedded = ops.reshape(embedded, (-1, N, kernel.shape[1] // (gates * units), gates, units))
+    return ops.unstack(ops.transpose(embedded, (2, 0, 3, 1, 4)), axis=0)
+
+
 class Relation:
     """r(X, Y) from theta, phi and g, for one operation or for one of each gate.
 

@@ -12,7 +12,7 @@ from rlstm_tf.choices import PAIRWISE
 from rlstm_tf.compat import ops
 from rlstm_tf.layers.arguments import check_pairwise, check_units, upgrade_config
 from rlstm_tf.layers.initialization import BlockwiseInitializer
-from rlstm_tf.layers.relation import TERMS, Relation
+from rlstm_tf.layers.relation import TERMS, Relation, embed
 
 GATES = ("i", "f", "o", "g")
 # Blocks of `kernel` and of `recurrent_kernel`, each for the four gates. *_x belong to r(X_t, X_t),
@@ -200,16 +200,12 @@ class RelationalLSTMCell(keras.layers.Layer):
 
     def _embed_input(self, X: Any) -> list[Any]:
         x = ops.reshape(X, (-1, prod(self.map_shape), X.shape[-1]))
-        theta_x, phi_x, g_x, theta_h = _embed(
-            x, self.kernel, self.bias, INPUT_EMBEDDINGS, self.units
-        )
+        theta_x, phi_x, g_x, theta_h = embed(x, self.kernel, self.bias, self.units)
         theta_x, phi_x = self.relation_x.normalize(theta_x, phi_x)
         return [theta_x, phi_x, g_x, self.relation_h.normalize_queries(theta_h)]
 
     def _embed_state(self, H: Any) -> list[Any]:
-        phi_h, g_h = _embed(
-            H, self.recurrent_kernel, self.recurrent_bias, STATE_EMBEDDINGS, self.units
-        )
+        phi_h, g_h = embed(H, self.recurrent_kernel, self.recurrent_bias, self.units)
         return [self.relation_h.normalize_keys(phi_h), g_h]
 
     def _to_positions(self, state: Any) -> Any:
@@ -302,13 +298,3 @@ class RelationalLSTMCell(keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> RelationalLSTMCell:
         """Creates the cell from `get_config`, of version 0.1.0 too."""
         return cls(**upgrade_config(config))
-
-
-def _embed(x: Any, kernel: Any, bias: Any, names: tuple[str, ...], units: int) -> list[Any]:
-    """Embeds positions `[batch, N, C]` as `[batch, gates, N, units]`, once for each name."""
-    N, channels = x.shape[1:]
-    embedded = ops.matmul(ops.reshape(x, (-1, channels)), kernel)
-    if bias is not None:
-        embedded = embedded + bias
-    embedded = ops.reshape(embedded, (-1, N, len(names), len(GATES), units))
-    return ops.unstack(ops.transpose(embedded, (2, 0, 3, 1, 4)), axis=0)
