@@ -25,7 +25,7 @@ from absl import flags
 from benchmarks.machine import print_heading
 from benchmarks.settings import ABLATIONS, CELLS, MAIN, Setting
 from rlstm_tf.cli import app
-from rlstm_tf.cli.flags import parse_numbers
+from rlstm_tf.cli.parsing import parse_numbers
 from rlstm_tf.errors import UsageError
 
 RESULTS = "benchmarks/results/relations.csv"

@@ -16,7 +16,8 @@ from typing import Any
 from absl import flags
 
 from rlstm_tf.cli import app
-from rlstm_tf.cli.flags import check_local, parse_numbers, require
+from rlstm_tf.cli.flags import check_local, require
+from rlstm_tf.cli.parsing import parse_numbers
 from rlstm_tf.errors import UsageError
 
 # Weights of the spatial and the temporal stream (arXiv 1811.07059, section 4).
