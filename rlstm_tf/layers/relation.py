@@ -170,13 +170,14 @@ class Relation:
 
     def _convolve(self, g: Any) -> Any:
         """Applies the local kernel to `[batch, (gates,) N, units]`."""
-        (H, W), N, units = self.map_shape, *g.shape[-2:]
-        g = ops.reshape(g, (-1, prod(self.gates), N, units))
-        maps = ops.reshape(ops.transpose(g, (0, 2, 1, 3)), (-1, H, W, prod(self.gates) * units))
+        N, units = g.shape[-2:]
+        gates = prod(self.gates)
+        g = ops.reshape(g, (-1, gates, N, units))
+        maps = ops.reshape(ops.transpose(g, (0, 2, 1, 3)), (-1, *self.map_shape, gates * units))
         maps = ops.depthwise_conv(
             maps, self.local_kernel, padding="same", data_format="channels_last"
         )
-        maps = ops.reshape(maps, (-1, N, prod(self.gates), units))
+        maps = ops.reshape(maps, (-1, N, gates, units))
         return ops.reshape(ops.transpose(maps, (0, 2, 1, 3)), (-1, *self.gates, N, units))
 
 

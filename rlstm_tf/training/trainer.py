@@ -181,7 +181,7 @@ class Trainer:
     def _clip(self, gradients: list[Any], norm: float) -> list[Any]:
         """Clips by the global norm of the sum over replicas, which Keras would do on each."""
         gradients = compat.replica_mean(gradients)
-        limit = norm / self.strategy.num_replicas_in_sync
+        limit = tf.constant(norm / self.strategy.num_replicas_in_sync)
         return tf.clip_by_global_norm(gradients, compat.scale_loss(self.optimizer, limit))[0]
 
     def fit(
