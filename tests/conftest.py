@@ -25,8 +25,13 @@ _REAL = TESTS.parents[1] / "shared" / "real"
 MARKED = {
     "fault": ("faults",),
     "stacks": (
-        *("stacks", "integration", "unit/layers", "unit/models", "unit/training", "unit/runs"),
+        *("stacks", "unit/layers", "unit/models", "unit/training", "unit/runs"),
         *("unit/attention", "unit/distributed", "unit/serving", "unit/summaries", "unit/data"),
+        # All of integration/ but the package, the report, and files of many shards.
+        *("integration/test_end_to_end.py", "integration/test_explain.py"),
+        *("integration/test_predict.py", "integration/test_previous_version.py"),
+        *("integration/test_summaries.py", "integration/test_tune.py"),
+        *("integration/test_two_streams.py", "integration/test_workers.py"),
         "faults/test_damaged_runs.py",
         "faults/test_resumed_in_all_settings.py",
         # A TensorFlow strategy.
