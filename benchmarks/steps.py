@@ -30,7 +30,9 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_integer("batch_size", 2, "Videos per step.", 1, **own)
     absl_flags.DEFINE_integer("steps", 2, "Timed steps, after one to warm up.", 1, **own)
     absl_flags.DEFINE_list("runs", [], "Names of runs; all if empty.", **own)
-    absl_flags.DEFINE_string("only", None, "Measures one run, RUN/STREAM, in this process.", **own)
+    absl_flags.DEFINE_string(
+        "only", None, "Measures one run, RUN/STREAM, in this process; demo/spatial too.", **own
+    )
 
 
 def main(values: absl_flags.FlagValues) -> None:
@@ -66,10 +68,12 @@ def _measure_in_process(name: str, stream: str, batch_size: int, steps: int) -> 
 
 def _measure(name: str, stream: str, batch_size: int, steps: int) -> tuple[float, float]:
     """Measures seconds per video, and gigabytes at the peak, of the GPU if there is one."""
-    settings: Any = flags.parse_flagfiles(
-        f"configs/ucf101_{stream}.cfg",
-        *([] if name == "two_branch" else [f"configs/ablations/{name}.cfg"]),
-    )
+    paths = [f"configs/ucf101_{stream}.cfg"]
+    if name == "demo":
+        paths = ["configs/demo.cfg"]
+    elif name != "two_branch":
+        paths.append(f"configs/ablations/{name}.cfg")
+    settings: Any = flags.parse_flagfiles(*paths)
     settings.weights = "none"
     settings.batch_size = batch_size
     app.load_tensorflow()

@@ -61,15 +61,15 @@ def attend(w: Any, g: Any) -> Any:
     return ops.einsum("...nm,...mu->...nu", ops.cast(w, g.dtype), g)
 
 
-def embed(x: Any, kernel: Any, bias: Any, units: int, gates: int = 4) -> list[Any]:
+def embed(x: Any, kernel: Any, bias: Any, gates: int, units: int) -> list[Any]:
     """Embeds positions by all blocks of a kernel, in one matrix product.
 
     Args:
         x: `[batch, N, C]`.
         kernel: `[C, blocks * gates * units]`.
         bias: `[blocks * gates * units]`, or None.
-        units: channels of an embedding.
         gates: number of gates.
+        units: channels of an embedding.
 
     Returns:
         `[batch, gates, N, units]` for each block.

@@ -200,12 +200,12 @@ class RelationalLSTMCell(keras.layers.Layer):
 
     def _embed_input(self, X: Any) -> list[Any]:
         x = ops.reshape(X, (-1, prod(self.map_shape), X.shape[-1]))
-        theta_x, phi_x, g_x, theta_h = embed(x, self.kernel, self.bias, self.units)
+        theta_x, phi_x, g_x, theta_h = embed(x, self.kernel, self.bias, len(GATES), self.units)
         theta_x, phi_x = self.relation_x.normalize(theta_x, phi_x)
         return [theta_x, phi_x, g_x, self.relation_h.normalize_queries(theta_h)]
 
     def _embed_state(self, H: Any) -> list[Any]:
-        phi_h, g_h = embed(H, self.recurrent_kernel, self.recurrent_bias, self.units)
+        phi_h, g_h = embed(H, self.recurrent_kernel, self.recurrent_bias, len(GATES), self.units)
         return [self.relation_h.normalize_keys(phi_h), g_h]
 
     def _to_positions(self, state: Any) -> Any:

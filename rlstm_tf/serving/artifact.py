@@ -64,7 +64,7 @@ class ModelMetadata:
 
     @property
     def record_format(self) -> RecordFormat:
-        """How frames were stored in the training records."""
+        """Format of the frames in the training records."""
         return RecordFormat(self.short_side, self.jpeg_quality, self.flow)
 
     def input_config(self, batch_size: int = 1) -> InputConfig:

@@ -37,7 +37,7 @@ def files_of(version):
 
 
 def refused(version):
-    """What a prediction says of it: one line."""
+    """Returns the one line that a prediction prints about it."""
     with pytest.raises(DataError) as caught:
         Predictor.load(find_newest_version(version.parent))
     line = " ".join(str(caught.value).split())
@@ -94,7 +94,7 @@ def test_a_file_that_is_gone(version, survived):
 
 @pytest.mark.parametrize("checksums", [True, False], ids=("with checksums", "of before them"))
 def test_a_file_cut_short(version, survived, checksums):
-    """Where there are no checksums yet, TensorFlow says what it will, or does not notice."""
+    """Without checksums, TensorFlow's own error appears, or none."""
     if not checksums:
         (version / CHECKSUMS).unlink()
     names = files_of(version)

@@ -62,7 +62,7 @@ def test_late(shards, tmp_path, capsys, thorough, survived):
 
 
 def test_asked_to_stop_meanwhile(shards, tmp_path, capsys, monkeypatch, thorough, survived):
-    """What SIGTERM has saved is looked at like all else."""
+    """A checkpoint that SIGTERM saves is checked like any other."""
 
     def stop(self, batch, logs=None):
         if self.state.step == 2:

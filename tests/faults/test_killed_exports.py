@@ -30,7 +30,7 @@ def start(run, directory):
 
 
 def check_whole(run, directory):
-    """That every version answers as the checkpoint, and that nothing else looks like one."""
+    """Checks that every version answers as the checkpoint, and nothing else looks like one."""
     for version in list_versions(directory).values():
         assert ModelMetadata.read(version).checkpoint
         found = load_signatures(version)["serving_default"](frames=tf.constant(videos(1)))

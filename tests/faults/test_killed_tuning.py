@@ -92,7 +92,7 @@ def disturb(shards, output, trial, kind, draws):
 
     SIGTERM and SIGINT go to the search; "search", "training" and "both" are killed.
     """
-    # Of a search killed before; this one may be stopped while it waits for it.
+    # Trainings that a killed search left: this search may be stopped while it waits for them.
     earlier = trainings(output)
     process = start(shards, output)
     some_moment(process, output, trial, draws)

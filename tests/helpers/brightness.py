@@ -22,7 +22,7 @@ METADATA = ModelMetadata(
 
 
 class Array:
-    """What TensorFlow gives."""
+    """Returns TensorFlow's result."""
 
     def __init__(self, values):
         self.values = np.asarray(values, np.float32)

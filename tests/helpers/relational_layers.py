@@ -34,7 +34,9 @@ def operations_of(cell):
 def layer_and_input(T=3, maps=(2, 3), channels=5, dtype="float32", seed=0, **kwargs):
     """A layer with every weight random, biases too, and an input for it."""
     rng = np.random.default_rng(seed)
-    X = rng.normal(size=(2, T, *maps, channels)).astype(dtype)
+    X = rng.normal(size=(2, T, *maps, channels)).astype(
+        dtype if dtype in ("float32", "float64") else "float32"
+    )
     layer = RelationalLSTM(UNITS, dtype=dtype, **kwargs)
     layer.build(X.shape)
     layer.set_weights([rng.normal(scale=0.5, size=w.shape) for w in layer.get_weights()])

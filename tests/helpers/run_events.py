@@ -1,4 +1,4 @@
-"""What a run has written for TensorBoard, for the tests that look into it."""
+"""Reads what a run has written for TensorBoard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def events_of(run_dir):
 
 
 def hparams_of(run_dir):
-    """What the HParams tab calls a run, and the settings that it shows of it."""
+    """Returns the name of a run in the HParams tab, and its settings there."""
     content = events_of(run_dir).SummaryMetadata(metadata.SESSION_START_INFO_TAG)
     info = metadata.parse_session_start_info_plugin_data(content.plugin_data.content)
     values = {name: getattr(v, v.WhichOneof("kind")) for name, v in info.hparams.items()}

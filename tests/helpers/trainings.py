@@ -71,7 +71,7 @@ def arrays(path):
 
 
 def assert_same_weights(found, expected):
-    """Of two runs: every array of the newest checkpoint and of the best, bit for bit."""
+    """Compares two runs: every array of the newest and the best checkpoint, bit for bit."""
     names = [path.name for path in sorted((expected / "checkpoints").glob("step-*.npz"))]
     for name in (names[-1], "best.npz"):
         a, b = (arrays(run / "checkpoints" / name) for run in (found, expected))

@@ -66,7 +66,7 @@ def raw_events(run_dir):
 
 
 def profiled_steps(run_dir):
-    """Of each profile the steps that it is of."""
+    """Returns the steps of each profile."""
     found = []
     for path in run_dir.glob("tensorboard/plugins/profile/*/*.xplane.pb"):
         steps = []

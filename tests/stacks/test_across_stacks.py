@@ -1,4 +1,4 @@
-"""What one stack has written, the other reads: shards, runs and exported networks.
+"""Work passed between the stacks: one reads the shards, runs and exports of the other.
 
 Both ways in one go, in the suite of the addons stack: `make test-addons` makes both environments.
 """
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Stack(NamedTuple):
-    """What a stack has made, and what the other one has made of that.
+    """Work of a stack, and what the other one has made of it.
 
     Attributes:
         path: directory of all of it.

@@ -117,7 +117,7 @@ def test_only_commands_read_flags(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_only_the_pipeline_knows_beam(path):
-    """Where Beam is not installed, all that makes a shard is still tested."""
+    """Everything that makes a shard is tested without Beam too."""
     knows = any(name.split(".")[0] == "apache_beam" for name in imports_of(path))
     allowed = ("tfrecords_tools.builder.beam_pipeline", "tfrecords_tools.beam")
     assert not knows or name_of(path) in allowed

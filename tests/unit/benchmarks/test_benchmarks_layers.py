@@ -72,7 +72,7 @@ def test_growth(capsys, monkeypatch):
 
 
 def test_bytes_of_the_tensors():
-    """Of one batch, step and position, and two channels."""
+    """Counts one batch, step and position, with two channels."""
     assert sum(growth.shares(1, 1, 1, 2).values()) == 4 * (16 + 16 + 8 + 8 + 7 + 8 + 2 + 32 + 8)
 
 

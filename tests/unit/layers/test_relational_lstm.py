@@ -7,6 +7,7 @@ import reference
 import tensorflow as tf
 from relational_layers import UNITS, flat, layer_and_input, operations_of
 
+from rlstm_tf.compat import KERAS_3
 from rlstm_tf.layers import RelationalLSTM, RelationalLSTMCell
 from rlstm_tf.layers.relation import TERMS
 from rlstm_tf.layers.relational_lstm_cell import GATES, PAIRWISE
@@ -53,6 +54,22 @@ def test_options_beyond_the_paper(pairwise, terms, traced):
     layer, X = layer_and_input(pairwise=pairwise, maps=(3, 4), **dict.fromkeys(terms, True))
     H = (tf.function(layer) if traced else layer)(X)
     np.testing.assert_allclose(flat(H), expected(layer, X)[0][:, -1], atol=2e-5)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_options_are_saved_and_have_gradients_in_mixed_precision(policy, tmp_path):
+    policy = policy if KERAS_3 else keras.mixed_precision.Policy(policy)
+    layer, X = layer_and_input(maps=(3, 4), dtype=policy, **dict.fromkeys(TERMS, True))
+    inputs = keras.Input(X.shape[1:])
+    model = keras.Model(inputs, layer(inputs))
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(tf.cast(model(X), "float32"))
+    gradients = tape.gradient(total, model.trainable_variables)
+    assert all(np.any(np.asarray(gradient)) for gradient in gradients)
+    np.testing.assert_allclose(flat(model(X)), expected(layer, X)[0][:, -1], atol=0.05)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(X), model(X))
 
 
 @pytest.mark.parametrize("maps", [(1, 1), (1, 7), (4, 2), (6,)])
