@@ -28,7 +28,7 @@ class Scorer:
         self.model = model
         self.strategy = strategy
         self._reduce = {"mean": tf.reduce_mean, "max": tf.reduce_max}[reduction]
-        self._step = tf.function(self._distributed_step)
+        self._step = tf.function(self._distributed_step, autograph=False)
 
     def score(
         self,

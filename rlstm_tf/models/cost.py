@@ -29,8 +29,9 @@ def multiply_adds(model: keras.Model) -> int:
     """
     inputs = model.inputs[0]
     signature = tf.TensorSpec((1, *tuple(inputs.shape)[1:]), inputs.dtype)
-    function = tf.function(lambda x: model(x, training=False)).get_concrete_function(signature)
-    return _count_graph(function.graph, [output.op for output in function.graph.outputs])
+    function = tf.function(lambda x: model(x, training=False), autograph=False)
+    graph = function.get_concrete_function(signature).graph
+    return _count_graph(graph, [output.op for output in graph.outputs])
 
 
 def _count_graph(graph: Any, outputs: Iterable[Any]) -> int:

@@ -73,9 +73,6 @@ def _type_of(value: Value) -> Any:
 def inference_graph(model: keras.Model) -> tf.Graph:
     """Traces a model from frames to logits, in inference mode."""
 
-    @tf.function
-    def infer(frames: Any) -> Any:
-        return model(frames, training=False)
-
-    shape = (None, *model.input_shape[1:])
-    return infer.get_concrete_function(tf.TensorSpec(shape, tf.uint8, name="frames")).graph
+    frames = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="frames")
+    infer = tf.function(lambda frames: model(frames, training=False), autograph=False)
+    return infer.get_concrete_function(frames).graph
