@@ -112,7 +112,7 @@ test-faults: .venv/installed-dev
 
 test-all: .venv/installed-dev .venv-addons/installed-dev
 	$(RUN) $(PYTEST) --thorough
-	$(RUN_ADDONS) $(PYTEST) --thorough -m stacks
+	$(RUN_ADDONS) $(PYTEST) --thorough -m "stacks or integration"
 
 # Newest versions that setup.cfg allows: run the tests, then commit what has changed in constraints/.
 update:

@@ -26,14 +26,15 @@ _REAL = TESTS.parents[1] / "shared" / "real"
 # Marker -> directories and files, below tests/, whose tests get it. CONTRIBUTING.md tells the rule.
 MARKED = {
     "fault": ("faults",),
+    "integration": ("integration",),
     "stacks": (
-        *("stacks", "unit/layers", "unit/models", "unit/training", "unit/runs"),
-        *("unit/attention", "unit/distributed", "unit/serving", "unit/summaries", "unit/data"),
-        # All of integration/ but the package, the report, and files of many shards.
-        *("integration/test_end_to_end.py", "integration/test_explain.py"),
-        *("integration/test_predict.py", "integration/test_previous_version.py"),
-        *("integration/test_summaries.py", "integration/test_tune.py"),
-        *("integration/test_two_streams.py", "integration/test_workers.py"),
+        *("stacks", "unit/layers", "unit/models", "unit/training", "unit/runs", "unit/data"),
+        *("unit/distributed", "unit/serving", "unit/summaries"),
+        # The page is made from the maps.
+        "unit/attention/test_maps.py",
+        # The rest of integration/ joins what these and the unit tests run on both stacks.
+        *("integration/test_end_to_end.py", "integration/test_predict.py"),
+        *("integration/test_previous_version.py", "integration/test_workers.py"),
         "faults/test_damaged_runs.py",
         "faults/test_resumed_in_all_settings.py",
         # A TensorFlow strategy.

@@ -3,6 +3,8 @@
 import csv
 import math
 
+import warm_python
+
 from rlstm_tf.tuning import process, search
 from rlstm_tf.tuning.directory import SearchDirectory
 from rlstm_tf.tuning.oracle import Plan
@@ -67,3 +69,11 @@ def searched(plan, output, monkeypatch, started=None, stop_after=None, begun=Non
 def rows(output):
     with (output / "trials.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def run_warm(arguments, log, lock, poll):
+    """Replaces `process._run`: the training is forked from a process with TensorFlow."""
+    result = warm_python.run(["-m", "rlstm_tf.train", *arguments])
+    with log.open("a") as file:
+        file.write(result.stdout)
+    return result.returncode

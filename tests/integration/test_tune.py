@@ -5,9 +5,8 @@ import re
 import sys
 
 import pytest
-import warm_python
 from run_events import hparams_of
-from searches import rows
+from searches import rows, run_warm
 from small_shards import texture_jpeg, write_shards
 
 from rlstm_tf import tune
@@ -133,14 +132,6 @@ def test_without_keras_tuner(shards, tmp_path, capsys, monkeypatch):
         "error: keras_tuner is missing; the extra tune brings it: pip install 'rlstm-tf[tune]'\n"
     )
     assert capsys.readouterr().err.endswith(expected)
-
-
-def run_warm(arguments, log, lock, poll):
-    """Replaces `process._run`: the training is forked from a process with TensorFlow."""
-    result = warm_python.run(["-m", "rlstm_tf.train", *arguments])
-    with log.open("a") as file:
-        file.write(result.stdout)
-    return result.returncode
 
 
 def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys, monkeypatch):
