@@ -86,8 +86,11 @@ def survived(request):
     return lambda row, caused: request.node.user_properties.append(("fault", (row, name, caused)))
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    """Prints the rows of the table in docs/reliability.md."""
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    """Prints the seed of a failed order, and the rows of the table in docs/reliability.md."""
+    seed = getattr(config.option, "randomly_seed", None)
+    if exitstatus and seed is not None:
+        terminalreporter.write_line(f"the same order again: pytest --randomly-seed={seed}")
     if not config.getoption("--thorough"):
         return
     caused = Counter()
