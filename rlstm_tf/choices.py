@@ -5,7 +5,7 @@ Imports nothing, so that a command can list its choices without loading TensorFl
 
 from __future__ import annotations
 
-MODELS = ("two_branch", "rlstm", "local", "tsn", "lstm", "convlstm")
+MODELS = ("two_branch", "rlstm", "local", "tsn", "lstm", "convlstm", "transformer")
 # Networks with a Relational LSTM, and with any recurrent layer.
 RELATIONAL = ("two_branch", "rlstm")
 RECURRENT = (*RELATIONAL, "lstm", "convlstm")

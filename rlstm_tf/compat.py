@@ -179,6 +179,10 @@ def weight_name(layer: Any, weight: Any) -> str:
         # Layers inside a cell have weights of equal names.
         inner = weight.name.split("/")[-2]
         name = f"{inner}_{name}" if inner.endswith("_norm") else name
+    if isinstance(layer, keras.layers.MultiHeadAttention):
+        # Its projections have weights of equal names.
+        path = weight.path if KERAS_3 else weight.name
+        name = f"{path.split('/')[-2]}_{name}"
     return f"{layer.name.replace('/', '_')}/{name}"
 
 

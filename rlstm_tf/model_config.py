@@ -101,9 +101,10 @@ class ModelConfig:
     image_size: int = option(224, "Side of a frame, pixels.", minimum=32)
     units: int | None = option(
         None,
-        "Channels of the recurrent state; half the trunk's if unset.",
+        "Channels of the recurrent state, from which the transformer's width follows; "
+        "half the trunk's if unset.",
         minimum=1,
-        models=RECURRENT,
+        models=(*RECURRENT, "transformer"),
     )
     dropout: float = option(0.8, "Dropout before the dense layer.", minimum=0.0, maximum=0.999)
     pairwise: str = option(

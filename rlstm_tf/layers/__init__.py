@@ -3,6 +3,7 @@
 from rlstm_tf.layers.batch_normalization import BatchNormalization
 from rlstm_tf.layers.frames import FoldTime, PixelScaling, UnfoldTime
 from rlstm_tf.layers.non_local import NonLocalOperation
+from rlstm_tf.layers.positions import PositionEmbedding
 from rlstm_tf.layers.relational_lstm import RelationalLSTM
 from rlstm_tf.layers.relational_lstm_cell import RelationalLSTMCell
 
@@ -11,6 +12,7 @@ __all__ = [
     "FoldTime",
     "NonLocalOperation",
     "PixelScaling",
+    "PositionEmbedding",
     "RelationalLSTM",
     "RelationalLSTMCell",
     "UnfoldTime",

@@ -13,12 +13,14 @@ from rlstm_tf.models.deprecated import accept_separate_arguments
 from rlstm_tf.models.local import local
 from rlstm_tf.models.lstm import lstm
 from rlstm_tf.models.rlstm import rlstm
+from rlstm_tf.models.transformer import transformer
 from rlstm_tf.models.tsn import tsn
 from rlstm_tf.models.two_branch import two_branch
 
 # By the names of `rlstm_tf.choices.MODELS`.
 MODELS: dict[str, Callable[[Backbone, ModelConfig, int], keras.Model]] = {
-    network.__name__: network for network in (two_branch, rlstm, local, tsn, lstm, convlstm)
+    network.__name__: network
+    for network in (two_branch, rlstm, local, tsn, lstm, convlstm, transformer)
 }
 
 

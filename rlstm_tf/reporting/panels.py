@@ -24,6 +24,7 @@ _MODELS = {
     "tsn": "TSN",
     "lstm": "LSTM",
     "convlstm": "ConvLSTM",
+    "transformer": "transformer",
 }
 
 

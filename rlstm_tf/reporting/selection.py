@@ -12,7 +12,7 @@ from rlstm_tf.reporting.published import PROTOCOL, SPATIAL, STREAMS, TEMPORAL, T
 from rlstm_tf.reporting.results import MAP, Result
 
 # Models with a recurrent branch behind the cut; the cut changes nothing in the others.
-_CUT_MATTERS = ("two_branch", "rlstm", "convlstm")
+_CUT_MATTERS = ("two_branch", "rlstm", "convlstm", "transformer")
 TEST = "test"
 TWO_BRANCH = Row("Two-branch", (), ("two_branch",))
 TSN = Row("TSN", (), ("tsn",))

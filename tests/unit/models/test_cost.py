@@ -9,6 +9,7 @@ from rlstm_tf.cli import app
 from rlstm_tf.compat import unrolled_conv_lstm
 from rlstm_tf.layers import NonLocalOperation, RelationalLSTM
 from rlstm_tf.models.cost import multiply_adds
+from rlstm_tf.models.transformer import NUM_LAYERS, transformer_encoder
 
 
 def count(*layers, shape):
@@ -116,6 +117,15 @@ def test_lstm():
     T, C, U = 5, 8, 4
     layer = keras.layers.LSTM(U, unroll=True)
     assert count(layer, shape=(T, C)) == T * 4 * U * (C + U)
+
+
+def test_transformer_encoder():
+    """Each of M tokens: C d, and in each layer 4 d^2 + 4 d^2 and an attention of 2 M d."""
+    T, N, C, d = 5, 6, 8, 12
+    maps = keras.Input((T, 2, 3, C))
+    M = T * N
+    expected = M * (C * d + NUM_LAYERS * (8 * d**2 + 2 * M * d))
+    assert multiply_adds(keras.Model(maps, transformer_encoder(d)(maps))) == expected
 
 
 @pytest.mark.parametrize(

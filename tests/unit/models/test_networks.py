@@ -10,9 +10,11 @@ import tensorflow as tf
 from rlstm_tf import choices
 from rlstm_tf.compat import unrolled_conv_lstm
 from rlstm_tf.errors import UsageError
+from rlstm_tf.layers import RelationalLSTM
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import MODELS, baselines, build_model
 from rlstm_tf.models.backbone import build_backbone
+from rlstm_tf.models.transformer import encoder_width, transformer_encoder
 from rlstm_tf.runs.checkpoints import named_weights
 
 # Parameters for 101 classes at the default cut of tiny_resnetv2 and of resnet101v2.
@@ -23,9 +25,10 @@ PARAMETERS = {
     "tsn": (37_145, 42_833_509),
     "lstm": (46_329, 55_317_093),
     "convlstm": (161_753, 162_877_029),
+    "transformer": (94_105, 92_694_029),
 }
 # Networks that the order of the snippets matters to.
-ORDERED = {"two_branch", "rlstm", "lstm", "convlstm"}
+ORDERED = {"two_branch", "rlstm", "lstm", "convlstm", "transformer"}
 
 
 TINY = {"backbone": "tiny_resnetv2", "weights": "none", "image_size": 32, "num_segments": 3}
@@ -127,6 +130,37 @@ def test_convlstm_replaces_the_relational_lstm():
     assert convolutional.get_layer("conv_lstm").kernel_size == (3, 3)
 
 
+@pytest.mark.parametrize(("channels", "units"), [(64, 32), (2048, 1024), (2048, 256)])
+def test_the_encoder_is_as_large_as_a_relational_lstm(channels, units):
+    """Within a tenth, by the formula and by Keras's count."""
+    maps = keras.Input((8, 7, 7, channels))
+    encoded = transformer_encoder(encoder_width(channels, units))(maps)
+    relational = RelationalLSTM(units)
+    relational.build(maps.shape)
+    ratio = keras.Model(maps, encoded).count_params() / relational.count_params()
+    assert 0.9 < ratio < 1.1
+    if units == channels // 2:
+        assert encoded.shape[-1] == pytest.approx(1.5 * units, rel=0.02)
+
+
+def test_parameters_of_the_transformer_by_hand():
+    """Maps of 64 channels, 4 x 4 places of 3 snippets; two layers of width 48."""
+    C, d, conv_lstm = 64, 48, 4 * (9 * 32 * (64 + 32) + 32)
+    layer = 4 * (d * d + d) + (d * 2 * d + 2 * d) + (2 * d * d + d) + 2 * 2 * d
+    encoder = C * d + d + (3 + 4 * 4) * d + 2 * layer + 2 * d
+    restore = (d - 32) * C
+    expected = PARAMETERS["convlstm"][0] - conv_lstm + encoder + restore
+    assert PARAMETERS["transformer"][0] == expected
+
+
+def test_the_transformer_takes_the_place_of_the_relational_lstm():
+    network = built("transformer")
+    for name in ("local_time", "non_local_bn", "restore", "features"):
+        assert network.get_layer(name) is not None
+    assert tuple(network.get_layer("encoder_map").output.shape) == (None, 4, 4, 48)
+    assert build("transformer", units=7).get_layer("encoder_map").output.shape[-1] == 20
+
+
 def test_unrolled_convlstm_equals_keras():
     X = np.random.default_rng(0).normal(size=(2, 3, 4, 5, 6)).astype("float32")
     ours = unrolled_conv_lstm(7, kernel_size=3, padding="same")
@@ -137,7 +171,7 @@ def test_unrolled_convlstm_equals_keras():
     np.testing.assert_allclose(ours(X), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("model", ["lstm", "convlstm"])
+@pytest.mark.parametrize("model", ["lstm", "convlstm", "transformer"])
 def test_save_and_load(model, tmp_path):
     network = built(model)
     network.save(tmp_path / "model.keras")
@@ -161,7 +195,7 @@ def test_names_of_weights(model):
     [
         # The parts of `two_branch` need no test of their own.
         *((model, "mixed_bfloat16") for model in ("two_branch", "tsn", "lstm", "convlstm")),
-        ("two_branch", "mixed_float16"),
+        *((model, "mixed_float16") for model in ("two_branch", "transformer")),
     ],
 )
 def test_mixed_precision(model, policy):

@@ -36,7 +36,7 @@ def assert_equal(names, a, b):
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
-@pytest.mark.parametrize("model", ["two_branch", "tsn", "lstm", "convlstm"])
+@pytest.mark.parametrize("model", ["two_branch", "tsn", "lstm", "convlstm", "transformer"])
 def test_temporal_from_spatial_adapts_only_first_kernel(model):
     spatial, temporal = values(build(model, 1)), build(model, 2, channels=20)
     state = {**spatial, "optimizer/0000": np.int64(7)}

@@ -286,7 +286,11 @@ def test_temporal_stream(tmp_path):
 
 @pytest.mark.parametrize(
     ("model", "precision", "classes"),
-    [("lstm", "mixed_float16", ("a", "b")), ("convlstm", "mixed_bfloat16", CLASSES)],
+    [
+        ("lstm", "mixed_float16", ("a", "b")),
+        ("convlstm", "mixed_bfloat16", CLASSES),
+        ("transformer", "float32", CLASSES),
+    ],
 )
 def test_other_networks_and_precisions(tmp_path, model, precision, classes):
     """Outputs are float32, and name the best classes even if there are fewer than five."""
