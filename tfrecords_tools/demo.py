@@ -2,9 +2,12 @@
 
     python -m tfrecords_tools.demo --output=data/demo
     python -m tfrecords_tools.demo --output=data/relations --scenes=relations
+    python -m tfrecords_tools.demo --output=data/matching --scenes=matching
 
 `shapes` has 8 classes of two moving shapes; `relations` has 20 classes in pairs that differ in
-known ways (`tfrecords_tools.synthetic.relations`).
+known ways (`tfrecords_tools.synthetic.relations`); `matching` has 8 in pairs that differ in which
+shapes are alike (`tfrecords_tools.synthetic.matching`); `relations,matching` has the classes of
+both, with the same clips.
 
 Writes video files and split files in the layout of UCF-101, HMDB-51 or Charades:
 
@@ -43,7 +46,8 @@ _SETTINGS = (
     *("layout", "videos_per_class", "size", "num_frames", "camera", "seed"),
     *("scenes", "distractors"),
 )
-# Defaults and limits of --scenes=relations.
+SCENE_NAMES = ("shapes", "relations", "matching", "relations,matching")
+# Defaults and limits of all but --scenes=shapes.
 _DISTRACTORS, _MIN_FRAMES = 2, 8
 # Settings that older data sets do not list.
 _IMPLICIT = {"scenes": "shapes", "distractors": None}
@@ -53,7 +57,7 @@ def define_flags(values: flags.FlagValues) -> None:
     """Defines this command's flags."""
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_string("output", None, "Directory to create.", **own)
-    flags.DEFINE_enum("scenes", "shapes", ["shapes", "relations"], "Kind of clips.", **own)
+    flags.DEFINE_enum("scenes", "shapes", SCENE_NAMES, "Kind of clips.", **own)
     names = ["ucf101", "hmdb51", "charades"]
     flags.DEFINE_enum("layout", "ucf101", names, "Public data set whose layout to follow.", **own)
     # Fewer than 5 form a single group, which leaves no test set.
@@ -63,7 +67,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("num_frames", 16, "Frames of each clip.", 2, 10_000, **own)
     help_text = "Maximum drift of the background in a clip, picture sides."
     flags.DEFINE_float("camera", 0.3, help_text, 0.0, **own)
-    help_text = f"relations: number of distracting shapes; default {_DISTRACTORS}."
+    help_text = f"relations, matching: number of distracting shapes; default {_DISTRACTORS}."
     flags.DEFINE_integer("distractors", None, help_text, 0, 10, **own)
     flags.DEFINE_integer("seed", 0, "Selects other clips.", 0, **own)
     flags.DEFINE_integer("workers", os.cpu_count() or 1, "Drawing processes.", 1, **own)
@@ -82,10 +86,11 @@ def main(values: flags.FlagValues) -> None:
         print(f"{values.output} is complete already")
         return
     from rlstm_tf.storage.atomic import writing
-    from tfrecords_tools.synthetic import clips, relations, shapes
+    from tfrecords_tools.synthetic import clips
     from tfrecords_tools.synthetic.layouts import LAYOUTS
+    from tfrecords_tools.synthetic.scenes import SCENES
 
-    scenes: Any = relations if values.scenes == "relations" else shapes
+    scenes = SCENES[values.scenes]
     draw = functools.partial(
         scenes.draw_scene,
         num_frames=values.num_frames,
@@ -95,7 +100,7 @@ def main(values: flags.FlagValues) -> None:
         **own,
     )
     layout = LAYOUTS[values.layout](
-        scenes.CLASSES, values.videos_per_class, values.num_frames, values.seed
+        scenes.classes, values.videos_per_class, values.num_frames, values.seed
     )
     with writing(values.output), _create_directory(output) as partial:
         _write_lists(partial, layout.lists)
@@ -110,12 +115,13 @@ def _get_scene_settings(values: flags.FlagValues) -> dict[str, Any]:
     """Returns the settings that only this kind of scenes has."""
     if values.scenes == "shapes":
         if values.distractors is not None:
-            raise UsageError(f"--distractors={values.distractors} goes with --scenes=relations")
+            raise UsageError(
+                f"--distractors={values.distractors} goes with --scenes=relations or matching"
+            )
         return {}
     if values.num_frames < _MIN_FRAMES:
-        raise UsageError(
-            f"--num_frames={values.num_frames}: --scenes=relations needs at least {_MIN_FRAMES}"
-        )
+        given = f"--num_frames={values.num_frames}"
+        raise UsageError(f"{given}: --scenes={values.scenes} needs at least {_MIN_FRAMES}")
     return {"distractors": _DISTRACTORS if values.distractors is None else values.distractors}
 
 

@@ -16,7 +16,7 @@ class Look(NamedTuple):
     """The look of a shape.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of `KINDS`, or `cross`.
         radius: about half its width.
         turn: rotation, radians.
         color: red, green and blue, 0..255.
@@ -47,9 +47,10 @@ def paint(
     y = grid[None, :, None] - positions[:, 1, None, None]
     cos, sin = np.float32(np.cos(look.turn)), np.float32(np.sin(look.turn))
     along_x, along_y = cos * x + sin * y, cos * y - sin * x
-    outside = KINDS[look.kind](along_x, along_y, look.radius)
+    distance = _DISTANCES[look.kind]
+    outside = distance(along_x, along_y, look.radius)
     if look.hole:
-        outside = np.maximum(outside, -KINDS[look.kind](along_x, along_y, look.hole))
+        outside = np.maximum(outside, -distance(along_x, along_y, look.hole))
     # Antialiasing: half a pixel on both sides of the edge is blended.
     cover = np.clip(0.5 - outside * size, 0, 1)[..., None]
     if visible is not None:
@@ -84,13 +85,20 @@ def _diamond(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
     return (1.5 * np.abs(x) + np.abs(y)) / np.float32(np.sqrt(3.25)) - np.float32(0.75 * radius)
 
 
-# Kind -> signed distance of points from the edge, in picture sides; negative inside.
+def _cross(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
+    longer, shorter = np.maximum(np.abs(x), np.abs(y)), np.minimum(np.abs(x), np.abs(y))
+    return np.maximum(longer - np.float32(radius), shorter - np.float32(0.3 * radius))
+
+
+# Kind -> signed distance of points from the edge, in picture sides; negative inside. `shapes` and
+# `relations` draw one of these at random, so another one would change their clips.
 KINDS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
     "disc": _disc,
     "square": _square,
     "triangle": _triangle,
     "diamond": _diamond,
 }
+_DISTANCES = {**KINDS, "cross": _cross}
 
 
 def draw_background(

@@ -16,14 +16,12 @@ colors, or only by how two frames relate.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 
 from tfrecords_tools.synthetic import relation_motions
 from tfrecords_tools.synthetic.drawing import KINDS, Look, draw_background, paint, to_pixels
-from tfrecords_tools.synthetic.relation_motions import RADIUS, RED, ClipMotion
+from tfrecords_tools.synthetic.pairs import Pair
+from tfrecords_tools.synthetic.relation_motions import RADIUS, RED
 
 JITTER = 0.004
 CAMERA = 0.3
@@ -36,24 +34,6 @@ _PLAYERS = (
 )
 _DISTRACTING = (((0, 0, 0), (50, 50, 50)), ((150, 70, 150), (200, 100, 200)))
 _MARK = ((235, 215, 0), (255, 255, 60))
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two classes, and what distinguishes them.
-
-    Attributes:
-        group: kind of difference, as listed in the module's docstring.
-        classes: names of the two classes.
-        one_frame: True if a single frame suffices.
-        draw_motion: draws the motion in a clip, from a random generator, the number of frames and
-            True for the first class.
-    """
-
-    group: str
-    classes: tuple[str, str]
-    one_frame: bool
-    draw_motion: Callable[[np.random.Generator, int, bool], ClipMotion]
 
 
 def draw_scene(
@@ -77,27 +57,45 @@ def draw_scene(
     number = CLASSES.index(class_name)
     rng = np.random.default_rng((seed, group, clip, number, len(CLASSES)))
     pair = PAIRS[number // 2]
-    motion = pair.draw_motion(rng, num_frames, number % 2 == 0)
-    picture = draw_background(
-        np.random.default_rng((seed, group, len(CLASSES))), num_frames, size, camera
-    )
-    for _ in range(distractors):
-        low, high = _DISTRACTING[rng.integers(len(_DISTRACTING))]
-        paint(
-            picture,
-            _jitter(rng, relation_motions.draw_wanderer(rng, num_frames)),
-            _draw_look(rng, low, high),
-        )
+    motion = pair.draw_content(rng, num_frames, number % 2 == 0)
+    picture = draw_group_background(group, num_frames, size, seed, camera)
+    paint_distractors(picture, rng, distractors)
     # The shape drawn last covers the others where they overlap.
     for shape in rng.permutation(3):
         look = _draw_look(rng, *_PLAYERS[shape])
         if shape == RED and motion.hollow:
             look = look._replace(hole=0.6 * look.radius)
-        paint(picture, _jitter(rng, motion.tracks[:, shape]), look)
+        paint(picture, jitter(rng, motion.tracks[:, shape]), look)
     if motion.mark is not None:
         look = _draw_look(rng, *_MARK)._replace(kind="disc", radius=0.12, hole=0.09)
-        paint(picture, _jitter(rng, motion.mark), look, motion.mark_visible)
+        paint(picture, jitter(rng, motion.mark), look, motion.mark_visible)
     return to_pixels(picture)
+
+
+def draw_group_background(
+    group: int, num_frames: int, size: int, seed: int, camera: float
+) -> np.ndarray:
+    """Draws the background that all clips of a group share; for the arguments see `draw_scene`.
+
+    Returns:
+        float32 [F, S, S, 3], 0..255.
+    """
+    rng = np.random.default_rng((seed, group, len(CLASSES)))
+    return draw_background(rng, num_frames, size, camera)
+
+
+def paint_distractors(picture: np.ndarray, rng: np.random.Generator, number: int) -> None:
+    """Paints black and purple shapes that cross a part of the picture.
+
+    Args:
+        picture: float32 [F, S, S, 3], changed in place.
+        rng: draws their looks and tracks.
+        number: how many.
+    """
+    for _ in range(number):
+        low, high = _DISTRACTING[rng.integers(len(_DISTRACTING))]
+        track = jitter(rng, relation_motions.draw_wanderer(rng, len(picture)))
+        paint(picture, track, _draw_look(rng, low, high))
 
 
 def _draw_look(rng: np.random.Generator, low: tuple, high: tuple) -> Look:
@@ -105,7 +103,8 @@ def _draw_look(rng: np.random.Generator, low: tuple, high: tuple) -> Look:
     return Look(kind, rng.uniform(*RADIUS), rng.uniform(0, 2 * np.pi), rng.uniform(low, high))
 
 
-def _jitter(rng: np.random.Generator, track: np.ndarray) -> np.ndarray:
+def jitter(rng: np.random.Generator, track: np.ndarray) -> np.ndarray:
+    """Returns the positions of a track [F, 2] with noise, float32."""
     return (track + rng.normal(0, JITTER, track.shape)).astype(np.float32)
 
 
