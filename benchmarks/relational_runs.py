@@ -1,46 +1,55 @@
-"""Makes videos, shards and trainings of the relational benchmark, each once."""
+"""Trains and scores the networks of the relational benchmark, each once."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import queue
-import subprocess
-import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from benchmarks import relational_data as data
 from benchmarks.machine import commit, describe
-from benchmarks.settings import DISTRACTORS, Setting
+from benchmarks.relational_data import CommandError, Size, run_command
+from benchmarks.settings import Setting
+from rlstm_tf.cli import flags
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.errors import DataError
+from rlstm_tf.evaluation import score_files
 from rlstm_tf.storage.atomic import write_atomic
 
 # File in a run: its command, commit and machine.
 RECORD = "benchmark.json"
-_FRAMES, _SIZE = 16, 56
+CONFIG = "configs/relations.cfg"
+# Norm of a step's gradients, and share of the steps in which the rate rises: of all networks.
+CLIP_NORM = 5.0
+WARMUP = 0.05
+_TRUNK_RATE = 0.01
+# The end of the message of a training whose loss is not finite.
+_DIVERGED = "try a smaller --learning_rate"
 
 
 @dataclass(frozen=True)
-class Size:
-    """Videos and epochs of a benchmark.
+class Study:
+    """What all trainings of a benchmark share.
 
     Attributes:
-        videos_per_class: a fifth is for testing, and a tenth of the others for validation.
-        epochs: epochs of each network; the learning rate drops before the last quarter.
-        trunk_videos, trunk_epochs: videos per class and epochs of the TSN that gives all networks
-            their trunk.
+        work: directory of videos, shards and runs.
+        scenes: kind of scenes.
+        size: numbers of videos and epochs.
+        workers: trainings at a time, each on one core; None = one per core.
+        machine: what it runs on. Threads that train see a single core.
     """
 
-    videos_per_class: int
-    epochs: int
-    trunk_videos: int
-    trunk_epochs: int
-
-
-WHOLE = Size(videos_per_class=600, epochs=8, trunk_videos=500, trunk_epochs=6)
-QUICK = Size(videos_per_class=300, epochs=3, trunk_videos=300, trunk_epochs=4)
+    work: Path
+    scenes: str
+    size: Size
+    workers: int | None = None
+    machine: str = field(default_factory=describe)
 
 
 @dataclass(frozen=True)
@@ -48,53 +57,83 @@ class Run:
     """One training of a setting."""
 
     setting: Setting
+    rate: float
     seed: int
 
     def directory(self, work: Path) -> Path:
         """Returns the directory of the run."""
-        return work / "runs" / f"{self.setting.name}_{self.seed}"
+        return work / "runs" / f"{self.setting.name}_{self.rate:g}_{self.seed}"
 
 
-def train_all(work: Path, size: Size, runs: list[Run], workers: int | None) -> None:
-    """Makes videos, shards, the trunk and all runs that do not exist yet.
+@functools.cache
+def cost(setting: Setting, num_classes: int) -> tuple[int, int]:
+    """Returns the parameters of a network, and its multiply-adds for one video."""
+    import keras
+
+    from rlstm_tf.model_config import ModelConfig
+    from rlstm_tf.models import build_model
+    from rlstm_tf.models.cost import multiply_adds
+
+    values = flags.parse_flagfiles(CONFIG)
+    values(["train", f"--flagfile={CONFIG}", *setting.flags])
+    network = build_model(ModelConfig.from_flags(values), num_classes)
+    found = network.count_params(), multiply_adds(network)
+    keras.backend.clear_session()
+    return found
+
+
+def command_of(study: Study, run: Run) -> str:
+    """Returns the command of a training, with paths relative to the benchmark's directory."""
+    return " ".join(["rlstm_tf.train", f"--flagfile={CONFIG}", *_flags(study, run)])
+
+
+def train_all(
+    study: Study, runs: Sequence[Run], subset: str, finish: Callable[[Run, dict[str, Any]], None]
+) -> None:
+    """Makes videos, shards and trunks that do not exist yet; trains and scores all runs.
 
     Args:
-        work: directory for all of them.
-        size: videos and epochs.
-        runs: runs to train and test.
-        workers: trainings at a time, each on one core; None = one per core.
+        study: what the runs share.
+        runs: runs to train and score.
+        subset: what to score: `validation`, the videos that learning rates are chosen on, or
+            `test`. The scores are in evaluation/SUBSET of a run's directory.
+        finish: called with each run that ends, and its `command`, `commit`, `machine` and
+            `diverged`, in the order of their ends.
 
     Raises:
         DataError: a command failed; names its log.
     """
-    trunk_data = _videos(work, "trunk", size.trunk_videos, seed=1, distractors=DISTRACTORS)
+    if not runs:
+        return
+    data.make_trunk_data(study.work, study.scenes, study.size)
     for distractors in sorted({run.setting.distractors for run in runs}):
-        _videos(work, _data_name(distractors), size.videos_per_class, 0, distractors)
-    trunk = work / "runs" / "trunk"
-    flags = ["--model=tsn", *_epochs(size.trunk_epochs), "--seed=0"]
-    _train(work, trunk, trunk_data, flags, None)
+        data.make_data(study.work, study.scenes, study.size, distractors)
+    if subset == "validation":
+        data.make_validation_data(study.work, study.scenes, study.size)
     cores: queue.Queue[int | None] = queue.Queue()
-    for core in _cores(workers):
-        cores.put(core)
+    for number in _cores(study.workers):
+        cores.put(number)
 
-    def train(run: Run) -> None:
+    def on_a_core(work: Callable[..., Any], *arguments: Any) -> Any:
         core = cores.get()
         try:
-            data = work / "data" / _data_name(run.setting.distractors) / "records"
-            flags = [*run.setting.flags, *_epochs(size.epochs), f"--seed={run.seed}"]
-            _train(work, run.directory(work), data, [*flags, f"--init_from={trunk}"], core)
+            return work(study, *arguments, core)
         finally:
             cores.put(core)
 
-    with progress_bar(len(runs), "relations", "networks") as progress:
-        pool = ThreadPoolExecutor(cores.qsize())
-        try:
-            for done in as_completed([pool.submit(train, run) for run in runs]):
-                done.result()
+    pool = ThreadPoolExecutor(cores.qsize())
+    try:
+        seeds = sorted({run.seed for run in runs})
+        for trunk in [pool.submit(on_a_core, _train_trunk, seed) for seed in seeds]:
+            trunk.result()
+        jobs = {pool.submit(on_a_core, _train_and_score, run, subset): run for run in runs}
+        with progress_bar(len(runs), f"{study.scenes}, {subset}", "networks") as progress:
+            for job in as_completed(jobs):
+                finish(jobs[job], job.result())
                 progress.update()
-        finally:
-            # If a run failed: waits for the running ones, starts no other.
-            pool.shutdown(cancel_futures=True)
+    finally:
+        # If a run failed: waits for the running ones, starts no other.
+        pool.shutdown(cancel_futures=True)
 
 
 def _cores(workers: int | None) -> list[int | None]:
@@ -104,61 +143,76 @@ def _cores(workers: int | None) -> list[int | None]:
     return [own[k % len(own)] for k in range(workers or len(own))]
 
 
-def _epochs(number: int) -> list[str]:
-    return [f"--epochs={number}", f"--drop_epochs={max(1, 3 * number // 4)}"]
+def _train_trunk(study: Study, seed: int, core: int | None) -> None:
+    """Trains the TSN that gives all networks of a seed their trunk."""
+    flags = ["--model=tsn", f"--learning_rate={_TRUNK_RATE:g}", f"--seed={seed}"]
+    flags += _schedule(study.size.trunk_videos, study.size.trunk_epochs)
+    shards = study.work / "data" / "trunk" / "records"
+    _train(study, study.work / "runs" / f"trunk_{seed}", shards, flags, core)
 
 
-def _data_name(distractors: int) -> str:
-    return f"distractors_{distractors}"
+def _train_and_score(study: Study, run: Run, subset: str, core: int | None) -> dict[str, Any]:
+    directory, name = run.directory(study.work), f"distractors_{run.setting.distractors}"
+    shards = study.work / "data" / name / "records"
+    record = _train(study, directory, shards, _flags(study, run), core)
+    output = directory / "evaluation" / subset
+    if not record["diverged"] and not (output / score_files.METRICS).exists():
+        command = ["rlstm_tf.evaluate", f"--run_dir={directory}", f"--output={output}"]
+        if subset == "validation":
+            shards = study.work / "data" / "validation" / "records"
+            command += [f"--data={shards}", "--split=train"]
+        run_command(_log(directory), *command, core=core)
+    return record
 
 
-def _videos(work: Path, name: str, videos_per_class: int, seed: int, distractors: int) -> Path:
-    """Makes the shards of a data set, unless they exist."""
-    made, records = work / "data" / name, work / "data" / name / "records"
-    flags = [f"--output={made / 'videos'}", "--scenes=relations", f"--size={_SIZE}"]
-    flags += [f"--num_frames={_FRAMES}", f"--videos_per_class={videos_per_class}"]
-    made.mkdir(parents=True, exist_ok=True)
-    log = made / "log.txt"
-    _command(log, "tfrecords_tools.demo", *flags, f"--seed={seed}", f"--distractors={distractors}")
-    flags = [f"--videos={made / 'videos/videos'}", f"--splits={made / 'videos/ucfTrainTestlist'}"]
-    flags += ["--dataset=ucf101", "--split=1", "--val_share=0.1", f"--short_side={_SIZE}"]
-    if not (records / "manifest.json").exists():
-        _command(log, "tfrecords_tools.build", *flags, "--shards=4", f"--output={records}")
-    return records
+def _log(directory: Path) -> Path:
+    # Not with_suffix: a learning rate has a dot.
+    return directory.with_name(f"{directory.name}.log")
 
 
-def _train(work: Path, directory: Path, data: Path, flags: list[str], core: int | None) -> None:
-    """Trains and tests, unless done before."""
-    record = directory / RECORD
-    command = ["rlstm_tf.train", "--flagfile=configs/relations.cfg", *flags]
-    # The path of --work is of no use on other machines.
-    recorded = " ".join(command).replace(f"{work}/", "")
+def _flags(study: Study, run: Run) -> list[str]:
+    size = study.size
+    flags = [*run.setting.flags, f"--learning_rate={run.rate:g}", f"--seed={run.seed}"]
+    return [*flags, *_schedule(size.videos, size.epochs), f"--init_from=runs/trunk_{run.seed}"]
+
+
+def _schedule(videos: int, epochs: int) -> list[str]:
+    steps = epochs * videos * data.TRAINING_SHARE / flags.parse_flagfiles(CONFIG).batch_size
+    return [
+        f"--epochs={epochs}",
+        f"--drop_epochs={max(1, 3 * epochs // 4)}",
+        f"--warmup_steps={round(WARMUP * steps)}",
+        f"--clip_norm={CLIP_NORM:g}",
+    ]
+
+
+def _train(
+    study: Study, directory: Path, shards: Path, flags: list[str], core: int | None
+) -> dict[str, Any]:
+    """Trains, unless done before; returns the content of `RECORD`."""
+    record, command = directory / RECORD, ["rlstm_tf.train", f"--flagfile={CONFIG}", *flags]
+    # Without the path of --work, which is of no use on other machines.
+    facts: dict[str, Any] = {
+        "command": " ".join(command),
+        "commit": commit(),
+        "machine": study.machine,
+        "diverged": False,
+    }
     if record.exists():
-        done = json.loads(record.read_text(encoding="utf-8"))["command"]
-        if done != recorded:
-            raise DataError(f"{directory} was made by {done}: delete it, or give another --work")
-        return
+        done: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+        if done["command"] != facts["command"]:
+            made = f"{directory} was made by {done['command']}"
+            raise DataError(f"{made}: delete it, or give another --work")
+        return done
     directory.parent.mkdir(parents=True, exist_ok=True)
-    log = directory.with_suffix(".log")
-    # The commit at the start: there may be another at the end.
-    facts = {"command": recorded, "commit": commit(), "machine": describe()}
-    _command(log, *command, f"--data={data}", f"--run_dir={directory}", "--resume", core=core)
-    _command(log, "rlstm_tf.evaluate", f"--run_dir={directory}", "--split=test", core=core)
+    command = [flag.replace("--init_from=", f"--init_from={study.work}/") for flag in command]
+    command += [f"--data={shards}", f"--run_dir={directory}", "--resume"]
+    try:
+        run_command(_log(directory), *command, core=core)
+    except CommandError as error:
+        if not error.last.endswith(_DIVERGED):
+            raise
+        facts["diverged"] = True
+    directory.mkdir(exist_ok=True)
     write_atomic(record, json.dumps(facts).encode())
-
-
-def _command(log: Path, module: str, *flags: str, core: int | None = None) -> None:
-    """Runs one of the project's commands, and appends its output to a file."""
-    environment = dict(os.environ)
-    if core is not None:
-        # Affinity is that of this thread, and inherited by its processes.
-        os.sched_setaffinity(0, {core})
-        environment.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
-    with log.open("ab") as file:
-        command = [sys.executable, "-m", module, *flags]
-        status = subprocess.run(
-            command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
-        ).returncode
-    if status:
-        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-        raise DataError(f"{module} ended with status {status}: {' '.join(last)} ({log})")
+    return facts

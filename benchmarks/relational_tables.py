@@ -1,8 +1,7 @@
-"""Results of the relational benchmark: accuracy by pair and by group, as CSV and printed."""
+"""Results of the relational benchmark: a row for each training, as CSV and printed."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,127 +9,197 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.relational_runs import RECORD, Run
+from benchmarks.relational_data import PAIRS
+from benchmarks.relational_runs import Run, Study, command_of, cost
 from rlstm_tf.errors import DataError
 from rlstm_tf.evaluation import score_files
 from rlstm_tf.reporting.benchmark import read_benchmark, tables
 from rlstm_tf.storage.atomic import write_atomic, writing
-from tfrecords_tools.synthetic.relations import PAIRS
+from tfrecords_tools.synthetic.pairs import Pair
 
-GROUPS = tuple(dict.fromkeys(pair.group for pair in PAIRS))
-_SHARES = (*GROUPS, *("/".join(pair.classes) for pair in PAIRS), "accuracy")
-_COLUMNS = ["setting", "table", "seed", *_SHARES, "videos_per_second"]
-_COLUMNS += ["command", "commit", "machine"]
 _CURVES = ["setting", "seed", "epoch", "loss", "accuracy", "val_accuracy"]
+_SEARCH = ["setting", "seed", "learning_rate", "validation_accuracy"]
+_ORIGIN = ["command", "commit", "machine"]
 
 
-def pair_shares(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+def pair_shares(
+    logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], pairs: Sequence[Pair]
+) -> dict[str, float]:
     """Computes how often the right class of a pair has the higher score.
 
     Args:
         logits: `[videos, classes]`.
         labels: class of each video, int `[videos]`.
         classes: names.
+        pairs: which classes form pairs.
 
     Returns:
-        `FIRST/SECOND` -> share of the videos of both classes, 0..1; then group -> mean over its
-        pairs.
+        Group -> mean over its pairs, 0..1; then `FIRST/SECOND` -> share of the videos of both
+        classes.
     """
     shares = {}
-    for pair in PAIRS:
+    for pair in pairs:
         first, second = (list(classes).index(name) for name in pair.classes)
         of_first, of_second = labels == first, labels == second
         ahead = logits[:, first] > logits[:, second]
         right = (ahead & of_first) | (~ahead & of_second)
         shares["/".join(pair.classes)] = float(right.sum() / (of_first | of_second).sum())
     groups = {
-        group: float(np.mean([shares["/".join(p.classes)] for p in PAIRS if p.group == group]))
-        for group in GROUPS
+        group: float(np.mean([shares["/".join(p.classes)] for p in pairs if p.group == group]))
+        for group in dict.fromkeys(pair.group for pair in pairs)
     }
     return {**groups, **shares}
 
 
-def _row(work: Path, run: Run) -> dict[str, Any]:
-    """Returns a network's results, with its command, commit and machine."""
-    directory = run.directory(work)
-    found, _ = score_files.load(directory / "evaluation" / "test")
-    history = pd.read_csv(directory / "history.csv")
-    return {
-        "setting": run.setting.name,
-        "table": run.setting.table,
-        "seed": run.seed,
-        **pair_shares(found.logits, found.labels, found.classes),
-        "accuracy": np.mean(found.logits.argmax(axis=1) == found.labels),
-        "videos_per_second": f"{history['videos_per_second'].mean():.1f}",
-        **json.loads((directory / RECORD).read_text(encoding="utf-8")),
-    }
+class Results:
+    """NAME.csv, with NAME_curves.csv and NAME_search.csv beside it.
 
-
-def _curve(work: Path, run: Run) -> pd.DataFrame:
-    """Returns a network's learning curve, one row per epoch."""
-    history = pd.read_csv(run.directory(work) / "history.csv")
-    return history.assign(setting=run.setting.name, seed=run.seed)[_CURVES]
-
-
-def check(path: Path) -> None:
-    """Checks before the work that `write` will accept the files.
-
-    Raises:
-        DataError: they hold other tables.
-    """
-    _read(path, _COLUMNS)
-    _read(_curves_path(path), _CURVES)
-
-
-def write(path: Path, work: Path, runs: Sequence[Run]) -> None:
-    """Writes NAME.csv and NAME_curves.csv; rows of other networks in them stay.
+    A row is written as soon as its training ends, and what has a row is not trained again, so the
+    directory of a run can be deleted then. Rows of other networks stay.
 
     Args:
         path: NAME.csv.
-        work: directory of the runs.
-        runs: trained and tested networks.
+        study: what all rows have in common.
 
     Raises:
-        DataError: the files cannot be written, or hold other tables.
+        DataError: the files hold other tables.
     """
-    beside = _curves_path(path)
-    rows = pd.DataFrame([_row(work, run) for run in runs], columns=_COLUMNS)
-    curves = pd.concat([_curve(work, run) for run in runs])
-    with writing(path):
-        contents = {beside: _csv(beside, curves), path: _csv(path, rows)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for file, content in contents.items():
-            write_atomic(file, content)
+
+    def __init__(self, path: Path, study: Study) -> None:
+        self.path, self.study = path, study
+        pairs = PAIRS[study.scenes]
+        shares = [*dict.fromkeys(pair.group for pair in pairs)]
+        shares += ["/".join(pair.classes) for pair in pairs]
+        head = ["setting", "table", "seed", "learning_rate", *shares, "accuracy"]
+        head += ["parameters", "multiply_adds", "videos_per_second", *_ORIGIN]
+        self._columns = {
+            path: head,
+            self._beside("curves"): _CURVES,
+            self._beside("search"): [*_SEARCH, *_ORIGIN],
+        }
+        for file in self._columns:
+            self._read(file)
+
+    def has(self, run: Run) -> bool:
+        """Returns whether there is a row of this training.
+
+        Raises:
+            DataError: the row is of another command.
+        """
+        return self._has(self.path, run, {"seed": str(run.seed)})
+
+    def has_trial(self, run: Run) -> bool:
+        """Returns whether there is a row of this trial of a learning rate; raises as `has`."""
+        key = {"seed": str(run.seed), "learning_rate": f"{run.rate:g}"}
+        return self._has(self._beside("search"), run, key)
+
+    def add(self, run: Run, record: dict[str, Any]) -> None:
+        """Writes the row and the curve of a tested network; empty cells if it diverged.
+
+        Raises:
+            DataError: the files cannot be written.
+        """
+        directory = run.directory(self.study.work)
+        parameters, multiply_adds = cost(run.setting, 2 * len(PAIRS[self.study.scenes]))
+        row = {
+            "setting": run.setting.name,
+            "table": run.setting.table,
+            "seed": run.seed,
+            "learning_rate": f"{run.rate:g}",
+            "parameters": parameters,
+            "multiply_adds": multiply_adds,
+            **record,
+        }
+        if not record["diverged"]:
+            found, _ = score_files.load(directory / "evaluation" / "test")
+            pairs = PAIRS[self.study.scenes]
+            row.update(pair_shares(found.logits, found.labels, found.classes, pairs))
+            row["accuracy"] = _accuracy(found)
+        if (directory / "history.csv").exists():
+            history = pd.read_csv(directory / "history.csv")
+            row["videos_per_second"] = f"{history['videos_per_second'].mean():.1f}"
+            curve = history.assign(setting=run.setting.name, seed=run.seed)[_CURVES]
+            self._write(self._beside("curves"), curve, ["setting", "seed"])
+        self._write(self.path, pd.DataFrame([row]), ["setting", "seed"])
+
+    def add_trial(self, run: Run, record: dict[str, Any]) -> None:
+        """Writes the row of a trial of a learning rate; an empty cell if it diverged."""
+        row = {
+            "setting": run.setting.name,
+            "seed": run.seed,
+            "learning_rate": f"{run.rate:g}",
+            **record,
+        }
+        if not record["diverged"]:
+            directory = run.directory(self.study.work) / "evaluation" / "validation"
+            row["validation_accuracy"] = _accuracy(score_files.load(directory)[0])
+        self._write(self._beside("search"), pd.DataFrame([row]), _SEARCH[:3])
+
+    def best_rate(self, name: str) -> float:
+        """Returns the learning rate with the highest accuracy, the smaller one of two.
+
+        Args:
+            name: setting with a row for each of its rates.
+
+        Raises:
+            DataError: none of its trials ended with numbers.
+        """
+        rows = self._read(self._beside("search"))
+        rows = rows[(rows["setting"] == name) & (rows["validation_accuracy"] != "")]
+        if rows.empty:
+            raise DataError(f"{name} diverged at each learning rate")
+        found = rows.astype({"learning_rate": float, "validation_accuracy": float})
+        ranked = found.sort_values(
+            ["validation_accuracy", "learning_rate"], ascending=[False, True]
+        )
+        return float(ranked["learning_rate"].iloc[0])
+
+    def show(self) -> None:
+        """Prints the tables: means and deviations over the seeds, by group."""
+        benchmark = read_benchmark(str(self.path))
+        for table in tables.tables_of(benchmark):
+            cells = tables.group_cells(table, benchmark)
+            print(tables.to_markdown(table.title, tables.caption_of(benchmark), cells))
+
+    def _beside(self, kind: str) -> Path:
+        return self.path.with_name(f"{self.path.stem}_{kind}.csv")
+
+    def _has(self, path: Path, run: Run, key: dict[str, str]) -> bool:
+        rows = self._read(path)
+        is_run = rows["setting"] == run.setting.name
+        for column, value in key.items():
+            is_run &= rows[column] == value
+        command = command_of(self.study, run)
+        for found in rows["command"][is_run]:
+            if found != command:
+                raise DataError(f"{path} has a row of {found}: give another --output")
+        return bool(is_run.any())
+
+    def _read(self, path: Path) -> pd.DataFrame:
+        columns = self._columns[path]
+        if not path.exists():
+            return pd.DataFrame(columns=columns, dtype=str)
+        try:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        except ValueError:  # also of pandas' parser
+            table = pd.DataFrame()
+        if list(table) != columns:
+            raise DataError(f"{path} holds another table: give another --output")
+        return table
+
+    def _write(self, path: Path, new: pd.DataFrame, key: list[str]) -> None:
+        """Writes these rows after those of the file that have another key."""
+        new = new.reindex(columns=self._columns[path])
+        old = self._read(path)
+        again = pd.MultiIndex.from_frame(new[key].astype(str))
+        kept = old[~pd.MultiIndex.from_frame(old[key]).isin(again)]
+        options: Any = {"index": False, "float_format": "%.4f", "lineterminator": "\n"}
+        text = kept.to_csv(**options) + new.to_csv(header=False, **options)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, text.encode())
 
 
-def _curves_path(path: Path) -> Path:
-    return path.with_name(f"{path.stem}_curves.csv")
-
-
-def _csv(path: Path, new: pd.DataFrame) -> bytes:
-    """Formats these rows, after those of other networks in the file."""
-    old, network = _read(path, list(new)), ["setting", "seed"]
-    again = pd.MultiIndex.from_frame(new[network].astype(str))
-    kept = old[~pd.MultiIndex.from_frame(old[network]).isin(again)]
-    options: Any = {"index": False, "float_format": "%.4f", "lineterminator": "\n"}
-    return (kept.to_csv(**options) + new.to_csv(header=False, **options)).encode()
-
-
-def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    if not path.exists():
-        return pd.DataFrame(columns=columns)
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError:  # also of pandas' parser
-        table = pd.DataFrame()
-    if list(table) != columns:
-        raise DataError(f"{path} holds another table: give another --output")
-    return table
-
-
-def show(path: Path) -> None:
-    """Prints the tables of NAME.csv: means and deviations over the seeds, by group."""
-    benchmark = read_benchmark(str(path))
-    for table in tables.tables_of(benchmark):
-        cells = tables.group_cells(table, benchmark)
-        print(tables.to_markdown(table.title, tables.caption_of(benchmark), cells))
+def _accuracy(scores: score_files.Scores) -> float:
+    """Returns the share of videos whose class has the highest score."""
+    return float(np.mean(scores.logits.argmax(axis=1) == scores.labels))

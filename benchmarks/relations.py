@@ -1,24 +1,30 @@
 """Trains each network on generated videos whose classes differ in known ways.
 
-    python -m benchmarks.relations --quick            # the networks, small: 9 minutes
-    python -m benchmarks.relations                    # three seeds of each: about 80 minutes
-    python -m benchmarks.relations --ablations        # 16 changes to one, 10 minutes each;
-                                                      # on the addons stack 3 cells of the LSTM, too
-    python -m rlstm_tf.report --benchmark=benchmarks/results/relations.csv --output=report
+    python -m benchmarks.relations --quick               # one seed, few videos, no search
+    python -m benchmarks.relations                       # the study of docs/relations_protocol.md
+    python -m benchmarks.relations --scenes=matching     # the same on other scenes
+    python -m benchmarks.relations --only=lstm,convlstm --seeds=0,1   # a portion of it
+    python -m benchmarks.relations --ablations           # variants, too; on the addons stack
+                                                         # 3 cells of the LSTM as well
+    python -m rlstm_tf.report --benchmark=benchmarks/results/study_relations.csv --output=report
 
-The classes come in pairs (`tfrecords_tools.synthetic.relations`). Accuracy is that of the choice
-between the two classes of a pair, so chance is 0.5; that of a group is the mean over its pairs. All
-networks have the same videos, epochs and trunk: that of a TSN trained on other videos of the same
-kind, as the paper's comes from ImageNet. TSN itself starts from all weights of that one.
+The classes come in pairs. Accuracy is that of the choice between the two classes of a pair, so
+chance is 0.5; that of a group is the mean over its pairs. All networks have the same videos, epochs
+and trunk: that of a TSN trained on other videos of the same kind, as the paper's comes from
+ImageNet. TSN itself starts from all weights of that one.
 
-Trained networks are kept in --work: the same command resumes a stopped benchmark. Each network has
-one core to itself.
+Each network is trained at several learning rates, which are compared on validation videos of
+another draw; then with each seed at the best rate, and tested. Variants take the rate of what they
+vary.
+
+The same command resumes a stopped benchmark. A row is written as soon as a network is tested, and
+what has a row is not trained again: --work can be deleted. Each network has one core to itself.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -28,36 +34,76 @@ from rlstm_tf.cli import app
 from rlstm_tf.cli.parsing import parse_numbers
 from rlstm_tf.errors import UsageError
 
-RESULTS = "benchmarks/results/relations.csv"
+if TYPE_CHECKING:
+    from benchmarks.relational_runs import Study
+    from benchmarks.relational_tables import Results
+
+SCENES = ("relations", "matching", "relations,matching")
+SEEDS = ["0", "1", "2", "3", "4"]
+# Of all trials of learning rates.
+_SEARCH_SEED = 0
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_boolean("quick", False, "Networks only, one seed, few videos.", **own)
-    flags.DEFINE_boolean("ablations", False, "Also trains variants of two_branch and lstm.", **own)
+    flags.DEFINE_enum("scenes", SCENES[0], SCENES, "Kind of scenes.", **own)
+    flags.DEFINE_boolean("quick", False, "Networks only, one seed, few videos, no search.", **own)
+    flags.DEFINE_boolean("ablations", False, "Also trains variants of the networks.", **own)
     flags.DEFINE_list("only", [], "Names of settings; all if empty.", **own)
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of the trainings.", **own)
-    flags.DEFINE_string("work", "runs/relations", "Directory of videos, shards and runs.", **own)
-    flags.DEFINE_string("output", None, f"CSV file; {RESULTS} if unset and not --quick.", **own)
+    flags.DEFINE_list("seeds", SEEDS, "Seeds of the trainings.", **own)
+    flags.DEFINE_string("work", "runs/study", "Directory of videos, shards and runs.", **own)
+    flags.DEFINE_string(
+        "output",
+        None,
+        "CSV file; benchmarks/results/study_SCENES.csv if unset, not --quick.",
+        **own,
+    )
     flags.DEFINE_integer("workers", None, "Networks at a time; a core each if unset.", 1, **own)
 
 
 def main(values: flags.FlagValues) -> None:
     """Makes videos and runs that do not exist, writes and prints the results."""
-    from benchmarks import relational_runs, relational_tables
-
-    print_heading("relations")
     seeds = (0,) if values.quick else parse_numbers("seeds", values.seeds, int, 0, 2**32 - 1)
     settings = _settings(values.ablations, values.only)
-    work = Path(values.work + "_quick" if values.quick else values.work)
-    size = relational_runs.QUICK if values.quick else relational_runs.WHOLE
-    runs = [relational_runs.Run(setting, seed) for seed in seeds for setting in settings]
-    output = Path(values.output or (work / "relations.csv" if values.quick else RESULTS))
-    relational_tables.check(output)
-    relational_runs.train_all(work, size, runs, values.workers)
-    relational_tables.write(output, work, runs)
-    relational_tables.show(output)
+    app.load_tensorflow()
+    from benchmarks import relational_data
+    from benchmarks.relational_runs import Study
+    from benchmarks.relational_tables import Results
+
+    print_heading("relations")
+    name = values.scenes.replace(",", "_")
+    work = Path(values.work + "_quick" if values.quick else values.work) / name
+    size = relational_data.QUICK if values.quick else relational_data.WHOLE
+    output = work / "study.csv" if values.quick else Path(f"benchmarks/results/study_{name}.csv")
+    study = Study(work, values.scenes, size, values.workers)
+    results = Results(Path(values.output or output), study)
+    run_study(study, settings, seeds, results)
+    results.show()
+
+
+def run_study(
+    study: Study, settings: tuple[Setting, ...], seeds: tuple[int, ...], results: Results
+) -> None:
+    """Searches the learning rates, then trains and tests with each seed what has no row yet."""
+    from benchmarks.relational_runs import Run, train_all
+
+    by_name = {setting.name: setting for setting in MAIN}
+    searched = dict.fromkeys(by_name.get(setting.like, setting) for setting in settings)
+    if study.size.search:
+        trials = [Run(it, rate, _SEARCH_SEED) for it in searched for rate in it.rates]
+        trials = [run for run in trials if not results.has_trial(run)]
+        train_all(study, trials, "validation", results.add_trial)
+        rates = {setting.name: results.best_rate(setting.name) for setting in searched}
+    else:
+        rates = {setting.name: setting.rates[len(setting.rates) // 2] for setting in searched}
+    runs = [
+        Run(setting, rates[setting.like or setting.name], seed)
+        for seed in seeds
+        for setting in settings
+    ]
+    runs = [run for run in runs if not results.has(run)]
+    train_all(study, runs, "test", results.add)
 
 
 def _settings(ablations: bool, only: list[str]) -> tuple[Setting, ...]:

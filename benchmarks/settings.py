@@ -6,10 +6,15 @@ from dataclasses import dataclass
 
 from rlstm_tf.choices import LSTM_CELLS
 
-MODELS = ("tsn", "local", "lstm", "convlstm", "rlstm", "two_branch")
+MODELS = ("tsn", "local", "lstm", "convlstm", "rlstm", "two_branch", "transformer")
 DISTRACTORS = 2
 # Channels of the state: half the trunk's 64, as in the paper.
 UNITS = 32
+# Learning rates that each network is tried at.
+RATES = (0.005, 0.01, 0.02, 0.04)
+# The Relational LSTM with options that the paper does not have.
+WINNER = "winner"
+WINNING_OPTIONS = ("--attention_norm", "--local_term", "--displacement_term")
 
 
 @dataclass(frozen=True)
@@ -18,24 +23,55 @@ class Setting:
 
     Attributes:
         name: name in the tables.
-        table: table that it is in; `two_branch` is in all of them.
+        table: table that it is in.
         flags: flags of its training, after those of configs/relations.cfg.
+        rates: learning rates to choose from.
+        like: setting whose learning rate it takes; empty: its own is searched.
         distractors: number of irrelevant shapes in its videos.
     """
 
     name: str
     table: str
     flags: tuple[str, ...]
+    rates: tuple[float, ...] = RATES
+    like: str = ""
     distractors: int = DISTRACTORS
 
 
-def _variant(table: str, name: str, *flags: str, **kwargs: int) -> Setting:
-    return Setting(name, table, ("--model=two_branch", *flags), **kwargs)
+def _variant(
+    table: str, name: str, *flags: str, like: str = "two_branch", distractors: int = DISTRACTORS
+) -> Setting:
+    flags = ("--model=two_branch", *flags)
+    return Setting(name, table, flags, like=like, distractors=distractors)
 
 
-MAIN = tuple(Setting(model, "models", (f"--model={model}",)) for model in MODELS)
+MAIN = (
+    *(Setting(model, "models", (f"--model={model}",)) for model in MODELS),
+    # Transformers are rarely trained with SGD, which all others are.
+    Setting(
+        "transformer_adamw",
+        "models",
+        ("--model=transformer", "--optimizer=adamw", "--weight_decay=0.05"),
+        rates=tuple(rate / 10 for rate in RATES),
+    ),
+    Setting(WINNER, "models", ("--model=two_branch", *WINNING_OPTIONS)),
+)
+# Each winning option alone, and all but it.
+_OPTIONS = (
+    *(_variant("options", option[2:], option, like=WINNER) for option in WINNING_OPTIONS),
+    *(
+        _variant(
+            "options",
+            f"without_{option[2:]}",
+            *(other for other in WINNING_OPTIONS if other != option),
+            like=WINNER,
+        )
+        for option in WINNING_OPTIONS
+    ),
+)
 # Tables 3 and 5 of the paper, and options that it does not vary.
 ABLATIONS = (
+    *_OPTIONS,
     *(
         _variant("segments", f"segments={number}", f"--num_segments={number}")
         for number in (4, 6, 12)
@@ -55,6 +91,6 @@ ABLATIONS = (
 )
 # Cells of tensorflow-addons, and that of Keras on the same stack.
 CELLS = tuple(
-    Setting(f"lstm_cell={cell}", "cells", ("--model=lstm", f"--lstm_cell={cell}"))
+    Setting(f"lstm_cell={cell}", "cells", ("--model=lstm", f"--lstm_cell={cell}"), like="lstm")
     for cell in LSTM_CELLS
 )

@@ -1,27 +1,43 @@
 """Made-up runs of the relational benchmark."""
 
-import json
-
 import numpy as np
 
-from benchmarks.relational_runs import RECORD
+from benchmarks.relational_data import WHOLE
+from benchmarks.relational_runs import Study, command_of
 from rlstm_tf.evaluation import score_files
 from tfrecords_tools.synthetic.relations import CLASSES
 
 
-def make_run(work, run, right):
-    """Writes the files of a run of `relational_runs`, with all or no classes right."""
-    directory = run.directory(work)
+def make_study(work):
+    """Returns a study of the relations in a directory."""
+    return Study(work, "relations", WHOLE, workers=1)
+
+
+def write_scores(directory, right):
+    """Writes scores of one video a class, the first `right` of which have their class right."""
     labels = np.arange(len(CLASSES), dtype=np.int32)
-    logits = np.eye(len(CLASSES), dtype=np.float32) * (1 if right else -1)
+    logits = np.eye(len(CLASSES), dtype=np.float32)
+    logits[right:] *= -1
     ids = [str(label) for label in labels]
-    found = score_files.Scores(ids, labels, logits, list(CLASSES))
     facts = {**dict.fromkeys(score_files.METADATA), **dict.fromkeys(("dataset", "subset"), "test")}
     facts.update(stream="spatial", model="tsn")
-    score_files.save(directory / "evaluation/test", found, facts)
+    score_files.save(directory, score_files.Scores(ids, labels, logits, list(CLASSES)), facts)
+
+
+def write_history(directory):
+    """Writes the history of two epochs."""
+    directory.mkdir(parents=True, exist_ok=True)
     header = "epoch,loss,accuracy,learning_rate,videos_per_second,val_loss,val_accuracy\n"
     (directory / "history.csv").write_text(
         header + "1,3,0.1,0.02,80,3,0.2\n2,2,0.3,0.02,90,2,0.4\n"
     )
-    facts = {"command": "rlstm_tf.train", "commit": "abc", "machine": "two cores"}
-    (directory / RECORD).write_text(json.dumps(facts))
+
+
+def make_run(study, run, right=20, diverged=False, subset="test"):
+    """Writes the files of a run with that many classes right; returns its record."""
+    directory = run.directory(study.work)
+    write_history(directory)
+    if not diverged:
+        write_scores(directory / "evaluation" / subset, right)
+    facts = {"commit": "abc", "machine": "two cores", "diverged": diverged}
+    return {"command": command_of(study, run), **facts}

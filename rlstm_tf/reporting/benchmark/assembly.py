@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -15,8 +15,7 @@ from rlstm_tf.reporting.panels import Panel
 from rlstm_tf.reporting.tables import percent
 
 _LEAD_CAPTION = (
-    "How far the two-branch network is ahead, in percentage points and in pooled standard "
-    "deviations of a seed."
+    "How far a network is ahead, in percentage points and in pooled standard deviations of a seed."
 )
 
 
@@ -47,7 +46,7 @@ def assemble(benchmark: Benchmark, title: str) -> dict[str, bytes]:
             lines = [f"{_LEAD_CAPTION}\n", *(f"- {sentence}." for sentence in sentences)]
             files["tables/leads.md"] = ("\n".join(lines) + "\n").encode()
             files["tables/leads.csv"] = _to_csv(pd.DataFrame(found))
-        panels = [_bars(table), *_curves(table, benchmark.curves)]
+        panels = [_bars(table, benchmark.groups), *_curves(table, benchmark.curves)]
         files.update({f"figures/{panel.name}": panel.png for panel in panels})
         shown.append(
             {
@@ -63,7 +62,7 @@ def assemble(benchmark: Benchmark, title: str) -> dict[str, bytes]:
         title=title,
         path=benchmark.path,
         networks=len(benchmark.rows),
-        groups=GROUPS.items(),
+        groups=[(group, GROUPS[group]) for group in benchmark.groups],
         caption=caption,
         lead_caption=_LEAD_CAPTION,
         tables=shown,
@@ -76,8 +75,8 @@ def _to_csv(rows: pd.DataFrame) -> bytes:
     return rows.to_csv(index=False, float_format="%.4f", lineterminator="\n").encode()
 
 
-def _bars(table: Table) -> Panel:
-    means = table.mean[[*GROUPS]]
+def _bars(table: Table, groups: Sequence[str]) -> Panel:
+    means = table.mean[[*groups]]
     words = [
         f"{label}: "
         + ", ".join(
@@ -87,7 +86,7 @@ def _bars(table: Table) -> Panel:
     ]
     return Panel(
         f"{table.name}.png",
-        figures.bars([*table.labels.values()], means, table.deviation[[*GROUPS]]),
+        figures.bars([*table.labels.values()], means, table.deviation[[*groups]]),
         True,
         f"{table.title}, by group",
         "Bars begin at chance. Lines on them: one standard deviation between seeds up and down.",

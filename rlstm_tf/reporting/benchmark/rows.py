@@ -10,17 +10,20 @@ import pandas as pd
 
 from rlstm_tf.errors import DataError
 
-# Columns, and what tells the two classes of their pairs apart.
+# Columns, of which a file has at least one, and what tells the two classes of their pairs apart.
 GROUPS = {
     "appearance": "one frame suffices",
     "motion": "the order of the frames",
     "space": "how shapes stand or move to each other",
     "time": "what one shape does to what another one did before",
     "ends": "what is seen at the beginning and at the end of the clip",
+    "matching": "which shapes are alike, of kinds that are drawn for each clip",
 }
 ACCURACY = "accuracy"
 MODELS = "models"
 _COLUMNS = ("setting", "table", "seed", "command", "commit", "machine")
+# What older files lack.
+FACTS = ("learning_rate", "parameters", "multiply_adds")
 # Column -> pattern of its cells, and the same in words. A table's name is that of a file.
 _INTEGER = (r"-?\d+", "an integer")
 _CELLS = {
@@ -28,6 +31,9 @@ _CELLS = {
     "table": (r"[A-Za-z0-9_-]+", "a name of letters, digits, _ and -"),
     "seed": _INTEGER,
     "epoch": _INTEGER,
+    "learning_rate": (r"[\d.e+-]+", "a number"),
+    "parameters": (r"\d+", "an integer"),
+    "multiply_adds": (r"\d+", "an integer"),
 }
 
 
@@ -37,13 +43,16 @@ class Benchmark:
 
     Attributes:
         path: file of the rows.
+        groups: columns of groups of pairs, in the order of `GROUPS`.
         pairs: columns of single pairs of classes.
         rows: trained networks, in the order of the file. Networks with the same `setting` differ in
-            their `seed`. The groups, the pairs and `accuracy` are in percent, NaN = empty.
+            their `seed`. The groups, the pairs and `accuracy` are in percent, NaN = empty. `FACTS`
+            are as in the file, if it has them.
         curves: `setting`, `seed`, `epoch` and `val_accuracy` in percent; empty if there is no file.
     """
 
     path: str
+    groups: tuple[str, ...]
     pairs: tuple[str, ...]
     rows: pd.DataFrame
     curves: pd.DataFrame
@@ -56,14 +65,17 @@ def read_benchmark(path: str) -> Benchmark:
         DataError: a file cannot be read, lacks a column or rows, has a network twice, or a cell
             that is out of range.
     """
-    shares = (*GROUPS, ACCURACY)
-    rows = _read(Path(path), _COLUMNS, shares, ["setting", "seed"])
+    rows = _read(Path(path), _COLUMNS, [ACCURACY], ["setting", "seed"])
+    groups = tuple(group for group in GROUPS if group in rows)
+    if not groups:
+        raise DataError(f"{path}: no column is called {', '.join(GROUPS)}")
     beside = Path(path).with_name(f"{Path(path).stem}_curves.csv")
     key = ["setting", "seed", "epoch"]
     curves = pd.DataFrame(columns=[*key, "val_accuracy"])
     if beside.exists():
         curves = _read(beside, key, ["val_accuracy"], key)
-    return Benchmark(path, tuple(name for name in rows if "/" in name), rows, curves)
+    pairs = tuple(name for name in rows if "/" in name)
+    return Benchmark(path, groups, pairs, rows, curves)
 
 
 def _read(
@@ -86,6 +98,8 @@ def _read(
         raise DataError(f"{path} is not a CSV file: {error}") from None
     cells.index += 1
     head, table = list(cells.iloc[0]), cells.iloc[1:].dropna(how="all")
+    shares = [*shares, *(name for name in dict.fromkeys(head) if name in GROUPS or "/" in name)]
+    columns = [*columns, *(name for name in FACTS if name in head)]
     for column in (*columns, *shares):
         if head.count(column) != 1:
             raise DataError(f"{path}: {head.count(column)} columns are called {column!r}, not one")
@@ -98,7 +112,7 @@ def _read(
     for column in {*columns} & {*_CELLS}:
         pattern, words = _CELLS[column]
         _check(path, table[column], table[column].str.fullmatch(pattern), words)
-    for column in (*shares, *(name for name in head if "/" in name)):
+    for column in shares:
         numbers = pd.to_numeric(table[column], errors="coerce")
         _check(path, table[column], numbers.between(0, 1) | (table[column] == ""), "from 0 to 1")
         table[column] = 100 * numbers

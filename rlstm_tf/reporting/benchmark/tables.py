@@ -10,15 +10,28 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from rlstm_tf.reporting.benchmark.rows import ACCURACY, GROUPS, MODELS, Benchmark
+from rlstm_tf.reporting.benchmark.rows import ACCURACY, FACTS, GROUPS, MODELS, Benchmark
 from rlstm_tf.reporting.panels import model_name
 from rlstm_tf.reporting.tables import markdown_lines
 
-# Setting that the others are compared with; its rows are in the table `MODELS`.
-REFERENCE = "two_branch"
-OTHERS = {"tsn": "TSN", "local": "the local branch"}
+# Settings that the others of a table are compared with, as far as there are any; their rows are in
+# the table `MODELS`.
+_WINNER, _PAPER = "winner", "two_branch"
+_REFERENCES = {MODELS: (_WINNER, _PAPER), "options": (_WINNER, _PAPER)}
+# Whom the first reference of `MODELS` is compared with.
+OTHERS = {
+    "tsn": "TSN",
+    "local": "the local branch",
+    "convlstm": "the ConvLSTM",
+    "transformer": "the transformer",
+    "transformer_adamw": "the transformer with AdamW",
+    _PAPER: "the paper's two branches",
+}
+_FACTS = dict(zip(FACTS, ("learning rate", "parameters", "multiply-adds")))
+_LABELS = {_WINNER: "two-branch, winning options", "transformer_adamw": "transformer, AdamW"}
 _TITLES = {
     MODELS: "Networks",
+    "options": "Options of the relation",
     "segments": "Number of segments",
     "cut": "Where the trunk ends",
     "attention": "Scale of the attention",
@@ -44,6 +57,8 @@ class Table:
         title: heading.
         labels: setting -> label.
         seeds: setting -> number of networks.
+        facts: `FACTS` of each setting, `[settings, facts]`, as in the file; those that differ
+            between seeds are joined by `/`.
         mean, deviation, count: over the seeds, `[settings, columns]`, percent; NaN = no number. The
             deviation is that of the sample, with `count - 1`; NaN for a single number.
     """
@@ -52,6 +67,7 @@ class Table:
     title: str
     labels: dict[str, str]
     seeds: pd.Series
+    facts: pd.DataFrame
     mean: pd.DataFrame
     deviation: pd.DataFrame
     count: pd.DataFrame
@@ -61,7 +77,8 @@ class Lead(NamedTuple):
     """Distance of the reference from another network in one group; negative if it is behind.
 
     Attributes:
-        group: group of pairs of classes.
+        group: group of pairs of classes, or `accuracy`, that of all classes.
+        reference: setting of the one network.
         ahead_of: setting of the other network.
         points: difference of the means, percentage points.
         standard_deviations: `points` in pooled standard deviations of a seed (not of the mean),
@@ -70,6 +87,7 @@ class Lead(NamedTuple):
     """
 
     group: str
+    reference: str
     ahead_of: str
     points: float
     standard_deviations: float
@@ -92,12 +110,13 @@ def caption_of(benchmark: Benchmark) -> str:
 
 
 def group_cells(table: Table, benchmark: Benchmark) -> list[list[str]]:
-    """Returns a head and a row for each setting: the groups, all classes, number of seeds."""
+    """Returns a head and a row for each setting: groups, all classes, number of seeds, facts."""
     count = f"{2 * len(benchmark.pairs)} " if benchmark.pairs else ""
-    rows = [["setting", *GROUPS, f"all {count}classes", "seeds"]]
+    facts = [_FACTS[name] for name in table.facts]
+    rows = [["setting", *benchmark.groups, f"all {count}classes", "seeds", *facts]]
     for setting, label in table.labels.items():
-        cells = [_text(table, setting, column) for column in (*GROUPS, ACCURACY)]
-        rows.append([label, *cells, str(table.seeds[setting])])
+        cells = [_text(table, setting, column) for column in (*benchmark.groups, ACCURACY)]
+        rows.append([label, *cells, str(table.seeds[setting]), *table.facts.loc[setting]])
     return rows
 
 
@@ -117,25 +136,31 @@ def numbers(table: Table) -> pd.DataFrame:
 
 
 def leads(table: Table) -> list[Lead]:
-    """Compares the reference with each of `OTHERS` in each group, where both have numbers."""
-    found = []
-    for group in GROUPS:
+    """Compares the first reference with each of `OTHERS`, where both have numbers.
+
+    Returns:
+        For each group, and last for all classes, a lead over each of them.
+    """
+    found: list[Lead] = []
+    reference = next((name for name in _REFERENCES[MODELS] if name in table.labels), "")
+    for group in [name for name in (*GROUPS, ACCURACY) if name in table.mean]:
         for other in OTHERS:
-            both = [REFERENCE, other]
+            both = [reference, other]
             counts = table.count[group].reindex(both, fill_value=0)
-            if counts.all():
-                points = table.mean.at[REFERENCE, group] - table.mean.at[other, group]
+            if counts.all() and other != reference:
+                points = table.mean.at[reference, group] - table.mean.at[other, group]
                 squares = ((counts - 1) * table.deviation.loc[both, group] ** 2).sum()
                 pooled = math.sqrt(squares / (counts.sum() - 2)) if squares else math.nan
-                found.append(Lead(group, other, points, points / pooled))
+                found.append(Lead(group, reference, other, points, points / pooled))
     return found
 
 
 def lead_sentences(found: Sequence[Lead]) -> list[str]:
     """Returns a sentence for each group."""
     return [
-        f"{group}: {model_name(REFERENCE)} is " + "; ".join(map(_words, of_group))
-        for group, of_group in itertools.groupby(found, lambda lead: lead.group)
+        f"{'all classes' if group == ACCURACY else group}: {_label(reference)} is "
+        + "; ".join(map(_words, of_group))
+        for (group, reference), of_group in itertools.groupby(found, lambda lead: lead[:2])
     ]
 
 
@@ -145,23 +170,34 @@ def to_markdown(title: str, caption: str, rows: Sequence[Sequence[str]]) -> str:
 
 
 def _table(benchmark: Benchmark, name: str) -> Table:
-    rows, columns = benchmark.rows, [*GROUPS, *benchmark.pairs, ACCURACY]
-    is_reference = (rows["table"] == MODELS) & (rows["setting"] == REFERENCE)
-    rows = pd.concat([rows[is_reference], rows[(rows["table"] == name) & ~is_reference]])
-    groups = rows.groupby("setting", sort=False)
-    labels = {setting: model_name(setting) for setting in groups.size().index}
-    if REFERENCE in labels and name != MODELS:
-        labels[REFERENCE] += " (main table)"
+    rows, columns = benchmark.rows, [*benchmark.groups, *benchmark.pairs, ACCURACY]
+    main, references = rows[rows["table"] == MODELS], _REFERENCES.get(name, (_PAPER,))
+    first = pd.concat([main[main["setting"] == reference] for reference in references])
+    own = rows[rows["table"] == name]
+    groups = pd.concat([first, own.drop(index=first.index, errors="ignore")]).groupby(
+        "setting", sort=False
+    )
+    labels = {setting: _label(setting) for setting in groups.size().index}
+    if name != MODELS:
+        for reference in first["setting"].unique():
+            labels[reference] += " (main table)"
     return Table(
         name,
         _TITLES.get(name, name),
         labels,
         groups.size(),
+        groups[[fact for fact in FACTS if fact in rows]].agg(
+            lambda cells: "/".join(cells.unique())
+        ),
         groups[columns].mean(),
         # Rounded: equal numbers have no deviation.
         groups[columns].std().round(9),
         groups[columns].count(),
     )
+
+
+def _label(setting: str) -> str:
+    return _LABELS.get(setting) or model_name(setting)
 
 
 def _text(table: Table, setting: str, column: str) -> str:

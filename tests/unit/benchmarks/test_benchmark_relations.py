@@ -1,17 +1,17 @@
-"""The relational benchmark: its settings, runs and results."""
+"""The relational benchmark: its settings, and the results of made-up runs."""
 
 import csv
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark_runs import make_run
+from benchmark_runs import make_run, make_study
 
-from benchmarks import relational_runs, relational_tables, relations
-from benchmarks.relational_runs import RECORD, Run
-from benchmarks.settings import ABLATIONS, CELLS, MAIN, MODELS, UNITS
+from benchmarks import relations
+from benchmarks.relational_runs import Run
+from benchmarks.relational_tables import Results, pair_shares
+from benchmarks.settings import ABLATIONS, CELLS, MAIN, MODELS, UNITS, WINNER, WINNING_OPTIONS
 from rlstm_tf.choices import LSTM_CELLS
 from rlstm_tf.cli import app, flags
 from rlstm_tf.compat import KERAS_3
@@ -21,6 +21,17 @@ from rlstm_tf.models import build_model
 from tfrecords_tools.synthetic.relations import CLASSES, PAIRS
 
 ALL = (*MAIN, *ABLATIONS, *CELLS)
+TSN, LOCAL = MAIN[:2]
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def study(tmp_path):
+    return make_study(tmp_path / "work")
 
 
 @pytest.mark.parametrize("setting", ALL, ids=[setting.name for setting in ALL])
@@ -42,7 +53,7 @@ def _flags_of(setting):
 
 
 def test_names_of_settings():
-    assert [setting.name for setting in MAIN] == list(MODELS)
+    assert [setting.name for setting in MAIN] == [*MODELS, "transformer_adamw", WINNER]
     assert len({setting.name for setting in ALL}) == len(ALL)
     assert [_flags_of(setting).lstm_cell for setting in CELLS] == list(LSTM_CELLS)
     reference = next(setting for setting in MAIN if setting.name == "two_branch")
@@ -50,7 +61,25 @@ def test_names_of_settings():
     assert model.get_layer("relational_lstm").cell.units == UNITS
     # Each ablation changes one thing.
     for setting in ABLATIONS:
-        assert len(setting.flags) + (setting.distractors != reference.distractors) == 2
+        if setting.table != "options":
+            assert len(setting.flags) + (setting.distractors != reference.distractors) == 2
+    # Every network is searched alike, and every variant takes the rate of a network.
+    assert {len(setting.rates) for setting in MAIN} == {4}
+    assert not any(setting.like for setting in MAIN)
+    assert {setting.like for setting in (*ABLATIONS, *CELLS)} == {"two_branch", WINNER, "lstm"}
+
+
+def test_options_alone_and_all_but_one():
+    given = {
+        setting.name: {option for option in WINNING_OPTIONS if option in setting.flags}
+        for setting in (*MAIN, *ABLATIONS)
+    }
+    assert given[WINNER] == set(WINNING_OPTIONS)
+    for option in WINNING_OPTIONS:
+        assert given[option[2:]] == {option}
+        assert given[f"without_{option[2:]}"] == set(WINNING_OPTIONS) - {option}
+    assert not given["two_branch"]
+    assert not given["bidirectional"]
 
 
 def test_choice_within_pairs():
@@ -63,70 +92,92 @@ def test_choice_within_pairs():
         logits[video, [first, second]] = (9, -9) if label == first else (-9, 9)
     recede = CLASSES.index("Recede")
     logits[labels == recede, recede - 1] = (10, -10, -10, -10)
-    found = relational_tables.pair_shares(logits, labels, CLASSES)
+    found = pair_shares(logits, labels, CLASSES, PAIRS)
     assert found["RedSolid/RedHollow"] == found["appearance"] == 1
     assert found["Approach/Recede"] == 7 / 8
     assert found["motion"] == (7 / 8 + 1) / 2
     assert len(found) == 5 + len(PAIRS)
 
 
-def test_results_are_written_and_shown(tmp_path, capsys):
-    runs = [Run(MAIN[0], 0), Run(MAIN[0], 1)]
-    for run, right in zip(runs, (True, False)):
-        make_run(tmp_path, run, right)
-    relational_tables.write(tmp_path / "out.csv", tmp_path, runs)
-    with (tmp_path / "out.csv").open(newline="") as file:
-        first, second = csv.DictReader(file)
+def test_results_are_written_and_shown(tmp_path, study, capsys):
+    results = Results(tmp_path / "out.csv", study)
+    for seed, right in ((0, len(CLASSES)), (1, 0)):
+        run = Run(TSN, 0.02, seed)
+        assert not results.has(run)
+        results.add(run, make_run(study, run, right))
+        assert results.has(run)
+    first, second = rows_of(tmp_path / "out.csv")
     assert (first["setting"], first["table"], first["seed"]) == ("tsn", "models", "0")
     assert (first["space"], second["space"]) == ("1.0000", "0.0000")
     assert (first["videos_per_second"], first["commit"]) == ("85.0", "abc")
-    with (tmp_path / "out_curves.csv").open(newline="") as file:
-        curves = list(csv.DictReader(file))
+    assert (first["learning_rate"], first["accuracy"]) == ("0.02", "1.0000")
+    # `local` has the same layers: one dense layer on 64 features.
+    assert int(first["parameters"]) == 25_524 + 5_056 + 64 * 20 + 20
+    assert int(first["multiply_adds"]) > 1e6
+    curves = rows_of(tmp_path / "out_curves.csv")
     assert [(row["seed"], row["epoch"], row["val_accuracy"]) for row in curves] == [
         ("0", "1", "0.2000"),
         ("0", "2", "0.4000"),
         ("1", "1", "0.2000"),
         ("1", "2", "0.4000"),
     ]
-    relational_tables.show(tmp_path / "out.csv")
-    assert "| TSN | 50.0 ± 70.7 |" in capsys.readouterr().out
+    results.show()
+    output = capsys.readouterr().out
+    assert "| TSN | 50.0 ± 70.7 |" in output
+    assert f"| 2 | 0.02 | {first['parameters']} | {first['multiply_adds']} |" in output
 
 
-def test_results_of_other_networks_stay(tmp_path):
-    old, new = Run(MAIN[0], 0), Run(MAIN[1], 0)
-    make_run(tmp_path, old, True)
-    make_run(tmp_path, new, True)
+def test_a_diverged_training_is_an_empty_row(tmp_path, study, capsys):
+    results = Results(tmp_path / "out.csv", study)
+    for seed in (0, 1):
+        run = Run(TSN, 0.02, seed)
+        results.add(run, make_run(study, run, diverged=seed == 1))
+    row = rows_of(tmp_path / "out.csv")[1]
+    assert (row["space"], row["accuracy"], row["seed"]) == ("", "", "1")
+    results.show()
+    assert "| TSN | 100.0 (n = 1) |" in capsys.readouterr().out
+
+
+def test_results_of_other_networks_stay(tmp_path, study):
+    old, new = Run(TSN, 0.02, 0), Run(LOCAL, 0.02, 0)
     path = tmp_path / "out.csv"
-
-    def read(file):
-        with file.open(newline="") as table:
-            return [(row["setting"], row["seed"]) for row in csv.DictReader(table)]
-
+    results = Results(path, study)
     for run in (old, new, old):
-        relational_tables.write(path, tmp_path, [run])
-    assert read(path) == [("local", "0"), ("tsn", "0")]
-    assert read(tmp_path / "out_curves.csv") == [("local", "0")] * 2 + [("tsn", "0")] * 2
-    relational_tables.check(path)
+        results.add(run, make_run(study, run))
+    assert [row["setting"] for row in rows_of(path)] == ["local", "tsn"]
+    curves = [row["setting"] for row in rows_of(tmp_path / "out_curves.csv")]
+    assert curves == ["local"] * 2 + ["tsn"] * 2
     path.write_text("setting,seed\nlocal,0\n")
     with pytest.raises(DataError, match="holds another table"):
-        relational_tables.check(path)
+        Results(path, study)
     with pytest.raises(DataError, match="holds another table"):
-        relational_tables.write(path, tmp_path, [new])
+        results.add(new, make_run(study, new))
     assert path.read_text() == "setting,seed\nlocal,0\n"
 
 
-def test_a_recorded_command_has_no_path_of_the_machine(tmp_path, monkeypatch):
-    ran = []
-    monkeypatch.setattr(relational_runs, "_command", lambda *line, **_: ran.append(line))
-    directory = tmp_path / "runs/tsn_0"
-    directory.mkdir(parents=True)
-    flags = ["--seed=0", f"--init_from={tmp_path / 'runs/trunk'}"]
-    for _ in range(2):  # The second finds it done.
-        relational_runs._train(tmp_path, directory, tmp_path / "data", flags, None)
-    assert len(ran) == 2
-    assert flags[1] in ran[0]
-    command = json.loads((directory / RECORD).read_text())["command"]
-    assert command.endswith("--seed=0 --init_from=runs/trunk")
+def test_a_row_of_another_command_is_refused(tmp_path, study):
+    results = Results(tmp_path / "out.csv", study)
+    results.add(Run(TSN, 0.02, 0), make_run(study, Run(TSN, 0.02, 0)))
+    with pytest.raises(DataError, match=r"out.csv has a row of rlstm_tf.train .*rate=0.02"):
+        results.has(Run(TSN, 0.01, 0))
+
+
+def test_the_best_rate(tmp_path, study):
+    """The most accurate one; the smaller of two; not one that diverged."""
+    results = Results(tmp_path / "out.csv", study)
+    for rate, right in ((0.005, 3), (0.02, 7), (0.01, 7), (0.04, None)):
+        run = Run(TSN, rate, 0)
+        diverged = right is None
+        results.add_trial(run, make_run(study, run, right, diverged, subset="validation"))
+        assert results.has_trial(run)
+    assert results.best_rate("tsn") == 0.01
+    found = rows_of(tmp_path / "out_search.csv")
+    assert [row["validation_accuracy"] for row in found] == ["0.1500", "0.3500", "0.3500", ""]
+    run = Run(LOCAL, 0.04, 0)
+    results.add_trial(run, make_run(study, run, diverged=True))
+    with pytest.raises(DataError, match="local diverged at each learning rate"):
+        results.best_rate("local")
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_results_have_no_path_of_a_machine():

@@ -6,11 +6,12 @@ import io
 import numpy as np
 import pytest
 from benchmark_rows import CURVES, HEAD, row, three_networks, write
-from benchmark_runs import make_run
+from benchmark_runs import make_run, make_study
 from reports import contents, refused, run
+from repository import ROOT
 
-from benchmarks import relational_tables
 from benchmarks.relational_runs import Run
+from benchmarks.relational_tables import Results
 from benchmarks.settings import MAIN
 from rlstm_tf.reporting.benchmark import read_benchmark, tables
 from tfrecords_tools.synthetic.relations import PAIRS
@@ -114,7 +115,10 @@ def test_how_far_two_branch_is_ahead(finished):
         for line in rows_of(finished[0] / "tables" / "leads.csv")
     }
     # The local branch has no number for `ends`.
-    assert len(found) == 9
+    assert len(found) == 11
+    assert {line["reference"] for line in found.values()} == {"two_branch"}
+    everything = float(found["accuracy", "tsn"]["points"])
+    assert everything == pytest.approx(np.mean([30, 40, 41]) - 50, abs=1e-4)
     motion = found["motion", "tsn"]
     assert float(motion["points"]) == pytest.approx(points, abs=1e-4)
     assert float(motion["standard_deviations"]) == pytest.approx(points / pooled, abs=1e-4)
@@ -133,6 +137,8 @@ def test_how_far_two_branch_is_ahead(finished):
         "- time: two-branch is level with TSN; behind the local branch by 10.0 points "
         "(no deviation between seeds).",
         "- ends: two-branch is level with TSN.",
+        "- all classes: two-branch is behind TSN by 13.0 points, 3.0 standard deviations; behind "
+        "the local branch by 13.0 points, 2.1 standard deviations.",
     ]
 
 
@@ -210,7 +216,7 @@ def test_invalid_cells(tmp_path, capsys, column, value, message):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("column", ["setting", "table", "seed", "space", "accuracy", "commit"])
+@pytest.mark.parametrize("column", ["setting", "table", "seed", "accuracy", "commit"])
 def test_missing_columns(tmp_path, capsys, column):
     path = write(tmp_path / "r.csv", [row("tsn")], [name for name in HEAD if name != column])
     message = f"0 columns are called {column!r}, not one"
@@ -230,6 +236,10 @@ def test_invalid_files(tmp_path, capsys):
     refused(1, f"line 2: 2 cells, the head has {len(HEAD)}", capsys, f"--benchmark={path}", output)
     write(path, [row("tsn")], [*HEAD, "space"])
     refused(1, "2 columns are called 'space'", capsys, f"--benchmark={path}", output)
+    write(path, [row("tsn")], [name for name in HEAD if name not in tables.GROUPS])
+    refused(
+        1, "r.csv: no column is called appearance, motion", capsys, f"--benchmark={path}", output
+    )
 
 
 def test_invalid_curves(tmp_path, capsys):
@@ -259,18 +269,88 @@ def test_contradicting_flags(tmp_path, capsys):
 def test_files_of_the_benchmark_are_read(tmp_path):
     """The networks have all videos right, or all wrong."""
     settings = [setting for setting in MAIN if setting.name in ("two_branch", "tsn")]
-    runs = [Run(setting, seed) for setting in settings for seed in (0, 1)]
-    for run_ in runs:
-        make_run(tmp_path, run_, run_.setting.name == "two_branch")
-    path = tmp_path / "relations.csv"
-    relational_tables.write(path, tmp_path, runs)
+    study, path = make_study(tmp_path), tmp_path / "relations.csv"
+    results = Results(path, study)
+    for run_ in [Run(setting, 0.02, seed) for setting in settings for seed in (0, 1)]:
+        right = 20 if run_.setting.name == "two_branch" else 0
+        results.add(run_, make_run(study, run_, right))
     found = read_benchmark(str(path))
-    assert tuple(tables.GROUPS) == relational_tables.GROUPS
+    assert found.groups == ("appearance", "motion", "space", "time", "ends")
     assert len(found.pairs) == len(PAIRS)
     curve = found.curves.query("setting == 'tsn'").pivot(index="seed", columns="epoch")
     assert curve["val_accuracy"].to_numpy() == pytest.approx(np.array([[20, 40], [20, 40]]))
     page = make(path, tmp_path / "out")
     assert "<li>ends: two-branch is ahead of TSN by " in page
+    assert '<th scope="col">parameters</th>' in page
+
+
+STUDY_HEAD = [name for name in HEAD if name not in tables.GROUPS]
+STUDY_HEAD += ["matching", "learning_rate", "parameters", "multiply_adds"]
+
+
+def study_row(setting, seed, matching, table="models", rate="0.02"):
+    facts = {"learning_rate": rate, "parameters": "87112", "multiply_adds": "51390624"}
+    return {**row(setting, seed, table, matching=matching), **facts}
+
+
+def test_other_scenes_and_facts_of_networks(tmp_path):
+    """A file has the groups of its scenes. Where a winner is, it is compared with the others."""
+    ours, theirs, without = (0.9, 0.94), (0.6, 0.62), (0.7, 0.72)
+    rows = [study_row("two_branch", seed, 0.5) for seed in range(2)]
+    rows += [study_row("convlstm", seed, m) for seed, m in enumerate(theirs)]
+    rows += [study_row("winner", seed, m) for seed, m in enumerate(ours)]
+    name = "without_local_term"
+    rows += [study_row(name, seed, m, "options") for seed, m in enumerate(without)]
+    path = write(tmp_path / "r.csv", rows, STUDY_HEAD)
+    benchmark = read_benchmark(str(path))
+    assert benchmark.groups == ("matching",)
+    main, options = tables.tables_of(benchmark)
+    cells = tables.group_cells(main, benchmark)
+    facts = ["learning rate", "parameters", "multiply-adds"]
+    assert cells[0] == ["setting", "matching", "all 4 classes", "seeds", *facts]
+    first = ["two-branch, winning options", "92.0 \u00b1 2.8", "50.0 \u00b1 0.0", "2"]
+    assert cells[1] == [*first, "0.02", "87112", "51390624"]
+    assert [line[0] for line in cells[2:]] == ["two-branch", "ConvLSTM"]
+    references = ["two-branch, winning options (main table)", "two-branch (main table)"]
+    assert [*options.labels.values()] == [*references, "without_local_term"]
+    found = {(lead.group, lead.ahead_of): lead for lead in tables.leads(main)}
+    assert {lead.reference for lead in found.values()} == {"winner"}
+    pooled = np.sqrt((np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / 2)
+    lead = found["matching", "convlstm"]
+    assert lead.points == pytest.approx(31)
+    assert lead.standard_deviations == pytest.approx(0.31 / pooled)
+    assert ("matching", "two_branch") in found
+    page = make(path, tmp_path / "out")
+    sentence = "<li>matching: two-branch, winning options is ahead of the ConvLSTM by 31.0 points"
+    assert sentence in page
+    assert "<li>motion:" not in page
+
+
+def test_rates_that_differ_between_seeds(tmp_path):
+    rows = [study_row("tsn", 0, 0.5), study_row("tsn", 1, 0.5, rate="0.01")]
+    benchmark = read_benchmark(str(write(tmp_path / "r.csv", rows, STUDY_HEAD)))
+    (table,) = tables.tables_of(benchmark)
+    assert tables.group_cells(table, benchmark)[1][-3:] == ["0.02/0.01", "87112", "51390624"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("matching", "2", "matching must be from 0 to 1, found '2'"),
+        ("parameters", "many", "parameters must be an integer, found 'many'"),
+        ("learning_rate", "fast", "learning_rate must be a number, found 'fast'"),
+    ],
+)
+def test_invalid_facts(tmp_path, capsys, column, value, message):
+    cells = {**study_row("tsn", 0, 0.5), column: value}
+    path = write(tmp_path / "r.csv", [cells], STUDY_HEAD)
+    message = f"line 2: {message}"
+    refused(1, message, capsys, f"--benchmark={path}", f"--output={tmp_path / 'out'}")
+
+
+def test_the_results_of_this_repository_are_read():
+    for path in ROOT.glob("benchmarks/results/*relations.csv"):
+        assert tables.tables_of(read_benchmark(str(path)))
 
 
 def test_order_of_the_tables(tmp_path):

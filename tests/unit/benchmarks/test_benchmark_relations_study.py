@@ -1,0 +1,205 @@
+"""The course of the relational study: what is trained, on what, in which order, and only once."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+from benchmark_runs import make_study, write_history, write_scores
+
+from benchmarks import relational_data, relational_runs
+from benchmarks.relational_data import PAIRS, QUICK, WHOLE, CommandError
+from benchmarks.relational_runs import RECORD, Run, command_of, train_all
+from benchmarks.relational_tables import Results
+from benchmarks.relations import SCENES, run_study
+from benchmarks.settings import ABLATIONS, CELLS, MAIN
+from rlstm_tf.errors import DataError
+from rlstm_tf.reporting.benchmark.rows import GROUPS
+
+SETTINGS = {setting.name: setting for setting in (*MAIN, *ABLATIONS, *CELLS)}
+# Classes that a made-up network has right, by subset and learning rate: 0.02 is best by the
+# validation videos, and 0.005 would be by the test videos.
+RIGHT = {
+    "validation": {"0.005": 5, "0.01": 8, "0.02": 9, "0.04": 9},
+    "test": {"0.005": 20, "0.01": 10, "0.02": 10, "0.04": 10},
+}
+
+
+class FakeCommands:
+    """Takes the place of `run_command`: writes what the commands leave, and notes them."""
+
+    def __init__(self):
+        self.lines = []
+        self.logs = []
+        self.diverging = ()
+
+    def __call__(self, log, module, *flags, core=None):
+        given = dict(flag[2:].split("=", 1) for flag in flags if "=" in flag)
+        self.lines.append((module, given))
+        self.logs.append(log.name)
+        if module == "rlstm_tf.train":
+            directory = relational_runs.Path(given["run_dir"])
+            write_history(directory)
+            if given["learning_rate"] in self.diverging:
+                log.write_text("step 3, learning rate 9: try a smaller --learning_rate\n")
+                raise CommandError(module, 1, log)
+        elif module == "rlstm_tf.evaluate":
+            output = relational_runs.Path(given["output"])
+            rate = given["run_dir"].split("_")[-2]
+            write_scores(output, RIGHT[output.name][rate])
+
+    def flags_of(self, module):
+        return [given for name, given in self.lines if name == module]
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    fake = FakeCommands()
+    monkeypatch.setattr(relational_data, "run_command", fake)
+    monkeypatch.setattr(relational_runs, "run_command", fake)
+    # The affinity of the tests' own process would change.
+    monkeypatch.setattr(relational_runs, "_cores", lambda workers: [None])
+    return fake
+
+
+@pytest.fixture
+def study(tmp_path):
+    return make_study(tmp_path / "work")
+
+
+def test_search_and_seeds(tmp_path, study, commands):
+    results = Results(tmp_path / "out.csv", study)
+    run_study(study, (SETTINGS["tsn"],), (0, 1), results)
+    trained = [
+        (line["learning_rate"], line["seed"]) for line in commands.flags_of("rlstm_tf.train")
+    ]
+    # The trunk, four rates with seed 0; the trunk of seed 1, and seed 1 at the best rate.
+    rates = ("0.005", "0.01", "0.02", "0.04")
+    assert trained == [
+        ("0.01", "0"),
+        *((rate, "0") for rate in rates),
+        ("0.01", "1"),
+        ("0.02", "1"),
+    ]
+    tested = [line for line in commands.flags_of("rlstm_tf.evaluate") if "split" not in line]
+    assert {line["run_dir"].split("_")[-2] for line in tested} == {"0.02"}
+    validated = [line for line in commands.flags_of("rlstm_tf.evaluate") if "split" in line]
+    assert [line["data"].split("/")[-2] for line in validated] == ["validation"] * 4
+    assert {line["split"] for line in validated} == {"train"}
+    assert results.best_rate("tsn") == 0.02
+    assert {"trunk_0.log", "tsn_0.005_0.log", "tsn_0.02_0.log", "tsn_0.02_1.log"} < {*commands.logs}
+    # What has a row is not trained again, though its directory is gone.
+    shutil.rmtree(study.work)
+    before = len(commands.lines)
+    run_study(study, (SETTINGS["tsn"],), (0, 1), results)
+    assert len(commands.lines) == before
+    assert not study.work.exists()
+
+
+def test_variants_take_the_rate_of_their_network(tmp_path, study, commands):
+    results = Results(tmp_path / "out.csv", study)
+    run_study(study, (SETTINGS["local_term"], SETTINGS["segments=4"]), (0,), results)
+    searched = {
+        line["run_dir"].split("/")[-1].split("_0.0")[0]
+        for line in commands.flags_of("rlstm_tf.evaluate")
+        if "split" in line
+    }
+    assert searched == {"winner", "two_branch"}
+    for name in ("local_term", "segments=4"):
+        assert results.has(Run(SETTINGS[name], 0.02, 0))
+
+
+def test_quick_searches_nothing(tmp_path, study, commands):
+    study = dataclasses.replace(study, size=QUICK)
+    results = Results(tmp_path / "out.csv", study)
+    run_study(study, (SETTINGS["tsn"],), (0,), results)
+    assert len(commands.flags_of("rlstm_tf.evaluate")) == 1
+    assert results.has(Run(SETTINGS["tsn"], 0.02, 0))
+    assert not (tmp_path / "out_search.csv").exists()
+    drawn = commands.flags_of("tfrecords_tools.demo")
+    assert [line["output"].split("/")[-2] for line in drawn] == ["trunk", "distractors_2"]
+
+
+def test_diverged_trials_are_not_chosen(tmp_path, study, commands):
+    commands.diverging = ("0.02", "0.04")
+    results = Results(tmp_path / "out.csv", study)
+    run_study(study, (SETTINGS["tsn"],), (0,), results)
+    assert results.best_rate("tsn") == 0.01
+    record = json.loads((Run(SETTINGS["tsn"], 0.04, 0).directory(study.work) / RECORD).read_text())
+    assert record["diverged"] is True
+
+
+def test_other_failures_stop_the_study(tmp_path, study, commands, monkeypatch):
+    def fail(log, module, *flags, core=None):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("error: no space left\n")
+        raise CommandError(module, 1, log)
+
+    monkeypatch.setattr(relational_runs, "run_command", fail)
+    results = Results(tmp_path / "out.csv", study)
+    with pytest.raises(DataError, match=r"rlstm_tf.train ended with status 1: error: no space"):
+        run_study(study, (SETTINGS["tsn"],), (0,), results)
+    assert not list(study.work.rglob(RECORD))
+
+
+def test_the_same_for_every_network(study):
+    """Only the network, its optimizer, the rate and the seed differ."""
+    commands = {
+        setting.name: set(command_of(study, Run(setting, 0.01, 3)).split()) - set(setting.flags)
+        for setting in MAIN
+    }
+    assert all(command == commands["tsn"] for command in commands.values())
+    assert {"--warmup_steps=216", "--clip_norm=5", "--epochs=8", "--drop_epochs=6"} <= commands[
+        "tsn"
+    ]
+    assert "--init_from=runs/trunk_3" in commands["tsn"]
+
+
+def test_draws(study, commands):
+    """As docs/relations_protocol.md says."""
+    run = Run(SETTINGS["tsn"], 0.01, 0)
+    train_all(study, [run], "validation", lambda *_: None)
+    drawn = {
+        line["output"].split("/")[-2]: (line["seed"], line["videos_per_class"], line["scenes"])
+        for line in commands.flags_of("tfrecords_tools.demo")
+    }
+    assert drawn == {
+        "trunk": ("11", "500", "relations"),
+        "distractors_2": ("10", "600", "relations"),
+        "validation": ("12", "125", "relations"),
+    }
+    assert WHOLE.videos * 72 // 100 * WHOLE.epochs // 16 == 4320
+
+
+@pytest.mark.parametrize("scenes", SCENES)
+def test_videos_of_other_scenes(study, commands, scenes):
+    """Each set has as many videos: fewer classes have more of each."""
+    study = dataclasses.replace(study, scenes=scenes)
+    train_all(study, [Run(SETTINGS["tsn"], 0.01, 0)], "test", lambda *_: None)
+    drawn = commands.flags_of("tfrecords_tools.demo")
+    assert {line["scenes"] for line in drawn} == {scenes}
+    classes = {"relations": 20, "matching": 8, "relations,matching": 28}[scenes]
+    assert [int(line["videos_per_class"]) for line in drawn] == [
+        10_000 // classes,
+        12_000 // classes,
+    ]
+
+
+def test_scenes():
+    assert tuple(PAIRS) == SCENES
+    # The report lists the groups of all scenes.
+    assert {pair.group for pairs in PAIRS.values() for pair in pairs} == {*GROUPS}
+
+
+def test_a_recorded_command_has_no_path_of_the_machine(study, commands):
+    run, records = Run(SETTINGS["tsn"], 0.01, 0), []
+    for _ in range(2):  # The second time, it is done.
+        train_all(study, [run], "test", lambda run, record: records.append(record))
+    assert records[0] == records[1]
+    assert records[0]["command"] == command_of(study, run)
+    assert str(study.work) not in records[0]["command"]
+    (line,) = [it for it in commands.flags_of("rlstm_tf.train") if "init_from" in it]
+    assert line["init_from"] == f"{study.work}/runs/trunk_0"
+    (run.directory(study.work) / RECORD).write_text(json.dumps({"command": "another"}))
+    with pytest.raises(DataError, match=r"tsn_0.01_0 was made by another: delete it"):
+        train_all(study, [run], "test", lambda *_: None)
