@@ -88,7 +88,7 @@ class Relation:
         z_i = sum_j w_ij (g(y_j) + D (p_j - p_i)) + sum_d K_d g(y_{i + d})
         w_ij = f(theta_i, phi_j) / sum_k f(theta_i, phi_k)                     (eq. 2)
 
-    The paper has neither of the two terms, which are zero at first. Each option adds a weight:
+    The paper has neither of the two terms. Each option adds a weight:
 
     - `attention_norm`: theta and phi are divided by their root mean square over the channels, then
       theta is multiplied by `gain` (ones at first). Dot products of plain embeddings grow with
@@ -96,9 +96,10 @@ class Relation:
       normalization: Henry et al., arXiv 2010.04245).
     - `displacement_term`: D is `displacement`, p the row and column of a position, each from -1 to
       1. A sum over positions says what there is, and this how far away (cf. Shaw et al., arXiv
-      1803.02155).
-    - `local_term`: K is `local_kernel`, a depthwise convolution of 3 x 3 positions with zero
-      padding (cf. CSWin, arXiv 2107.00652).
+      1803.02155). D is small at first, not zero: which way something turns is a product of the
+      displacements of two operations, whose gradient is zero where both are.
+    - `local_term`: K is `local_kernel`, zero at first, a depthwise convolution of 3 x 3 positions
+      with zero padding (cf. CSWin, arXiv 2107.00652).
 
     Args:
         layer: layer to add the weights to; has `pairwise`, `attention_scale`, `units` and the
@@ -133,7 +134,7 @@ class Relation:
         if layer.attention_norm:
             self.gain = add("gain", (*gates, 1, units), "ones")
         if layer.displacement_term:
-            self.displacement = add("displacement", (*gates, 2, units), "zeros")
+            self.displacement = add("displacement", (*gates, 2, units), "random_normal")
         if layer.local_term:
             shape = (_WINDOW, _WINDOW, prod(gates) * units, 1)
             self.local_kernel = add("local_kernel", shape, "zeros")

@@ -63,7 +63,8 @@ def test_options_beyond_the_paper(pairwise, terms, maps):
         np.testing.assert_allclose(w[b], expected[1], atol=1e-5)
 
 
-def test_terms_are_zero_at_first():
+def test_terms_at_first():
+    """The local term is zero; the displacement is not, or products of two would never grow."""
     maps = np.random.default_rng(7).normal(size=(2, 3, 4, 5)).astype("float32")
     plain = NonLocalOperation(6)
     layer = NonLocalOperation(6, local_term=True, displacement_term=True)
@@ -72,6 +73,9 @@ def test_terms_are_zero_at_first():
     for name in ("theta", "phi", "g"):
         for variable, value in zip(getattr(layer, name), getattr(plain, name)):
             variable.assign(value)
+    D = layer.relation.displacement
+    assert 0.01 < np.std(D) < 0.1
+    D.assign(np.zeros(D.shape))
     np.testing.assert_allclose(layer(maps), expected, atol=1e-6)
 
 
