@@ -11,9 +11,8 @@ import keras
 class PositionEmbedding(keras.layers.Layer):
     """Adds a learned vector for each snippet and one for each place of a map.
 
-    x_{t,h,w} + p_t + q_{h,w}, as in the factorized positions of video transformers.
-
-    Both begin with a normal distribution of deviation 0.02.
+    x_{t,h,w} + p_t + q_{h,w}, separate for time and space (cf. Fan et al., arXiv 2104.11227), both
+    drawn from a normal distribution of deviation 0.02 at first.
 
     Args:
         **kwargs: arguments of `keras.layers.Layer`.
