@@ -22,8 +22,8 @@ CHANGEABLE = {
     *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "max_hours"),
     *("profile_steps", "remat", "run_dir", "save_every", "strategy"),
 }
-# Less than float32 holds.
-_MAX_FLOAT = 3e38
+# Less than float32 holds; a norm is multiplied by loss scales, and divided by.
+_MAX_FLOAT, _MAX_NORM = 3e38, 1e30
 
 
 def define_training(values: flags.FlagValues) -> None:
@@ -111,7 +111,7 @@ def _define_optimization(values: flags.FlagValues) -> None:
         None,
         "Scale a step's gradients down to this norm, that of all weights together.",
         1e-9,
-        _MAX_FLOAT,
+        _MAX_NORM,
         **own,
     )
     flags.DEFINE_enum(

@@ -79,6 +79,14 @@ def test_drop_epochs_may_be_empty():
     assert parsing.parse_drop_epochs(parse("--drop_epochs=")) == ()
 
 
+@pytest.mark.parametrize("norm", ["0", "-1", "1e31"])
+def test_norms_that_are_refused(norm):
+    """A norm near the largest float32 has an inverse of zero, which clips all gradients to zero."""
+    with pytest.raises(absl_flags.Error, match=f"--clip_norm={float(norm):g}"):
+        parse(f"--clip_norm={norm}")
+    assert parse("--clip_norm=1e30").clip_norm == 1e30
+
+
 def test_every_option_of_a_network_has_its_flag():
     values = parse()
     for name, option in ModelConfig.options().items():
