@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchmarks import relational_data as data
 from benchmarks.machine import commit, describe
 from benchmarks.relational_data import CommandError, Size, run_command
@@ -20,7 +22,7 @@ from rlstm_tf.cli import flags
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.errors import DataError
 from rlstm_tf.evaluation import score_files
-from rlstm_tf.storage.atomic import write_atomic
+from rlstm_tf.storage.atomic import write_atomic, writing
 
 # File in a run: its command, commit and machine.
 RECORD = "benchmark.json"
@@ -105,6 +107,8 @@ def train_all(
     """
     if not runs:
         return
+    with writing(study.work):
+        study.work.mkdir(parents=True, exist_ok=True)
     data.make_trunk_data(study.work, study.scenes, study.size)
     for distractors in sorted({run.setting.distractors for run in runs}):
         data.make_data(study.work, study.scenes, study.size, distractors)
@@ -148,7 +152,9 @@ def _train_trunk(study: Study, seed: int, core: int | None) -> None:
     flags = ["--model=tsn", f"--learning_rate={_TRUNK_RATE:g}", f"--seed={seed}"]
     flags += _schedule(study.size.trunk_videos, study.size.trunk_epochs)
     shards = study.work / "data" / "trunk" / "records"
-    _train(study, study.work / "runs" / f"trunk_{seed}", shards, flags, core)
+    directory = study.work / "runs" / f"trunk_{seed}"
+    if _train(study, directory, shards, flags, core)["diverged"]:
+        raise DataError(f"the trunk of seed {seed} diverged: {_log(directory)}")
 
 
 def _train_and_score(study: Study, run: Run, subset: str, core: int | None) -> dict[str, Any]:
@@ -213,6 +219,17 @@ def _train(
         if not error.last.endswith(_DIVERGED):
             raise
         facts["diverged"] = True
-    directory.mkdir(exist_ok=True)
-    write_atomic(record, json.dumps(facts).encode())
+    else:
+        _check_finished(directory, flags)
+    with writing(record):
+        directory.mkdir(exist_ok=True)
+        write_atomic(record, json.dumps(facts).encode())
     return facts
+
+
+def _check_finished(directory: Path, flags: list[str]) -> None:
+    """Raises DataError if a training has stopped early: on SIGTERM it ends with status 0."""
+    history = directory / "history.csv"
+    done = len(pd.read_csv(history)) if history.exists() else 0
+    if f"--epochs={done}" not in flags:
+        raise DataError(f"{directory} was stopped after epoch {done}: the same command resumes it")

@@ -32,6 +32,7 @@ class FakeCommands:
         self.lines = []
         self.logs = []
         self.diverging = ()
+        self.epochs_left = 0
 
     def __call__(self, log, module, *flags, core=None):
         given = dict(flag[2:].split("=", 1) for flag in flags if "=" in flag)
@@ -39,7 +40,7 @@ class FakeCommands:
         self.logs.append(log.name)
         if module == "rlstm_tf.train":
             directory = relational_runs.Path(given["run_dir"])
-            write_history(directory)
+            write_history(directory, int(given["epochs"]) - self.epochs_left)
             if given["learning_rate"] in self.diverging:
                 log.write_text("step 3, learning rate 9: try a smaller --learning_rate\n")
                 raise CommandError(module, 1, log)
@@ -140,6 +141,33 @@ def test_other_failures_stop_the_study(tmp_path, study, commands, monkeypatch):
     with pytest.raises(DataError, match=r"rlstm_tf.train ended with status 1: error: no space"):
         run_study(study, (SETTINGS["tsn"],), (0,), results)
     assert not list(study.work.rglob(RECORD))
+
+
+def test_a_stopped_training_does_not_count(tmp_path, study, commands):
+    """On SIGTERM a training saves and ends with status 0."""
+    results = Results(tmp_path / "out.csv", study)
+    commands.epochs_left = 1
+    with pytest.raises(DataError, match=r"trunk_0 was stopped after epoch 5: the same command re"):
+        run_study(study, (SETTINGS["tsn"],), (0,), results)
+    assert not list(study.work.rglob(RECORD))
+    commands.epochs_left = 0
+    run_study(study, (SETTINGS["tsn"],), (0,), results)
+    assert results.has(Run(SETTINGS["tsn"], 0.02, 0))
+
+
+def test_a_diverged_trunk_stops_the_study(tmp_path, study, commands):
+    """Networks would start from its last weights."""
+    commands.diverging = ("0.01",)
+    with pytest.raises(DataError, match=r"the trunk of seed 0 diverged: .*trunk_0\.log"):
+        run_study(study, (SETTINGS["tsn"],), (0,), Results(tmp_path / "out.csv", study))
+    assert not list(study.work.glob("runs/tsn*"))
+
+
+def test_a_directory_that_cannot_be_made(tmp_path, study, commands):
+    (tmp_path / "file").write_text("")
+    study = dataclasses.replace(study, work=tmp_path / "file" / "work")
+    with pytest.raises(DataError, match=r"cannot write .*file/work: Not a directory"):
+        run_study(study, (SETTINGS["tsn"],), (0,), Results(tmp_path / "out.csv", study))
 
 
 def test_the_same_for_every_network(study):
