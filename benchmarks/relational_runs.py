@@ -89,6 +89,11 @@ def command_of(study: Study, run: Run) -> str:
     return " ".join(["rlstm_tf.train", f"--flagfile={CONFIG}", *_flags(study, run)])
 
 
+def schedule(study: Study) -> list[str]:
+    """Returns the flags of epochs, warm-up and clipping, which all commands of a study share."""
+    return _schedule(study.size.videos, study.size.epochs)
+
+
 def train_all(
     study: Study, runs: Sequence[Run], subset: str, finish: Callable[[Run, dict[str, Any]], None]
 ) -> None:
@@ -177,9 +182,8 @@ def _log(directory: Path) -> Path:
 
 
 def _flags(study: Study, run: Run) -> list[str]:
-    size = study.size
     flags = [*run.setting.flags, f"--learning_rate={run.rate:g}", f"--seed={run.seed}"]
-    return [*flags, *_schedule(size.videos, size.epochs), f"--init_from=runs/trunk_{run.seed}"]
+    return [*flags, *schedule(study), f"--init_from=runs/trunk_{run.seed}"]
 
 
 def _schedule(videos: int, epochs: int) -> list[str]:

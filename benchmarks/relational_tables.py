@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.relational_data import PAIRS
-from benchmarks.relational_runs import Run, Study, command_of, cost
+from benchmarks.relational_runs import Run, Study, command_of, cost, schedule
 from rlstm_tf.errors import DataError
 from rlstm_tf.evaluation import score_files
 from rlstm_tf.reporting.benchmark import read_benchmark, tables
@@ -62,7 +62,8 @@ class Results:
         study: what all rows have in common.
 
     Raises:
-        DataError: the files hold other tables.
+        DataError: the files hold other tables, or rows of a study with other numbers of videos or
+            epochs.
     """
 
     def __init__(self, path: Path, study: Study) -> None:
@@ -78,7 +79,7 @@ class Results:
             self._beside("search"): [*_SEARCH, *_ORIGIN],
         }
         for file in self._columns:
-            self._read(file)
+            self._check(file)
 
     def has(self, run: Run) -> bool:
         """Returns whether there is a row of this training.
@@ -175,12 +176,19 @@ class Results:
                 raise DataError(f"{path} has a row of {found}: give another --output")
         return bool(is_run.any())
 
+    def _check(self, path: Path) -> None:
+        for command in self._read(path).get("command", ()):
+            if not {*schedule(self.study)} <= {*str(command).split()}:
+                raise DataError(f"{path} has a row of {command}: give another --output")
+
     def _read(self, path: Path) -> pd.DataFrame:
         columns = self._columns[path]
         if not path.exists():
             return pd.DataFrame(columns=columns, dtype=str)
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}") from None
         except ValueError:  # also of pandas' parser
             table = pd.DataFrame()
         if list(table) != columns:

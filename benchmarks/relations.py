@@ -23,6 +23,7 @@ what has a row is not trained again: --work can be deleted. Each network has one
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,9 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(values: flags.FlagValues) -> None:
     """Makes videos and runs that do not exist, writes and prints the results."""
-    seeds = (0,) if values.quick else parse_numbers("seeds", values.seeds, int, 0, 2**32 - 1)
+    seeds = (0,) if values.quick else _seeds(values.seeds)
+    if values.output and os.path.isdir(values.output):
+        raise UsageError(f"--output={values.output} is a directory: give a file, NAME.csv")
     settings = _settings(values.ablations, values.only)
     app.load_tensorflow()
     from benchmarks import relational_data
@@ -104,6 +107,17 @@ def run_study(
     ]
     runs = [run for run in runs if not results.has(run)]
     train_all(study, runs, "test", results.add)
+
+
+def _seeds(texts: list[str]) -> tuple[int, ...]:
+    """Returns the seeds, each once.
+
+    Raises:
+        UsageError: one is not a seed, or there is none.
+    """
+    if not texts:
+        raise UsageError("--seeds is empty: give at least one")
+    return tuple(dict.fromkeys(parse_numbers("seeds", texts, int, 0, 2**32 - 1)))
 
 
 def _settings(ablations: bool, only: list[str]) -> tuple[Setting, ...]:

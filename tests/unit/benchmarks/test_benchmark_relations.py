@@ -1,6 +1,7 @@
 """The relational benchmark: its settings, and the results of made-up runs."""
 
 import csv
+import dataclasses
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from benchmark_runs import make_run, make_study
 
 from benchmarks import relations
+from benchmarks.relational_data import QUICK
 from benchmarks.relational_runs import Run
 from benchmarks.relational_tables import Results, pair_shares
 from benchmarks.settings import ABLATIONS, CELLS, MAIN, MODELS, UNITS, WINNER, WINNING_OPTIONS
@@ -160,6 +162,46 @@ def test_a_row_of_another_command_is_refused(tmp_path, study):
     results.add(Run(TSN, 0.02, 0), make_run(study, Run(TSN, 0.02, 0)))
     with pytest.raises(DataError, match=r"out.csv has a row of rlstm_tf.train .*rate=0.02"):
         results.has(Run(TSN, 0.01, 0))
+
+
+def test_rows_of_another_size_are_refused(tmp_path, study):
+    """Of other networks too: a table has one budget."""
+    results = Results(tmp_path / "out.csv", study)
+    results.add(Run(TSN, 0.02, 0), make_run(study, Run(TSN, 0.02, 0)))
+    Results(tmp_path / "out.csv", study)
+    quick = dataclasses.replace(study, size=QUICK)
+    with pytest.raises(DataError, match=r"out.csv has a row of rlstm_tf.train .* give another"):
+        Results(tmp_path / "out.csv", quick)
+    path = tmp_path / "other.csv"
+    Results(path, study).add_trial(
+        Run(TSN, 0.02, 0), make_run(study, Run(TSN, 0.02, 0), subset="validation")
+    )
+    with pytest.raises(DataError, match=r"other_search.csv has a row of rlstm_tf.train"):
+        Results(path, quick)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--seeds="], 2, "--seeds is empty: give at least one"),
+        (["--seeds=0,-1"], 2, "--seeds=0,-1: ints, from 0"),
+        (["--output=."], 2, "--output=. is a directory: give a file, NAME.csv"),
+        (["--output=out.csv"], 1, "out_search.csv: Is a directory"),
+    ],
+)
+def test_invalid_flags(tmp_path, capsys, monkeypatch, arguments, status, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(relations, "run_study", None)
+    (tmp_path / "out_search.csv").mkdir()
+    arguments = ["relations", "--work=work", *arguments]
+    assert app.run(relations.main, relations.define_flags, arguments) == status
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["out_search.csv"]
+
+
+def test_a_seed_given_twice_counts_once():
+    """Two trainings in one directory would disturb each other."""
+    assert relations._seeds(["3", "0", "3"]) == (3, 0)
 
 
 def test_the_best_rate(tmp_path, study):
