@@ -97,10 +97,13 @@ def _accuracies(path: Path) -> dict[str, dict[str, float]]:
     from benchmarks.relational_tables import pair_shares
     from rlstm_tf.data import pipeline
     from rlstm_tf.data.protocols import get_protocol
+    from rlstm_tf.errors import UsageError
     from rlstm_tf.evaluation.scorer import Scorer
 
     model, shards, config = _load(path)
-    views = get_protocol("center", shards.manifest.multi_label)
+    if shards.manifest.multi_label:
+        raise UsageError(f"{path}: --uniform_past takes videos of one class each")
+    views = get_protocol("center", False)
 
     def accuracies() -> dict[str, float]:
         batches = pipeline.evaluation_batches(shards, config, views)

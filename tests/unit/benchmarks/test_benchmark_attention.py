@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import pytest
 from exports import SMALL, make_run
+from small_shards import CLASSES as FEW
+from small_shards import write_shards
 from tiny_runs import CLASSES
 
 from benchmarks import attention
@@ -97,3 +99,12 @@ def test_accuracies_of_a_run(tiny_run, capsys):
     assert uniform.split()[:2] == ["run", "uniform"]
     metrics = json.loads((tiny_run / "evaluation" / "test" / "metrics.json").read_text())
     assert learned.endswith(f"all classes {100 * metrics['accuracy']:.1f}")
+
+
+def test_accuracies_of_several_classes_a_video(tmp_path, capsys):
+    shards = tmp_path / "shards"
+    write_shards(shards, [8, 8, 8], subset="test", multi_label=True)
+    run = make_run(tmp_path / "run", *SMALL, f"--data={shards}", classes=FEW).path
+    arguments = ["attention", f"--runs={run}", "--uniform_past"]
+    assert app.run(attention.main, attention.define_flags, arguments) == 2
+    assert f"error: {run}: --uniform_past takes videos of one class" in capsys.readouterr().err
