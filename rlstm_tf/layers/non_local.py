@@ -29,13 +29,13 @@ class NonLocalOperation(keras.layers.Layer):
         pairwise: f: `"embedded_gaussian"` (the paper's), `"gaussian"` (exp(x^T y), without theta
             and phi; C_x = C_y), `"dot_product"` or `"concatenation"`.
         attention_scale: factor on the argument of f; 1 in the paper.
+        kernel_initializer: initializer of theta, phi and g.
+        bias_initializer: initializer of their biases.
+        kernel_regularizer: regularizer of their kernels.
         attention_norm: normalize theta and phi, with a learned gain (`Relation` has the equations
             of this and the next two, which the paper does not have).
         local_term: add a depthwise convolution of g; needs maps, X and Y of one size.
         displacement_term: add how far the attended positions are; likewise.
-        kernel_initializer: initializer of theta, phi and g.
-        bias_initializer: initializer of their biases.
-        kernel_regularizer: regularizer of their kernels.
         **kwargs: further arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -51,8 +51,8 @@ class NonLocalOperation(keras.layers.Layer):
         positions of Y.
 
     Raises:
-        ValueError: `units` or `pairwise` is invalid, an input has another rank, or C_x != C_y with
-            `"gaussian"`.
+        ValueError: `units` or `pairwise` is invalid, an input has another rank, C_x != C_y or
+            `attention_norm` with `"gaussian"`, or a term does not have the maps that it needs.
 
     Example:
         >>> X = np.random.normal(size=(2, 7, 7, 64)).astype("float32")
@@ -66,12 +66,13 @@ class NonLocalOperation(keras.layers.Layer):
         units: int,
         pairwise: str = "embedded_gaussian",
         attention_scale: float = 1.0,
-        attention_norm: bool = False,
-        local_term: bool = False,
-        displacement_term: bool = False,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
+        *,
+        attention_norm: bool = False,
+        local_term: bool = False,
+        displacement_term: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

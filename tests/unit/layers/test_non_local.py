@@ -128,6 +128,13 @@ def test_inside_a_model_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(model(inputs), loaded(inputs))
 
 
+def test_positional_arguments_are_those_of_before_the_options():
+    layer = NonLocalOperation(4, "dot_product", 0.5, "ones", "zeros", "l2")
+    assert isinstance(layer.kernel_initializer, keras.initializers.Ones)
+    assert isinstance(layer.kernel_regularizer, keras.regularizers.L2)
+    assert not any(getattr(layer, name) for name in TERMS)
+
+
 def test_invalid_arguments():
     with pytest.raises(ValueError, match="pairwise must be one of"):
         NonLocalOperation(4, pairwise="cosine")
