@@ -120,6 +120,9 @@ class ModelConfig:
     displacement_term: bool = option(
         False, "Add how far away the attended positions are.", models=RELATIONAL
     )
+    unit_forget_bias: bool = option(
+        False, "Begin with a bias of 1 in the forget gate, as Keras's LSTM does.", models=RELATIONAL
+    )
     bidirectional: bool = option(
         False, "Run half of the units from the last snippet to the first.", models=RELATIONAL
     )

@@ -23,11 +23,13 @@ class BlockwiseInitializer:
     Args:
         initializer: `keras.initializers.Initializer` of one block.
         num_blocks: number of blocks.
+        plus_one: number of a block to add 1 to.
     """
 
-    def __init__(self, initializer: Any, num_blocks: int) -> None:
+    def __init__(self, initializer: Any, num_blocks: int, plus_one: int | None = None) -> None:
         self.initializer = initializer
         self.num_blocks = num_blocks
+        self.plus_one = plus_one
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None, **kwargs: Any) -> Any:
         """Returns the initial value, `[..., num_blocks * size]`."""
@@ -36,4 +38,6 @@ class BlockwiseInitializer:
             reseed(self.initializer, k)(block, dtype=dtype, **kwargs)
             for k in range(self.num_blocks)
         ]
+        if self.plus_one is not None:
+            blocks[self.plus_one] += 1
         return ops.concatenate(blocks, -1)

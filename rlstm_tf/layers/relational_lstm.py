@@ -31,6 +31,7 @@ class RelationalLSTM(keras.layers.RNN):
             the equations of this and the next two, which the paper does not have).
         local_term: add a depthwise convolution of g to each operation; needs maps.
         displacement_term: add how far the attended positions are; needs maps.
+        unit_forget_bias: add 1 to the forget gate's bias at first; the default in Keras's LSTM.
         use_bias: add a bias to each embedding.
         kernel_initializer: initializer of each embedding of X_t.
         recurrent_initializer: initializer of each embedding of H_{t-1}; `kernel_initializer` if
@@ -83,6 +84,7 @@ class RelationalLSTM(keras.layers.RNN):
         attention_norm: bool = False,
         local_term: bool = False,
         displacement_term: bool = False,
+        unit_forget_bias: bool = False,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = None,
@@ -107,6 +109,7 @@ class RelationalLSTM(keras.layers.RNN):
             attention_norm=attention_norm,
             local_term=local_term,
             displacement_term=displacement_term,
+            unit_forget_bias=unit_forget_bias,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
             recurrent_initializer=recurrent_initializer,
@@ -136,6 +139,7 @@ class RelationalLSTM(keras.layers.RNN):
     attention_norm = _cell_property("attention_norm")
     local_term = _cell_property("local_term")
     displacement_term = _cell_property("displacement_term")
+    unit_forget_bias = _cell_property("unit_forget_bias")
     use_bias = _cell_property("use_bias")
     kernel_initializer = _cell_property("kernel_initializer")
     recurrent_initializer = _cell_property("recurrent_initializer")

@@ -42,8 +42,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         recurrent_kernel: `[units, 8 * units]`, blocks phi_h, g_h, each for i, f, o, g.
         recurrent_bias: `[8 * units]`, in the same order.
         w_f, recurrent_w_f: `[4, 2, units]`, the vectors of `pairwise="concatenation"` only.
-        gain, displacement, local_kernel, and the same with recurrent_: of the options
-            `attention_norm`, `displacement_term` and `local_term` only; see `Relation`.
+        gain, displacement, local_kernel, and the same with recurrent_: of options; see `Relation`.
 
     Args:
         units: channels of H_t and C_t, and of each embedding; C / 2 in the paper.
@@ -53,6 +52,7 @@ class RelationalLSTMCell(keras.layers.Layer):
             the equations of this and the next two, which the paper does not have).
         local_term: add a depthwise convolution of g to each operation; needs maps.
         displacement_term: add how far the attended positions are; needs maps.
+        unit_forget_bias: add 1 to the forget gate's bias of g_x at first; default in Keras's LSTM.
         use_bias: add a bias to each embedding.
         kernel_initializer: initializer of each embedding of X_t.
         recurrent_initializer: the same for H_{t-1}; `kernel_initializer` if None.
@@ -66,11 +66,8 @@ class RelationalLSTMCell(keras.layers.Layer):
         **kwargs: further arguments of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: X_t.
+        inputs: X_t, `[batch, H, W, C]` or `[batch, N, C]`; all sizes but the batch's are static.
         states: `[H_{t-1}, C_{t-1}]`.
-
-    Input shape:
-        X_t `[batch, H, W, C]` or `[batch, N, C]`; all sizes but the batch's are static.
 
     Output shape:
         H_t and the states `[H_t, C_t]`, each `[batch, H, W, units]` or `[batch, N, units]`.
@@ -85,8 +82,6 @@ class RelationalLSTMCell(keras.layers.Layer):
         >>> H, (H, C) = cell(X_t, cell.get_initial_state(batch_size=2))
         >>> tuple(H.shape)
         (2, 7, 7, 32)
-        >>> tuple(cell.kernel.shape), tuple(cell.recurrent_kernel.shape)
-        ((64, 512), (32, 256))
     """
 
     def __init__(
@@ -98,6 +93,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         attention_norm: bool = False,
         local_term: bool = False,
         displacement_term: bool = False,
+        unit_forget_bias: bool = False,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = None,
@@ -117,6 +113,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         self.attention_norm = attention_norm
         self.local_term = local_term
         self.displacement_term = displacement_term
+        self.unit_forget_bias = unit_forget_bias
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         # Not a second initializer by default: Keras 3 seeds each from Python's random numbers.
@@ -239,25 +236,27 @@ class RelationalLSTMCell(keras.layers.Layer):
 
     def _add_embeddings(self, kind: str, channels: int) -> tuple[Any, Any]:
         """Adds kernel and bias for X_t (`"kernel"`) or for H_{t-1} (`"recurrent"`)."""
-        prefix = "" if kind == "kernel" else "recurrent_"
-        num_blocks = len(STATE_EMBEDDINGS if prefix else INPUT_EMBEDDINGS) * len(GATES)
-        kernel = self.add_weight(
-            name=f"{prefix}kernel",
-            shape=(channels, num_blocks * self.units),
-            initializer=BlockwiseInitializer(getattr(self, f"{kind}_initializer"), num_blocks),
-            regularizer=getattr(self, f"{kind}_regularizer"),
-            constraint=getattr(self, f"{kind}_constraint"),
-        )
-        bias = None
-        if self.use_bias:
-            bias = self.add_weight(
-                name=f"{prefix}bias",
-                shape=(num_blocks * self.units,),
-                initializer=BlockwiseInitializer(self.bias_initializer, num_blocks),
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
+        prefix, names, plus_one = "", INPUT_EMBEDDINGS, None
+        if kind == "recurrent":
+            prefix, names = "recurrent_", STATE_EMBEDDINGS
+        elif self.unit_forget_bias:
+            # The w_ij of a Gaussian add up to 1, so r_fx holds this bias as it is.
+            plus_one = names.index("g_x") * len(GATES) + GATES.index("f")
+        num_blocks = len(names) * len(GATES)
+
+        def add(name: str, shape: tuple[int, ...], kind: str, plus_one: int | None = None) -> Any:
+            initializer = getattr(self, f"{kind}_initializer")
+            return self.add_weight(
+                name=prefix + name,
+                shape=shape,
+                initializer=BlockwiseInitializer(initializer, num_blocks, plus_one),
+                regularizer=getattr(self, f"{kind}_regularizer"),
+                constraint=getattr(self, f"{kind}_constraint"),
             )
-        return kernel, bias
+
+        kernel = add("kernel", (channels, num_blocks * self.units), kind)
+        shape = (num_blocks * self.units,)
+        return kernel, add("bias", shape, "bias", plus_one) if self.use_bias else None
 
     @property
     def output_size(self) -> Any:
@@ -283,7 +282,7 @@ class RelationalLSTMCell(keras.layers.Layer):
             "units": self.units,
             "pairwise": self.pairwise,
             "attention_scale": self.attention_scale,
-            **{name: getattr(self, name) for name in TERMS},
+            **{name: getattr(self, name) for name in (*TERMS, "unit_forget_bias")},
             "use_bias": self.use_bias,
         }
         for weight in ("kernel", "recurrent", "bias"):

@@ -52,6 +52,7 @@ def relational_lstm(config: ModelConfig, channels: int) -> Callable[[Any], Any]:
             attention_norm=config.attention_norm,
             local_term=config.local_term,
             displacement_term=config.displacement_term,
+            unit_forget_bias=config.unit_forget_bias,
             unroll=True,
             name=name,
             **kwargs,

@@ -56,6 +56,23 @@ def test_options_beyond_the_paper(pairwise, terms, traced):
     np.testing.assert_allclose(flat(H), expected(layer, X)[0][:, -1], atol=2e-5)
 
 
+def test_unit_forget_bias_opens_the_forget_gate():
+    cells = [RelationalLSTMCell(UNITS, unit_forget_bias=on) for on in (False, True)]
+    X = np.zeros((1, 3, 2, 5), "float32")
+    for cell in cells:
+        cell.build(X.shape)
+    plain, raised = (np.asarray(cell.bias).reshape(-1, UNITS) for cell in cells)
+    assert not plain.any()
+    assert raised.sum() == UNITS
+    np.testing.assert_array_equal(cells[1].embedding("g_x", "f")[1], np.ones(UNITS))
+    H, C = np.zeros((1, 6, UNITS), "float32"), np.ones((1, 6, UNITS), "float32")
+    r_x, theta_h = tf.unstack(cells[1].relate(X), axis=1)
+    i, f, o, _ = cells[1].step(r_x, theta_h, H, C)[2]
+    np.testing.assert_allclose(f, np.full(f.shape, 1 / (1 + np.exp(-1))), rtol=1e-6)
+    np.testing.assert_allclose([i, o], np.full((2, *i.shape), 0.5), rtol=1e-6)
+    assert RelationalLSTMCell.from_config(cells[1].get_config()).unit_forget_bias
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_options_are_saved_and_have_gradients_in_mixed_precision(policy, tmp_path):
     policy = policy if KERAS_3 else keras.mixed_precision.Policy(policy)
