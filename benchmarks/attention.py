@@ -1,6 +1,6 @@
 """Spread of the attention of a trained Relational LSTM: w_ij of eq. 2, on videos of its test set.
 
-    python -m benchmarks.attention --runs=runs/study/relations/runs/winner_0.01_0,...
+    python -m benchmarks.attention --runs=runs/study/relations_matching/runs/winner_0.01_0,...
     python -m benchmarks.attention --runs=... --uniform_past
 
 For each relation, spatial r(X_t, X_t) and temporal r(X_t, H_{t-1}), and each gate: exp of the

@@ -43,6 +43,7 @@ class Size:
     Attributes:
         videos: those to train on and those to test with.
         epochs: epochs of each network; the learning rate drops before the last quarter.
+        search_epochs: those of each trial of a learning rate; 0: no search.
         trunk_videos, trunk_epochs: of the TSN that gives all networks their trunk.
         validation_videos: videos on which learning rates are compared.
         search: whether learning rates are searched.
@@ -50,14 +51,28 @@ class Size:
 
     videos: int
     epochs: int
+    search_epochs: int
     trunk_videos: int
     trunk_epochs: int
     validation_videos: int
-    search: bool = True
 
 
-WHOLE = Size(12_000, epochs=8, trunk_videos=10_000, trunk_epochs=6, validation_videos=2_000)
-QUICK = Size(4_000, epochs=3, trunk_videos=4_000, trunk_epochs=3, validation_videos=0, search=False)
+WHOLE = Size(
+    12_000,
+    epochs=8,
+    search_epochs=3,
+    trunk_videos=10_000,
+    trunk_epochs=6,
+    validation_videos=2_000,
+)
+QUICK = Size(
+    2_000,
+    epochs=3,
+    search_epochs=0,
+    trunk_videos=2_000,
+    trunk_epochs=3,
+    validation_videos=0,
+)
 
 
 def make_data(work: Path, scenes: str, size: Size, distractors: int) -> None:

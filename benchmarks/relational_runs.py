@@ -56,15 +56,22 @@ class Study:
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a setting."""
+    """One training of a setting.
+
+    Attributes:
+        setting, rate, seed: what is trained.
+        trial: whether it is a trial of the learning rate, which has fewer epochs.
+    """
 
     setting: Setting
     rate: float
     seed: int
+    trial: bool = False
 
     def directory(self, work: Path) -> Path:
         """Returns the directory of the run."""
-        return work / "runs" / f"{self.setting.name}_{self.rate:g}_{self.seed}"
+        kind = "trials" if self.trial else "runs"
+        return work / kind / f"{self.setting.name}_{self.rate:g}_{self.seed}"
 
 
 @functools.cache
@@ -89,9 +96,10 @@ def command_of(study: Study, run: Run) -> str:
     return " ".join(["rlstm_tf.train", f"--flagfile={CONFIG}", *_flags(study, run)])
 
 
-def schedule(study: Study) -> list[str]:
-    """Returns the flags of epochs, warm-up and clipping, which all commands of a study share."""
-    return _schedule(study.size.videos, study.size.epochs)
+def schedule(study: Study, trial: bool = False) -> list[str]:
+    """Returns the flags of epochs, warm-up and clipping that all trials share, or all others."""
+    epochs = study.size.search_epochs if trial else study.size.epochs
+    return _schedule(study.size.videos, epochs)
 
 
 def train_all(
@@ -183,7 +191,7 @@ def _log(directory: Path) -> Path:
 
 def _flags(study: Study, run: Run) -> list[str]:
     flags = [*run.setting.flags, f"--learning_rate={run.rate:g}", f"--seed={run.seed}"]
-    return [*flags, *schedule(study), f"--init_from=runs/trunk_{run.seed}"]
+    return [*flags, *schedule(study, run.trial), f"--init_from=runs/trunk_{run.seed}"]
 
 
 def _schedule(videos: int, epochs: int) -> list[str]:

@@ -73,10 +73,11 @@ class Results:
         shares += ["/".join(pair.classes) for pair in pairs]
         head = ["setting", "table", "seed", "learning_rate", *shares, "accuracy"]
         head += ["parameters", "multiply_adds", "videos_per_second", *_ORIGIN]
+        self._search = self._beside("search")
         self._columns = {
             path: head,
             self._beside("curves"): _CURVES,
-            self._beside("search"): [*_SEARCH, *_ORIGIN],
+            self._search: [*_SEARCH, *_ORIGIN],
         }
         for file in self._columns:
             self._check(file)
@@ -92,7 +93,7 @@ class Results:
     def has_trial(self, run: Run) -> bool:
         """Returns whether there is a row of this trial of a learning rate; raises as `has`."""
         key = {"seed": str(run.seed), "learning_rate": f"{run.rate:g}"}
-        return self._has(self._beside("search"), run, key)
+        return self._has(self._search, run, key)
 
     def add(self, run: Run, record: dict[str, Any]) -> None:
         """Writes the row and the curve of a tested network; empty cells if it diverged.
@@ -134,7 +135,7 @@ class Results:
         if not record["diverged"]:
             directory = run.directory(self.study.work) / "evaluation" / "validation"
             row["validation_accuracy"] = _accuracy(score_files.load(directory)[0])
-        self._write(self._beside("search"), pd.DataFrame([row]), _SEARCH[:3])
+        self._write(self._search, pd.DataFrame([row]), _SEARCH[:3])
 
     def best_rate(self, name: str) -> float:
         """Returns the learning rate with the highest accuracy, the smaller one of two.
@@ -145,7 +146,7 @@ class Results:
         Raises:
             DataError: none of its trials ended with numbers.
         """
-        rows = self._read(self._beside("search"))
+        rows = self._read(self._search)
         rows = rows[(rows["setting"] == name) & (rows["validation_accuracy"] != "")]
         if rows.empty:
             raise DataError(f"{name} diverged at each learning rate")
@@ -178,7 +179,7 @@ class Results:
 
     def _check(self, path: Path) -> None:
         for command in self._read(path).get("command", ()):
-            if not {*schedule(self.study)} <= {*str(command).split()}:
+            if not {*schedule(self.study, trial=path == self._search)} <= {*str(command).split()}:
                 raise DataError(f"{path} has a row of {command}: give another --output")
 
     def _read(self, path: Path) -> pd.DataFrame:

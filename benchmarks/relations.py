@@ -1,21 +1,22 @@
 """Trains each network on generated videos whose classes differ in known ways.
 
-    python -m benchmarks.relations --quick               # one seed, few videos, no search
-    python -m benchmarks.relations                       # the study of docs/relations_protocol.md
-    python -m benchmarks.relations --scenes=matching     # the same on other scenes
+    python -m benchmarks.relations --quick     # four networks, one seed, few videos, no search
+    python -m benchmarks.relations             # the study of docs/relations_protocol.md
+    python -m benchmarks.relations --scenes=matching     # the same on the 8 classes of one group
     python -m benchmarks.relations --only=lstm,convlstm --seeds=0,1   # a portion of it
     python -m benchmarks.relations --ablations           # variants, too; on the addons stack
                                                          # 3 cells of the LSTM as well
-    python -m rlstm_tf.report --benchmark=benchmarks/results/study_relations.csv --output=report
+    python -m rlstm_tf.report --output=report \
+        --benchmark=benchmarks/results/study_relations_matching.csv
 
 The classes come in pairs. Accuracy is that of the choice between the two classes of a pair, so
 chance is 0.5; that of a group is the mean over its pairs. All networks have the same videos, epochs
 and trunk: that of a TSN trained on other videos of the same kind, as the paper's comes from
 ImageNet. TSN itself starts from all weights of that one.
 
-Each network is trained at several learning rates, which are compared on validation videos of
-another draw; then with each seed at the best rate, and tested. Variants take the rate of what they
-vary.
+Each network is trained for a few epochs at several learning rates, which are compared on
+validation videos of another draw; then with each seed at the best rate, and tested. Variants take
+the rate of what they vary.
 
 The same command resumes a stopped benchmark. A row is written as soon as a network is tested, and
 what has a row is not trained again: --work can be deleted. Each network has one core to itself.
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from benchmarks.machine import print_heading
-from benchmarks.settings import ABLATIONS, CELLS, MAIN, Setting
+from benchmarks.settings import ABLATIONS, CELLS, MAIN, QUICK_NETWORKS, Setting
 from rlstm_tf.cli import app
 from rlstm_tf.cli.parsing import parse_numbers
 from rlstm_tf.errors import UsageError
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from benchmarks.relational_tables import Results
 
 SCENES = ("relations", "matching", "relations,matching")
-SEEDS = ["0", "1", "2", "3", "4"]
 # Of all trials of learning rates.
 _SEARCH_SEED = 0
 
@@ -48,11 +48,11 @@ _SEARCH_SEED = 0
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_enum("scenes", SCENES[0], SCENES, "Kind of scenes.", **own)
-    flags.DEFINE_boolean("quick", False, "Networks only, one seed, few videos, no search.", **own)
+    flags.DEFINE_enum("scenes", SCENES[-1], SCENES, "Kind of scenes.", **own)
+    flags.DEFINE_boolean("quick", False, "Four networks, one seed, few videos, no search.", **own)
     flags.DEFINE_boolean("ablations", False, "Also trains variants of the networks.", **own)
-    flags.DEFINE_list("only", [], "Names of settings; all if empty.", **own)
-    flags.DEFINE_list("seeds", SEEDS, "Seeds of the trainings.", **own)
+    flags.DEFINE_list("only", [], "Names of settings; those of the flags above if empty.", **own)
+    flags.DEFINE_list("seeds", None, "Seeds of all trainings; 3 or 5 of each if unset.", **own)
     flags.DEFINE_string("work", "runs/study", "Directory of videos, shards and runs.", **own)
     flags.DEFINE_string(
         "output",
@@ -65,10 +65,12 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(values: flags.FlagValues) -> None:
     """Makes videos and runs that do not exist, writes and prints the results."""
+    if values.quick and values.seeds is not None:
+        raise UsageError("--quick has seed 0 alone: give no --seeds")
     seeds = (0,) if values.quick else _seeds(values.seeds)
     if values.output and os.path.isdir(values.output):
         raise UsageError(f"--output={values.output} is a directory: give a file, NAME.csv")
-    settings = _settings(values.ablations, values.only)
+    settings = _settings(values.ablations, values.only, values.quick)
     app.load_tensorflow()
     from benchmarks import relational_data
     from benchmarks.relational_runs import Study
@@ -88,13 +90,20 @@ def main(values: flags.FlagValues) -> None:
 def run_study(
     study: Study, settings: tuple[Setting, ...], seeds: tuple[int, ...], results: Results
 ) -> None:
-    """Searches the learning rates, then trains and tests with each seed what has no row yet."""
+    """Searches the learning rates, then trains and tests with each seed what has no row yet.
+
+    Args:
+        study: what all trainings share.
+        settings: what to train.
+        seeds: seeds of each; if empty, as many as the setting has.
+        results: rows of before, and where new ones are written.
+    """
     from benchmarks.relational_runs import Run, train_all
 
     by_name = {setting.name: setting for setting in MAIN}
     searched = dict.fromkeys(by_name.get(setting.like, setting) for setting in settings)
-    if study.size.search:
-        trials = [Run(it, rate, _SEARCH_SEED) for it in searched for rate in it.rates]
+    if study.size.search_epochs:
+        trials = [Run(it, rate, _SEARCH_SEED, trial=True) for it in searched for rate in it.rates]
         trials = [run for run in trials if not results.has_trial(run)]
         train_all(study, trials, "validation", results.add_trial)
         rates = {setting.name: results.best_rate(setting.name) for setting in searched}
@@ -102,31 +111,35 @@ def run_study(
         rates = {setting.name: setting.rates[len(setting.rates) // 2] for setting in searched}
     runs = [
         Run(setting, rates[setting.like or setting.name], seed)
-        for seed in seeds
+        for seed in seeds or range(max(setting.seeds for setting in settings))
         for setting in settings
+        if seeds or seed < setting.seeds
     ]
     runs = [run for run in runs if not results.has(run)]
     train_all(study, runs, "test", results.add)
 
 
-def _seeds(texts: list[str]) -> tuple[int, ...]:
-    """Returns the seeds, each once.
+def _seeds(texts: list[str] | None) -> tuple[int, ...]:
+    """Returns the seeds, each once; none if the flag is not set.
 
     Raises:
-        UsageError: one is not a seed, or there is none.
+        UsageError: one is not a seed, or the flag is empty.
     """
+    if texts is None:
+        return ()
     if not texts:
         raise UsageError("--seeds is empty: give at least one")
     return tuple(dict.fromkeys(parse_numbers("seeds", texts, int, 0, 2**32 - 1)))
 
 
-def _settings(ablations: bool, only: list[str]) -> tuple[Setting, ...]:
-    """Returns the settings to train: all, or those in `only`.
+def _settings(ablations: bool, only: list[str], quick: bool) -> tuple[Setting, ...]:
+    """Returns the settings to train: those in `only`; if empty, all, or those of --quick.
 
     Raises:
         UsageError: a name is unknown, or names a cell that this stack does not have.
     """
-    settings = MAIN + (ABLATIONS + CELLS if ablations else ())
+    networks = tuple(it for it in MAIN if only or not quick or it.name in QUICK_NETWORKS)
+    settings = networks + (ABLATIONS + CELLS if ablations else ())
     names = [setting.name for setting in settings]
     for name in only:
         if name not in names:
@@ -143,7 +156,7 @@ def _settings(ablations: bool, only: list[str]) -> tuple[Setting, ...]:
             if only:
                 raise
             print(f"skipped: {error}", flush=True)
-            return MAIN + ABLATIONS
+            return networks + ABLATIONS
     return chosen
 
 

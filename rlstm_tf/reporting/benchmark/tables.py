@@ -24,14 +24,14 @@ OTHERS = {
     "local": "the local branch",
     "convlstm": "the ConvLSTM",
     "transformer": "the transformer",
-    "transformer_adamw": "the transformer with AdamW",
     _PAPER: "the paper's two branches",
 }
 _FACTS = dict(zip(FACTS, ("learning rate", "parameters", "multiply-adds")))
-_LABELS = {_WINNER: "two-branch, winning options", "transformer_adamw": "transformer, AdamW"}
+_LABELS = {_WINNER: "two-branch, winning options"}
 _TITLES = {
     MODELS: "Networks",
     "options": "Options of the relation",
+    "branches": "Without the local branch",
     "segments": "Number of segments",
     "cut": "Where the trunk ends",
     "attention": "Scale of the attention",

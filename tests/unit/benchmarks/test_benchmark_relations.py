@@ -13,7 +13,16 @@ from benchmarks import relations
 from benchmarks.relational_data import QUICK
 from benchmarks.relational_runs import Run
 from benchmarks.relational_tables import Results, pair_shares
-from benchmarks.settings import ABLATIONS, CELLS, MAIN, MODELS, UNITS, WINNER, WINNING_OPTIONS
+from benchmarks.settings import (
+    ABLATIONS,
+    CELLS,
+    MAIN,
+    QUICK_NETWORKS,
+    RATES,
+    UNITS,
+    WINNER,
+    WINNING_OPTIONS,
+)
 from rlstm_tf.choices import LSTM_CELLS
 from rlstm_tf.cli import app, flags
 from rlstm_tf.compat import KERAS_3
@@ -55,20 +64,36 @@ def _flags_of(setting):
 
 
 def test_names_of_settings():
-    assert [setting.name for setting in MAIN] == [*MODELS, "transformer_adamw", WINNER]
+    assert {setting.name: setting.seeds for setting in MAIN} == {
+        **{"tsn": 3, "local": 3, "lstm": 3},
+        **{"convlstm": 5, "transformer": 5, "two_branch": 5, "winner": 5},
+    }
     assert len({setting.name for setting in ALL}) == len(ALL)
     assert [_flags_of(setting).lstm_cell for setting in CELLS] == list(LSTM_CELLS)
     reference = next(setting for setting in MAIN if setting.name == "two_branch")
     model = build_model(ModelConfig.from_flags(_flags_of(reference)), len(CLASSES))
     assert model.get_layer("relational_lstm").cell.units == UNITS
-    # Each ablation changes one thing.
+    # Each ablation changes one thing, and does change it.
     for setting in ABLATIONS:
-        if setting.table != "options":
+        if setting.table not in ("options", "branches"):
             assert len(setting.flags) + (setting.distractors != reference.distractors) == 2
+    cuts = [_flags_of(setting).cut for setting in ABLATIONS if setting.table == "cut"]
+    assert len({*cuts, _flags_of(reference).cut}) == 4
     # Every network is searched alike, and every variant takes the rate of a network.
-    assert {len(setting.rates) for setting in MAIN} == {4}
+    for setting in MAIN:
+        share = 10 if setting.name == "transformer" else 1
+        assert setting.rates == tuple(rate / share for rate in RATES)
     assert not any(setting.like for setting in MAIN)
     assert {setting.like for setting in (*ABLATIONS, *CELLS)} == {"two_branch", WINNER, "lstm"}
+
+
+def test_all_networks_have_the_cut_and_dropout_of_the_protocol():
+    for setting in MAIN:
+        values = _flags_of(setting)
+        assert (values.cut, values.dropout) == ("conv4_block1_out", 0)
+        model = build_model(ModelConfig.from_flags(values), len(CLASSES))
+        has_memory = setting.name not in ("tsn", "local", "lstm")
+        assert ("non_local_bn" in [layer.name for layer in model.layers]) == has_memory
 
 
 def test_options_alone_and_all_but_one():
@@ -172,12 +197,13 @@ def test_rows_of_another_size_are_refused(tmp_path, study):
     quick = dataclasses.replace(study, size=QUICK)
     with pytest.raises(DataError, match=r"out.csv has a row of rlstm_tf.train .* give another"):
         Results(tmp_path / "out.csv", quick)
-    path = tmp_path / "other.csv"
-    Results(path, study).add_trial(
-        Run(TSN, 0.02, 0), make_run(study, Run(TSN, 0.02, 0), subset="validation")
-    )
-    with pytest.raises(DataError, match=r"other_search.csv has a row of rlstm_tf.train"):
-        Results(path, quick)
+    path, trial = tmp_path / "other.csv", Run(TSN, 0.02, 0, trial=True)
+    Results(path, study).add_trial(trial, make_run(study, trial, subset="validation"))
+    # Trials have a budget of their own.
+    assert Results(path, study).has_trial(trial)
+    for size in (QUICK, dataclasses.replace(study.size, search_epochs=4)):
+        with pytest.raises(DataError, match=r"other_search.csv has a row of rlstm_tf.train"):
+            Results(path, dataclasses.replace(study, size=size))
 
 
 @pytest.mark.parametrize(
@@ -185,6 +211,7 @@ def test_rows_of_another_size_are_refused(tmp_path, study):
     [
         (["--seeds="], 2, "--seeds is empty: give at least one"),
         (["--seeds=0,-1"], 2, "--seeds=0,-1: ints, from 0"),
+        (["--quick", "--seeds=1"], 2, "--quick has seed 0 alone: give no --seeds"),
         (["--output=."], 2, "--output=. is a directory: give a file, NAME.csv"),
         (["--output=out.csv"], 1, "out_search.csv: Is a directory"),
     ],
@@ -202,20 +229,21 @@ def test_invalid_flags(tmp_path, capsys, monkeypatch, arguments, status, message
 def test_a_seed_given_twice_counts_once():
     """Two trainings in one directory would disturb each other."""
     assert relations._seeds(["3", "0", "3"]) == (3, 0)
+    assert relations._seeds(None) == ()
 
 
 def test_the_best_rate(tmp_path, study):
     """The most accurate one; the smaller of two; not one that diverged."""
     results = Results(tmp_path / "out.csv", study)
     for rate, right in ((0.005, 3), (0.02, 7), (0.01, 7), (0.04, None)):
-        run = Run(TSN, rate, 0)
+        run = Run(TSN, rate, 0, trial=True)
         diverged = right is None
         results.add_trial(run, make_run(study, run, right, diverged, subset="validation"))
         assert results.has_trial(run)
     assert results.best_rate("tsn") == 0.01
     found = rows_of(tmp_path / "out_search.csv")
     assert [row["validation_accuracy"] for row in found] == ["0.1500", "0.3500", "0.3500", ""]
-    run = Run(LOCAL, 0.04, 0)
+    run = Run(LOCAL, 0.04, 0, trial=True)
     results.add_trial(run, make_run(study, run, diverged=True))
     with pytest.raises(DataError, match="local diverged at each learning rate"):
         results.best_rate("local")
@@ -235,16 +263,22 @@ def test_unknown_settings_are_refused(capsys):
     assert "--only=three_branch: unknown setting, known: tsn, local" in capsys.readouterr().err
 
 
+def test_networks_of_quick():
+    quick = relations._settings(False, [], True)
+    assert [setting.name for setting in quick] == [*QUICK_NETWORKS]
+    assert [it.name for it in relations._settings(False, ["lstm"], True)] == ["lstm"]
+
+
 def test_cells_that_this_stack_lacks(capsys):
     """Before a video is made, they are refused if named, and skipped with a message otherwise."""
     names = ["two_branch", *(setting.name for setting in CELLS)]
     if not KERAS_3:
-        assert relations._settings(True, []) == ALL
-        assert [setting.name for setting in relations._settings(True, names)] == names
+        assert relations._settings(True, [], False) == ALL
+        assert [setting.name for setting in relations._settings(True, names, False)] == names
         return
-    assert relations._settings(True, []) == MAIN + ABLATIONS
+    assert relations._settings(True, [], False) == MAIN + ABLATIONS
     assert "skipped: --only=lstm_cell=standard needs tensorflow-addons" in capsys.readouterr().out
     arguments = ["relations", "--ablations", "--only=lstm_cell=peephole"]
     assert app.run(relations.main, relations.define_flags, arguments) == 2
     assert "--only=lstm_cell=peephole needs tensorflow-addons" in capsys.readouterr().err
-    assert [setting.name for setting in relations._settings(True, names[:1])] == names[:1]
+    assert [it.name for it in relations._settings(True, names[:1], False)] == names[:1]

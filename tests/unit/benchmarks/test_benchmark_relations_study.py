@@ -5,23 +5,24 @@ import json
 import shutil
 
 import pytest
+from absl import flags
 from benchmark_runs import make_study, write_history, write_scores
 
 from benchmarks import relational_data, relational_runs
 from benchmarks.relational_data import PAIRS, QUICK, WHOLE, CommandError
 from benchmarks.relational_runs import RECORD, Run, command_of, train_all
 from benchmarks.relational_tables import Results
-from benchmarks.relations import SCENES, run_study
+from benchmarks.relations import SCENES, define_flags, run_study
 from benchmarks.settings import ABLATIONS, CELLS, MAIN
 from rlstm_tf.errors import DataError
 from rlstm_tf.reporting.benchmark.rows import GROUPS
 
 SETTINGS = {setting.name: setting for setting in (*MAIN, *ABLATIONS, *CELLS)}
 # Classes that a made-up network has right, by subset and learning rate: 0.02 is best by the
-# validation videos, and 0.005 would be by the test videos.
+# validation videos, and 0.01 would be by the test videos.
 RIGHT = {
-    "validation": {"0.005": 5, "0.01": 8, "0.02": 9, "0.04": 9},
-    "test": {"0.005": 20, "0.01": 10, "0.02": 10, "0.04": 10},
+    "validation": {"0.01": 8, "0.02": 9, "0.04": 9},
+    "test": {"0.01": 20, "0.02": 10, "0.04": 10},
 }
 
 
@@ -72,23 +73,28 @@ def test_search_and_seeds(tmp_path, study, commands):
     results = Results(tmp_path / "out.csv", study)
     run_study(study, (SETTINGS["tsn"],), (0, 1), results)
     trained = [
-        (line["learning_rate"], line["seed"]) for line in commands.flags_of("rlstm_tf.train")
+        (line["learning_rate"], line["seed"], line["epochs"], line["drop_epochs"])
+        for line in commands.flags_of("rlstm_tf.train")
     ]
-    # The trunk, four rates with seed 0; the trunk of seed 1, and seed 1 at the best rate.
-    rates = ("0.005", "0.01", "0.02", "0.04")
+    # The trunk, three rates for a few epochs; the trunk of seed 1, and each seed at the best rate.
     assert trained == [
-        ("0.01", "0"),
-        *((rate, "0") for rate in rates),
-        ("0.01", "1"),
-        ("0.02", "1"),
+        ("0.01", "0", "6", "4"),
+        *((rate, "0", "3", "2") for rate in ("0.01", "0.02", "0.04")),
+        ("0.01", "1", "6", "4"),
+        *(("0.02", seed, "8", "6") for seed in ("0", "1")),
     ]
     tested = [line for line in commands.flags_of("rlstm_tf.evaluate") if "split" not in line]
     assert {line["run_dir"].split("_")[-2] for line in tested} == {"0.02"}
     validated = [line for line in commands.flags_of("rlstm_tf.evaluate") if "split" in line]
-    assert [line["data"].split("/")[-2] for line in validated] == ["validation"] * 4
+    assert [line["data"].split("/")[-2] for line in validated] == ["validation"] * 3
     assert {line["split"] for line in validated} == {"train"}
     assert results.best_rate("tsn") == 0.02
-    assert {"trunk_0.log", "tsn_0.005_0.log", "tsn_0.02_0.log", "tsn_0.02_1.log"} < {*commands.logs}
+    made = {line["run_dir"].removeprefix(f"{study.work}/") for line in validated + tested}
+    assert made == {
+        *(f"trials/tsn_{rate}_0" for rate in ("0.01", "0.02", "0.04")),
+        *("runs/tsn_0.02_0", "runs/tsn_0.02_1"),
+    }
+    assert {"trunk_0.log", "tsn_0.01_0.log", "tsn_0.02_0.log", "tsn_0.02_1.log"} < {*commands.logs}
     # What has a row is not trained again, though its directory is gone.
     shutil.rmtree(study.work)
     before = len(commands.lines)
@@ -110,6 +116,17 @@ def test_variants_take_the_rate_of_their_network(tmp_path, study, commands):
         assert results.has(Run(SETTINGS[name], 0.02, 0))
 
 
+def test_each_setting_has_its_number_of_seeds(tmp_path, study, commands):
+    """Unless seeds are given. The first seeds of all come first."""
+    names = ("tsn", "winner", "segments=4")
+    run_study(study, [SETTINGS[name] for name in names], (), Results(tmp_path / "out.csv", study))
+    rows = (tmp_path / "out.csv").read_text().splitlines()[1:]
+    found = [tuple(row.split(",")[0:3:2]) for row in rows]
+    of_all = [(name, str(seed)) for seed in range(3) for name in names]
+    assert sorted(found[:9]) == sorted(of_all)
+    assert sorted(found[9:]) == [("winner", "3"), ("winner", "4")]
+
+
 def test_quick_searches_nothing(tmp_path, study, commands):
     study = dataclasses.replace(study, size=QUICK)
     results = Results(tmp_path / "out.csv", study)
@@ -126,7 +143,8 @@ def test_diverged_trials_are_not_chosen(tmp_path, study, commands):
     results = Results(tmp_path / "out.csv", study)
     run_study(study, (SETTINGS["tsn"],), (0,), results)
     assert results.best_rate("tsn") == 0.01
-    record = json.loads((Run(SETTINGS["tsn"], 0.04, 0).directory(study.work) / RECORD).read_text())
+    trial = Run(SETTINGS["tsn"], 0.04, 0, trial=True)
+    record = json.loads((trial.directory(study.work) / RECORD).read_text())
     assert record["diverged"] is True
 
 
@@ -160,7 +178,7 @@ def test_a_diverged_trunk_stops_the_study(tmp_path, study, commands):
     commands.diverging = ("0.01",)
     with pytest.raises(DataError, match=r"the trunk of seed 0 diverged: .*trunk_0\.log"):
         run_study(study, (SETTINGS["tsn"],), (0,), Results(tmp_path / "out.csv", study))
-    assert not list(study.work.glob("runs/tsn*"))
+    assert not list(study.work.glob("*/tsn*"))
 
 
 def test_a_directory_that_cannot_be_made(tmp_path, study, commands):
@@ -181,6 +199,8 @@ def test_the_same_for_every_network(study):
         "tsn"
     ]
     assert "--init_from=runs/trunk_3" in commands["tsn"]
+    trial = command_of(study, Run(SETTINGS["tsn"], 0.01, 3, trial=True)).split()
+    assert {"--warmup_steps=81", "--clip_norm=5", "--epochs=3", "--drop_epochs=2"} <= {*trial}
 
 
 def test_draws(study, commands):
@@ -201,7 +221,7 @@ def test_draws(study, commands):
 
 @pytest.mark.parametrize("scenes", SCENES)
 def test_videos_of_other_scenes(study, commands, scenes):
-    """Each set has as many videos: fewer classes have more of each."""
+    """Each set has about as many videos: fewer classes have more of each."""
     study = dataclasses.replace(study, scenes=scenes)
     train_all(study, [Run(SETTINGS["tsn"], 0.01, 0)], "test", lambda *_: None)
     drawn = commands.flags_of("tfrecords_tools.demo")
@@ -215,6 +235,10 @@ def test_videos_of_other_scenes(study, commands, scenes):
 
 def test_scenes():
     assert tuple(PAIRS) == SCENES
+    values = flags.FlagValues()
+    define_flags(values)
+    values(["relations"])
+    assert (values.scenes, len(PAIRS[values.scenes])) == ("relations,matching", 14)
     # The report lists the groups of all scenes.
     assert {pair.group for pairs in PAIRS.values() for pair in pairs} == {*GROUPS}
 
