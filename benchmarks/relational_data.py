@@ -46,7 +46,6 @@ class Size:
         search_epochs: those of each trial of a learning rate; 0: no search.
         trunk_videos, trunk_epochs: of the TSN that gives all networks their trunk.
         validation_videos: videos on which learning rates are compared.
-        search: whether learning rates are searched.
     """
 
     videos: int

@@ -11,9 +11,11 @@ from rlstm_tf import choices
 from rlstm_tf.compat import unrolled_conv_lstm
 from rlstm_tf.errors import UsageError
 from rlstm_tf.layers import RelationalLSTM
+from rlstm_tf.layers.relation import TERMS
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import MODELS, baselines, build_model
 from rlstm_tf.models.backbone import build_backbone
+from rlstm_tf.models.branches import relational_lstm
 from rlstm_tf.models.transformer import encoder_width, transformer_encoder
 from rlstm_tf.runs.checkpoints import named_weights
 
@@ -159,6 +161,13 @@ def test_the_transformer_takes_the_place_of_the_relational_lstm():
         assert network.get_layer(name) is not None
     assert tuple(network.get_layer("encoder_map").output.shape) == (None, 4, 4, 48)
     assert build("transformer", units=7).get_layer("encoder_map").output.shape[-1] == 20
+
+
+def test_options_reach_the_relational_lstm():
+    options = {"pairwise": "dot_product", "attention_scale": 0.5, "units": 6}
+    options |= dict.fromkeys((*TERMS, "unit_forget_bias"), True)
+    config = relational_lstm(ModelConfig(**options), 8).get_config()
+    assert {name: config[name] for name in options} == options
 
 
 def test_unrolled_convlstm_equals_keras():
