@@ -126,6 +126,10 @@ def assert_same(strategy: tf.distribute.Strategy, name: str, value: int) -> None
     """
     found = set(_gather(strategy, value))
     if len(found) > 1:
+        # If one worker ended here, another that still waits for its result would report a lost
+        # worker instead of the difference: wait until all have theirs.
+        with contextlib.suppress(DataError):
+            _gather(strategy, value)
         raise DataError(f"the workers differ in the {name}: {' and '.join(map(str, found))}")
 
 

@@ -54,7 +54,7 @@ def make_run(path, *arguments, classes=CLASSES, short_side=40, **changes):
         drawn = rng.normal(0, 0.1, variable.shape).astype(np.float32)
         if "gamma" in name or "variance" in name:
             drawn = 1 + np.abs(drawn)
-        elif len(variable.shape) > 1:
+        elif len(variable.shape) > 1 and variable.numpy().any():
             # As drawn for a training; the last so that videos differ by much.
             drawn = variable.numpy() * np.float32(10 if "logits" in name else 1)
         state[name] = drawn

@@ -156,7 +156,7 @@ def test_workers_that_differ_are_refused(data, tmp_path):
     with two_workers(data, data_of={1: tmp_path / "fewer"}) as workers:
         errors = [worker.communicate(timeout=PATIENCE)[1].splitlines()[-1] for worker in workers]
         assert [worker.returncode for worker in workers] == [1, 1]
-    assert errors[0] == "error: the workers differ in the number of samples: 8 and 11"
+    assert errors == ["error: the workers differ in the number of samples: 8 and 11"] * 2
 
 
 def test_workers_that_begin_with_other_weights_are_refused(data):

@@ -284,17 +284,20 @@ def test_temporal_stream(tmp_path):
         logits(signatures["serve_flow"], fields_bytes=requests)
 
 
+OPTIONS = ("--attention_norm", "--local_term", "--displacement_term", "--unit_forget_bias")
+
+
 @pytest.mark.parametrize(
-    ("model", "precision", "classes"),
+    ("more", "classes"),
     [
-        ("lstm", "mixed_float16", ("a", "b")),
-        ("convlstm", "mixed_bfloat16", CLASSES),
-        ("transformer", "float32", CLASSES),
+        (("--model=lstm", "--precision=mixed_float16"), ("a", "b")),
+        (("--model=convlstm", "--precision=mixed_bfloat16"), CLASSES),
+        (("--model=transformer",), CLASSES),
+        (OPTIONS, CLASSES),
     ],
 )
-def test_other_networks_and_precisions(tmp_path, model, precision, classes):
+def test_other_networks_and_precisions(tmp_path, more, classes):
     """Outputs are float32, and name the best classes even if there are fewer than five."""
-    more = (f"--model={model}", f"--precision={precision}")
     run = make_run(tmp_path / "run", *SMALL, *more, classes=classes)
     assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'a'}") == 0
     signature = load_signatures(find_newest_version(tmp_path / "a"))["serving_default"]
