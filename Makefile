@@ -21,7 +21,7 @@ STEPS = benchmarks/results/steps.csv
   update lint format docs benchmark
 
 help:
-	@echo "make demo         install, then: videos, records, training, test, export (20 minutes)"
+	@echo "make demo         install, then: videos, records, training, test, export (15 minutes)"
 	@echo "make paper-demo   every run behind the paper's tables, in small, and the report (30 minutes)"
 	@echo "make paper-commands  prints those runs as they are for the data sets of the paper"
 	@echo "make test         install, then run the tests (TensorFlow 2.21, Keras 3)"
