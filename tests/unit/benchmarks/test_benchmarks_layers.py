@@ -50,6 +50,7 @@ def test_layers(capsys):
     for name in (
         "than ConvLSTM2D",
         "than eq. 3 unfused",
+        "kept with all options",
         "share of GEMM peak",
         "its own products alone",
     ):
