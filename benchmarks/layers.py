@@ -26,7 +26,7 @@ FASTER_THAN_CONV_LSTM = 5.0
 OF_PEAK = 0.85
 WITH_OPTIONS = 0.87  # at most 1.15 times slower
 # Options of the layer that the paper does not have.
-OPTIONS = dict.fromkeys(
+OPTIONS: dict[str, Any] = dict.fromkeys(
     ("attention_norm", "local_term", "displacement_term", "unit_forget_bias"), True
 )
 
