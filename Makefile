@@ -22,7 +22,7 @@ STEPS = benchmarks/results/steps.csv
 
 help:
 	@echo "make demo         install, then: videos, records, training, test, export (15 minutes)"
-	@echo "make paper-demo   every run behind the paper's tables, in small, and the report (30 minutes)"
+	@echo "make paper-demo   every run behind the paper's tables, in small, and the report (30 to 50 minutes)"
 	@echo "make paper-commands  prints those runs as they are for the data sets of the paper"
 	@echo "make test         install, then run the tests (TensorFlow 2.21, Keras 3)"
 	@echo "make test-addons  what depends on the stack, on TensorFlow 2.15 and its addons; installs both"
