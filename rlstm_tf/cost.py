@@ -16,6 +16,7 @@ from absl import flags as absl_flags
 from rlstm_tf.choices import MODELS
 from rlstm_tf.cli import app, flags, parsing
 from rlstm_tf.errors import UsageError
+from rlstm_tf.messages import say
 from rlstm_tf.model_config import ModelConfig
 
 
@@ -38,7 +39,7 @@ def main(values: absl_flags.FlagValues) -> None:
     columns = [
         f"{what}, {n} channels" for n in channels for what in ("parameters", "G multiply-adds")
     ]
-    print(" | ".join(["| model", *columns]) + " |\n|---" + "|---:" * len(columns) + "|")
+    say(" | ".join(["| model", *columns]) + " |", "|---" + "|---:" * len(columns) + "|")
     for name in values.models:
         cell = config.lstm_cell if name == "lstm" else "standard"
         row = [f"| `{name}`"]
@@ -47,7 +48,7 @@ def main(values: absl_flags.FlagValues) -> None:
                 dataclasses.replace(config, model=name, lstm_cell=cell, channels=n),
                 values.num_classes,
             )
-        print(" | ".join(row) + " |", flush=True)
+        say(" | ".join(row) + " |")
 
 
 def _cost(config: ModelConfig, num_classes: int) -> list[str]:

@@ -15,6 +15,7 @@ from absl import flags as absl_flags
 
 from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError
+from rlstm_tf.messages import say
 from rlstm_tf.runs.directory import define_run_flags, read_flags
 from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, LocalMirror, local_mirror
 
@@ -57,7 +58,7 @@ def main(values: absl_flags.FlagValues) -> None:
         for name, value in metrics.items()
         if isinstance(value, float)
     )
-    print(f"{shown}, {metrics['videos']} videos: {output}/{METRICS}")
+    say(f"{shown}, {metrics['videos']} videos: {output}/{METRICS}")
 
 
 def _evaluate(values: absl_flags.FlagValues, run: LocalMirror, output: Path) -> dict[str, Any]:

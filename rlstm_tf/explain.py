@@ -20,6 +20,7 @@ from absl import flags as absl_flags
 
 from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.messages import say
 from rlstm_tf.runs.directory import define_run_flags, read_flags
 from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, local_mirror
 from rlstm_tf.storage.atomic import write_atomic, writing
@@ -126,8 +127,7 @@ def _write(path: str, content: bytes) -> None:
     with writing(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, content)
-    # A name may contain bytes that are not UTF-8.
-    print(f"{len(content) / 1e3:,.0f} kB: {os.fsencode(path).decode(errors='replace')}")
+    say(f"{len(content) / 1e3:,.0f} kB: {path}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from absl import flags as absl_flags
 from rlstm_tf import __version__
 from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.messages import say
 from rlstm_tf.model_config import snippet_length
 from rlstm_tf.runs.directory import define_run_flags, read_flags
 from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, LocalMirror, local_mirror
@@ -49,10 +50,10 @@ def main(values: absl_flags.FlagValues) -> None:
     ):
         networks.check_writable()
         signatures, checkpoint, version = _export(values, run, networks)
-    print(f"{checkpoint}: exported with signatures {', '.join(signatures)}")
-    print(f"version: {version}")
-    print(f"try it: python -m rlstm_tf.predict VIDEO --model={values.output}")
-    print("serve it: examples/serving/README.md")
+    say(f"{checkpoint}: exported with signatures {', '.join(signatures)}")
+    say(f"version: {version}")
+    say(f"try it: python -m rlstm_tf.predict VIDEO --model={values.output}")
+    say("serve it: examples/serving/README.md")
 
 
 def _export(

@@ -19,6 +19,7 @@ from rlstm_tf.cli import app
 from rlstm_tf.cli.flags import check_local, require
 from rlstm_tf.cli.parsing import parse_numbers
 from rlstm_tf.errors import UsageError
+from rlstm_tf.messages import say
 
 # Weights of the spatial and the temporal stream (arXiv 1811.07059, section 4).
 PRESETS = {
@@ -84,7 +85,7 @@ def main(values: flags.FlagValues) -> None:
     score_files.save(output, fused, {**result, **fusion.combine_metadata(metadata), **origin})
     name, value = next(iter(result.items()))
     shares = ", ".join(f"{weight:g}" for weight in weights)
-    print(f"{name} {value:.4f}, {result['videos']} videos, weights {shares}: {output}")
+    say(f"{name} {value:.4f}, {result['videos']} videos, weights {shares}: {output}")
 
 
 def _preset(name: str, metadata: Any) -> tuple[float, ...]:
@@ -125,7 +126,7 @@ def _search(names: list[str], scores: Any, metadata: Any) -> tuple[float, ...]:
     weights = fusion.search_weights(validation, names)
     found = fusion.fuse(validation, weights, names)
     name, value = next(iter(metrics.compute_metrics(found.labels, found.logits).items()))
-    print(
+    say(
         f"weights {', '.join(f'{weight:g}' for weight in weights)}: best of a grid of 0.05 on "
         f"{len(found.ids)} validation videos, {name} {value:.4f} there"
     )

@@ -22,6 +22,7 @@ from absl import flags
 from rlstm_tf.cli import app, terminal
 from rlstm_tf.cli.flags import require
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.messages import decode_name, escape, say
 from rlstm_tf.runs.remote import local_mirror
 
 WINDOW = 4.0
@@ -87,16 +88,15 @@ def _print_answer(classify: Any, video: str, as_json: bool) -> bool:
     classified = True
     try:
         answer, lines = classify(video)
-        lines = [terminal.escape(video, _encoding()), *lines]
+        lines = [video, *lines]
     except DataError as error:
-        print("error: " + terminal.escape(str(error)), file=sys.stderr, flush=True)
-        answer, lines, classified = {"error": terminal.decode_name(str(error))}, [], False
+        say(f"error: {error}", error=True)
+        answer, lines, classified = {"error": decode_name(str(error))}, [], False
     if as_json:
-        answer = {"video": terminal.decode_name(video), **answer}
+        answer = {"video": decode_name(video), **answer}
         lines = [json.dumps(answer, allow_nan=False)]
     if lines:
-        # Flush, so that a reader need not wait for the next video.
-        print("\n".join(lines), flush=True)
+        say(*lines)
     return classified
 
 
@@ -120,7 +120,7 @@ def _classify_windows(
     """Returns the classes of each interval of a video as JSON values and as lines of text."""
     from rlstm_tf.serving.predictor import top_classes
 
-    name = terminal.fit(terminal.escape(os.path.basename(video)), 24).strip()
+    name = terminal.fit(escape(os.path.basename(video)), 24).strip()
 
     def track(items: Iterable[Any], total: int, desc: str, unit: str) -> Iterable[Any]:
         # No bar for work of less than two seconds.

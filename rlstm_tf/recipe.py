@@ -17,6 +17,7 @@ from absl import flags as absl_flags
 
 from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError
+from rlstm_tf.messages import say
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
@@ -34,8 +35,8 @@ def main(values: absl_flags.FlagValues) -> None:
 
     measured = _read_steps(Path(values.steps)) if values.steps else {}
     paths = paper.DEMO if values.demo else paper.PAPER
-    print("# From the videos to tables 2 - 8 of arXiv 1811.07059. Run it again to resume.")
-    print("set -e")
+    say("# From the videos to tables 2 - 8 of arXiv 1811.07059. Run it again to resume.")
+    say("set -e")
     if values.demo:
         _section("Generated videos, in the layouts of the three data sets", _demo_data())
     _section("Records: frames and optical flow", paper.build_commands(paths))
@@ -56,11 +57,11 @@ def main(values: absl_flags.FlagValues) -> None:
     _section("Both streams together, and the ensemble", paper.fuse_commands(paths))
     _section("Tables and figures", [paper.report_command(paths)])
     if measured:
-        print(f"# Total: about {total:.0f} h on a machine like the one measured.")
+        say(f"# Total: about {total:.0f} h on a machine like the one measured.")
 
 
 def _section(title: str, commands: Iterable[str]) -> None:
-    print(f"\n# {title}.", *commands, sep="\n")
+    say("", f"# {title}.", *commands)
 
 
 def _demo_data() -> list[str]:

@@ -22,6 +22,7 @@ from absl import flags
 from rlstm_tf.cli import app
 from rlstm_tf.cli.flags import check_local, require
 from rlstm_tf.errors import UsageError
+from rlstm_tf.messages import say
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -59,7 +60,7 @@ def main(values: flags.FlagValues) -> None:
         files = assembly.assemble(found, values.runs, values.title, values.videos or ())
         contents = f"{len(found)} evaluations"
     output.write_output(values.output, files)
-    print(f"{contents}, {len(files)} files: {values.output}/{output.INDEX}")
+    say(f"{contents}, {len(files)} files: {values.output}/{output.INDEX}")
 
 
 if __name__ == "__main__":

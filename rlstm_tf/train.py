@@ -13,6 +13,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from rlstm_tf.cli import app, flags, parsing
+from rlstm_tf.messages import say
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.runs.remote import local_mirror
 from rlstm_tf.training import preemption
@@ -39,7 +40,7 @@ def main(values: absl_flags.FlagValues) -> None:
             with local_mirror(values.run_dir, exclude=("evaluation",)) as mirror:
                 loop.train(settings, mirror, stop, summaries)
         except preemption.Stopped:
-            print("stopped by SIGTERM before anything was done")
+            say("stopped by SIGTERM before anything was done")
 
 
 def _settings(values: absl_flags.FlagValues) -> TrainSettings:

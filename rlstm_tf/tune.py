@@ -19,6 +19,7 @@ from absl import flags as absl_flags
 
 from rlstm_tf.cli import app, flags, parsing
 from rlstm_tf.errors import UsageError
+from rlstm_tf.messages import say
 from rlstm_tf.training import preemption
 
 TUNERS = ("hyperband", "bayesian", "random")
@@ -89,11 +90,11 @@ def main(values: absl_flags.FlagValues) -> int | None:
             directory = SearchDirectory(values.output)
             with directory.open(started_with):
                 best = search.run(plan, directory)
-            print(f"best: trial {best.number}, {plan.objective} {best.score:.4f}, see")
-            print(f"  python -m rlstm_tf.train --flagfile={shlex.quote(str(directory.best))}")
+            say(f"best: trial {best.number}, {plan.objective} {best.score:.4f}, see")
+            say(f"  python -m rlstm_tf.train --flagfile={shlex.quote(str(directory.best))}")
         except (preemption.Stopped, KeyboardInterrupt) as error:
             by = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "SIGTERM"
-            print(f"stopped by {by}: the same command resumes it", flush=True)
+            say(f"stopped by {by}: the same command resumes it")
             return app.INTERRUPTED if isinstance(error, KeyboardInterrupt) else None
     return None
 
@@ -153,7 +154,7 @@ def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
     )
     drops = parsing.parse_drop_epochs(values)
     if drops and drops[0] >= epochs:
-        print(f"note: no trial reaches epoch {drops[0]}, the first of --drop_epochs")
+        say(f"note: no trial reaches epoch {drops[0]}, the first of --drop_epochs")
     started_with = {name: text for name, text in given.items() if name not in _CHANGEABLE}
     started_with["epochs"] = f"--epochs={epochs}"
     started_with["search"] = "--search=" + ",".join(f"{name}={space[name]}" for name in space)

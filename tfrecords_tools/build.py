@@ -17,6 +17,7 @@ from __future__ import annotations
 from absl import flags
 
 from rlstm_tf.cli import app
+from rlstm_tf.messages import say
 from rlstm_tf.storage.files import is_remote
 from tfrecords_tools.builder import flags as shared
 
@@ -45,7 +46,7 @@ def main(values: flags.FlagValues) -> int:
     else:
         with reserve(values.output, plan.identity) as reservation:
             if reservation.manifest is not None:
-                print(f"{values.output} is complete already")
+                say(f"{values.output} is complete already")
                 manifest = reservation.manifest
             else:
                 # Videos of all shards at once; decoded ones wait beside the shards.

@@ -38,6 +38,7 @@ from absl import flags
 
 from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.messages import say
 from rlstm_tf.storage.locks import lock_file
 
 # The settings of a data set; written last, so that it marks completion.
@@ -83,7 +84,7 @@ def main(values: flags.FlagValues) -> None:
     settings = {name: values[name].value for name in _SETTINGS} | own
     output = os.path.abspath(values.output)
     if _is_complete(output, settings):
-        print(f"{values.output} is complete already")
+        say(f"{values.output} is complete already")
         return
     from rlstm_tf.storage.atomic import writing
     from tfrecords_tools.synthetic import clips
@@ -108,7 +109,7 @@ def main(values: flags.FlagValues) -> None:
         with open(os.path.join(partial, SETTINGS), "w", encoding="utf-8") as file:
             json.dump(settings, file)
     num_train = len(layout.videos) - layout.num_test
-    print(f"{values.output}: {num_train} videos to train, {layout.num_test} to test")
+    say(f"{values.output}: {num_train} videos to train, {layout.num_test} to test")
 
 
 def _get_scene_settings(values: flags.FlagValues) -> dict[str, Any]:

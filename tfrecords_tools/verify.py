@@ -11,13 +11,13 @@ exit status is then 0 if all shards are intact in the end.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from absl import flags
 
 from rlstm_tf.cli import app
 from rlstm_tf.errors import UsageError
+from rlstm_tf.messages import say
 from rlstm_tf.storage.files import is_remote
 from tfrecords_tools.builder import flags as shared
 
@@ -55,14 +55,14 @@ def main(values: flags.FlagValues) -> int:
         problems = find_problems(values.data, manifest, values.decode)
     for lines in problems.values():
         for line in lines:
-            print(f"error: {line}", file=sys.stderr)
+            say(f"error: {line}", error=True)
     if problems:
         return 1
     videos = sum(shard.videos for shard in manifest.shards)
     frames = sum(shard.frames for shard in manifest.shards)
     images = "frames" if manifest.stream == "spatial" else "fields"
     counts = f"{len(manifest.shards)} shards, {videos} videos, {frames} {images}"
-    print(f"{values.data}: {counts} match the manifest")
+    say(f"{values.data}: {counts} match the manifest")
     return 0
 
 
@@ -90,13 +90,13 @@ def _repair(values: flags.FlagValues, manifest: Manifest) -> dict[str, list[str]
             return {}
         for lines in found.values():
             for line in lines:
-                print(f"found: {line}")
+                say(f"found: {line}")
         plan = recover_plan(values.data, manifest, values.videos, values.splits)
         unchanged = repair(values.data, manifest, plan, found, work, values.workers)
         left = find_problems(values.data, manifest, values.decode, found)
     for name in found:
         if name not in left:
-            print(f"repaired: {name}")
+            say(f"repaired: {name}")
     return {name: [unchanged[name]] if name in unchanged else left[name] for name in left}
 
 

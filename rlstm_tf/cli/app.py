@@ -19,6 +19,7 @@ from absl import flags
 
 from rlstm_tf.cli.flag_files import FlagValues
 from rlstm_tf.errors import DataError, OutputError, UsageError, UserError
+from rlstm_tf.messages import say
 
 USAGE = 2
 INTERRUPTED = 130
@@ -88,8 +89,8 @@ def _run(
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         if {"--help", "-h", "-help"} & set(argv[1:]):
-            print((main.__globals__["__doc__"] or "").strip())
-            print(_format_help(values))
+            about = (main.__globals__["__doc__"] or "").strip()
+            say(*about.splitlines(), *_format_help(values).splitlines())
             return 0
         arguments = _parse(values, argv)
         if arguments and positional:
@@ -251,5 +252,5 @@ def _format_help(values: flags.FlagValues) -> str:
 def _report(error: object, status: int) -> int:
     # If standard error is on a full disk too, the status alone tells.
     with contextlib.suppress(OSError):
-        print("error: " + " ".join(str(error).split()), file=sys.stderr, flush=True)
+        say("error: " + " ".join(str(error).split()), error=True)
     return status

@@ -1,4 +1,4 @@
-"""Output for people: progress bars, escaped names, tables that fit the terminal."""
+"""Output for people: progress bars, tables that fit the terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tqdm import tqdm
+
+from rlstm_tf.messages import escape
 
 # Ten lines a second, tqdm's default, would fill a log file.
 _SECONDS_BETWEEN_LOG_LINES = 30.0
@@ -23,32 +25,18 @@ def progress_bar(total: int, desc: str, unit: str, **options: Any) -> tqdm:
 
     Args:
         total: units of work; 0 = unknown.
-        desc: name of the work.
+        desc: name of the work, any text.
         unit: unit of work, plural.
         **options: further arguments of `tqdm`.
     """
     interval = 0.1 if sys.stderr.isatty() else _SECONDS_BETWEEN_LOG_LINES
     options = {"bar_format": _PROGRESS, "mininterval": interval, **options}
-    return tqdm(total=total or None, desc=desc, unit=f" {unit}", **options)
+    return tqdm(total=total or None, desc=escape(desc), unit=f" {unit}", **options)
 
 
-def decode_name(name: str) -> str:
-    """Makes a file name valid UTF-8: bytes that are not become `\\xff`."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def escape(text: str, encoding: str = "utf-8") -> str:
-    """Puts text on one line, with control and unencodable characters as `\\x1b` and the like.
-
-    Args:
-        text: any text, file names included.
-        encoding: encoding of the output.
-    """
-    escaped = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in decode_name(text)
-    )
-    return escaped.encode(encoding, "backslashreplace").decode(encoding)
+def say_above(bar: tqdm, line: str) -> None:
+    """Prints a line as `rlstm_tf.messages.say` does, above a bar that goes on."""
+    bar.write(escape(line, sys.stdout.encoding or "utf-8"))
 
 
 def display_width(text: str) -> int:

@@ -18,6 +18,7 @@ from rlstm_tf.data.batch_schedule import ReplicaSlice
 from rlstm_tf.distributed.startup_barrier import TIMEOUT_S, wait_for_workers
 from rlstm_tf.distributed.tf_config import Worker, read_worker
 from rlstm_tf.errors import DataError
+from rlstm_tf.messages import say
 
 # Raised by a collective operation when another process has ended.
 _LOST_WORKER_ERRORS = (
@@ -56,11 +57,11 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
 def _make_multi_worker(worker: Worker) -> tf.distribute.Strategy:
     name = f"worker {worker.index} of {worker.count}, at {worker.address}"
-    print(f"{name}: waits for all workers", flush=True)
+    say(f"{name}: waits for all workers")
     wait_for_workers(worker)
     try:
         with _killed_after(TIMEOUT_S):
-            print(f"all have started: joins them, or exits after {TIMEOUT_S:g} s", flush=True)
+            say(f"all have started: joins them, or exits after {TIMEOUT_S:g} s")
             return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         reason = error.message.splitlines()[0]

@@ -19,6 +19,7 @@ import numpy as np
 
 from rlstm_tf import compat
 from rlstm_tf.errors import DataError
+from rlstm_tf.messages import say
 from rlstm_tf.runs.directory import BEST, UnreadableError, list_checkpoints
 from rlstm_tf.storage.atomic import PARTIAL, atomic_file, sync, writing
 from rlstm_tf.storage.checksums import arrays_sha256
@@ -206,7 +207,7 @@ class Checkpoints:
             except DataError as error:
                 if not path.exists():  # deleted by a running training
                     return self.load_newest()
-                print(f"warning: {error}; trying the one before", flush=True)
+                say(f"warning: {error}; trying the one before")
         if paths:
             raise DataError(f"every checkpoint in {self.directory} is damaged")
         return None

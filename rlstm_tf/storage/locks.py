@@ -11,6 +11,7 @@ import os
 from typing import IO
 
 from rlstm_tf.errors import DataError
+from rlstm_tf.messages import say
 
 
 def lock_file(path: str | os.PathLike, in_use: str, waiting: str = "") -> IO[str]:
@@ -35,7 +36,7 @@ def lock_file(path: str | os.PathLike, in_use: str, waiting: str = "") -> IO[str
         except BlockingIOError:
             if not waiting:
                 raise DataError(in_use) from None
-            print(waiting, flush=True)
+            say(waiting)
             fcntl.flock(file, fcntl.LOCK_EX)
         # Its last owner may have deleted the file before we locked it, and another process may
         # have locked a new one.

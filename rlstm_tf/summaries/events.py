@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from tensorboard.compat.proto.event_pb2 import Event
 
 from rlstm_tf.data.batch_schedule import EpochSchedule
+from rlstm_tf.messages import say
 from rlstm_tf.storage.atomic import PARTIAL, cannot_write, sync_file, writing
 from rlstm_tf.training.state import TrainState
 
@@ -119,7 +120,5 @@ def _events(path: Path) -> Iterator[Event]:
         except StopIteration:
             return
         except (tf.errors.DataLossError, DecodeError):
-            print(
-                f"warning: {path} is cut short or damaged: only its first {count} events are kept"
-            )
+            say(f"warning: {path} is cut short or damaged: only its first {count} events are kept")
             return

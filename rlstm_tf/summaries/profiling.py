@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from rlstm_tf.messages import say
 from rlstm_tf.summaries.events import wrap_write_errors
 
 Logs = dict[str, float]
@@ -35,10 +36,9 @@ class Profile(keras.callbacks.Callback):
         """Warns of steps that the run does not have."""
         if self.last > self.steps_left:
             what = "nothing is profiled" if self.first > self.steps_left else "the profile is short"
-            print(
+            say(
                 f"warning: --profile_steps={self.first},{self.last}: the run ends after "
-                f"{self.steps_left} more steps: {what}",
-                flush=True,
+                f"{self.steps_left} more steps: {what}"
             )
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data.batch_schedule import EpochSchedule
+from rlstm_tf.messages import say
 from rlstm_tf.runs.checkpoints import Checkpoints, named_variables
 from rlstm_tf.storage.atomic import write_atomic, writing
 from rlstm_tf.training.state import TrainState
@@ -61,7 +62,7 @@ class ProgressBar(keras.callbacks.Callback):
         """Closes the bar and prints the epoch's metrics."""
         self.bar.close()
         values = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in (logs or {}).items()]
-        print(f"epoch {epoch + 1}/{self.num_epochs}: {', '.join(values)}", flush=True)
+        say(f"epoch {epoch + 1}/{self.num_epochs}: {', '.join(values)}")
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Closes the bar of an epoch that did not end."""

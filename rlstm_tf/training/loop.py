@@ -25,6 +25,7 @@ from rlstm_tf.distributed.strategy import (
     watch_workers,
 )
 from rlstm_tf.errors import DataError
+from rlstm_tf.messages import say
 from rlstm_tf.models import build_model
 from rlstm_tf.runs.checkpoints import Checkpoints, named_variables, restore
 from rlstm_tf.runs.remote import LocalMirror
@@ -128,7 +129,7 @@ def _report_stop(stop: StopRequest, step: int) -> None:
     if not (stop.expired or stop.requested):
         raise DataError(f"another worker was asked to stop: all did, {where}; {_RESUME_HINT}")
     why = f"after --max_hours={stop.max_hours:g}" if stop.expired else "by SIGTERM"
-    print(f"stopped {why} {where}; {_RESUME_HINT}")
+    say(f"stopped {why} {where}; {_RESUME_HINT}")
 
 
 def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers.StepSchedule]:
@@ -181,9 +182,9 @@ def _open_run(settings: TrainSettings, inputs: Inputs) -> None:
         resume=settings.resume,
     )
     counts = (len(shards), len(shards.samples), len(shards.classes), inputs.epochs.num_steps(0))
-    print("{} videos, {} samples, {} classes, {} steps an epoch".format(*counts))
+    say("{} videos, {} samples, {} classes, {} steps an epoch".format(*counts))
     logdir = inputs.mirror.display_path(run.tensorboard)
-    print(f"TensorBoard: tensorboard --logdir {logdir}", flush=True)
+    say(f"TensorBoard: tensorboard --logdir {logdir}")
     inputs.upload()
 
 
@@ -205,13 +206,13 @@ def _restore(
         restore(variables, arrays, path)
     elif settings.init_from:
         name = settings.model.model
-        print(initialize_from_run(settings.init_from, trainer.model, name), flush=True)
+        say(initialize_from_run(settings.init_from, trainer.model, name))
     assert_same_weights(inputs.strategy, variables, state.to_dict())
     if inputs.is_chief:
         checkpoints.clear()
         if newest is not None:
             checkpoints.set_aside_after(path)
-            print(f"resumed from {inputs.mirror.display_path(path)}", flush=True)
+            say(f"resumed from {inputs.mirror.display_path(path)}")
     return state, best
 
 

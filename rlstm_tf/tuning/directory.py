@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.messages import say
 from rlstm_tf.storage.atomic import PARTIAL, write_atomic, writing
 from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.json_values import parse_json
@@ -136,4 +137,4 @@ class SearchDirectory:
         if "state" in content:
             self.state = content["state"]
         elif ended:
-            print(f"{self.record} is from an earlier version: going through the runs in trials/")
+            say(f"{self.record} is from an earlier version: going through the runs in trials/")

@@ -7,8 +7,9 @@ import shlex
 import shutil
 from typing import Any
 
-from rlstm_tf.cli.terminal import progress_bar
+from rlstm_tf.cli.terminal import progress_bar, say_above
 from rlstm_tf.errors import DataError
+from rlstm_tf.messages import say
 from rlstm_tf.storage.atomic import PARTIAL, writing
 from rlstm_tf.tuning import process
 from rlstm_tf.tuning.directory import SearchDirectory
@@ -37,10 +38,9 @@ def run(plan: Plan, directory: SearchDirectory) -> Trial:
         KeyboardInterrupt, rlstm_tf.training.preemption.Stopped: the current training has saved.
     """
     lengths = planned_epochs(plan)
-    print(
-        f"search: {plan.tuner}, {len(lengths)} trials, {sum(lengths)} epochs in all\n"
+    say(
+        f"search: {plan.tuner}, {len(lengths)} trials, {sum(lengths)} epochs in all",
         f"TensorBoard: tensorboard --logdir {shlex.quote(str(directory.runs))}",
-        flush=True,
     )
     return _Search(plan, directory, lengths).run()
 
@@ -153,8 +153,9 @@ class _Search:
         settings = ", ".join(f"{name} {value:g}" for name, value in trial.settings.items())
         best_text = f"best {best.score:.4f}, trial {best.number}" if best else "no score yet"
         self.bar.update(sum(map(self._new_epochs, self.trials.values())) - self.bar.n)
-        self.bar.write(
-            f"trial {trial.number}/{self.planned}{after}: {settings}: {result} ({best_text})"
+        say_above(
+            self.bar,
+            f"trial {trial.number}/{self.planned}{after}: {settings}: {result} ({best_text})",
         )
 
     def _write_results(self) -> None:

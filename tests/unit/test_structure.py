@@ -1,6 +1,7 @@
-"""The rules that keep the imports in order (docs/design.md)."""
+"""The rules that keep the code in order (docs/design.md)."""
 
 import ast
+import re
 
 import pytest
 from repository import ROOT
@@ -9,34 +10,39 @@ from repository import ROOT
 # above it. Commands may import every package, but no other command.
 ALLOWED = {
     "rlstm_tf.errors": "",
+    "rlstm_tf.messages": "",
     "rlstm_tf.choices": "",
     "rlstm_tf.compat": "",
     "rlstm_tf.model_config": "choices errors",
     "rlstm_tf.addons": "compat errors",
-    "rlstm_tf.storage": "errors",
-    "rlstm_tf.cli": "choices errors model_config",
+    "rlstm_tf.storage": "errors messages",
+    "rlstm_tf.cli": "choices errors messages model_config",
     "rlstm_tf.layers": "choices compat",
     "rlstm_tf.data": "choices errors storage",
     "rlstm_tf.evaluation": "errors storage",
     "rlstm_tf.models": "addons compat errors layers model_config",
     "rlstm_tf.reporting": "errors storage data evaluation",
     "rlstm_tf.serving": "compat errors storage data",
-    "rlstm_tf.runs": "compat errors model_config storage cli data models",
-    "rlstm_tf.distributed": "errors storage data",
+    "rlstm_tf.runs": "compat errors messages model_config storage cli data models",
+    "rlstm_tf.distributed": "errors messages storage data",
     "rlstm_tf.attention": "choices compat errors layers data serving",
     "rlstm_tf.training": (
-        "addons compat errors model_config storage cli layers data evaluation models runs "
-        "distributed"
+        "addons compat errors messages model_config storage cli layers data evaluation models "
+        "runs distributed"
     ),
-    "rlstm_tf.tuning": "errors model_config storage cli runs",
-    "rlstm_tf.summaries": "storage layers data evaluation attention training",
-    "tfrecords_tools.datasets": "choices errors storage",
+    "rlstm_tf.tuning": "errors messages model_config storage cli runs",
+    "rlstm_tf.summaries": "messages storage layers data evaluation attention training",
+    "tfrecords_tools.datasets": "choices errors messages storage",
     "tfrecords_tools.synthetic": "cli",
-    "tfrecords_tools.builder": "choices errors storage cli data tfrecords_tools.datasets",
+    "tfrecords_tools.builder": (
+        "choices errors messages storage cli data tfrecords_tools.datasets"
+    ),
     "tfrecords_tools.checker": (
         "errors storage cli data tfrecords_tools.datasets tfrecords_tools.builder"
     ),
 }
+# `app` hands on what `say` printed.
+PRINT = ("rlstm_tf.messages", "rlstm_tf.cli.terminal", "rlstm_tf.cli.app")
 # Beside the commands.
 READ_FLAGS = ("rlstm_tf.cli", "rlstm_tf.runs.directory", "tfrecords_tools.builder.flags")
 MODULES = sorted(
@@ -121,6 +127,17 @@ def test_only_the_pipeline_knows_beam(path):
     knows = any(name.split(".")[0] == "apache_beam" for name in imports_of(path))
     allowed = ("tfrecords_tools.builder.beam_pipeline", "tfrecords_tools.beam")
     assert not knows or name_of(path) in allowed
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_messages_print(path):
+    """Names and texts from elsewhere reach a terminal or a log escaped, or not at all."""
+    if name_of(path) in PRINT:
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not (isinstance(node, ast.Name) and node.id == "print"), node.lineno
+        if isinstance(node, ast.Attribute) and node.attr in ("write", "writelines"):
+            assert not re.search(r"(stdout|stderr|bar)$", ast.unparse(node.value)), node.lineno
 
 
 def test_the_modules_are_found():

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
+from rlstm_tf.messages import say
 from rlstm_tf.storage.atomic import PARTIAL, cannot_write, sync_file, writing
 from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.files import (
@@ -102,7 +103,7 @@ def build(
     """
     with reserve(output, plan.identity) as reservation:
         if reservation.manifest is not None:
-            print(f"{output} is complete already")
+            say(f"{output} is complete already")
             return reservation.manifest
         listings = _write_shard_list(plan, output, stored)
         job = Job(output, plan.dataset.classes, plan.settings, workers, tuple(left_out))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -11,6 +10,7 @@ from absl import flags
 from rlstm_tf.choices import STREAMS
 from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError, UsageError
+from rlstm_tf.messages import say
 from rlstm_tf.storage.files import is_remote
 from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, print_summary, read_dataset
 
@@ -128,11 +128,11 @@ def print_result(values: flags.FlagValues, manifest: Manifest) -> None:
     images = "frames" if manifest.stream == "spatial" else "fields"
     for name, subset in manifest.subsets.items():
         counts = f"{subset.videos} videos, {subset.frames} {images}, {subset.samples} samples"
-        print(f"{name}: {counts}, {len(subset.shards)} shards")
+        say(f"{name}: {counts}, {len(subset.shards)} shards")
     for note, count in manifest.notes.items():
-        print(f"{note.replace('_', ' ')}: {count}")
+        say(f"{note.replace('_', ' ')}: {count}")
     for video in manifest.damaged:
-        print("damaged: {id}: {reason}".format(**video), file=sys.stderr)
+        say("damaged: {id}: {reason}".format(**video), error=True)
     if len(manifest.damaged) > values.max_bad_videos:
         raise DataError(
             f"{len(manifest.damaged)} damaged videos were left out of {values.output}; "

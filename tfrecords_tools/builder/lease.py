@@ -27,6 +27,7 @@ from typing import Any
 
 from rlstm_tf.data.schema import MANIFEST, join
 from rlstm_tf.errors import DataError
+from rlstm_tf.messages import say
 from rlstm_tf.storage.atomic import writing
 from rlstm_tf.storage.files import file_sizes, make_directory, remove, write_text
 from rlstm_tf.storage.json_values import read_json
@@ -80,7 +81,7 @@ class _Lease:
     def acquire(self) -> None:
         found = self._read()
         if found:
-            print(f"{self._output} is leased to {_describe(found)}: checking whether it is alive")
+            say(f"{self._output} is leased to {_describe(found)}: checking whether it is alive")
             sleep(LEASE_TIMEOUT_S)
             now = self._read()
             if now and now != found:

@@ -7,10 +7,10 @@ import os
 import zlib
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
@@ -59,7 +59,7 @@ class _Check:
     """Checks one shard; collects `problems` and the ids of its videos."""
 
     def __init__(
-        self, directory: str, shard: schema.Shard, manifest: schema.Manifest, progress: tqdm
+        self, directory: str, shard: schema.Shard, manifest: schema.Manifest, progress: Any
     ):
         self.shard = shard
         self.problems: list[str] = []

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from rlstm_tf.messages import say
 from tfrecords_tools.datasets.charades import read_charades
 from tfrecords_tools.datasets.dataset import Dataset, drop_missing
 from tfrecords_tools.datasets.folder import read_folder
@@ -67,12 +68,12 @@ def print_summary(dataset: Dataset) -> None:
     """Prints the counts of classes and videos before the long work starts."""
     counts = Counter(video.subset for video in dataset.videos)
     listed = ", ".join(f"{count} {subset}" for subset, count in counts.items())
-    print(f"{dataset.name}: {len(dataset.classes)} classes, videos: {listed}")
+    say(f"{dataset.name}: {len(dataset.classes)} classes, videos: {listed}")
     if dataset.missing:
-        print(f"{len(dataset.missing)} listed videos are missing, building without them")
+        say(f"{len(dataset.missing)} listed videos are missing, building without them")
     if dataset.num_ignored:
-        print(f"{dataset.num_ignored} other files and folders are ignored")
+        say(f"{dataset.num_ignored} other files and folders are ignored")
     training = [video for video in dataset.videos if video.subset == "train"]
     trained = {action.label for video in training for action in video.actions}
     if len(trained) < len(dataset.classes):
-        print(f"{len(dataset.classes) - len(trained)} classes have no training video")
+        say(f"{len(dataset.classes) - len(trained)} classes have no training video")

@@ -1,33 +1,15 @@
-"""Output for people: escapes, widths, bars, progress."""
-
-import os
+"""Output for people: widths, bars, progress."""
 
 import pytest
 
 from rlstm_tf.cli.terminal import (
-    decode_name,
     display_width,
-    escape,
     fit,
     format_bar,
     format_ranking,
     format_timeline,
     progress_bar,
 )
-
-
-def test_control_characters_are_escaped():
-    assert escape("walk the dog é 歩く") == "walk the dog é 歩く"
-    assert escape("\x1b[2Ja\nb\tc\x07\x9b") == r"\x1b[2Ja\nb\tc\x07\x9b"
-    # Right-to-left override would reverse what follows.
-    assert escape("a\u202eb") == r"a\u202eb"
-    assert escape("é█", "ascii") == r"\xe9\u2588"
-
-
-def test_names_that_are_not_utf8():
-    name = os.fsdecode(b"a\xff\xc3\xa9.mp4")
-    assert decode_name(name) == r"a\xffé.mp4"
-    assert escape(name) == r"a\xffé.mp4"
 
 
 def test_display_width():
