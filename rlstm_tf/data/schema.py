@@ -7,8 +7,9 @@ A directory of shards holds, for every shard of a subset (`train`, `val`, `test`
     train-00000-of-00004.frames.npy     one row per frame (`FRAME`), in file order
     train-00000-of-00004.samples.npy    one row per labeled interval (`SAMPLE`), in file order
 
-and `manifest.json`, which is written last: if it exists, the shards are complete. A long video is
-split into consecutive records of one shard, with equal ids and ascending `first_frame`.
+`sources.jsonl`, the record of the video files, and `manifest.json`, which is written last: if it
+exists, the shards are complete. A long video is split into consecutive records of one shard, with
+equal ids and ascending `first_frame`.
 
 A training sample is an interval of a video; with one label per video, it is the whole video. In the
 temporal stream, "frame" means a flow field, F - 1 for F frames of video. Its JPEG is gray,
@@ -32,6 +33,8 @@ from rlstm_tf.storage.json_values import parse_json, require_fields, require_nam
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
+# The video files that the shards were built from (`tfrecords_tools.builder.sources`).
+SOURCES = "sources.jsonl"
 
 # Context features.
 ID = "id"  # bytes, UTF-8
@@ -170,6 +173,7 @@ class Manifest:
         missing: `count` of listed videos without a file, and the `first` of their ids.
         multi_label: a video may have any number of labels, including none.
         notes: counts of the things that were clipped or left out.
+        sources_sha256: hexadecimal checksum of `sources.jsonl`; empty if there is none.
     """
 
     dataset: str
@@ -182,6 +186,7 @@ class Manifest:
     missing: dict[str, Any] = field(default_factory=lambda: {"count": 0, "first": []})
     multi_label: bool = False
     notes: dict[str, int] = field(default_factory=dict)
+    sources_sha256: str = ""
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -190,7 +195,11 @@ class Manifest:
 
     def to_json(self) -> str:
         """Returns the text of `manifest.json`."""
-        values = with_checksum({"schema": SCHEMA_VERSION, **asdict(self)})
+        values = {"schema": SCHEMA_VERSION, **asdict(self)}
+        if not self.sources_sha256:
+            # As version 0.1.0 wrote it: runs know their shards by the checksum.
+            del values["sources_sha256"]
+        values = with_checksum(values)
         return json.dumps(values, indent=1) + "\n"
 
     @classmethod
@@ -215,6 +224,8 @@ class Manifest:
         if "sha256" in values:
             values = verify_checksum(values, where)
         del values["schema"]
+        # Version 0.1.0 did not record the sources.
+        values.setdefault("sources_sha256", "")
         values = require_fields(cls, values, where)
         if values["stream"] not in STREAMS:
             raise DataError(

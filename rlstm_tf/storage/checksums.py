@@ -1,17 +1,42 @@
-"""Checksums of values and arrays, to notice a changed file."""
+"""Checksums of values, arrays and files, to notice a changed file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.files import open_file
 
 _KEY = "sha256"
+_BLOCK = 1 << 20
+
+
+class FileDigest(NamedTuple):
+    """Size of a file in bytes, and its hexadecimal sha256."""
+
+    size: int
+    sha256: str
+
+
+def digest_file(path: str) -> FileDigest:
+    """Reads a local or remote file, and returns its size and sha256.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    checksum = hashlib.sha256()
+    try:
+        file = open_file(path)
+        for offset in range(0, file.size, _BLOCK):
+            checksum.update(file.read(offset, _BLOCK))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    return FileDigest(file.size, checksum.hexdigest())
 
 
 def with_checksum(values: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from repository import ROOT
 
 from rlstm_tf import evaluate, export, predict, train
 from rlstm_tf.cli import app
+from rlstm_tf.data.schema import Manifest
 from rlstm_tf.evaluation import score_files
 from tfrecords_tools import build, verify
 
@@ -46,9 +48,11 @@ def test_the_same_build_again(previous):
     arguments = ("--dataset=folder", "--videos=videos", "--short_side=32", "--shards=2")
     assert run(build, *arguments, "--output=again", "--workers=1", "--val_share=0") == 0
     names = sorted(os.listdir("shards"))
-    assert sorted(os.listdir("again")) == names
-    for name in names:
+    assert sorted(os.listdir("again")) == sorted([*names, "sources.jsonl"])
+    for name in set(names) - {"manifest.json"}:
         assert Path("again", name).read_bytes() == Path("shards", name).read_bytes(), name
+    again = Manifest.load("again")
+    assert replace(again, sources_sha256="") == Manifest.load("shards")
 
 
 def test_scores_of_the_run(previous):

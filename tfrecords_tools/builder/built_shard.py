@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 from rlstm_tf.choices import SUBSETS
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.checksums import verify_checksum, with_checksum
-from rlstm_tf.storage.files import file_sizes
+from rlstm_tf.storage.atomic import writing
+from rlstm_tf.storage.checksums import FileDigest, verify_checksum, with_checksum
+from rlstm_tf.storage.files import file_sizes, write_text
 from rlstm_tf.storage.json_values import read_json, require_fields
 from tfrecords_tools.builder.output_directory import BUILD
 from tfrecords_tools.builder.plan import Plan
+from tfrecords_tools.builder.sources import format_sources, text_sha256
 
 _MISSING_LISTED = 20
 
@@ -26,11 +28,13 @@ class BuiltShard:
         shard: its entry in the manifest.
         damaged: `id`, `path` and `reason` of each of its videos that was left out.
         labels_without_sample: number of labels of its videos without frames to train on.
+        sources: digests of the video files, by id of the video.
     """
 
     shard: schema.Shard
     damaged: tuple[dict[str, str], ...]
     labels_without_sample: int
+    sources: dict[str, FileDigest]
 
     def to_json(self, plan: str) -> str:
         """Returns the text of the shard's record; `plan` is the checksum of the plan."""
@@ -64,6 +68,8 @@ def load_built_shard(output: str, name: str, plan: str) -> BuiltShard | None:
         values = verify_checksum(values, path)
         if values.pop("plan", None) != plan:
             return None
+        # A build that was begun by version 0.1.0 did not record them.
+        values.setdefault("sources", {})
         values = require_fields(BuiltShard, values, path)
         shard = schema.Shard(**require_fields(schema.Shard, values["shard"], path))
     except DataError as error:
@@ -71,19 +77,35 @@ def load_built_shard(output: str, name: str, plan: str) -> BuiltShard | None:
     found = file_sizes(schema.shard_paths(output, name))
     if found[0] != shard.bytes or None in found:
         return None
-    return BuiltShard(shard, tuple(values["damaged"]), values["labels_without_sample"])
+    sources = {video: FileDigest(*digest) for video, digest in values["sources"].items()}
+    return BuiltShard(shard, tuple(values["damaged"]), values["labels_without_sample"], sources)
 
 
-def make_manifest(plan: Plan, built: Mapping[str, BuiltShard]) -> schema.Manifest:
-    """Assembles the manifest.
+def save_manifest(output: str, plan: Plan, built: Mapping[str, BuiltShard]) -> schema.Manifest:
+    """Writes the record of the video files, and then the manifest.
 
     Args:
+        output: directory of the shards, local or remote.
         plan: what was built.
         built: all shards of the plan by name.
 
     Raises:
-        DataError: no video could be decoded.
+        DataError: no video could be decoded, or a file cannot be written.
     """
+    digests = {name: one for shard in built.values() for name, one in shard.sources.items()}
+    sources = format_sources(plan, digests)
+    manifest = _make_manifest(plan, built, text_sha256(sources))
+    path = schema.join(output, schema.SOURCES)
+    with writing(path):
+        write_text(path, sources)
+    with writing(schema.join(output, schema.MANIFEST)):
+        manifest.save(output)
+    return manifest
+
+
+def _make_manifest(
+    plan: Plan, built: Mapping[str, BuiltShard], sources_sha256: str
+) -> schema.Manifest:
     dataset = plan.dataset
     damaged = [video for name in plan.shards for video in built[name].damaged]
     subsets = {}
@@ -115,4 +137,5 @@ def make_manifest(plan: Plan, built: Mapping[str, BuiltShard]) -> schema.Manifes
         missing={"count": len(dataset.missing), "first": list(dataset.missing[:_MISSING_LISTED])},
         multi_label=dataset.multi_label,
         notes=notes,
+        sources_sha256=sources_sha256,
     )

@@ -4,7 +4,8 @@ In the temporal stream, optical flow fields take the place of frames. Worker pro
 memory does not grow with the length of a video. The files are
 
     NUMBER.jpegs    the frames, concatenated
-    NUMBER.json     their sizes and checksums; written last, so that it marks completion
+    NUMBER.json     their sizes and checksums, and the digest of the video file; written last, so
+                    that it marks completion
 
 or NUMBER.damaged, the reason why the video cannot be decoded. The JSON files carry a checksum.
 """
@@ -33,7 +34,7 @@ from rlstm_tf.data.video import (
 )
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import atomic_file, write_atomic, writing
-from rlstm_tf.storage.checksums import verify_checksum, with_checksum
+from rlstm_tf.storage.checksums import FileDigest, digest_file, verify_checksum, with_checksum
 from rlstm_tf.storage.json_values import parse_json, require_fields
 from tfrecords_tools.builder.reuse import StoredVideo, read_stored
 
@@ -75,6 +76,7 @@ class DecodedVideo:
         height, width: pixels of a frame, or of a flow field.
         sizes: bytes of each JPEG.
         checksums: zlib.crc32 of each JPEG.
+        source: digest of the video file; None if unknown.
     """
 
     path: str
@@ -83,6 +85,7 @@ class DecodedVideo:
     width: int
     sizes: list[int]
     checksums: list[int]
+    source: FileDigest | None
 
     def read_jpegs(self) -> Iterator[bytes]:
         """Yields the JPEG files in order; raises DataError if the file was changed."""
@@ -115,7 +118,7 @@ def decode(task: DecodeTask) -> str | None:
         require_readable(task.video)
         reason = _try_to_decode(task)
     if reason is not None:
-        mark_damaged(task.target, reason)
+        mark_damaged(task.target, reason, digest_file(task.video))
     return reason
 
 
@@ -124,15 +127,16 @@ def _try_to_decode(task: DecodeTask) -> str | None:
     sizes, checksums = array("I"), array("I")
     try:
         with writing(path):
-            source = _open_source(task)
-            with source as (fps, height, width, jpegs), atomic_file(path, unique=True) as file:
+            images = _open_images(task)
+            with images as (fps, height, width, jpegs), atomic_file(path, unique=True) as file:
                 for jpeg in jpegs:
                     file.write(jpeg)
                     sizes.append(len(jpeg))
                     checksums.append(zlib.crc32(jpeg))
             name = os.path.basename(task.target)
             lists = sizes.tolist(), checksums.tolist()
-            decoded = DecodedVideo(name, fps, height, width, *lists)
+            source = task.stored.source if task.stored else digest_file(task.video)
+            decoded = DecodedVideo(name, fps, height, width, *lists, source)
             _write_json(task.target + _INDEX, asdict(decoded))
     except DamagedVideoError as error:
         return str(error)
@@ -142,7 +146,7 @@ def _try_to_decode(task: DecodeTask) -> str | None:
 
 
 @contextlib.contextmanager
-def _open_source(task: DecodeTask) -> Iterator[tuple[float, int, int, Iterator[bytes]]]:
+def _open_images(task: DecodeTask) -> Iterator[tuple[float, int, int, Iterator[bytes]]]:
     """Yields frames per second, height, width and the JPEG files."""
     if task.stored:
         yield read_stored(task.stored)
@@ -167,14 +171,14 @@ def _read_images(reader: VideoReader, task: DecodeTask) -> Iterator[np.ndarray]:
         raise DamagedVideoError(f"flow cannot be computed: {error}") from None
 
 
-def mark_damaged(target: str, reason: str) -> None:
-    """Records why a video cannot be decoded.
+def mark_damaged(target: str, reason: str, source: FileDigest | None) -> None:
+    """Records why a video cannot be decoded, and the digest of its file, if known.
 
     Raises:
         DataError: it cannot be written.
     """
     with writing(target + _DAMAGED):
-        _write_json(target + _DAMAGED, {"reason": reason})
+        _write_json(target + _DAMAGED, {"reason": reason, "source": source})
 
 
 def read_damage(target: str) -> str | None:
@@ -186,6 +190,17 @@ def read_damage(target: str) -> str | None:
     if not os.path.exists(target + _DAMAGED):
         return None
     return _read_json(target + _DAMAGED)["reason"]
+
+
+def read_source(target: str) -> FileDigest | None:
+    """Returns the digest of the file of a video that was tried; None if unknown.
+
+    Raises:
+        DataError: what was recorded of the video was changed.
+    """
+    damaged = os.path.exists(target + _DAMAGED)
+    source = _read_json(target + (_DAMAGED if damaged else _INDEX))["source"]
+    return FileDigest(*source) if source else None
 
 
 def is_tried(target: str) -> bool:
@@ -217,6 +232,8 @@ def _read_json(path: str, kind: type | None = None) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             values = verify_checksum(parse_json(file.read(), path), path)
+        # A build that was begun by version 0.1.0 did not record it.
+        values.setdefault("source", None)
         return require_fields(kind, values, path) if kind else values
     except (OSError, DataError) as error:
         raise _read_error(error, path, path) from None

@@ -23,7 +23,7 @@ from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
 from rlstm_tf.messages import say
 from rlstm_tf.storage.atomic import PARTIAL, cannot_write, sync_file, writing
-from rlstm_tf.storage.checksums import verify_checksum, with_checksum
+from rlstm_tf.storage.checksums import FileDigest, verify_checksum, with_checksum
 from rlstm_tf.storage.files import (
     copy,
     file_sizes,
@@ -38,8 +38,8 @@ from rlstm_tf.storage.json_values import parse_json
 from tfrecords_tools.builder.built_shard import (
     BuiltShard,
     load_built_shard,
-    make_manifest,
     record_path,
+    save_manifest,
 )
 from tfrecords_tools.builder.output_directory import BUILD, require_plan, reserve
 from tfrecords_tools.builder.plan import Plan
@@ -109,11 +109,9 @@ def build(
         job = Job(output, plan.dataset.classes, plan.settings, workers, tuple(left_out))
         with _show_progress(plan, output):
             run(job, listings)
-        manifest = make_manifest(plan, _load_built_shards(plan, output))
+        built = _load_built_shards(plan, output)
         reservation.check()
-        with writing(schema.join(output, schema.MANIFEST)):
-            manifest.save(output)
-        return manifest
+        return save_manifest(output, plan, built)
 
 
 def build_in_sequence(job: Job, listings: list[ShardListing]) -> None:
@@ -238,7 +236,9 @@ def _read_listing(output: str, listing: ShardListing) -> tuple[list[Video], dict
     for name, video, actions, subset, group, location in rows:
         videos.append(Video(name, video, tuple(Action(*a) for a in actions), subset, group))
         if location:
-            stored[name] = StoredVideo(*location)
+            directory, part, number, source = location
+            source = FileDigest(*source) if source else None
+            stored[name] = StoredVideo(directory, part, number, source)
     return videos, stored
 
 

@@ -11,8 +11,8 @@ from rlstm_tf.storage.atomic import write_atomic, writing
 from tfrecords_tools.builder.built_shard import (
     BuiltShard,
     load_built_shard,
-    make_manifest,
     record_path,
+    save_manifest,
 )
 from tfrecords_tools.builder.output_directory import BUILD
 from tfrecords_tools.builder.plan import Plan
@@ -70,7 +70,4 @@ def build(
     done = total - sum(builder.num_pending for builder in builders)
     with progress_bar(total, "build", "videos", initial=done) as progress:
         built.update(build_shards(builders, workers, finish, progress.update))
-    manifest = make_manifest(plan, built)
-    with writing(schema.join(output, schema.MANIFEST)):
-        manifest.save(output)
-    return manifest
+    return save_manifest(output, plan, built)

@@ -9,7 +9,9 @@ from functools import cache
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import UsageError
+from rlstm_tf.storage.checksums import FileDigest
 from tfrecords_tools.builder.plan import Plan
+from tfrecords_tools.builder.sources import load_sources
 
 # Settings that the images depend on.
 _IMAGE_SETTINGS = ("short_side", "jpeg_quality", "flow")
@@ -18,11 +20,15 @@ _FRAMES_PER_READ = 64
 
 @dataclass(frozen=True)
 class StoredVideo:
-    """Location of a video's images: index `video` in a subset of a directory of shards."""
+    """Location of a video's images: index `video` in a subset of a directory of shards.
+
+    `source` is the digest of the video file that they were made from, if it was recorded.
+    """
 
     directory: str
     subset: str
     video: int
+    source: FileDigest | None = None
 
 
 def find_stored_videos(directories: Sequence[str], plan: Plan) -> dict[str, StoredVideo]:
@@ -50,9 +56,10 @@ def find_stored_videos(directories: Sequence[str], plan: Plan) -> dict[str, Stor
                     f"--reuse={directory}: made with {name} {theirs.get(name)}, "
                     f"this build has {ours.get(name)}"
                 )
+        sources = {source.id: source.digest for source in load_sources(directory, manifest)}
         for subset in manifest.subsets:
-            ids = _open_shards(directory, subset).ids
-            found.update((name, StoredVideo(directory, subset, v)) for v, name in enumerate(ids))
+            for video, name in enumerate(_open_shards(directory, subset).ids):
+                found[name] = StoredVideo(directory, subset, video, sources.get(name))
     return found
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import writing
+from rlstm_tf.storage.checksums import digest_file
 from tfrecords_tools.builder import decoded_video
 from tfrecords_tools.builder.built_shard import BuiltShard
 from tfrecords_tools.builder.decoded_video import DecodeTask
@@ -98,7 +99,7 @@ class ShardBuilder:
         """
         for target, video in self._videos.items():
             if video.id in reasons and not decoded_video.is_tried(target):
-                decoded_video.mark_damaged(target, reasons[video.id])
+                decoded_video.mark_damaged(target, reasons[video.id], None)
                 self.num_pending -= 1
 
     def end_task(self, task: DecodeTask, result: str | Crash | None) -> None:
@@ -116,7 +117,7 @@ class ShardBuilder:
                     f"--leave_out={video.id} builds without it"
                 )
             reason = f"the process that decoded it died twice, {result}"
-            decoded_video.mark_damaged(task.target, reason)
+            decoded_video.mark_damaged(task.target, reason, digest_file(task.video))
         self.num_pending -= 1
 
     def write(self, directory: str) -> BuiltShard:
@@ -140,7 +141,12 @@ class ShardBuilder:
             for target, video in self._videos.items()
             if (reason := decoded_video.read_damage(target)) is not None
         )
-        return BuiltShard(shard, damaged, without_sample)
+        sources = {
+            video.id: source
+            for target, video in self._videos.items()
+            if (source := decoded_video.read_source(target)) is not None
+        }
+        return BuiltShard(shard, damaged, without_sample, sources)
 
     def delete_decoded(self) -> None:
         """Deletes the decoded videos."""

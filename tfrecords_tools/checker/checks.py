@@ -17,6 +17,7 @@ from rlstm_tf.data import schema
 from rlstm_tf.data.shard_index import find_record_problems, find_sample_problems, load_index
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import File, open_file
+from tfrecords_tools.builder.sources import load_sources
 
 _BLOCK = 1 << 20
 
@@ -33,10 +34,11 @@ def find_problems(
         directory: the shards, local or remote.
         manifest: their manifest.
         decode: also decodes every frame and compares its size with the record's.
-        names: names of the shards to check; None means all.
+        names: what to check, as in the result; None means everything.
 
     Returns:
-        One line for each problem, by name of the shard; intact shards are left out.
+        One line for each problem, by name of the shard, or by `schema.SOURCES` for the record of
+        the video files; what is intact is left out.
     """
     shards = [shard for shard in manifest.shards if names is None or shard.name in names]
     frames = sum(shard.frames for shard in shards)
@@ -52,7 +54,13 @@ def find_problems(
                 check.problems.append(
                     f"video {video!r} is in {owner[video]} and in {check.shard.name}"
                 )
-    return {check.shard.name: check.problems for check in checks if check.problems}
+    problems = {check.shard.name: check.problems for check in checks if check.problems}
+    if names is None or schema.SOURCES in names:
+        try:
+            load_sources(directory, manifest)
+        except DataError as error:
+            problems[schema.SOURCES] = [str(error)]
+    return problems
 
 
 class _Check:

@@ -1,21 +1,29 @@
-"""Rebuilds the damaged shards of a directory from their videos."""
+"""Rebuilds what is damaged in a directory of shards, from their videos."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
 from rlstm_tf.data.shard_index import load_index
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import writing
+from rlstm_tf.storage.checksums import digest_file
+from rlstm_tf.storage.files import write_text
 from rlstm_tf.storage.locks import lock_file
 from tfrecords_tools.builder.built_shard import BuiltShard
 from tfrecords_tools.builder.plan import Plan, make_plan
-from tfrecords_tools.builder.shard_builder import ShardBuilder, build_shards, make_shard_builders
+from tfrecords_tools.builder.shard_builder import (
+    LEFT_OUT,
+    ShardBuilder,
+    build_shards,
+    make_shard_builders,
+)
+from tfrecords_tools.builder.sources import format_sources, text_sha256
 from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, read_dataset
 
 _REPAIR = ".repair"
@@ -94,18 +102,18 @@ def repair(
     work: str,
     workers: int,
 ) -> dict[str, str]:
-    """Rebuilds shards, and replaces those whose new bytes match the manifest.
+    """Rebuilds shards and the record of the videos; replaces what then matches the manifest.
 
     Args:
         directory: the shards.
         manifest: their manifest.
         plan: from `recover_plan`.
-        damaged: names of the shards to rebuild.
+        damaged: names from `find_problems`.
         work: from `reserve_for_repair`.
         workers: number of decoding processes.
 
     Returns:
-        Why shards were not replaced, by name. Their files are unchanged.
+        Why something was not replaced, by name. Its files are unchanged.
 
     Raises:
         DataError: a file cannot be written.
@@ -131,7 +139,28 @@ def repair(
 
     with progress_bar(sum(b.num_pending for b in builders), "repair", "videos") as progress:
         outcomes = build_shards(builders, workers, finish, progress.update)
+    if schema.SOURCES in damaged:
+        outcomes[schema.SOURCES] = _restore_sources(directory, manifest, plan, left_out)
     return {name: difference for name, difference in outcomes.items() if difference}
+
+
+def _restore_sources(
+    directory: str, manifest: schema.Manifest, plan: Plan, left_out: Mapping[str, str]
+) -> str | None:
+    text = format_sources(
+        plan,
+        {
+            video.id: digest_file(video.path)
+            for video in plan.dataset.videos
+            if left_out.get(video.id) != LEFT_OUT
+        },
+    )
+    if text_sha256(text) != manifest.sources_sha256:
+        return f"{schema.SOURCES} is unchanged: the content of these videos gives another one"
+    path = schema.join(directory, schema.SOURCES)
+    with writing(path):
+        write_text(path, text)
+    return None
 
 
 def _compare(built: BuiltShard, entry: schema.Shard, left_out: Collection[str]) -> str | None:

@@ -33,8 +33,8 @@ def test_folder(own, built, capfd):
     assert (manifest.damaged, manifest.missing) == ((), {"count": 0, "first": []})
     shards = [shard.name for shard in manifest.shards]
     suffixes = (".tfrecord", ".records.npy", ".frames.npy", ".samples.npy")
-    expected = {name + suffix for name in shards for suffix in suffixes} | {"manifest.json"}
-    assert set(os.listdir(built)) == expected
+    expected = {name + suffix for name in shards for suffix in suffixes}
+    assert set(os.listdir(built)) == expected | {"manifest.json", "sources.jsonl"}
     assert run(capfd, str(built), "--decode", program=verify)[0] == 0
 
 
