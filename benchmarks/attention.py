@@ -25,12 +25,13 @@ from absl import flags as absl_flags
 
 from benchmarks.machine import print_heading
 from rlstm_tf.cli import app, flags
+from rlstm_tf.cli.paths import define_path_list
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
     """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_list("runs", [], "Directories of runs with a Relational LSTM.", **own)
+    define_path_list("runs", [], "Directories of runs with a Relational LSTM.", **own)
     absl_flags.DEFINE_integer("videos", 60, "Videos, evenly spaced over the test set.", 1, **own)
     absl_flags.DEFINE_boolean(
         "uniform_past", False, "Accuracy with a mean in place of the attention to the past.", **own

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from rlstm_tf.cli import app
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("videos", None, "Videos, a folder per class; made if unset.", **own)
+    define_path("videos", None, "Videos, a folder per class; made if unset.", **own)
     flags.DEFINE_integer("pairs", 8, "Pairs of frames per video.", 1, **own)
     flags.DEFINE_integer("short_side", 256, "Short side of a frame, pixels.", 16, **own)
     flags.DEFINE_integer("jpeg_quality", 95, "JPEG quality of the stored fields.", 1, 100, **own)

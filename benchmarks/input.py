@@ -32,6 +32,7 @@ from absl import flags
 from benchmarks.machine import print_heading
 from benchmarks.timing import fastest, print_ratio
 from rlstm_tf.cli import app
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError
 
 OF_LOOPS = 0.9
@@ -45,7 +46,7 @@ _FEW = 6
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("videos", None, "Videos, a folder per class; made if unset.", **own)
+    define_path("videos", None, "Videos, a folder per class; made if unset.", **own)
     flags.DEFINE_integer("clips", 24, "Clips to make, without --videos.", 1, **own)
     flags.DEFINE_integer("frames", 100, "Frames of such a clip.", 12, **own)
     flags.DEFINE_integer("batch_size", 12, "Videos per batch; at most all.", 1, **own)

@@ -28,6 +28,7 @@ from benchmarks.machine import print_heading
 from benchmarks.processes import run
 from benchmarks.timing import Seconds, fastest, print_ratio
 from rlstm_tf.cli import app
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError
 
 OF_BARE_LOOP = 0.8
@@ -38,7 +39,7 @@ _WORKERS = (1, 2)
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("videos", None, "Videos, a folder per class; made if unset.", **own)
+    define_path("videos", None, "Videos, a folder per class; made if unset.", **own)
     flags.DEFINE_enum(
         "stream", "spatial", ["spatial", "temporal"], "Frames, or optical flow with DIS.", **own
     )

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import queue
+import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ def cost(setting: Setting, num_classes: int) -> tuple[int, int]:
 
 def command_of(study: Study, run: Run) -> str:
     """Returns the command of a training, with paths relative to the benchmark's directory."""
-    return " ".join(["rlstm_tf.train", f"--flagfile={CONFIG}", *_flags(study, run)])
+    return shlex.join(["rlstm_tf.train", f"--flagfile={CONFIG}", *_flags(study, run)])
 
 
 def schedule(study: Study, trial: bool = False) -> list[str]:

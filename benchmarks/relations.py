@@ -34,6 +34,7 @@ from benchmarks.machine import print_heading
 from benchmarks.settings import ABLATIONS, CELLS, MAIN, QUICK_NETWORKS, Setting
 from rlstm_tf.cli import app
 from rlstm_tf.cli.parsing import parse_numbers
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_boolean("ablations", False, "Also trains variants of the networks.", **own)
     flags.DEFINE_list("only", [], "Names of settings; those of the flags above if empty.", **own)
     flags.DEFINE_list("seeds", None, "Seeds of all trainings; 3 or 5 of each if unset.", **own)
-    flags.DEFINE_string("work", "runs/study", "Directory of videos, shards and runs.", **own)
-    flags.DEFINE_string(
+    define_path("work", "runs/study", "Directory of videos, shards and runs.", **own)
+    define_path(
         "output",
         None,
         "CSV file; benchmarks/results/study_SCENES.csv if unset, not --quick.",

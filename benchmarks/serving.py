@@ -25,6 +25,7 @@ from absl import flags
 from benchmarks.machine import print_heading
 from benchmarks.timing import fastest, print_ratio
 from rlstm_tf.cli import app
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import UsageError
 
 OF_KERAS = 0.9
@@ -33,7 +34,7 @@ OF_KERAS = 0.9
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("model", None, "Export of the spatial stream, saved_models/NAME.", **own)
+    define_path("model", None, "Export of the spatial stream, saved_models/NAME.", **own)
     flags.DEFINE_integer("requests", 1000, "Requests to --model under load; 0 = none.", 0, **own)
     flags.DEFINE_integer("threads", 8, "Threads that send them.", 1, **own)
     flags.DEFINE_integer("latencies", 100, "Requests of each batch size, one by one.", 1, **own)

@@ -19,6 +19,7 @@ from absl import flags as absl_flags
 from benchmarks.machine import peak_resident
 from benchmarks.processes import printed
 from rlstm_tf.cli import app, flags
+from rlstm_tf.cli.paths import define_path
 
 COLUMNS = ("run", "stream", "batch_size", "seconds_per_video", "gigabytes")
 
@@ -26,7 +27,7 @@ COLUMNS = ("run", "stream", "batch_size", "seconds_per_video", "gigabytes")
 def define_flags(values: absl_flags.FlagValues) -> None:
     """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_string("output", None, "CSV file to write.", **own)
+    define_path("output", None, "CSV file to write.", **own)
     absl_flags.DEFINE_integer("batch_size", 2, "Videos per step.", 1, **own)
     absl_flags.DEFINE_integer("steps", 2, "Timed steps, after one to warm up.", 1, **own)
     absl_flags.DEFINE_list("runs", [], "Names of runs; all if empty.", **own)

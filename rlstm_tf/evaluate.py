@@ -14,6 +14,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from rlstm_tf.cli import app, flags
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError
 from rlstm_tf.messages import say
 from rlstm_tf.runs.directory import define_run_flags, read_flags
@@ -28,7 +29,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     define_run_flags(values)
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_string("split", "test", "Subset of the shards: test, val or train.", **own)
-    absl_flags.DEFINE_string("data", None, "Directory of shards; the run's if unset.", **own)
+    define_path("data", None, "Directory of shards; the run's if unset.", **own)
     absl_flags.DEFINE_enum(
         "protocol",
         "center",
@@ -39,7 +40,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_integer(
         "batch_size", None, "Videos a batch; if unset, the run's or what fits memory.", 1, **own
     )
-    absl_flags.DEFINE_string("output", None, "Directory; RUN_DIR/evaluation/SPLIT if unset.", **own)
+    define_path("output", None, "Directory; RUN_DIR/evaluation/SPLIT if unset.", **own)
 
 
 def main(values: absl_flags.FlagValues) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from rlstm_tf.cli import app, flags
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import say
 from rlstm_tf.runs.directory import define_run_flags, read_flags
@@ -30,9 +31,9 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     """Defines the flags."""
     define_run_flags(values)
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_string("video", None, "Video file; --video= can be omitted.", **own)
-    absl_flags.DEFINE_string("output", None, "Page to write, HTML.", **own)
-    absl_flags.DEFINE_string("gif", None, "Animation to write, GIF.", **own)
+    define_path("video", None, "Video file; --video= can be omitted.", **own)
+    define_path("output", None, "Page to write, HTML.", **own)
+    define_path("gif", None, "Animation to write, GIF.", **own)
     absl_flags.DEFINE_list(
         "position",
         None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from absl import flags as absl_flags
 
 from rlstm_tf import __version__
 from rlstm_tf.cli import app, flags
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import say
 from rlstm_tf.model_config import snippet_length
@@ -31,7 +33,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     """Defines the flags."""
     define_run_flags(values)
     own: dict[str, Any] = {"flag_values": values}
-    absl_flags.DEFINE_string("output", None, "Directory, for example saved_models/NAME.", **own)
+    define_path("output", None, "Directory, for example saved_models/NAME.", **own)
     absl_flags.DEFINE_boolean(
         "warmup", True, "Write requests that a server runs before it serves the network.", **own
     )
@@ -52,7 +54,8 @@ def main(values: absl_flags.FlagValues) -> None:
         signatures, checkpoint, version = _export(values, run, networks)
     say(f"{checkpoint}: exported with signatures {', '.join(signatures)}")
     say(f"version: {version}")
-    say(f"try it: python -m rlstm_tf.predict VIDEO --model={values.output}")
+    command = ["python", "-m", "rlstm_tf.predict", "VIDEO", f"--model={values.output}"]
+    say(f"try it: {shlex.join(command)}")
     say("serve it: examples/serving/README.md")
 
 

@@ -18,6 +18,7 @@ from absl import flags
 from rlstm_tf.cli import app
 from rlstm_tf.cli.flags import check_local, require
 from rlstm_tf.cli.parsing import parse_numbers
+from rlstm_tf.cli.paths import define_path, define_path_list
 from rlstm_tf.errors import UsageError
 from rlstm_tf.messages import say
 
@@ -34,18 +35,18 @@ _WEIGHTINGS = ("weights", "preset", "search")
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_list("scores", None, "Directories of evaluate or fuse, with commas.", **own)
+    define_path_list("scores", None, "Directories of evaluate or fuse, with commas.", **own)
     flags.DEFINE_list("weights", None, "One a score; they sum to 1.", **own)
     flags.DEFINE_enum(
         "preset", None, tuple(PRESETS), "The paper's weights: spatial scores, then temporal.", **own
     )
-    flags.DEFINE_list(
+    define_path_list(
         "search",
         None,
         "Scores of the same runs on a validation set; takes the weights that are best there.",
         **own,
     )
-    flags.DEFINE_string("output", None, "Directory to write.", **own)
+    define_path("output", None, "Directory to write.", **own)
 
 
 def main(values: flags.FlagValues) -> None:

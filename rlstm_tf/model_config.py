@@ -40,6 +40,7 @@ class Option:
         maximum: largest allowed number, included; None = unbounded.
         models: networks that the option has an effect on.
         flag: has a flag of the same name.
+        path: a path, in which the flag expands `~` and `$NAME`.
         type: bool, int, float or str.
     """
 
@@ -50,6 +51,7 @@ class Option:
     maximum: float | None = None
     models: tuple[str, ...] = MODELS
     flag: bool = True
+    path: bool = False
     type: type = str
 
     def check(self, name: str, value: Any) -> None:
@@ -95,7 +97,7 @@ class ModelConfig:
     )
     cut: str | None = option(None, "Last layer of the trunk; the backbone's default if unset.")
     weights: str = option(
-        "imagenet", "imagenet (fetched by Keras), none (random), or a path of weights."
+        "imagenet", "imagenet (fetched by Keras), none (random), or a path of weights.", path=True
     )
     num_segments: int = option(8, "T, snippets per video.", minimum=1)
     image_size: int = option(224, "Side of a frame, pixels.", minimum=32)

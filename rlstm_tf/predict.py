@@ -21,6 +21,7 @@ from absl import flags
 
 from rlstm_tf.cli import app, terminal
 from rlstm_tf.cli.flags import require
+from rlstm_tf.cli.paths import define_multi_path, define_path
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import decode_name, escape, say
 from rlstm_tf.runs.remote import local_mirror
@@ -31,10 +32,8 @@ WINDOW = 4.0
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_multi_string(
-        "videos", [], "Video files; arguments without -- are video files too.", **own
-    )
-    flags.DEFINE_string("model", None, "Directory that rlstm_tf.export wrote.", **own)
+    define_multi_path("videos", [], "Video files; arguments without -- are video files too.", **own)
+    define_path("model", None, "Directory that rlstm_tf.export wrote.", **own)
     flags.DEFINE_boolean("json", False, "Print one line of JSON per video.", **own)
     flags.DEFINE_boolean("timeline", False, "Classify windows of a long video.", **own)
     flags.DEFINE_float("window", None, f"Length of a window, seconds; default {WINDOW:g}.", **own)
@@ -76,7 +75,6 @@ def _newest(model: str) -> str:
     from rlstm_tf.storage.files import is_remote
 
     if is_remote(model):
-        app.load_tensorflow()
         numbers = list_remote_versions(model)
         if numbers:
             return f"{model.rstrip('/')}/{max(numbers)}"

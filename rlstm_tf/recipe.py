@@ -16,6 +16,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from rlstm_tf.cli import app
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError
 from rlstm_tf.messages import say
 
@@ -24,7 +25,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     """Defines the flags of this command."""
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_boolean("demo", False, "Uses generated videos and a small network.", **own)
-    absl_flags.DEFINE_string(
+    define_path(
         "steps", None, "CSV file of benchmarks.steps: adds estimated hours and memory.", **own
     )
 
@@ -79,7 +80,7 @@ def _read_steps(path: Path) -> dict[tuple[str, str], dict[str, float]]:
     """Reads the table of benchmarks.steps by run and stream."""
     columns = ("seconds_per_video", "gigabytes", "batch_size")
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             return {
                 (row["run"], row["stream"]): {name: float(row[name]) for name in columns}
                 for row in csv.DictReader(file)

@@ -21,6 +21,7 @@ from absl import flags
 
 from rlstm_tf.cli import app
 from rlstm_tf.cli.flags import check_local, require
+from rlstm_tf.cli.paths import define_path, define_path_list
 from rlstm_tf.errors import UsageError
 from rlstm_tf.messages import say
 
@@ -28,11 +29,9 @@ from rlstm_tf.messages import say
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of this command."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_list("runs", None, "Directories with evaluations, at any depth.", **own)
-    flags.DEFINE_string(
-        "benchmark", None, "CSV file of benchmarks.relations, instead of --runs.", **own
-    )
-    flags.DEFINE_string("output", None, "Directory: new, empty, or a report to replace.", **own)
+    define_path_list("runs", None, "Directories with evaluations, at any depth.", **own)
+    define_path("benchmark", None, "CSV file of benchmarks.relations, instead of --runs.", **own)
+    define_path("output", None, "Directory: new, empty, or a report to replace.", **own)
     flags.DEFINE_string("title", "Relational LSTM: tables and figures", "Title of the page.", **own)
     flags.DEFINE_list(
         "videos", None, "Ids of the test videos in figure 4; up to 6 are chosen if unset.", **own

@@ -18,6 +18,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from rlstm_tf.cli import app, flags, parsing
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import UsageError
 from rlstm_tf.messages import say
 from rlstm_tf.training import preemption
@@ -36,7 +37,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     flags.define_training(values)
     own: dict[str, Any] = {"flag_values": values}
     absl_flags.DEFINE_enum("tuner", "hyperband", TUNERS, "Search method.", **own)
-    absl_flags.DEFINE_string("output", None, "Directory of the search.", **own)
+    define_path("output", None, "Directory of the search.", **own)
     absl_flags.DEFINE_list(
         "search",
         [],
@@ -91,7 +92,8 @@ def main(values: absl_flags.FlagValues) -> int | None:
             with directory.open(started_with):
                 best = search.run(plan, directory)
             say(f"best: trial {best.number}, {plan.objective} {best.score:.4f}, see")
-            say(f"  python -m rlstm_tf.train --flagfile={shlex.quote(str(directory.best))}")
+            command = ["python", "-m", "rlstm_tf.train", f"--flagfile={directory.best}"]
+            say(f"  {shlex.join(command)}")
         except (preemption.Stopped, KeyboardInterrupt) as error:
             by = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "SIGTERM"
             say(f"stopped by {by}: the same command resumes it")

@@ -37,6 +37,7 @@ from typing import Any
 from absl import flags
 
 from rlstm_tf.cli import app
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import say
 from rlstm_tf.storage.locks import lock_file
@@ -57,7 +58,7 @@ _IMPLICIT = {"scenes": "shapes", "distractors": None}
 def define_flags(values: flags.FlagValues) -> None:
     """Defines this command's flags."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("output", None, "Directory to create.", **own)
+    define_path("output", None, "Directory to create.", **own)
     flags.DEFINE_enum("scenes", "shapes", SCENE_NAMES, "Kind of clips.", **own)
     names = ["ucf101", "hmdb51", "charades"]
     flags.DEFINE_enum("layout", "ucf101", names, "Public data set whose layout to follow.", **own)

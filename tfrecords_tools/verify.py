@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from rlstm_tf.cli import app
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import UsageError
 from rlstm_tf.messages import say
 from rlstm_tf.storage.files import is_remote
@@ -28,15 +29,15 @@ if TYPE_CHECKING:
 def define_flags(values: flags.FlagValues) -> None:
     """Defines this command's flags."""
     help_text = "Directory of the shards; may be given without --data=."
-    flags.DEFINE_string("data", None, help_text, flag_values=values)
+    define_path("data", None, help_text, flag_values=values)
     help_text = "Decode every JPEG and check its size too."
     flags.DEFINE_bool("decode", False, help_text, flag_values=values)
     help_text = "Rebuild damaged shards from --videos."
     flags.DEFINE_bool("repair", False, help_text, flag_values=values)
     help_text = "repair: the videos that the shards were built from."
-    flags.DEFINE_string("videos", None, help_text, flag_values=values)
+    define_path("videos", None, help_text, flag_values=values)
     help_text = "repair: directory of the split files, if there are any."
-    flags.DEFINE_string("splits", None, help_text, flag_values=values)
+    define_path("splits", None, help_text, flag_values=values)
     shared.define_workers_flag(values)
 
 
@@ -46,8 +47,6 @@ def main(values: flags.FlagValues) -> int:
     from rlstm_tf.data.schema import Manifest
     from tfrecords_tools.checker.checks import find_problems
 
-    if is_remote(values.data):
-        app.load_tensorflow()
     manifest = Manifest.load(values.data)
     if values.repair:
         problems = _repair(values, manifest)

@@ -11,15 +11,15 @@ import contextlib
 import math
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, cast
 
 from absl import flags
 
 from rlstm_tf.cli.flag_files import FlagValues
-from rlstm_tf.errors import DataError, OutputError, UsageError, UserError
+from rlstm_tf.errors import OutputError, UsageError, UserError
 from rlstm_tf.messages import say
+from rlstm_tf.quiet import quiet as quiet
 
 USAGE = 2
 INTERRUPTED = 130
@@ -165,10 +165,7 @@ def _reopen_standard_error() -> None:
 
 def _parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
     """Sets the flags and returns the other arguments; raises absl.flags.Error."""
-    try:
-        others = values(argv)[1:]
-    except UnicodeDecodeError as error:
-        raise flags.Error(f"--flagfile: not a text file: {error}") from None
+    others = values(argv)[1:]
     for name in values:
         value = values[name].value
         # absl's bounds let NaN through.
@@ -185,10 +182,6 @@ def load_tensorflow() -> None:
     Raises:
         DataError: no directory for temporary files has room for one.
     """
-    try:
-        tempfile.gettempdir()
-    except FileNotFoundError as error:
-        raise DataError(f"cannot write temporary files: {error.strerror}") from None
     with quiet():
         import tensorflow
 
@@ -214,29 +207,6 @@ def importing_extra(extra: str, *modules: str) -> Iterator[None]:
         raise UsageError(
             f"{error.name} is missing; the extra {extra} brings it: pip install 'rlstm-tf[{extra}]'"
         ) from None
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hides what libraries print on standard error, unless an unexpected error occurs.
-
-    Errors of the user and Ctrl-C count as expected.
-    """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        except (UserError, KeyboardInterrupt):
-            raise
-        except BaseException:
-            log.seek(0)
-            os.write(stderr, log.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def _format_help(values: flags.FlagValues) -> str:

@@ -14,6 +14,7 @@ from absl import flags
 from rlstm_tf.choices import AUGMENT_ON, OPTIMIZERS, PRECISIONS, STRATEGIES, STREAMS
 from rlstm_tf.cli import parsing
 from rlstm_tf.cli.flag_files import FlagValues
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import UsageError
 from rlstm_tf.model_config import FLOW_LENGTH, ModelConfig, Option, snippet_length
 
@@ -45,6 +46,8 @@ def define_options(values: flags.FlagValues, options: Mapping[str, Option]) -> N
             flags.DEFINE_enum(name, option.default, option.choices, option.help, **own)
         elif option.type is bool:
             flags.DEFINE_boolean(name, option.default, option.help, **own)
+        elif option.path:
+            define_path(name, option.default, option.help, **own)
         elif option.type is str:
             flags.DEFINE_string(name, option.default, option.help, **own)
         else:
@@ -66,7 +69,7 @@ def _define_embeddings(values: flags.FlagValues) -> None:
 def define_input(values: flags.FlagValues) -> None:
     """Defines the flags of the frames."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("data", None, "Directory of shards, by tfrecords_tools.build.", **own)
+    define_path("data", None, "Directory of shards, by tfrecords_tools.build.", **own)
     flags.DEFINE_enum("stream", "spatial", STREAMS, "RGB images or optical flow.", **own)
     flags.DEFINE_integer(
         "new_length",
@@ -147,8 +150,8 @@ def _define_optimization(values: flags.FlagValues) -> None:
 
 def _define_run(values: flags.FlagValues) -> None:
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("run_dir", None, "Directory of the run.", **own)
-    flags.DEFINE_string("init_from", None, "Run to initialize from: spatial stream or TSN.", **own)
+    define_path("run_dir", None, "Directory of the run.", **own)
+    define_path("init_from", None, "Run to initialize from: spatial stream or TSN.", **own)
     flags.DEFINE_boolean("resume", False, "Resume the run in --run_dir, if there is one.", **own)
     flags.DEFINE_enum(
         "strategy",

@@ -5,6 +5,7 @@ Source: arXiv 1811.07059, tables 2 - 8. The two recurrent peers are ours.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -176,7 +177,7 @@ def run_commands(paths: PaperPaths, run: Run) -> Iterator[str]:
         arguments.append(f"--init_from={_directory(paths, run.starts_from)}")
     yield _command("rlstm_tf.train", [*arguments, f"--run_dir={directory}", "--resume"])
     arguments = [f"--run_dir={directory}", "--protocol=paper"]
-    done = f"test -f {_scores(paths, run)}/metrics.json || "
+    done = f"test -f {shlex.quote(_scores(paths, run))}/metrics.json || "
     yield done + _command("rlstm_tf.evaluate", arguments)
 
 
@@ -210,7 +211,7 @@ def _fuse(paths: PaperPaths, name: str, parts: Sequence[str], weights: str) -> s
 
 
 def _command(module: str, arguments: Sequence[str]) -> str:
-    return " \\\n  ".join([f"python -m {module}", *arguments])
+    return " \\\n  ".join([f"python -m {module}", *map(shlex.quote, arguments)])
 
 
 def _data(paths: PaperPaths, dataset: str, split: int, stream: str) -> str:

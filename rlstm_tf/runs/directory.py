@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from absl import flags
 
+from rlstm_tf.cli.flag_files import read_lines
 from rlstm_tf.cli.flags import CHANGEABLE, parse_flagfiles
+from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import PARTIAL, write_atomic, writing
 from rlstm_tf.storage.locks import lock_file
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from rlstm_tf.data.schema import Manifest
 
 BEST = "best.npz"
+_TRAIN = ("python", "-m", "rlstm_tf.train")
 _ALWAYS_GIVEN = ("data", "run_dir")
 _NUMBERED = re.compile(r"step-\d+\.npz$")
 
@@ -42,7 +46,7 @@ class UnreadableError(DataError):
 def define_run_flags(values: flags.FlagValues) -> None:
     """Defines --run_dir and --checkpoint, for commands that read a trained run."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("run_dir", None, "Directory of the run.", **own)
+    define_path("run_dir", None, "Directory of the run.", **own)
     flags.DEFINE_enum("checkpoint", "newest", ("newest", "best"), "Checkpoint to load.", **own)
 
 
@@ -59,7 +63,7 @@ def read_flags(path: Path) -> flags.FlagValues:
         raise DataError(f"{path.parent} holds no run: there is no {path.name}")
     try:
         values = parse_flagfiles(str(path))
-    except (flags.Error, UnicodeDecodeError) as error:
+    except flags.Error as error:
         raise DataError(f"{path} is damaged, or of another version: {error}") from error
     # Every run has both; one is early in the file, one late.
     for name in _ALWAYS_GIVEN:
@@ -184,7 +188,7 @@ class RunDirectory:
     def _check_flags(self, given: Mapping[str, str], defaults: Mapping[str, str]) -> None:
         before: dict[str, list[str]] = {}
         try:
-            lines = self.flags.read_text(encoding="utf-8").splitlines()
+            lines = [line for line in read_lines(str(self.flags)) if line]
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{self.flags} is missing or damaged: {error}") from None
         for line in lines:
@@ -243,9 +247,9 @@ class RunDirectory:
             text = self._manifest.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or error
+            again = shlex.join([*_TRAIN, f"--flagfile={self.flags}", "--resume"])
             raise DataError(
-                f"{self._manifest}: {reason}; where it is missing, rlstm_tf.train "
-                f"--flagfile={self.flags} --resume writes it"
+                f"{self._manifest}: {reason}; where it is missing, this writes it: {again}"
             ) from None
         self._check_records(text, str(self._manifest))
         return Manifest.from_json(text, str(self._manifest))

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rlstm_tf.cli import app
 from rlstm_tf.errors import DataError, UserError
 from rlstm_tf.storage import files
 from rlstm_tf.storage.atomic import PARTIAL, writing
@@ -151,7 +150,6 @@ def local_mirror(
     if not files.is_remote(directory):
         yield LocalMirror(directory, Path(directory))
         return
-    app.load_tensorflow()
     with writing("TMPDIR"):
         scratch = tempfile.TemporaryDirectory(prefix="rlstm_tf_")
     with scratch:

@@ -7,13 +7,16 @@ TensorFlow supports `gs://`, and tensorflow-io, if it loads, adds `s3://`, `az:/
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
 
 from rlstm_tf.errors import DataError
+from rlstm_tf.quiet import quiet
 from rlstm_tf.storage.fsspec_store import FsspecStore
 from rlstm_tf.storage.store import Store
 
 _TENSORFLOW_IO_SCHEMES = ("az", "har", "hdfs", "http", "https", "oss", "s3", "viewfs")
+_making = threading.Lock()
 
 
 def get_store(path: str) -> Store:
@@ -26,18 +29,22 @@ def get_store(path: str) -> Store:
         DataError: no installed package supports the scheme.
     """
     scheme, separator, _ = path.partition("://")
-    return _make_store(scheme if separator else "")
+    # Many threads may ask at once.
+    with _making:
+        return _make_store(scheme if separator else "")
 
 
 @functools.cache
 def _make_store(scheme: str) -> Store:
-    from tensorflow import io
+    # Where a command needs TensorFlow for nothing else, this is what loads it.
+    with quiet():
+        from tensorflow import io
 
-    from rlstm_tf.storage.gfile_store import GfileStore
+        from rlstm_tf.storage.gfile_store import GfileStore
 
     reasons = []
     if scheme in _TENSORFLOW_IO_SCHEMES and scheme not in io.gfile.get_registered_schemes():
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quiet():
             warnings.simplefilter("ignore")
             try:
                 # Importing it registers its schemes.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
@@ -184,7 +185,7 @@ def _open_run(settings: TrainSettings, inputs: Inputs) -> None:
     counts = (len(shards), len(shards.samples), len(shards.classes), inputs.epochs.num_steps(0))
     say("{} videos, {} samples, {} classes, {} steps an epoch".format(*counts))
     logdir = inputs.mirror.display_path(run.tensorboard)
-    say(f"TensorBoard: tensorboard --logdir {logdir}")
+    say(f"TensorBoard: {shlex.join(['tensorboard', '--logdir', logdir])}")
     inputs.upload()
 
 

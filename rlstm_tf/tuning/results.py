@@ -90,10 +90,11 @@ def best_flags(
         directory: directory of the search.
     """
     texts = {**base, **trial_flags(best), "run_dir": f"--run_dir={directory.best_run}"}
+    command = ["python", "-m", "rlstm_tf.train", f"--flagfile={directory.best}"]
     head = [
         f"{objective} {best.score:.4f} after epoch {best.epochs}: the best of {count} trials,",
         f"{about}. Its own run is {directory.runs / best.name}; to repeat it:",
-        f"  python -m rlstm_tf.train --flagfile={shlex.quote(str(directory.best))}",
+        f"  {shlex.join(command)}",
     ]
     lines = [f"# {line}" for line in head] + [texts[name] for name in sorted(texts)]
     return "\n".join(lines) + "\n"

@@ -40,7 +40,7 @@ def run(plan: Plan, directory: SearchDirectory) -> Trial:
     lengths = planned_epochs(plan)
     say(
         f"search: {plan.tuner}, {len(lengths)} trials, {sum(lengths)} epochs in all",
-        f"TensorBoard: tensorboard --logdir {shlex.quote(str(directory.runs))}",
+        f"TensorBoard: {shlex.join(['tensorboard', '--logdir', str(directory.runs)])}",
     )
     return _Search(plan, directory, lengths).run()
 

@@ -149,7 +149,7 @@ def test_real_trainings_one_of_which_diverges(shards, tmp_path, capsys, monkeypa
     assert "learning rate 1e+30" in found["1e+30"]["reason"]
     said = capsys.readouterr()
     assert sum(line.startswith("trial ") for line in said.out.splitlines()) == 2
-    assert f"rlstm_tf.train --flagfile='{output}/best.cfg'\n" in said.out
+    assert f"rlstm_tf.train '--flagfile={output}/best.cfg'\n" in said.out
     assert "Traceback" not in said.out + said.err
     values = flags.parse_flagfiles(str(output / "best.cfg"))
     assert (values.learning_rate, values.epochs, values.keep_checkpoints) == (0.01, 1, 3)

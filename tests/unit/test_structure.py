@@ -15,8 +15,9 @@ ALLOWED = {
     "rlstm_tf.compat": "",
     "rlstm_tf.model_config": "choices errors",
     "rlstm_tf.addons": "compat errors",
-    "rlstm_tf.storage": "errors messages",
-    "rlstm_tf.cli": "choices errors messages model_config",
+    "rlstm_tf.quiet": "errors",
+    "rlstm_tf.storage": "errors messages quiet",
+    "rlstm_tf.cli": "choices errors messages model_config quiet",
     "rlstm_tf.layers": "choices compat",
     "rlstm_tf.data": "choices errors storage",
     "rlstm_tf.evaluation": "errors storage",
@@ -144,3 +145,25 @@ def test_the_modules_are_found():
     names = {name_of(path) for path in MODULES}
     assert {"rlstm_tf.layers.relational_lstm", "rlstm_tf.train", "tfrecords_tools.build"} <= names
     assert {"rlstm_tf.train", "tfrecords_tools.build"} <= COMMANDS
+
+
+def unquoted(path):
+    """Yields the lines of printed commands into which a value is put without quotes."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        in_command = False
+        for part in node.values if isinstance(node, ast.JoinedStr) else ():
+            if isinstance(part, ast.Constant):
+                begins = re.search(r"python3? -m |\btensorboard --|\brlstm_tf\.\w+ -", part.value)
+                in_command = in_command or bool(begins)
+                continue
+            call = part.value
+            name = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
+            if in_command and name not in ("shlex.quote", "shlex.join"):
+                yield node.lineno
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_printed_commands_can_be_pasted(path):
+    if name_of(path) in ("rlstm_tf.recipe", "rlstm_tf.reporting.paper_runs"):
+        pytest.skip("tests/unit/reporting/test_recipe.py splits its commands")
+    assert not list(unquoted(path))

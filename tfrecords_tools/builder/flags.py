@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from rlstm_tf.choices import STREAMS
-from rlstm_tf.cli import app
+from rlstm_tf.cli.paths import define_path, define_path_list
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import say
-from rlstm_tf.storage.files import is_remote
 from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, print_summary, read_dataset
 
 if TYPE_CHECKING:
@@ -31,9 +30,9 @@ def define_flags(values: flags.FlagValues) -> None:
     help_text = (
         "Directory with one folder per class; charades: of all files; folder: or a CSV file."
     )
-    flags.DEFINE_string("videos", None, help_text, **own)
+    define_path("videos", None, help_text, **own)
     help_text = "ucf101, hmdb51, charades: directory of the split files."
-    flags.DEFINE_string("splits", None, help_text, **own)
+    define_path("splits", None, help_text, **own)
     flags.DEFINE_integer("split", None, "ucf101, hmdb51: number of the split.", 1, **own)
     help_text = "folder: share of each class for the test set; default 0.2."
     flags.DEFINE_float("test_share", None, help_text, 0, 1, **own)
@@ -44,9 +43,9 @@ def define_flags(values: flags.FlagValues) -> None:
     help_text = "temporal: flow method; default tvl1, as in the paper."
     flags.DEFINE_enum("flow", None, ["tvl1", "dis"], help_text, **own)
     help_text = "Finished shards of another split to copy the images of the same videos from."
-    flags.DEFINE_list("reuse", [], help_text, **own)
+    define_path_list("reuse", [], help_text, **own)
     help_text = "Directory of the shards: new, empty or of an interrupted build."
-    flags.DEFINE_string("output", None, help_text, **own)
+    define_path("output", None, help_text, **own)
     flags.DEFINE_integer("shards", 8, "Shards of the training set.", 1, 99_999, **own)
     flags.DEFINE_integer("short_side", 256, "Short side of a frame, pixels.", 8, 8192, **own)
     flags.DEFINE_integer("jpeg_quality", 95, "JPEG quality of the stored frames.", 1, 100, **own)
@@ -102,8 +101,6 @@ def plan_build(values: flags.FlagValues) -> Plan:
     # Here, so that --help does not wait for NumPy.
     from tfrecords_tools.builder.plan import make_plan
 
-    if is_remote(values.videos) or is_remote(values.splits or ""):
-        app.load_tensorflow()
     settings = {name: values[name].value for name in _SETTINGS}
     dataset = read_dataset(
         *(values.dataset, values.videos, values.splits, values.split),

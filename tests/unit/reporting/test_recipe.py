@@ -1,5 +1,6 @@
 """The recipe: every run of the tables once, in a valid order, with files that exist."""
 
+import dataclasses
 import re
 import shlex
 
@@ -99,6 +100,18 @@ def test_every_command_parses_and_names_existing_files(capsys, monkeypatch, demo
             made.add(values.output)
     counts = [sum(name == module for name, _ in found) for module in PROGRAMS]
     assert counts == [13, 42, 42, 20 + 3]
+
+
+def test_paths_with_spaces_can_be_pasted():
+    paths = dataclasses.replace(PAPER, data="my data", runs="my runs")
+    run = Run("hmdb51", 1, "two_branch", "spatial")
+    training, testing = paper_runs.run_commands(paths, run)
+    assert shlex.split(training.replace("\\\n", " "))[4:6] == [
+        "--data=my data/hmdb51_1/spatial",
+        "--run_dir=my runs/hmdb51_1/two_branch/spatial",
+    ]
+    scores = "my runs/hmdb51_1/two_branch/spatial/evaluation/test/metrics.json"
+    assert shlex.split(testing)[:4] == ["test", "-f", scores, "||"]
 
 
 def test_the_table_of_steps_covers_every_run(capsys):

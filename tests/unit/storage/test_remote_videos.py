@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -102,6 +103,24 @@ def test_unsupported_scheme_is_refused(tmp_path, capfd):
     assert len(errors) == 1
     assert errors[0].startswith("error: no installed package opens nostore:// (")
     assert "rlstm-tf[stores]" in errors[0]
+
+
+def test_an_address_in_a_list_gives_one_line(tmp_path):
+    """In a process of its own: TensorFlow prints when it is loaded, and loads for the store."""
+    (tmp_path / "list.csv").write_text("path,label\nhttp://127.0.0.1:9/a.mp4,walk\n")
+    result = subprocess.run(
+        [sys.executable, "-m", "tfrecords_tools.build", "--dataset=folder"]
+        + [f"--videos={tmp_path}/list.csv", f"--output={tmp_path}/new"],
+        cwd=ROOT,
+        env={name: text for name, text in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert "http://127.0.0.1:9/a.mp4" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("scheme", ["ram://build/videos", "file"])

@@ -146,7 +146,7 @@ def test_best_cfg_repeats_the_best_trial(tmp_path):
         expected = {**settings, "epochs": 6, "run_dir": "runs/a b/best"}
         assert found[name].value == expected.get(name, values[name].value), name
     assert "val_accuracy 0.7500 after epoch 6: the best of 5 trials" in text
-    assert "#   python -m rlstm_tf.train --flagfile='runs/a b/best.cfg'\n" in text
+    assert "#   python -m rlstm_tf.train '--flagfile=runs/a b/best.cfg'\n" in text
     assert "trial,status,score" in table([best], list(settings))
 
 
