@@ -91,7 +91,7 @@ class VideoReader:
             raise DamagedVideoError("is in a format that has no decoder")
         # With one thread, damaged frames decode alike on all machines.
         stream.codec_context.thread_count = 1
-        self.fps = float(stream.average_rate or 0)
+        self.fps = _frame_rate(self._container.format.name, stream)
         self._expected = _expected_frames(self._container.format.name, stream)
         if not self._expected:
             self._expected_end = _expected_end(self._container.format.name, stream)
@@ -214,6 +214,13 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     if not done:
         raise ValueError(f"OpenCV cannot encode a frame of shape {image.shape}")
     return jpeg.tobytes()
+
+
+def _frame_rate(container: str, stream: av.VideoStream) -> float:
+    """Returns the average number of frames per second; 0: unknown."""
+    # FFmpeg gives the time base of a DV file for its rate, 60,000.
+    rate = stream.guessed_rate if container == "dv" else stream.average_rate
+    return float(rate or 0)
 
 
 def _expected_frames(container: str, stream: av.VideoStream) -> int:

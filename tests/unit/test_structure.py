@@ -33,7 +33,7 @@ ALLOWED = {
     ),
     "rlstm_tf.tuning": "errors messages model_config storage cli runs",
     "rlstm_tf.summaries": "messages storage layers data evaluation attention training",
-    "tfrecords_tools.datasets": "choices errors messages storage",
+    "tfrecords_tools.datasets": "choices errors messages storage data",
     "tfrecords_tools.synthetic": "cli",
     "tfrecords_tools.builder": (
         "choices errors messages storage cli data tfrecords_tools.datasets"

@@ -11,6 +11,7 @@ from rlstm_tf.choices import STREAMS
 from rlstm_tf.cli.paths import define_path, define_path_list
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import say
+from rlstm_tf.storage.files import is_remote
 from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, print_summary, read_dataset
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def check_flags(values: flags.FlagValues) -> None:
         raise UsageError(
             f"--short_side={values.short_side}: --stream=temporal needs at least {_SHORTEST_SIDE}"
         )
+    if values.dataset == "folder":
+        _check_apart(values.videos, values.output)
     if values.val_seed and not values.val_share:
         raise UsageError("--val_seed does nothing without --val_share")
 
@@ -135,6 +138,18 @@ def print_result(values: flags.FlagValues, manifest: Manifest) -> None:
             f"{len(manifest.damaged)} damaged videos were left out of {values.output}; "
             f"--max_bad_videos allows {values.max_bad_videos}"
         )
+
+
+def _check_apart(videos: str, output: str) -> None:
+    """Raises UsageError if one contains the other: the next build would list the shards."""
+    places = [
+        path.rstrip("/") if is_remote(path) else os.path.realpath(path) for path in (videos, output)
+    ]
+    for inner, outer in (places, places[::-1]):
+        if f"{inner}/".startswith(f"{outer.rstrip('/')}/"):
+            raise UsageError(
+                f"--videos={videos} and --output={output}: neither may be inside the other"
+            )
 
 
 def _num_cores() -> int:

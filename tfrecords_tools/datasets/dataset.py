@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TextIO
 
@@ -60,7 +60,7 @@ class Dataset:
         classes: class names in label order; each has at least one listed video.
         videos: in the order listed.
         missing: ids of listed videos without a file.
-        num_ignored: number of other files and folders beside the videos.
+        passed_over: by reason, the paths of the files and folders that are not taken as videos.
         multi_label: a video may have any number of actions, including none.
         notes: named counts of annotations that the reader clipped or dropped.
     """
@@ -70,7 +70,7 @@ class Dataset:
     classes: tuple[str, ...]
     videos: tuple[Video, ...]
     missing: tuple[str, ...] = ()
-    num_ignored: int = 0
+    passed_over: Mapping[str, Sequence[str]] = field(default_factory=dict)
     multi_label: bool = False
     notes: dict[str, int] = field(default_factory=dict)
 

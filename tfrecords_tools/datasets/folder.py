@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rlstm_tf.choices import SUBSETS
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.storage.files import file_sizes, is_directory, is_remote, list_directory
+from rlstm_tf.storage.files import file_sizes, is_directory, is_remote
+from tfrecords_tools.datasets.class_folders import list_class_folders
 from tfrecords_tools.datasets.dataset import Action, Dataset, Video, read_csv
 from tfrecords_tools.datasets.subsets import hold_out
 
-# File names that count as videos in a folder.
-EXTENSIONS = (
-    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
-    *(".mts", ".ogv", ".ts", ".webm", ".wmv"),
-)
 TEST_SHARE = 0.2
 
 # Id, path, class name, subset ("" if not chosen yet).
@@ -26,10 +22,12 @@ _Row = tuple[str, str, str, str]
 def read_folder(videos: str, test_share: float | None = None) -> Dataset:
     """Lists the videos of a directory with one folder per class, or of a CSV file.
 
+    The folders of the classes may be in folders `train`, `val` and `test`, which choose the subset.
+
     The CSV file has the header `path,label` or `path,label,subset`; paths are relative to it,
     labels are class names. Classes are in alphabetical order, or in numerical order if all of them
-    are numbers. Without a column `subset`, `test_share` of each class becomes the test set, chosen
-    by a hash of the id.
+    are numbers. If neither a column nor a folder gives the subset, `test_share` of each class
+    becomes the test set, chosen by a hash of the id.
 
     Args:
         videos: directory or CSV file.
@@ -37,12 +35,14 @@ def read_folder(videos: str, test_share: float | None = None) -> Dataset:
 
     Raises:
         DataError: no such file, a class without a video, a dangling link, a line that does not fit.
-        UsageError: `test_share` is given and the file has a column `subset`.
+        UsageError: `test_share` is given and the file or the folders give the subsets.
     """
+    rows: Sequence[_Row]
+    passed_over: Mapping[str, Sequence[str]] = {}
     if is_directory(videos):
-        rows, num_ignored = _list_folders(videos)
+        rows, passed_over = list_class_folders(videos)
     elif file_sizes([videos]) != [None]:
-        rows, num_ignored = list(_read_rows(videos)), 0
+        rows = list(_read_rows(videos))
     else:
         raise DataError(f"no such directory or CSV file: {videos}")
     if not rows:
@@ -60,48 +60,8 @@ def read_folder(videos: str, test_share: float | None = None) -> Dataset:
             replace(video, subset="test" if video.id in test else "train") for video in listed
         ]
     elif test_share is not None:
-        raise UsageError(f"--test_share does not go with {videos}, which has a column 'subset'")
-    return Dataset("folder", 0, classes, tuple(listed), num_ignored=num_ignored)
-
-
-def _list_folders(videos: str) -> tuple[list[_Row], int]:
-    """Returns the rows, and the number of other files and folders."""
-    rows: list[_Row] = []
-    num_ignored = 0
-    for label in list_directory(videos):
-        class_directory = os.path.join(videos, label)
-        if label.startswith(".") or not is_directory(class_directory):
-            if not label.startswith(".") and file_sizes([class_directory]) == [None]:
-                raise _not_a_file(class_directory)
-            num_ignored += 1
-            continue
-        names = list_directory(class_directory)
-        paths = [os.path.join(class_directory, name) for name in names if _is_video(name)]
-        files = [path for path, size in zip(paths, file_sizes(paths)) if size is not None]
-        for path in sorted(set(paths).difference(files)):
-            if not is_directory(path):
-                raise _not_a_file(path)
-        if not files:
-            raise DataError(
-                f"class {label!r} is empty: no video in {class_directory} "
-                f"(one folder per class; videos end in {' '.join(EXTENSIONS)})"
-            )
-        rows += [
-            (_require_utf8(f"{label}/{os.path.basename(path)}"), path, label, "") for path in files
-        ]
-        num_ignored += len(names) - len(files)
-    return rows, num_ignored
-
-
-def _not_a_file(path: str) -> DataError:
-    # Ignoring it, as after a failed mount, would silently give a smaller data set.
-    if os.path.islink(path) and not os.path.exists(path):
-        return DataError(f"{path} is a link to {os.readlink(path)}, which does not exist")
-    return DataError(f"{path} is neither a file nor a directory")
-
-
-def _is_video(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
+        raise UsageError(f"--test_share does not go with {videos}, which gives the subsets itself")
+    return Dataset("folder", 0, classes, tuple(listed), passed_over=passed_over)
 
 
 def _read_rows(path: str) -> Iterator[_Row]:
@@ -130,11 +90,3 @@ def _sort_classes(classes: Iterable[str]) -> tuple[str, ...]:
     if all(name.isascii() and name.isdigit() for name in names):
         names.sort(key=int)
     return tuple(names)
-
-
-def _require_utf8(name: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise DataError(f"a file name is not UTF-8: {name!r}") from None
-    return name

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rlstm_tf.messages import say
 from tfrecords_tools.datasets.charades import read_charades
+from tfrecords_tools.datasets.class_folders import describe_passed_over
 from tfrecords_tools.datasets.dataset import Dataset, drop_missing
 from tfrecords_tools.datasets.folder import read_folder
 from tfrecords_tools.datasets.hmdb51 import read_hmdb51
@@ -71,8 +72,8 @@ def print_summary(dataset: Dataset) -> None:
     say(f"{dataset.name}: {len(dataset.classes)} classes, videos: {listed}")
     if dataset.missing:
         say(f"{len(dataset.missing)} listed videos are missing, building without them")
-    if dataset.num_ignored:
-        say(f"{dataset.num_ignored} other files and folders are ignored")
+    if dataset.passed_over:
+        say(f"passed over: {describe_passed_over(dataset.passed_over)}")
     training = [video for video in dataset.videos if video.subset == "train"]
     trained = {action.label for video in training for action in video.actions}
     if len(trained) < len(dataset.classes):

@@ -125,6 +125,10 @@ print(peaks[1] - peaks[0])
             f"{FOLDER} --stream=temporal --short_side=15",
             "--short_side=15: --stream=temporal needs at least 16",
         ),
+        ("--dataset=folder --videos=v --output=v/o", "neither may be inside the other"),
+        ("--dataset=folder --videos=v --output=./v", "neither may be inside the other"),
+        ("--dataset=folder --videos=v/o/w --output=v/a/../o/", "--videos=v/o/w and --output=v/a/"),
+        ("--dataset=folder --videos=a://v/ --output=a://v/o", "neither may be inside the other"),
         ("--dataset=kinetics", "kinetics"),
         ("--colour=red", "colour"),
         ("--workers=0", "workers"),
@@ -140,6 +144,17 @@ def test_bad_usage(capfd, tmp_path, monkeypatch, given, message):
     assert errors[0].startswith("error: ")
     assert message in errors[0]
     assert os.listdir(tmp_path) == []
+
+
+def test_output_inside_videos_by_a_link(own, tmp_path, capfd):
+    (tmp_path / "link").symlink_to(own)
+    status, _, errors = run(capfd, *arguments(own, tmp_path / "link/new"))
+    assert status == 2
+    assert errors == [
+        f"error: --videos={own} and --output={tmp_path}/link/new: neither may be inside the other"
+    ]
+    # Beside it, with a name that begins alike, is another place.
+    assert app.run(build.main, build.define_flags, ["build", *arguments("v", "v2")]) == 1
 
 
 def test_complete_build_is_unchanged(own, built, capfd):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rlstm_tf.data.video import DamagedVideoError, VideoReader, encode_jpeg
+from rlstm_tf.data.video_names import is_video_name
 
 
 def read(path, short_side=256):
@@ -79,6 +80,40 @@ def test_every_genuine_broken_file_is_tested(real):
         for mark in function.pytestmark:
             named.update(str(case[0]).split("/")[-1] for case in mark.args[1])
     assert {path.name for path in (real / "broken").iterdir()} <= named
+
+
+FORMATS = {
+    # Suffix -> FFmpeg's format, codec, pixels, size. Each at 25 frames per second.
+    "GIF": ("gif", "gif", "rgb8", (64, 48)),
+    "apng": ("apng", "apng", "rgb24", (64, 48)),
+    "vob": ("vob", "mpeg2video", "yuv420p", (64, 48)),
+    "mxf": ("mxf", "mpeg2video", "yuv420p", (64, 48)),
+    "dv": ("dv", "dvvideo", "yuv420p", (720, 576)),
+    "h264": ("h264", "libx264", "yuv420p", (64, 48)),
+    "mjpeg": ("mjpeg", "mjpeg", "yuvj420p", (64, 48)),
+    "y4m": ("yuv4mpegpipe", "wrapped_avframe", "yuv420p", (64, 48)),
+    "m2v": ("mpeg2video", "mpeg2video", "yuv420p", (64, 48)),
+    "rm": ("rm", "rv10", "yuv420p", (128, 96)),
+    "swf": ("swf", "flv", "yuv420p", (64, 48)),
+}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_formats(tmp_path, suffix):
+    container, codec, pixels, (width, height) = FORMATS[suffix]
+    path = tmp_path / f"clip.{suffix}"
+    assert is_video_name(path.name)
+    with av.open(str(path), "w", format=container) as file:
+        stream = file.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixels
+        for level in range(0, 240, 40):
+            image = np.full((height, width, 3), level, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixels)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    with VideoReader(str(path), 48) as reader:
+        assert reader.fps == 25
+        np.testing.assert_allclose([f.mean() for f in reader], range(0, 240, 40), atol=3)
 
 
 def stored(path):

@@ -6,6 +6,7 @@ import pytest
 from rlstm_tf.errors import DataError, UsageError
 from tfrecords_tools.datasets.dataset import drop_missing
 from tfrecords_tools.datasets.folder import read_folder
+from tfrecords_tools.datasets.registry import print_summary
 
 
 def subsets(dataset):
@@ -24,6 +25,8 @@ def test_folder(videos):
     (videos / "walk/notes.txt").touch()
     (videos / "walk/.hidden.mp4").touch()
     (videos / "walk/more").mkdir()
+    (videos / "walk/session").mkdir()
+    (videos / "walk/session/1.mp4").touch()
     (videos / ".git").mkdir()
     (videos / "README.md").touch()
     dataset = read_folder(str(videos))
@@ -31,19 +34,99 @@ def test_folder(videos):
     assert [video.id for video in dataset.videos] == [
         *("run/1.mp4", "run/2.avi", "run/3.mkv", "walk/1.mp4", "walk/2.MOV")
     ]
-    assert dataset.num_ignored == 5
+    assert dataset.passed_over == {
+        "hidden": [".git", "walk/.hidden.mp4"],
+        "beside the class folders": ["README.md"],
+        "with neither videos nor pictures": ["walk/more"],
+        "without the suffix of a video": ["walk/notes.txt"],
+        "with videos a level too deep": ["walk/session"],
+    }
     assert subsets(dataset) == {"train": 3, "test": 2}
     assert subsets(read_folder(str(videos), test_share=0.0)) == {"train": 5}
 
 
+def test_what_is_passed_over_is_one_line(videos, capsys):
+    print_summary(read_folder(str(videos)))
+    assert "passed over" not in capsys.readouterr().out
+    for name in ("walk/a.txt", "walk/b.txt", "walk/c.srt", "run/.d"):
+        (videos / name).touch()
+    print_summary(read_folder(str(videos)))
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "passed over: 1 hidden (run/.d); "
+        "3 without the suffix of a video (walk/a.txt, walk/b.txt, ...)",
+    ]
+
+
 def test_folder_refuses_empty_class_and_no_class(videos, tmp_path):
-    (videos / "sit").mkdir()
+    (videos / "sit/day").mkdir(parents=True)
     (videos / "sit/notes.txt").touch()
-    with pytest.raises(DataError, match=r"class 'sit' is empty: no video in .*sit .*\.mp4"):
+    (videos / "sit/day/1.mp4").touch()
+    with pytest.raises(DataError) as caught:
         read_folder(str(videos))
+    assert str(caught.value) == (
+        f"class 'sit' is empty: no video in {videos}/sit, only "
+        "1 with videos a level too deep (sit/day); 1 without the suffix of a video "
+        "(sit/notes.txt); understood are CLASS/VIDEO.mp4, and the same below train/ val/ test/ "
+        "with no other folder beside these (docs/records.md)"
+    )
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(DataError, match="nothing lists no video"):
+    with pytest.raises(DataError, match=r"no class folder in .*nothing; understood are CLASS/VID"):
         read_folder(str(tmp_path / "nothing"))
+    (tmp_path / "nothing/1.mp4").touch()
+    with pytest.raises(DataError, match=r"only 1 beside the class folders \(1.mp4\); understood"):
+        read_folder(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train", "test", "val"),
+        ("Training", "testing", "validation"),
+        ("TRAIN", "Test", "Valid"),
+        ("train", "test", None),
+    ],
+)
+def test_folders_of_subsets_above_the_classes(tmp_path, folders):
+    expected = {}
+    for folder, subset in zip(folders, ("train", "test", "val")):
+        for label in ("run", "walk") if folder else ():
+            # The class is absent from one subset.
+            if (subset, label) != ("val", "run"):
+                expected[f"{folder}/{label}/1.mp4"] = (subset, label)
+    for name in expected:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "README.md").touch()
+    (tmp_path / folders[0] / "notes.txt").touch()
+    dataset = read_folder(str(tmp_path))
+    assert dataset.classes == ("run", "walk")
+    found = {v.id: (v.subset, dataset.classes[v.actions[0].label]) for v in dataset.videos}
+    assert found == expected
+    assert [video.path for video in dataset.videos] == [f"{tmp_path}/{name}" for name in found]
+    assert dataset.passed_over == {
+        "beside the class folders": ["README.md", f"{folders[0]}/notes.txt"]
+    }
+    with pytest.raises(UsageError, match=r"--test_share does not go with .* gives the subsets"):
+        read_folder(str(tmp_path), test_share=0.5)
+
+
+def test_folders_of_subsets_beside_another_folder(videos):
+    """Then `train` is a class of vehicles, and has videos."""
+    (videos / "train").mkdir()
+    (videos / "train/1.mp4").touch()
+    assert read_folder(str(videos)).classes == ("run", "train", "walk")
+    (videos / "train/1.mp4").unlink()
+    (videos / "train/walk").mkdir()
+    (videos / "train/walk/1.mp4").touch()
+    with pytest.raises(DataError, match=r"class 'train' is empty.*below train/ val/ test/ with no"):
+        read_folder(str(videos))
+
+
+@pytest.mark.parametrize("name", ["1.AVI", "1.gif", "1.vob", "1.MXF", "1.m2t", "1.y4m", "1.Apng"])
+def test_suffixes_of_videos(tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).touch()
+    assert [video.id for video in read_folder(str(tmp_path)).videos] == [f"run/{name}"]
 
 
 @pytest.mark.parametrize("name", ["walk/3.mp4", "sit"])
@@ -71,7 +154,7 @@ def test_folder_takes_links_to_videos_and_classes(videos, tmp_path):
     (videos / "notes").symlink_to(videos / "run/1.mp4")
     dataset = read_folder(str(videos))
     assert (len(dataset.videos), dataset.classes) == (9, ("run", "sit", "walk"))
-    assert dataset.num_ignored == 1
+    assert dataset.passed_over == {"beside the class folders": ["notes"]}
 
 
 def test_unreadable_listed_video_does_not_count_as_missing(videos):
@@ -97,7 +180,7 @@ def test_csv(videos):
         ("videos/run/2.avi", 0, "test"),
     ]
     assert drop_missing(dataset, allow_missing=False) == dataset
-    with pytest.raises(UsageError, match=r"--test_share does not go with .*'subset'"):
+    with pytest.raises(UsageError, match=r"--test_share does not go with .*list.csv, which gives"):
         read_folder(str(file), test_share=0.5)
 
 
