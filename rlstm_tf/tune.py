@@ -126,9 +126,11 @@ def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
     """Returns the plan, and what identifies the search. Reads the shards, writes nothing."""
     from rlstm_tf.data import pipeline
     from rlstm_tf.data.shards import Shards
+    from rlstm_tf.models.backbone import check_image_size
     from rlstm_tf.tuning.oracle import Plan
     from rlstm_tf.tuning.space import search_space
 
+    check_image_size(values.backbone, values.image_size)
     config = pipeline.InputConfig(**flags.input_arguments(values))
     shards, val = (Shards.open(values.data, name) for name in ("train", values.val_subset))
     for subset in (shards, val):

@@ -28,12 +28,14 @@ class Application:
         scaling: range of its input pixels, a name of `PixelScaling`.
         cut: default layer to cut at, one block before the end.
         pretrained: Keras has ImageNet weights for it.
+        min_size: smallest side of its images, pixels.
     """
 
     build: Callable[..., keras.Model]
     scaling: str
     cut: str
     pretrained: bool = True
+    min_size: int = 32
 
 
 def _tiny(input_shape: tuple, **_: Any) -> keras.Model:
@@ -43,7 +45,7 @@ def _tiny(input_shape: tuple, **_: Any) -> keras.Model:
 APPLICATIONS = {
     "densenet121": Application(keras.applications.DenseNet121, "torch", "pool4_pool"),
     "efficientnet_b0": Application(keras.applications.EfficientNetB0, "torch", "block6d_add"),
-    "inception_v3": Application(keras.applications.InceptionV3, "tf", "mixed9"),
+    "inception_v3": Application(keras.applications.InceptionV3, "tf", "mixed9", min_size=75),
     "mobilenet": Application(keras.applications.MobileNet, "tf", "conv_pw_12_relu"),
     "mobilenet_v2": Application(keras.applications.MobileNetV2, "tf", "block_15_add"),
     "resnet50": Application(keras.applications.ResNet50, "caffe", "conv5_block2_out"),
@@ -96,11 +98,11 @@ def build_backbone(
             first convolution is adapted to (`flow_stem`).
 
     Raises:
-        UsageError: unknown name, or a cut that is not a layer with a single map.
+        UsageError: unknown name, images that are too small for it, or a cut that is not a layer
+            with a single map.
         DataError: weights cannot be read or do not fit.
     """
-    if name not in APPLICATIONS:
-        raise UsageError(f"backbone {name!r} must be one of {', '.join(sorted(APPLICATIONS))}")
+    check_image_size(name, image_size)
     application = APPLICATIONS[name]
     model = _build_application(application, name, weights, (image_size, image_size, 3))
     model, scaling = adapt(model, statistics, momentum), application.scaling
@@ -108,6 +110,20 @@ def build_backbone(
         model, scaling = flow_stem(model, channels, weights != "none"), f"flow_{scaling}"
     trunk, tail = cut_model(model, cut or application.cut)
     return Backbone(trunk, tail, scaling)
+
+
+def check_image_size(name: str, image_size: int) -> None:
+    """Raises UsageError if a backbone is unknown, or takes larger images only.
+
+    Args:
+        name: one of `APPLICATIONS`.
+        image_size: side of the square images, pixels.
+    """
+    if name not in APPLICATIONS:
+        raise UsageError(f"backbone {name!r} must be one of {', '.join(sorted(APPLICATIONS))}")
+    smallest = APPLICATIONS[name].min_size
+    if image_size < smallest:
+        raise UsageError(f"--image_size={image_size}: {name} takes {smallest} pixels or more")
 
 
 def _build_application(

@@ -107,6 +107,28 @@ def check_names(network, name):
     assert [named[id(weight)] for weight in network.trainable_weights] == expected
 
 
+@pytest.mark.parametrize("name", sorted(APPLICATIONS))
+def test_smallest_images_are_those_of_keras(name):
+    application = APPLICATIONS[name]
+    if application.pretrained:
+        # Keras refuses before it makes a layer.
+        smaller = application.min_size - 1
+        with pytest.raises(ValueError, match=f"at least {application.min_size}x"):
+            application.build(input_shape=(smaller, smaller, 3), include_top=False, weights=None)
+    with pytest.raises(UsageError) as error:
+        build_backbone(name, weights="none", image_size=application.min_size - 1)
+    smallest = application.min_size
+    message = f"--image_size={smallest - 1}: {name} takes {smallest} pixels or more"
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("name", ["tiny_resnetv2", "inception_v3"])
+def test_the_smallest_images_are_enough(name):
+    smallest = APPLICATIONS[name].min_size
+    backbone = build_backbone(name, weights="none", image_size=smallest)
+    assert min(backbone.tail.output_shape[1:3]) >= 1
+
+
 def test_efficientnet_pixels_are_scaled_like_its_imagenet_weights_do():
     """By mean and standard deviation of ImageNet, which are among those weights."""
     theirs = APPLICATIONS["efficientnet_b0"].build(
