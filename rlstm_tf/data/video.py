@@ -15,6 +15,7 @@ import numpy as np
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
+from rlstm_tf.data.picture_series import picture_sizes
 from rlstm_tf.errors import DataError
 
 # Pixels. JPEG allows 65,535, and the index has two bytes per side.
@@ -103,7 +104,7 @@ class VideoReader:
         self._first = first
         self._orientation = _read_orientation(first)
         # Size before rotation: frames are rotated after resizing, when they are small.
-        self._size = _scale_size(first.width, first.height, short_side)
+        self._size = scale_size(first.width, first.height, short_side)
         swapped = self._orientation is not None and self._orientation[0]
         self.width, self.height = self._size[::-1] if swapped else self._size
 
@@ -182,11 +183,7 @@ class VideoReader:
 
     def _convert(self, frame: av.VideoFrame) -> np.ndarray:
         image = self._reformatter.reformat(frame, format="bgr24").to_ndarray()
-        if (image.shape[1], image.shape[0]) != self._size:
-            shrinks = image.shape[0] > self._size[1]
-            # Averaging areas avoids aliasing, but only works for shrinking.
-            method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            image = cv2.resize(image, self._size, interpolation=method)
+        image = resize_frame(image, self._size)
         if self._orientation is not None:
             swap, mirror_x, mirror_y = self._orientation
             image = image.transpose(1, 0, 2) if swap else image
@@ -197,15 +194,45 @@ class VideoReader:
 def require_readable(path: str) -> None:
     """Reads a whole file, to tell errors of the file system from damaged content.
 
+    Args:
+        path: local file, or folder of pictures.
+
     Raises:
         DataError: the file cannot be read.
     """
+    if os.path.isdir(path):
+        for name in picture_sizes(path):
+            require_readable(os.path.join(path, name))
+        return
     try:
         with open(path, "rb", buffering=0) as file:
             while file.read(1 << 20):
                 pass
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
+
+
+def resize_frame(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes an image, uint8 [H, W, 3], to a width and height."""
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    # Averaging areas avoids aliasing, but only works for shrinking.
+    method = cv2.INTER_AREA if image.shape[0] > size[1] else cv2.INTER_LINEAR
+    return cv2.resize(image, size, interpolation=method)
+
+
+def scale_size(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """Scales a width and height to a short side, pixels; the aspect ratio is kept.
+
+    Raises:
+        DamagedVideoError: the long side would be longer than `LONGEST_SIDE`.
+    """
+    short, long = sorted((width, height))
+    # Rounded to the nearest pixel.
+    long_side = (2 * long * short_side + short) // (2 * short)
+    if long_side > LONGEST_SIDE:
+        raise DamagedVideoError(f"frames of {width}x{height} are too long for a JPEG")
+    return (long_side, short_side) if width >= height else (short_side, long_side)
 
 
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
@@ -243,15 +270,6 @@ def _expected_end(container: str, stream: av.VideoStream) -> float:
         return 0.0
     hours, minutes, seconds = map(float, duration.groups())
     return 3600 * hours + 60 * minutes + seconds
-
-
-def _scale_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    short, long = sorted((width, height))
-    # Rounded to the nearest pixel.
-    long_side = (2 * long * short_side + short) // (2 * short)
-    if long_side > LONGEST_SIDE:
-        raise DamagedVideoError(f"frames of {width}x{height} are too long for a JPEG")
-    return (long_side, short_side) if width >= height else (short_side, long_side)
 
 
 def _read_orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool] | None:

@@ -109,11 +109,11 @@ def unmounted(task):
 
 def hiccup(task):
     """Reads a truncated video once, as from a file system that loses its server for a moment."""
-    reader = decoded_video.VideoReader
+    open_video = decoded_video.open_video
 
-    def lost(path, short_side):
-        decoded_video.VideoReader = reader
+    def lost(*_):
+        decoded_video.open_video = open_video
         raise DamagedVideoError("3 frames decode, header says 8")
 
-    decoded_video.VideoReader = lost
+    decoded_video.open_video = lost
     return decoded_video.decode(task)

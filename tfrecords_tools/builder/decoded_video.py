@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 
 from rlstm_tf.data.optical_flow import compute_flow
+from rlstm_tf.data.picture_reader import PictureReader, open_video
 from rlstm_tf.data.video import (
     LONGEST_SIDE,
     DamagedVideoError,
@@ -34,9 +35,10 @@ from rlstm_tf.data.video import (
 )
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import atomic_file, write_atomic, writing
-from rlstm_tf.storage.checksums import FileDigest, digest_file, verify_checksum, with_checksum
+from rlstm_tf.storage.checksums import FileDigest, verify_checksum, with_checksum
 from rlstm_tf.storage.json_values import parse_json, require_fields
 from tfrecords_tools.builder.reuse import StoredVideo, read_stored
+from tfrecords_tools.datasets.source_files import digest_source
 
 _JPEGS = ".jpegs"
 _INDEX = ".json"
@@ -49,12 +51,13 @@ class DecodeTask:
 
     Attributes:
         target: path of the decoded video, without a suffix.
-        video: path of the video file.
+        video: path of the video file, or of the folder of its pictures.
         short_side: pixels.
         jpeg_quality: 1..100.
         flow: a key of `optical_flow.METHODS`, for flow fields in place of frames.
         timed: its actions are given in seconds, which requires a frame rate.
         stored: finished shards that hold its images, to be copied instead of decoded.
+        fps: frames per second of a folder of pictures; 0: unknown.
     """
 
     target: str
@@ -64,6 +67,7 @@ class DecodeTask:
     flow: str | None = None
     timed: bool = False
     stored: StoredVideo | None = None
+    fps: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def decode(task: DecodeTask) -> str | None:
         require_readable(task.video)
         reason = _try_to_decode(task)
     if reason is not None:
-        mark_damaged(task.target, reason, digest_file(task.video))
+        mark_damaged(task.target, reason, digest_source(task.video))
     return reason
 
 
@@ -135,7 +139,7 @@ def _try_to_decode(task: DecodeTask) -> str | None:
                     checksums.append(zlib.crc32(jpeg))
             name = os.path.basename(task.target)
             lists = sizes.tolist(), checksums.tolist()
-            source = task.stored.source if task.stored else digest_file(task.video)
+            source = task.stored.source if task.stored else digest_source(task.video)
             decoded = DecodedVideo(name, fps, height, width, *lists, source)
             _write_json(task.target + _INDEX, asdict(decoded))
     except DamagedVideoError as error:
@@ -151,13 +155,13 @@ def _open_images(task: DecodeTask) -> Iterator[tuple[float, int, int, Iterator[b
     if task.stored:
         yield read_stored(task.stored)
         return
-    with VideoReader(task.video, task.short_side) as reader:
+    with open_video(task.video, task.short_side, task.fps) as reader:
         images = _read_images(reader, task)
         jpegs = (encode_jpeg(image, task.jpeg_quality) for image in images)
         yield reader.fps, reader.height, reader.width, jpegs
 
 
-def _read_images(reader: VideoReader, task: DecodeTask) -> Iterator[np.ndarray]:
+def _read_images(reader: VideoReader | PictureReader, task: DecodeTask) -> Iterator[np.ndarray]:
     if task.timed and not reader.fps:
         raise DamagedVideoError("has no frame rate, and its actions are given in seconds")
     if task.flow is None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
+from rlstm_tf.data.picture_series import picture_sizes
+from rlstm_tf.data.schema import join
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.files import copy, is_remote
+from rlstm_tf.storage.files import copy, is_directory, is_remote
 from tfrecords_tools.builder.decoded_video import DecodeTask
 
 
@@ -45,8 +48,7 @@ def download_ahead(tasks: Iterable[DecodeTask], count: int) -> Generator[DecodeT
 def delete_download(task: DecodeTask) -> None:
     """Deletes the local copy of a task's video, if it has one."""
     if task.video == _copy_path(task):
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(task.video)
+        _delete(task.video)
 
 
 def _download(task: DecodeTask) -> DecodeTask:
@@ -54,13 +56,26 @@ def _download(task: DecodeTask) -> DecodeTask:
         return task
     local = _copy_path(task)
     try:
-        copy(task.video, local)
+        if is_directory(task.video):
+            os.makedirs(local, exist_ok=True)
+            for name in picture_sizes(task.video):
+                copy(join(task.video, name), os.path.join(local, name))
+        else:
+            copy(task.video, local)
     except OSError as error:
         # A partial copy may be what fills the disk.
         with contextlib.suppress(OSError):
-            os.remove(local)
+            _delete(local)
         raise DataError(f"cannot copy {task.video} to {local}: {error.strerror}") from None
     return replace(task, video=local)
+
+
+def _delete(path: str) -> None:
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
 
 
 def _copy_path(task: DecodeTask) -> str:

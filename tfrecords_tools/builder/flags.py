@@ -11,7 +11,7 @@ from rlstm_tf.choices import STREAMS
 from rlstm_tf.cli.paths import define_path, define_path_list
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import say
-from rlstm_tf.storage.files import is_remote
+from rlstm_tf.storage.files import is_directory, is_remote
 from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, print_summary, read_dataset
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("split", None, "ucf101, hmdb51: number of the split.", 1, **own)
     help_text = "folder: share of each class for the test set; default 0.2."
     flags.DEFINE_float("test_share", None, help_text, 0, 1, **own)
+    help_text = "folder: frames per second of folders of pictures."
+    flags.DEFINE_float("fps", None, help_text, 0.001, 1000, **own)
     help_text = "Share of the training videos held out as subset val."
     flags.DEFINE_float("val_share", 0.0, help_text, 0, 1, **own)
     flags.DEFINE_integer("val_seed", 0, "Selects other videos for val.", **own)
@@ -76,6 +78,8 @@ def check_flags(values: flags.FlagValues) -> None:
     for name in ("splits", "split", "test_share"):
         if values[name].value is not None and name not in required + optional:
             raise UsageError(f"--{name} does not go with --dataset={values.dataset}")
+    if values.fps is not None and values.dataset != "folder":
+        raise UsageError("--fps goes with --dataset=folder")
     if values.reuse and "split" not in required:
         raise UsageError("--reuse goes with ucf101 and hmdb51, which have several splits")
     if values.flow and values.stream == "spatial":
@@ -109,6 +113,10 @@ def plan_build(values: flags.FlagValues) -> Plan:
         *(values.dataset, values.videos, values.splits, values.split),
         *(settings, values.allow_missing),
     )
+    if values.fps is not None:
+        if not any(is_directory(video.path) for video in dataset.videos):
+            raise UsageError(f"--fps does nothing: {values.videos} lists no folder of pictures")
+        settings["fps"] = values.fps
     if values.stream == "temporal":
         settings["flow"] = values.flow or "tvl1"
     unknown = set(values.leave_out).difference(video.id for video in dataset.videos)

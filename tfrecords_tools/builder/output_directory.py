@@ -138,8 +138,11 @@ def _resume(output: str, build: str, plan: dict[str, Any]) -> None:
 def _require_same_plan(output: str, found: dict[str, Any], plan: dict[str, Any]) -> None:
     if found == plan:
         return
-    names = [name for name in plan if found.get(name) != plan[name] and name != "plan"]
-    differ = ", ".join(f"{name} {found.get(name)!r}, not {plan[name]!r}" for name in names)
+    differ = ", ".join(
+        f"{name} {found.get(name)!r}, not {plan.get(name)!r}"
+        for name in {**plan, **found}
+        if found.get(name) != plan.get(name) and name != "plan"
+    )
     raise DataError(
         f"{output} holds a build with {differ or 'another list of videos'}: "
         "give another --output, or delete it"

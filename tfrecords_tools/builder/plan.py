@@ -10,8 +10,8 @@ from typing import Any
 from rlstm_tf.choices import SUBSETS
 from rlstm_tf.data.schema import shard_name
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.files import file_sizes
 from tfrecords_tools.datasets.dataset import Dataset, Video
+from tfrecords_tools.datasets.source_files import source_sizes
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def make_plan(dataset: Dataset, stream: str, settings: dict[str, Any], shards: i
             first, end = (len(videos) * edge // count for edge in (index, index + 1))
             assigned[shard_name(subset, index, count)] = tuple(videos[first:end])
     paths = [video.path for video in dataset.videos]
-    size_of = dict(zip(paths, file_sizes(paths)))
+    size_of = dict(zip(paths, source_sizes(paths)))
     for path, size in size_of.items():
         if size is None:
             raise DataError(f"{path} no longer exists")

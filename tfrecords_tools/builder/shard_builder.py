@@ -19,7 +19,6 @@ import numpy as np
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import writing
-from rlstm_tf.storage.checksums import digest_file
 from tfrecords_tools.builder import decoded_video
 from tfrecords_tools.builder.built_shard import BuiltShard
 from tfrecords_tools.builder.decoded_video import DecodeTask
@@ -29,6 +28,7 @@ from tfrecords_tools.builder.reuse import StoredVideo
 from tfrecords_tools.builder.shard_writer import Context, Sample, write_shard
 from tfrecords_tools.builder.worker_pool import Crash, run_tasks
 from tfrecords_tools.datasets.dataset import Action, Video
+from tfrecords_tools.datasets.source_files import digest_source
 
 Result = TypeVar("Result")
 # Signals of a crashing decoder. Any other end has another cause: SIGKILL comes from the kernel, out
@@ -89,6 +89,7 @@ class ShardBuilder:
                     flow=settings.get("flow"),
                     timed=any(action.end is not None for action in video.actions),
                     stored=self._stored.get(video.id),
+                    fps=settings.get("fps", 0.0),
                 )
 
     def leave_out(self, reasons: Mapping[str, str]) -> None:
@@ -117,7 +118,7 @@ class ShardBuilder:
                     f"--leave_out={video.id} builds without it"
                 )
             reason = f"the process that decoded it died twice, {result}"
-            decoded_video.mark_damaged(task.target, reason, digest_file(task.video))
+            decoded_video.mark_damaged(task.target, reason, digest_source(task.video))
         self.num_pending -= 1
 
     def write(self, directory: str) -> BuiltShard:

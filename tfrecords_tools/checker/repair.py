@@ -12,7 +12,6 @@ from rlstm_tf.data import schema
 from rlstm_tf.data.shard_index import load_index
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import writing
-from rlstm_tf.storage.checksums import digest_file
 from rlstm_tf.storage.files import write_text
 from rlstm_tf.storage.locks import lock_file
 from tfrecords_tools.builder.built_shard import BuiltShard
@@ -25,6 +24,7 @@ from tfrecords_tools.builder.shard_builder import (
 )
 from tfrecords_tools.builder.sources import format_sources, text_sha256
 from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, read_dataset
+from tfrecords_tools.datasets.source_files import digest_source
 
 _REPAIR = ".repair"
 
@@ -150,7 +150,7 @@ def _restore_sources(
     text = format_sources(
         plan,
         {
-            video.id: digest_file(video.path)
+            video.id: digest_source(video.path)
             for video in plan.dataset.videos
             if left_out.get(video.id) != LEFT_OUT
         },

@@ -1,7 +1,10 @@
 """Lists a directory of videos with one folder per class, with or without folders of subsets above.
 
-CLASS/VIDEO.mp4
-SUBSET/CLASS/VIDEO.mp4      SUBSET is train, val or test
+A video is a file, or a folder of its pictures:
+
+    CLASS/VIDEO.mp4
+    CLASS/VIDEO/img_00001.jpg
+    SUBSET/CLASS/...
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from rlstm_tf.data.video_names import is_hidden_name, is_video_name
+from rlstm_tf.data.video_names import is_hidden_name, is_picture_name, is_video_name
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import file_sizes, is_directory, list_directory
 
@@ -21,8 +24,8 @@ _SUBSETS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _LAYOUTS = (
-    "understood are CLASS/VIDEO.mp4, and the same below train/ val/ test/ with no other folder "
-    "beside these (docs/records.md)"
+    "understood are CLASS/VIDEO.mp4, CLASS/VIDEO/img_00001.jpg, and the same below train/ val/ "
+    "test/ with no other folder beside these (docs/records.md)"
 )
 _EXAMPLES = 2
 # Reasons to pass over a path, as they follow a count.
@@ -30,11 +33,13 @@ _HIDDEN = "hidden"
 _OUTSIDE = "beside the class folders"
 _SUFFIX = "without the suffix of a video"
 _DEEP = "with videos a level too deep"
+_PICTURE = "pictures that are not in a folder of one video"
+_BESIDE = "beside the pictures of a video"
 _FOLDER = "with neither videos nor pictures"
 
 
 class FolderVideo(NamedTuple):
-    """A video in a folder of its class.
+    """A video file, or a folder of pictures, in the folder of its class.
 
     Attributes:
         id: path relative to the directory of all videos.
@@ -131,19 +136,27 @@ def _list_class(directory: str, folder: str, passed_over: dict[str, list[str]]) 
     videos = []
     for path, size in zip(paths, sizes):
         name, place = os.path.basename(path), os.path.join(directory, path)
+        reason = ""
         if is_hidden_name(name):
             reason = _HIDDEN
         elif size is None and is_directory(place):
-            below = any(is_video_name(name) for name in list_directory(place))
-            reason = _DEEP if below else _FOLDER
+            names = [one for one in list_directory(place) if not is_hidden_name(one)]
+            others = [one for one in names if not is_picture_name(one)]
+            if any(map(is_video_name, others)):
+                reason = _DEEP
+            elif len(others) == len(names):
+                reason = _FOLDER
+            elif others:
+                inner = [os.path.join(path, one) for one in others]
+                passed_over.setdefault(_BESIDE, []).extend(inner)
         elif not is_video_name(name):
-            reason = _SUFFIX
+            reason = _PICTURE if is_picture_name(name) else _SUFFIX
         elif size is None:
             raise _not_a_file(place)
+        if reason:
+            passed_over.setdefault(reason, []).append(path)
         else:
             videos.append(path)
-            continue
-        passed_over.setdefault(reason, []).append(path)
     return videos
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TextIO
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.files import file_sizes, is_directory, open_text
+from rlstm_tf.storage.files import is_directory, open_text
+from tfrecords_tools.datasets.source_files import source_sizes
 
 _NAMED_IN_ERRORS = 3
 
@@ -32,11 +33,11 @@ class Action:
 
 @dataclass(frozen=True)
 class Video:
-    """A video file with its labels.
+    """A video file, or a folder of its pictures, with its labels.
 
     Attributes:
         id: unique in the data set; the path relative to the directory of videos.
-        path: file path or URL.
+        path: file or folder, path or URL.
         actions: exactly one, for the whole video, unless the data set is multi-label.
         subset: `train`, `val` or `test`.
         group: videos of one group (same source, same person) are never split between training and
@@ -117,7 +118,7 @@ def drop_missing(dataset: Dataset, allow_missing: bool) -> Dataset:
     Raises:
         DataError: all videos are missing, or some are and `allow_missing` is False.
     """
-    found_sizes = file_sizes([video.path for video in dataset.videos])
+    found_sizes = source_sizes([video.path for video in dataset.videos])
     videos = tuple(video for video, size in zip(dataset.videos, found_sizes) if size is not None)
     missing = [video for video, size in zip(dataset.videos, found_sizes) if size is None]
     names = tuple(video.id for video in missing)

@@ -269,11 +269,11 @@ def test_video_without_a_frame_rate(tree, tmp_path, capfd, monkeypatch):
     from tfrecords_tools.builder import decoded_video
 
     class Timeless(decoded_video.VideoReader):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.fps = 0.0
+        def __init__(self, path, short_side, fps):
+            super().__init__(path, short_side)
+            self.fps = fps
 
-    monkeypatch.setattr(decoded_video, "VideoReader", Timeless)
+    monkeypatch.setattr(decoded_video, "open_video", Timeless)
     timed = decoded_video.DecodeTask(
         str(tmp_path / "a"), str(tree / "AAAAA.mp4"), 32, 95, timed=True
     )

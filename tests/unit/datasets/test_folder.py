@@ -66,8 +66,8 @@ def test_folder_refuses_empty_class_and_no_class(videos, tmp_path):
     assert str(caught.value) == (
         f"class 'sit' is empty: no video in {videos}/sit, only "
         "1 with videos a level too deep (sit/day); 1 without the suffix of a video "
-        "(sit/notes.txt); understood are CLASS/VIDEO.mp4, and the same below train/ val/ test/ "
-        "with no other folder beside these (docs/records.md)"
+        "(sit/notes.txt); understood are CLASS/VIDEO.mp4, CLASS/VIDEO/img_00001.jpg, and the same "
+        "below train/ val/ test/ with no other folder beside these (docs/records.md)"
     )
     (tmp_path / "nothing").mkdir()
     with pytest.raises(DataError, match=r"no class folder in .*nothing; understood are CLASS/VID"):
@@ -120,6 +120,50 @@ def test_folders_of_subsets_beside_another_folder(videos):
     (videos / "train/walk/1.mp4").touch()
     with pytest.raises(DataError, match=r"class 'train' is empty.*below train/ val/ test/ with no"):
         read_folder(str(videos))
+
+
+def test_folders_of_pictures(videos):
+    for name in ("clip_1/img_1.jpg", "clip_1/img_2.JPG", "clip_1/Thumbs.db", "clip_2/7.png"):
+        (videos / "walk" / name).parent.mkdir(exist_ok=True)
+        (videos / "walk" / name).touch()
+    # A thumbnail beside a video does not make a folder a video.
+    (videos / "walk/session").mkdir()
+    (videos / "walk/session/1.mp4").touch()
+    (videos / "walk/session/1.jpg").touch()
+    (videos / "walk/cover.jpg").touch()
+    dataset = read_folder(str(videos))
+    assert [video.id for video in dataset.videos if video.id.startswith("walk")] == [
+        *("walk/1.mp4", "walk/2.MOV", "walk/clip_1", "walk/clip_2")
+    ]
+    assert dataset.videos[-1].path == f"{videos}/walk/clip_2"
+    assert dataset.passed_over == {
+        "beside the pictures of a video": ["walk/clip_1/Thumbs.db"],
+        "pictures that are not in a folder of one video": ["walk/cover.jpg"],
+        "with videos a level too deep": ["walk/session"],
+    }
+    assert drop_missing(dataset, allow_missing=False) == dataset
+
+
+def test_pictures_of_a_class_are_not_a_video(videos):
+    (videos / "wave").mkdir()
+    for number in range(3):
+        (videos / f"wave/img_{number}.jpg").touch()
+    with pytest.raises(DataError) as caught:
+        read_folder(str(videos))
+    assert "class 'wave' is empty: no video in" in str(caught.value)
+    assert "only 3 pictures that are not in a folder of one video (wave/img_0.jpg, " in str(
+        caught.value
+    )
+    assert "understood are CLASS/VIDEO.mp4, CLASS/VIDEO/img_00001.jpg, and" in str(caught.value)
+
+
+def test_csv_of_folders_of_pictures(videos):
+    (videos / "a/empty").mkdir(parents=True)
+    (videos / "a/1").mkdir()
+    (videos / "a/1/1.png").touch()
+    (videos / "list.csv").write_text("path,label\na/1,walk\na/empty,walk\n")
+    dataset = drop_missing(read_folder(str(videos / "list.csv")), allow_missing=True)
+    assert ([video.id for video in dataset.videos], dataset.missing) == (["a/1"], ("a/empty",))
 
 
 @pytest.mark.parametrize("name", ["1.AVI", "1.gif", "1.vob", "1.MXF", "1.m2t", "1.y4m", "1.Apng"])
