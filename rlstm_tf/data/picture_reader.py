@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from rlstm_tf.data.picture_series import order_pictures, picture_sizes
+from rlstm_tf.data.stream_times import FrameTimes
 from rlstm_tf.data.video import DamagedVideoError, VideoReader, resize_frame, scale_size
 from rlstm_tf.errors import DataError
 
@@ -75,19 +76,16 @@ class PictureReader:
         """Decodes all pictures and returns their number."""
         return sum(1 for _ in self.lazy_frames())
 
-    def times(self) -> Iterator[tuple[float | None, float]]:
-        """Decodes all pictures and yields their times.
-
-        Yields:
-            Time and duration of a picture, seconds.
+    def frame_times(self) -> FrameTimes:
+        """Returns when each picture is shown.
 
         Raises:
-            DataError: the frames per second are unknown.
+            DamagedVideoError: the frames per second are unknown.
         """
         if not self.fps:
-            raise DataError(f"{self._folder}: pictures have no times, give --fps")
-        for number, _ in enumerate(self.lazy_frames()):
-            yield number / self.fps, 1 / self.fps
+            raise DamagedVideoError("has pictures without times: give --fps")
+        count = len(self._names)
+        return FrameTimes(np.arange(count) / self.fps, count / self.fps)
 
     @property
     def num_expected(self) -> int:

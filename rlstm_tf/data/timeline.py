@@ -13,16 +13,16 @@ them.
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rlstm_tf.data import augmentation, sampling
 from rlstm_tf.data.batches import in_frame_order, write_crop
 from rlstm_tf.data.input_config import InputConfig
-from rlstm_tf.data.video import DamagedVideoError, VideoReader
+from rlstm_tf.data.stream_times import FrameTimes
+from rlstm_tf.data.video import VideoReader
 from rlstm_tf.data.video_views import RecordFormat, make_image_reader
 from rlstm_tf.errors import DataError, UsageError
 
@@ -32,18 +32,6 @@ _MAX_OVERLAP = 16
 _TOLERANCE = 1e-6
 # 111 hours with a stride of two seconds. A window takes 8 bytes per image that it shows.
 MOST_WINDOWS = 200_000
-
-
-class FrameTimes(NamedTuple):
-    """Times of a video's frames, in seconds from the first one.
-
-    Attributes:
-        starts: start of each frame, float64 [F], ascending.
-        end: end of the last frame.
-    """
-
-    starts: np.ndarray
-    end: float
 
 
 def check_windows(window: float, stride: float) -> None:
@@ -62,7 +50,10 @@ def check_windows(window: float, stride: float) -> None:
 
 
 def frame_times(
-    path: str, short_side: int, track: Callable[..., Iterable[Any]] = lambda items, total: items
+    path: str,
+    short_side: int,
+    track: Callable[..., Iterable[Any]] = lambda items, total: items,
+    video_stream: int | None = None,
 ) -> FrameTimes:
     """Decodes a video for the times of its frames. Memory grows by 8 bytes per frame.
 
@@ -71,28 +62,16 @@ def frame_times(
         short_side: short side of the frames, pixels.
         track: takes an iterable and the expected number of items (0: unknown) and returns the
             iterable, to show progress.
+        video_stream: number of the video stream, from 0; None: the reader's choice.
 
     Raises:
         DamagedVideoError: the file does not decode completely, or lacks times.
         DataError: the file cannot be read.
     """
-    starts, last_duration = array("d"), 0.0
-    with VideoReader(path, short_side) as reader:
-        for time, duration in track(reader.times(), reader.num_expected):
-            if time is None:
-                raise DamagedVideoError(f"has no time for frame {len(starts)}")
-            if starts and time < starts[-1]:
-                raise DamagedVideoError(
-                    f"frame {len(starts)} is shown at {time:.3f} s, "
-                    f"the one before it at {starts[-1]:.3f} s"
-                )
-            last_duration = duration or (time - starts[-1] if starts else 0.0)
-            starts.append(time)
-        last_duration = last_duration or (1 / reader.fps if reader.fps else 0.0)
-    if not last_duration:
-        raise DamagedVideoError("has no duration for its last frame")
-    times = np.frombuffer(starts) - starts[0]
-    return FrameTimes(times, float(times[-1]) + last_duration)
+    with VideoReader(path, short_side, video_stream) as reader:
+        for _ in track(reader.lazy_frames(), reader.num_expected):
+            pass
+        return reader.frame_times()
 
 
 def check_num_windows(end: float, stride: float) -> None:
@@ -175,7 +154,11 @@ def window_snippets(times: FrameTimes, bounds: np.ndarray, config: InputConfig) 
 
 
 def window_views(
-    path: str, record_format: RecordFormat, config: InputConfig, numbers: np.ndarray
+    path: str,
+    record_format: RecordFormat,
+    config: InputConfig,
+    numbers: np.ndarray,
+    video_stream: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Yields the view of each window.
 
@@ -184,6 +167,7 @@ def window_views(
         record_format: settings of the records that the network was trained on.
         config: batch options.
         numbers: result of `window_snippets`.
+        video_stream: number of the video stream, from 0; None: the reader's choice.
 
     Yields:
         uint8 [T, S, S, C], RGB 0..255 or flow levels.
@@ -192,7 +176,7 @@ def window_views(
         DamagedVideoError: the file decodes less far than before.
         DataError: the file cannot be read, or its images are smaller than `config.image_size`.
     """
-    with VideoReader(path, record_format.short_side) as reader:
+    with VideoReader(path, record_format.short_side, video_stream) as reader:
         size = reader.height, reader.width
         if min(size) < config.image_size:
             raise DataError(f"{path}: {size[1]}x{size[0]} is less than {config.image_size} pixels")

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import av
 import cv2
 import numpy as np
-from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
+from rlstm_tf.data.container import choose_stream, open_container
+from rlstm_tf.data.orientation import read_orientation
 from rlstm_tf.data.picture_series import picture_sizes
+from rlstm_tf.data.stream_times import FrameTimes, StreamTimes
 from rlstm_tf.errors import DataError
 
 # Pixels. JPEG allows 65,535, and the index has two bytes per side.
 LONGEST_SIDE = 65_500
-# Intact files may have one frame less than their header says: every HMDB-51 clip does.
-_FRAMES_TOLERATED = 1
 # Errors that damaged content never causes in FFmpeg, unlike EIO, EPERM and ENOENT.
 _SYSTEM_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+_DECODER_ERRORS = (av.FFmpegError, OSError, ValueError)
+# Shapes that differ by less are one shape: 426x240 and 854x480 are both 16:9.
+_SHAPE_TOLERANCE = 0.01
 
 
 class DamagedVideoError(Exception):
@@ -31,10 +32,11 @@ class DamagedVideoError(Exception):
 
 
 class VideoReader:
-    """Streams all frames of the first video stream, in order of presentation.
+    """Streams all frames of a video stream, in order of presentation.
 
-    Applies the rotation and mirroring in the container's metadata; takes pixels as square. Use it
-    as a context manager, and once either iterate or call one of `lazy_frames`, `times` and `count`:
+    Takes the stream marked as default, of several the one with the largest pictures. Applies the
+    rotation and mirroring in the container's metadata; takes pixels as square. Use it as a context
+    manager, and once either iterate or call `lazy_frames` or `count`:
 
         with VideoReader("clip.avi", 256) as reader:
             for frame in reader:    # uint8 [height, width, 3], BGR
@@ -42,70 +44,71 @@ class VideoReader:
     Args:
         path: local file.
         short_side: short side of the frames returned, pixels; the aspect ratio is kept.
+        video_stream: number of the video stream to read instead, from 0; cover pictures do not
+            count.
+        keep_partial: share of the frames, 0..1, that is enough: what does not decode is skipped.
 
     Attributes:
-        fps: average frames per second; 0: unknown.
+        fps: average frames per second; 0: unknown. Before all frames are read, the header's.
         height, width: size of the frames returned, pixels.
+        streams: which of several video streams is read; empty if there is only one.
+        share: share of the frames that decode, once all are read; 1.0 for an intact video.
+        damage: what is damaged; None if nothing is.
 
     Raises:
         DamagedVideoError: on opening, if there is no video stream or no first frame; on iterating,
-            if decoding fails, or ends more than one frame earlier than the header says (in Matroska
-            and WebM files: by its duration). A file that cannot be read may raise it too
-            (`require_readable`).
+            if it is damaged by the rules of docs/records.md. A file that cannot be read may raise
+            it too (`require_readable`).
         DataError: out of memory, or too many open files.
     """
 
-    def __init__(self, path: str, short_side: int):
+    def __init__(
+        self,
+        path: str,
+        short_side: int,
+        video_stream: int | None = None,
+        keep_partial: float | None = None,
+    ):
         self._path = path
-        self._count = 0
-        self._expected = 0
-        # Seconds: end of the last frame by the header, time of the last frame, longest time between
-        # two frames.
-        self._expected_end = self._time = self._step = 0.0
+        self._keep_partial = keep_partial
+        self.share = 1.0
+        self.damage: str | None = None
         try:
-            # `file:` takes any name literally, and the whitelist keeps a disguised playlist from
-            # reading over the network.
-            self._container = av.open(
-                "file:" + os.path.abspath(path),
-                metadata_errors="replace",
-                options={"protocol_whitelist": "file"},
-            )
-        except (av.FFmpegError, OSError, ValueError) as error:
+            self._container = open_container(path)
+        except _DECODER_ERRORS as error:
             raise self._make_error(error, "cannot be opened") from None
         try:
-            self._start(short_side)
+            self._start(short_side, video_stream)
         except BaseException:
             self._container.close()
             raise
 
-    def _start(self, short_side: int) -> None:
-        videos = [
-            stream
-            for stream in self._container.streams.video
-            if Disposition.attached_pic not in stream.disposition
-        ]
-        if not videos:
-            raise DamagedVideoError("has no video stream")
-        stream = videos[0]
+    def _start(self, short_side: int, video_stream: int | None) -> None:
+        try:
+            stream, self.streams = choose_stream(self._container, video_stream)
+        except ValueError as error:
+            raise DamagedVideoError(str(error)) from None
         # None if FFmpeg has no decoder.
         if stream.codec_context is None:
             raise DamagedVideoError("is in a format that has no decoder")
         # With one thread, damaged frames decode alike on all machines.
         stream.codec_context.thread_count = 1
-        self.fps = _frame_rate(self._container.format.name, stream)
-        self._expected = _expected_frames(self._container.format.name, stream)
-        if not self._expected:
-            self._expected_end = _expected_end(self._container.format.name, stream)
+        self._times = StreamTimes(self._path, self._container, stream)
+        self.fps = self._times.fps
         self._reformatter = VideoReformatter()
         self._decoded = self._decode(stream)
         first = next(self._decoded, None)
         if first is None:
             raise DamagedVideoError(f"no frame decodes, {self._describe_header()}")
         self._first = first
-        self._orientation = _read_orientation(first)
+        try:
+            self._orientation = read_orientation(first)
+        except ValueError as error:
+            raise DamagedVideoError(str(error)) from None
         # Size before rotation: frames are rotated after resizing, when they are small.
-        self._size = scale_size(first.width, first.height, short_side)
-        swapped = self._orientation is not None and self._orientation[0]
+        self._shape = first.width, first.height
+        self._size = scale_size(*self._shape, short_side)
+        swapped = self._orientation.swap_axes
         self.width, self.height = self._size[::-1] if swapped else self._size
 
     def __enter__(self) -> VideoReader:
@@ -125,52 +128,82 @@ class VideoReader:
         """Decodes all frames and returns their number."""
         return sum(1 for _ in self._frames())
 
-    def times(self) -> Iterator[tuple[float | None, float]]:
-        """Decodes all frames and yields their times.
+    def frame_times(self) -> FrameTimes:
+        """Returns when each frame is shown, once all are read.
 
-        Yields:
-            Time (None: unknown) and duration (0: unknown) of a frame, seconds.
+        Raises:
+            DamagedVideoError: the file does not tell.
         """
-        # AVI has a constant rate, and stores frames in decoding order, which may differ from the
-        # order of presentation.
-        constant = self._container.format.name == "avi" and self.fps > 0
-        for number, frame in enumerate(self._frames()):
-            if constant:
-                yield number / self.fps, 1 / self.fps
-            else:
-                yield frame.time, float((frame.duration or 0) * (frame.time_base or 0))
+        try:
+            return self._times.frame_times()
+        except ValueError as error:
+            raise DamagedVideoError(str(error)) from None
 
     @property
     def num_expected(self) -> int:
         """Number of frames by the header, or estimated from its duration; 0: unknown."""
-        duration = self._expected_end or (self._container.duration or 0) / av.time_base
-        return self._expected or max(round(duration * self.fps), 0)
+        return self._times.num_estimated
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         yield self._first
-        yield from self._decoded
-        if self._count < self._expected - _FRAMES_TOLERATED:
-            raise DamagedVideoError(f"{self._count} frames decode, {self._describe_header()}")
-        step = max(self._step, 1 / self.fps if self.fps else 0)
-        # The last frame ends a step after its time; half a step is for rounding.
-        if self._expected_end - self._time > (1.5 + _FRAMES_TOLERATED) * step:
-            raise DamagedVideoError(
-                f"{self._count} frames decode, the last at {self._time:.2f} s, "
-                f"header says that it ends at {self._expected_end:.2f} s"
-            )
+        for frame in self._decoded:
+            self._require_same_shape(frame)
+            yield frame
+        self.fps = self._times.fps
 
     def _decode(self, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-        try:
-            for frame in self._container.decode(stream):
-                self._count += 1
-                if frame.time is not None:
-                    if self._count > 1:
-                        self._step = max(self._step, frame.time - self._time)
-                    self._time = frame.time
+        times, has_key = self._times, False
+        for packet in self._read_packets(stream):
+            if packet is not None and packet.size:
+                times.add_packet(packet)
+                has_key = has_key or packet.is_keyframe
+            elif packet is not None and packet.dts is not None:
+                # Empty. A decoder would take it for the end.
+                continue
+            try:
+                frames = stream.decode(packet)
+            except _DECODER_ERRORS as error:
+                # A stream that was cut out of another begins with pictures that need earlier ones.
+                if has_key or not times.is_open_ended:
+                    self._note_damage(error)
+                    times.drop_packet()
+                continue
+            for frame in frames:
+                if times.has_all():
+                    continue
+                times.add_frame(frame)
                 yield frame
-        except (av.FFmpegError, OSError, ValueError) as error:
-            what = f"decoding fails after {self._count} frames, {self._describe_header()}"
-            raise self._make_error(error, what) from None
+                yield from times.repeats()
+            yield from times.repeats()
+        yield from times.repeats(at_end=True)
+        if not times.num_pictures:
+            return
+        try:
+            lost = times.finish()
+        except OSError as error:
+            raise self._make_error(error, "cannot be read") from None
+        self.damage = self.damage or lost
+        if self.damage is not None:
+            self.share = times.share()
+            if self._keep_partial is None or self.share < self._keep_partial:
+                raise DamagedVideoError(self.damage)
+
+    def _read_packets(self, stream: av.VideoStream) -> Iterator[av.Packet | None]:
+        """Yields the packets, then one that flushes the decoder."""
+        try:
+            yield from self._container.demux(stream)
+        except _DECODER_ERRORS as error:
+            self._note_damage(error)
+            yield None
+
+    def _note_damage(self, error: Exception) -> None:
+        """Notes the first error of the decoder; raises it if all frames are needed."""
+        count = self._times.num_pictures
+        what = f"decoding fails after {count} frames, {self._describe_header()}"
+        made = self._make_error(error, what)
+        if self._keep_partial is None or not isinstance(made, DamagedVideoError):
+            raise made from None
+        self.damage = self.damage or str(made)
 
     def _make_error(self, error: Exception, what: str) -> Exception:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -179,16 +212,25 @@ class VideoReader:
         return DamagedVideoError(f"{what}: {reason}")
 
     def _describe_header(self) -> str:
-        return f"header says {self._expected}" if self._expected else "header says nothing"
+        expected = self._times.num_expected
+        return f"header says {expected}" if expected else "header says nothing"
+
+    def _require_same_shape(self, frame: av.VideoFrame) -> None:
+        """Each frame is resized by its own size; its shape must be that of the first."""
+        (width, height), (first_width, first_height) = (frame.width, frame.height), self._shape
+        if (
+            abs(width * first_height - first_width * height)
+            > _SHAPE_TOLERANCE * width * first_height
+        ):
+            raise DamagedVideoError(
+                f"frame {self._times.num_pictures - 1} is {width}x{height}, "
+                f"the first one {first_width}x{first_height}: a record has one shape"
+            )
 
     def _convert(self, frame: av.VideoFrame) -> np.ndarray:
         image = self._reformatter.reformat(frame, format="bgr24").to_ndarray()
         image = resize_frame(image, self._size)
-        if self._orientation is not None:
-            swap, mirror_x, mirror_y = self._orientation
-            image = image.transpose(1, 0, 2) if swap else image
-            image = image[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
-        return np.ascontiguousarray(image)
+        return np.ascontiguousarray(self._orientation.apply(image))
 
 
 def require_readable(path: str) -> None:
@@ -241,49 +283,3 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     if not done:
         raise ValueError(f"OpenCV cannot encode a frame of shape {image.shape}")
     return jpeg.tobytes()
-
-
-def _frame_rate(container: str, stream: av.VideoStream) -> float:
-    """Returns the average number of frames per second; 0: unknown."""
-    # FFmpeg gives the time base of a DV file for its rate, 60,000.
-    rate = stream.guessed_rate if container == "dv" else stream.average_rate
-    return float(rate or 0)
-
-
-def _expected_frames(container: str, stream: av.VideoStream) -> int:
-    """Returns the number of frames to show by the header; 0: unknown."""
-    # A clip trimmed without re-encoding keeps all frames, and has a list of those to show. PyAV for
-    # Python 3.9 cannot read the list.
-    if "mp4" in container and stream.frames and hasattr(stream, "index_entries"):
-        shown = sum(not entry.is_discard for entry in stream.index_entries)
-        return min(shown, stream.frames) if shown else stream.frames
-    return stream.frames
-
-
-def _expected_end(container: str, stream: av.VideoStream) -> float:
-    """Returns the end of the last frame by the header, seconds; 0: unknown."""
-    # Matroska has no number of frames, but most writers store the duration of each stream.
-    if "matroska" not in container:
-        return 0.0
-    duration = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
-    if not duration:
-        return 0.0
-    hours, minutes, seconds = map(float, duration.groups())
-    return 3600 * hours + 60 * minutes + seconds
-
-
-def _read_orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool] | None:
-    """Returns whether to swap the axes, then mirror x, mirror y; None: do nothing."""
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return None
-    # 16.16 fixed-point numbers: x' = a x + c y, y' = b x + d y, with y pointing down.
-    (a, b), (c, d) = np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2].tolist()
-    if a and d and not b and not c:
-        return (False, a < 0, d < 0) if a < 0 or d < 0 else None
-    if b and c and not a and not d:
-        return True, c < 0, b < 0
-    if a or b or c or d:
-        raise DamagedVideoError("is rotated by an angle that is not a multiple of 90 degrees")
-    # All zeros: players do not rotate such files.
-    return None

@@ -71,7 +71,11 @@ class VideoViews(NamedTuple):
 
 
 def video_views(
-    path: str, record_format: RecordFormat, config: InputConfig, protocol: Protocol = CENTER
+    path: str,
+    record_format: RecordFormat,
+    config: InputConfig,
+    protocol: Protocol = CENTER,
+    video_stream: int | None = None,
 ) -> VideoViews:
     """Makes the same views of a video file as `batches.evaluation_example` of its record.
 
@@ -83,17 +87,18 @@ def video_views(
         record_format: settings of the records that the network was trained on.
         config: batch options; those of training are ignored.
         protocol: the views to make.
+        video_stream: number of the video stream, from 0; None: the reader's choice.
 
     Raises:
         DamagedVideoError: the file is not a video, does not decode completely, or changed between
             the two passes.
         DataError: the file cannot be read, or its images are smaller than `config.image_size`.
     """
-    with VideoReader(path, record_format.short_side) as reader:
-        num_images = reader.count()
+    with VideoReader(path, record_format.short_side, video_stream) as reader:
+        num_images, fps = reader.count(), reader.fps
     if record_format.flow:
         num_images = max(num_images - 1, 1)
-    with VideoReader(path, record_format.short_side) as reader:
+    with VideoReader(path, record_format.short_side, video_stream) as reader:
         size = reader.height, reader.width
         if min(size) < config.image_size:
             raise DataError(f"{path}: {size[1]}x{size[0]} is less than {config.image_size} pixels")
@@ -104,7 +109,7 @@ def video_views(
         out = frames.reshape(len(starts), len(boxes), *config.video_shape)
         image = make_image_reader(reader, record_format)
         write_views(image, config, numbers, boxes, False, out.swapaxes(1, 2))
-        return VideoViews(frames, starts, reader.fps)
+        return VideoViews(frames, starts, fps)
 
 
 def make_image_reader(

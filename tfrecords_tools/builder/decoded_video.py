@@ -17,9 +17,9 @@ import json
 import os
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -55,7 +55,7 @@ class DecodeTask:
         short_side: pixels.
         jpeg_quality: 1..100.
         flow: a key of `optical_flow.METHODS`, for flow fields in place of frames.
-        timed: its actions are given in seconds, which requires a frame rate.
+        timed: its actions are given in seconds, which requires the times of its frames.
         stored: finished shards that hold its images, to be copied instead of decoded.
         fps: frames per second of a folder of pictures; 0: unknown.
     """
@@ -81,6 +81,8 @@ class DecodedVideo:
         sizes: bytes of each JPEG.
         checksums: zlib.crc32 of each JPEG.
         source: digest of the video file; None if unknown.
+        times: start of each frame, and the end of the last one, seconds from the first; empty
+            unless the task was `timed`.
     """
 
     path: str
@@ -90,6 +92,7 @@ class DecodedVideo:
     sizes: list[int]
     checksums: list[int]
     source: FileDigest | None
+    times: list[float]
 
     def read_jpegs(self) -> Iterator[bytes]:
         """Yields the JPEG files in order; raises DataError if the file was changed."""
@@ -131,16 +134,16 @@ def _try_to_decode(task: DecodeTask) -> str | None:
     sizes, checksums = array("I"), array("I")
     try:
         with writing(path):
-            images = _open_images(task)
-            with images as (fps, height, width, jpegs), atomic_file(path, unique=True) as file:
-                for jpeg in jpegs:
+            with _open_images(task) as images, atomic_file(path, unique=True) as file:
+                for jpeg in images.jpegs:
                     file.write(jpeg)
                     sizes.append(len(jpeg))
                     checksums.append(zlib.crc32(jpeg))
+                fps, height, width, times = images.facts()
             name = os.path.basename(task.target)
             lists = sizes.tolist(), checksums.tolist()
             source = task.stored.source if task.stored else digest_source(task.video)
-            decoded = DecodedVideo(name, fps, height, width, *lists, source)
+            decoded = DecodedVideo(name, fps, height, width, *lists, source, times)
             _write_json(task.target + _INDEX, asdict(decoded))
     except DamagedVideoError as error:
         return str(error)
@@ -149,21 +152,39 @@ def _try_to_decode(task: DecodeTask) -> str | None:
     return None
 
 
+class _Images(NamedTuple):
+    """Images of a video.
+
+    Attributes:
+        jpegs: the JPEG files, in order.
+        facts: once all are read, returns frames per second, height, width and the times of
+            `DecodedVideo`.
+    """
+
+    jpegs: Iterator[bytes]
+    facts: Callable[[], tuple[float, int, int, list[float]]]
+
+
 @contextlib.contextmanager
-def _open_images(task: DecodeTask) -> Iterator[tuple[float, int, int, Iterator[bytes]]]:
-    """Yields frames per second, height, width and the JPEG files."""
+def _open_images(task: DecodeTask) -> Iterator[_Images]:
     if task.stored:
-        yield read_stored(task.stored)
+        fps, height, width, jpegs = read_stored(task.stored)
+        yield _Images(jpegs, lambda: (fps, height, width, []))
         return
     with open_video(task.video, task.short_side, task.fps) as reader:
+
+        def facts() -> tuple[float, int, int, list[float]]:
+            times = []
+            if task.timed:
+                starts, end = reader.frame_times()
+                times = [*starts.tolist(), end]
+            return reader.fps, reader.height, reader.width, times
+
         images = _read_images(reader, task)
-        jpegs = (encode_jpeg(image, task.jpeg_quality) for image in images)
-        yield reader.fps, reader.height, reader.width, jpegs
+        yield _Images((encode_jpeg(image, task.jpeg_quality) for image in images), facts)
 
 
 def _read_images(reader: VideoReader | PictureReader, task: DecodeTask) -> Iterator[np.ndarray]:
-    if task.timed and not reader.fps:
-        raise DamagedVideoError("has no frame rate, and its actions are given in seconds")
     if task.flow is None:
         yield from reader
         return
@@ -236,8 +257,8 @@ def _read_json(path: str, kind: type | None = None) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             values = verify_checksum(parse_json(file.read(), path), path)
-        # A build that was begun by version 0.1.0 did not record it.
-        values.setdefault("source", None)
+        # A build that was begun by version 0.1.0 did not record them.
+        values = {"source": None, "times": [], **values}
         return require_fields(kind, values, path) if kind else values
     except (OSError, DataError) as error:
         raise _read_error(error, path, path) from None

@@ -5,8 +5,8 @@ Serves local builds (all shards), repairs (the damaged ones) and Beam workers (o
 
 from __future__ import annotations
 
+import bisect
 import contextlib
-import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +37,8 @@ _CRASH_SIGNALS = {
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL),
     *(signal.SIGTRAP, signal.SIGSYS),
 }
+# Seconds: more than a sum's rounding error, less than a frame's duration.
+_ROUNDING = 1e-6
 LEFT_OUT = "left out by --leave_out"
 
 
@@ -160,10 +162,12 @@ class ShardBuilder:
                 continue
             decoded = decoded_video.load(target)
             num_frames = len(decoded.sizes)
+            # Of a build that was begun by version 0.1.0, only the rate is known.
+            times = decoded.times or [n / (decoded.fps or 1.0) for n in range(num_frames + 1)]
             samples = tuple(
                 Sample(
                     *(action.label, self._classes[action.label]),
-                    *action_frames(action, decoded.fps, num_frames),
+                    *action_frames(action, times, num_frames),
                 )
                 for action in video.actions
             )
@@ -234,20 +238,21 @@ def build_shards(
         thread.shutdown(cancel_futures=True)
 
 
-def action_frames(action: Action, fps: float, num_frames: int) -> tuple[int, int]:
-    """Converts an action's interval from seconds to frames: every frame it touches.
+def action_frames(action: Action, times: Sequence[float], num_frames: int) -> tuple[int, int]:
+    """Converts an action's interval from seconds to frames: every frame that is shown in it.
 
     Args:
         action: start and end in seconds.
-        fps: frames per second; used only if the action has an end.
-        num_frames: number of stored frames; clips the interval.
+        times: start of each frame, and the end of the last one, seconds; used only if the action
+            has an end.
+        num_frames: number of stored frames, or flow fields; clips the interval.
 
     Returns:
         First frame and number of frames; (0, 0) if no frame is left.
     """
     if action.end is None:
         return 0, num_frames
-    # Rounded, so that 0.1 s at 30 frames per second is frame 3 in spite of floating point.
-    first, end = round(action.start * fps, 6), round(action.end * fps, 6)
-    first, end = math.floor(first), min(math.ceil(end), num_frames)
+    # A frame that starts at 0.1 s by its timestamp is not shown before, whatever 3 / 30 is.
+    first = max(bisect.bisect_right(times, action.start + _ROUNDING) - 1, 0)
+    end = min(bisect.bisect_left(times, action.end - _ROUNDING), num_frames)
     return (first, end - first) if action.end > action.start and end > first else (0, 0)

@@ -151,6 +151,10 @@ def test_pictures_that_cannot_be_read_are_not_damaged(tmp_path):
 def test_times(tmp_path):
     write(tmp_path, ["0.jpg", "1.jpg"])
     with PictureReader(str(tmp_path), 48, 4.0) as reader:
-        assert list(reader.times()) == [(0.0, 0.25), (0.25, 0.25)]
-    with PictureReader(str(tmp_path), 48) as reader, pytest.raises(DataError, match="give --fps"):
-        list(reader.times())
+        times = reader.frame_times()
+    assert (times.starts.tolist(), times.end) == ([0.0, 0.25], 0.5)
+    with (
+        PictureReader(str(tmp_path), 48) as reader,
+        pytest.raises(DamagedVideoError, match="--fps"),
+    ):
+        reader.frame_times()

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from rlstm_tf.data.container import describe_streams
 from rlstm_tf.data.video import DamagedVideoError, VideoReader, encode_jpeg
 from rlstm_tf.data.video_names import is_video_name
 
@@ -31,8 +32,8 @@ def read(path, short_side=256):
     [
         ("videos/demo.mp4", 280, (256, 340), 28),
         ("videos/part_0.mp4", 32, (256, 340), 30),
-        # Two video streams: the first one is 320x180.
-        ("videos/nasa_13013.mp4", 325, (256, 455), 25),
+        # Two video streams, both marked as default: the second one is larger, and has 390 frames.
+        ("videos/nasa_13013.mp4", 390, (256, 455), 30000 / 1001),
         # Header without a frame count.
         ("videos/flipping_a_pancake.mkv", 310, (256, 454), 30),
         # One frame less than the header says.
@@ -46,6 +47,8 @@ def read(path, short_side=256):
         # Variable rate: every frame, the average rate.
         ("broken/torchcodec_var_fps_video.mp4", 300, (256, 256), 1125 / 56),
         ("broken/mp4parse_minimal.mp4", 1, (256, 341), 25),
+        # 40 frames in 48 places of an AVI file, of which 8 are empty.
+        ("jhmdb/videos/clap/boom-snap-clap_clap_u_nm_np1_fr_med_0.avi", 40, (256, 341), 25),
     ],
 )
 def test_genuine_good(real, name, frames, size, fps):
@@ -168,6 +171,28 @@ def test_display_matrix_of_45_degrees_is_refused(make_video, tmp_path):
         read(path)
 
 
+@pytest.mark.parametrize("matrix", [m for m in UPRIGHT if any(m)])
+def test_display_matrix_is_rounded(make_video, tmp_path, matrix):
+    """Writers round sines differently, and phones record their angle: here half a degree."""
+    path = make_video(tmp_path / "clip.mp4", frames=2)
+    expected = [UPRIGHT[matrix](frame) for frame in stored(path)]
+    turn = np.array([[1, 0.0087], [-0.0087, 1]])
+    original = path.read_bytes()
+    for noisy in (np.array(matrix) - 1 / 65536, (np.reshape(matrix, (2, 2)) @ turn).ravel()):
+        path.write_bytes(original)
+        with_matrix(path, noisy)
+        with VideoReader(str(path), 48) as reader:
+            np.testing.assert_array_equal(list(reader), expected)
+
+
+@pytest.mark.parametrize("matrix", [(1, 0.5, 0, 1), (1, 0, 0.1, 1), (0.2, 1, -1, 0), (1, 0, 1, 0)])
+def test_display_matrix_that_shears_is_refused(make_video, tmp_path, matrix):
+    path = make_video(tmp_path / "clip.mp4", frames=2)
+    with_matrix(path, matrix)
+    with pytest.raises(DamagedVideoError, match="is sheared, or rotated"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     ("size", "short_side", "expected"),
     [
@@ -228,11 +253,128 @@ def test_names_with_a_special_meaning_are_taken_literally(make_video, tmp_path, 
     assert read("clip.mp4")[0] == 2
 
 
-def test_disguised_playlist_reads_no_other_file(make_video, tmp_path):
+@pytest.mark.parametrize("name", ["list.avi", "list.mp4", "list.m3u8"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile {}\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 26\n",
+        "<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011' type='static'>"
+        "<Period><AdaptationSet><Representation><BaseURL>{}</BaseURL></Representation>"
+        "</AdaptationSet></Period></MPD>",
+    ],
+    ids=("ffconcat", "hls", "sdp", "dash"),
+)
+def test_playlist_reads_no_other_file(make_video, tmp_path, monkeypatch, name, text):
     make_video(tmp_path / "secret.mp4", frames=2)
-    (tmp_path / "list.avi").write_text(f"ffconcat version 1.0\nfile '{tmp_path}/secret.mp4'\n")
-    with pytest.raises(DamagedVideoError, match="cannot be opened"):
-        read(tmp_path / "list.avi")
+    monkeypatch.chdir(tmp_path)
+    for path in ("secret.mp4", f"{tmp_path}/secret.mp4"):
+        (tmp_path / name).write_text(text.format(path))
+        for given in (name, tmp_path / name):
+            with pytest.raises(DamagedVideoError, match="cannot be opened: "):
+                read(given)
+    if text.startswith("ffconcat"):
+        with pytest.raises(DamagedVideoError, match="it names other files, as a playlist does"):
+            read(name)
+
+
+def add_stream(container, codec="mpeg4", rate=25, size=(64, 48)):
+    stream = container.add_stream(codec, rate=rate)
+    stream.width, stream.height = size
+    stream.pix_fmt = "yuv420p"
+    return stream
+
+
+def picture(number, size=(64, 48)):
+    image = np.full((size[1], size[0], 3), 20 * number % 256, np.uint8)
+    return av.VideoFrame.from_ndarray(image, format="rgb24")
+
+
+def write_streams(path, sizes, default=()):
+    """Writes one stream of each size, with one frame more than the one before."""
+    with av.open(str(path), "w") as container:
+        streams = [add_stream(container, size=size) for size in sizes]
+        for number in default:
+            streams[number].disposition = av.stream.Disposition.default
+        for frames, (stream, size) in enumerate(zip(streams, sizes), 3):
+            for number in range(frames):
+                container.mux(stream.encode(picture(number, size)))
+            container.mux(stream.encode())
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "default", "chosen"),
+    [
+        ([(64, 48), (96, 64)], [0], 0),
+        ([(96, 64), (64, 48)], [1], 1),
+        ([(64, 48), (96, 64), (64, 48)], [0, 2], 0),
+    ],
+)
+def test_stream_marked_as_default(tmp_path, sizes, default, chosen):
+    path = write_streams(tmp_path / "a.mkv", sizes, default)
+    expected = f"video stream {chosen} of {len(sizes)}"
+    with VideoReader(path, 32) as reader:
+        assert (reader.count(), reader.streams) == (3 + chosen, expected)
+    assert describe_streams(path) == expected
+
+
+def test_largest_of_several_default_streams(tmp_path):
+    """In MP4 files every stream that is turned on is marked so."""
+    path = write_streams(tmp_path / "a.mp4", [(64, 48), (96, 64), (48, 32)], default=range(3))
+    assert read(path, 32) == (4, (32, 48), 25)
+    assert describe_streams(path) == "video stream 1 of 3"
+
+
+def test_stream_by_number(make_video, tmp_path):
+    path = write_streams(tmp_path / "a.mp4", [(64, 48), (96, 64), (48, 32)])
+    for number in range(3):
+        with VideoReader(path, 32, video_stream=number) as reader:
+            assert (reader.count(), reader.streams) == (3 + number, "")
+    with pytest.raises(DamagedVideoError, match="has no video stream 3: it has 3, from 0"):
+        VideoReader(path, 32, video_stream=3)
+    single = str(make_video(tmp_path / "b.mp4"))
+    assert describe_streams(single) == describe_streams(f"{tmp_path}/nowhere.mp4") == ""
+    with VideoReader(single, 32) as reader:
+        assert reader.streams == ""
+
+
+def write_sizes(path, sizes):
+    """Writes a stream whose size changes: 3 frames of each size."""
+    with av.open(str(path), "w") as container:
+        target = add_stream(container, "libvpx", size=sizes[0])
+        for part, size in enumerate(sizes):
+            with av.open(f"{path}.{part}.webm", "w") as other:
+                stream = add_stream(other, "libvpx", size=size)
+                packets = [p for n in range(3) for p in stream.encode(picture(n, size))]
+                packets += stream.encode()
+            for number, packet in enumerate(packets, 3 * part):
+                packet.pts = packet.dts = number
+                packet.time_base, packet.stream = Fraction(1, 25), target
+                container.mux(packet)
+    return str(path)
+
+
+def test_size_that_changes_keeps_its_shape(tmp_path):
+    """As in a video call whose bandwidth drops. 426x240 and 854x480 both are 16:9, rounded."""
+    path = write_sizes(tmp_path / "a.webm", [(426, 240), (854, 480), (212, 120)])
+    with VideoReader(path, 60) as reader:
+        frames = list(reader)
+    assert {frame.shape for frame in frames} == {(60, 107, 3)}
+    assert len(frames) == 9
+
+
+def test_shape_that_changes_is_refused(tmp_path):
+    path = write_sizes(tmp_path / "a.webm", [(64, 48), (48, 64)])
+    with VideoReader(path, 48) as reader:
+        shown = iter(reader)
+        for _ in range(3):
+            next(shown)
+        with pytest.raises(DamagedVideoError, match="frame 3 is 48x64, the first one 64x48"):
+            next(shown)
+    with VideoReader(path, 48) as reader, pytest.raises(DamagedVideoError, match="frame 3 is"):
+        reader.count()
 
 
 def test_format_without_a_decoder(make_video, tmp_path):

@@ -205,7 +205,22 @@ def test_other_files_refused(tmp_path):
     ],
 )
 def test_frames_of_an_interval(start, end, fps, num_frames, expected):
-    assert action_frames(Action(0, start, end), fps, num_frames) == expected
+    times = [number / fps for number in range(num_frames + 2)] if fps else []
+    assert action_frames(Action(0, start, end), times, num_frames) == expected
+
+
+def test_frames_of_an_interval_follow_the_times():
+    """Frame 2 is held from 0.2 to 1.5 s, the last one to 2 s."""
+    times = [0.0, 0.1, 0.2, 1.5, 1.6, 2.0]
+    for interval, expected in {
+        (0.1, 0.2): (1, 1),
+        (0.05, 0.15): (0, 2),
+        (0.7, 0.9): (2, 1),
+        (0.7, 1.6): (2, 2),
+        (1.9, 5.0): (4, 1),
+        (2.0, 5.0): (0, 0),
+    }.items():
+        assert action_frames(Action(0, *interval), times, 5) == expected
 
 
 @pytest.fixture(scope="module")
@@ -264,19 +279,21 @@ def test_build_with_validation_and_another_table(tree, tmp_path, capfd):
     assert "holds a build with another list of videos" in errors[0]
 
 
-def test_video_without_a_frame_rate(tree, tmp_path, capfd, monkeypatch):
-    """Timed actions require a frame rate; a video without actions does not."""
+def test_video_without_times(tree, tmp_path, monkeypatch):
+    """Timed actions require times; a video without actions does not."""
     from tfrecords_tools.builder import decoded_video
 
     class Timeless(decoded_video.VideoReader):
         def __init__(self, path, short_side, fps):
             super().__init__(path, short_side)
-            self.fps = fps
+
+        def frame_times(self):
+            raise decoded_video.DamagedVideoError("has no time for frame 0")
 
     monkeypatch.setattr(decoded_video, "open_video", Timeless)
     timed = decoded_video.DecodeTask(
         str(tmp_path / "a"), str(tree / "AAAAA.mp4"), 32, 95, timed=True
     )
-    assert decoded_video.decode(timed) == "has no frame rate, and its actions are given in seconds"
+    assert decoded_video.decode(timed) == "has no time for frame 0"
     untimed = decoded_video.DecodeTask(str(tmp_path / "b"), str(tree / "AAAAA.mp4"), 32, 95)
     assert decoded_video.decode(untimed) is None

@@ -1,0 +1,83 @@
+"""Opens video files, and chooses one of several video streams."""
+
+from __future__ import annotations
+
+import os
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+
+# Formats that name other files or devices. All that is shown must be in the file's own bytes.
+_REFERENCES = {
+    *("avs", "concat", "dash", "fbdev", "hls", "image2", "imf", "ivr", "kmsgrab", "lavfi", "rtp"),
+    *("rtsp", "sap", "sdp", "vapoursynth", "video4linux2,v4l2", "vobsub", "x11grab"),
+}
+
+
+def open_container(path: str) -> InputContainer:
+    """Opens a local file.
+
+    Raises:
+        av.FFmpegError, OSError, ValueError: it is not a container of streams, or cannot be read.
+    """
+    # `file:` takes any name literally, and the whitelists keep a disguised playlist from reading
+    # another file, or over the network.
+    formats = ",".join(sorted(av.formats_available - _REFERENCES))
+    try:
+        return av.open(
+            "file:" + os.path.abspath(path),
+            metadata_errors="replace",
+            options={"protocol_whitelist": "file", "format_whitelist": formats},
+        )
+    except av.ArgumentError:
+        raise ValueError("it names other files, as a playlist does") from None
+
+
+def choose_stream(
+    container: InputContainer, number: int | None = None
+) -> tuple[av.VideoStream, str]:
+    """Chooses a video stream: the one marked as default, of several the largest.
+
+    Args:
+        container: file with any streams. Cover pictures do not count.
+        number: number of a video stream to take instead, from 0.
+
+    Returns:
+        The stream, and a text that tells which of several it is; empty if `number` is given, or
+        there is only one.
+
+    Raises:
+        ValueError: there is no such stream.
+    """
+    videos = [
+        stream
+        for stream in container.streams.video
+        if Disposition.attached_pic not in stream.disposition
+    ]
+    if not videos:
+        raise ValueError("has no video stream")
+    if number is not None:
+        if number >= len(videos):
+            raise ValueError(f"has no video stream {number}: it has {len(videos)}, from 0")
+        return videos[number], ""
+    chosen = max(videos, key=_rank)
+    if len(videos) == 1:
+        return chosen, ""
+    return chosen, f"video stream {videos.index(chosen)} of {len(videos)}"
+
+
+def describe_streams(path: str) -> str:
+    """Tells which of a file's video streams is read; empty if there is only one, or an error."""
+    try:
+        with open_container(path) as container:
+            return choose_stream(container)[1]
+    except (av.FFmpegError, OSError, ValueError):
+        return ""
+
+
+def _rank(stream: av.VideoStream) -> tuple[bool, bool, int]:
+    # None if FFmpeg has no decoder.
+    codec = stream.codec_context
+    is_default = Disposition.default in stream.disposition
+    return codec is not None, is_default, codec.width * codec.height if codec else 0
