@@ -6,10 +6,10 @@
     python -m tfrecords_tools.build --stream=temporal --flow=tvl1 --dataset=charades \\
         --videos=Charades_v1_480 --splits=Charades --output=data/charades_flow
 
-`--dataset=folder` reads one folder per class, or a CSV file with the header path,label (or
-path,label,subset). Run the same command again to resume a build that was stopped. A video that
-cannot be decoded is listed and left out, and makes the exit status 1 unless --max_bad_videos allows
-it.
+`--dataset=folder` reads one folder per class, or a CSV file with the columns path and label, and
+optionally subset, group, start and end (docs/records.md). Run the same command again to resume a
+build that was stopped. A video that cannot be decoded is listed and left out, and makes the exit
+status 1 unless --max_bad_videos allows it.
 """
 
 from __future__ import annotations

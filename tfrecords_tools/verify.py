@@ -4,7 +4,9 @@
     python -m tfrecords_tools.verify data/ucf101_split1 --repair \\
         --videos=UCF-101 --splits=ucfTrainTestlist
 
-Lists every problem, one line each; the exit status is 1 if there is any. --repair rebuilds the
+Lists every problem, one line each; the exit status is 1 if there is any. Of intact shards, warns of
+what makes a score worthless: a file in both train and test, a class without a test video or with
+fewer than 5 to train on, and clips of one recording on both sides. --repair rebuilds the
 damaged shards from the videos; a shard is replaced only if its new bytes match the manifest. The
 exit status is then 0 if all shards are intact in the end.
 """
@@ -46,6 +48,7 @@ def main(values: flags.FlagValues) -> int:
     _check_flags(values)
     from rlstm_tf.data.schema import Manifest
     from tfrecords_tools.checker.checks import find_problems
+    from tfrecords_tools.checker.split_checks import find_warnings
 
     manifest = Manifest.load(values.data)
     if values.repair:
@@ -62,6 +65,8 @@ def main(values: flags.FlagValues) -> int:
     images = "frames" if manifest.stream == "spatial" else "fields"
     counts = f"{len(manifest.shards)} shards, {videos} videos, {frames} {images}"
     say(f"{values.data}: {counts} match the manifest")
+    for warning in find_warnings(values.data, manifest):
+        say(f"warning: {warning}")
     return 0
 
 

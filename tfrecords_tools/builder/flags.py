@@ -39,6 +39,11 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_float("test_share", None, help_text, 0, 1, **own)
     help_text = "folder: frames per second of folders of pictures."
     flags.DEFINE_float("fps", None, help_text, 0.001, 1000, **own)
+    help_text = (
+        "folder: regular expression for the group of a video in its path below --videos: its first "
+        "group, or the whole match. A group is never split."
+    )
+    flags.DEFINE_string("group_by", None, help_text, **own)
     help_text = "Share of the training videos held out as subset val."
     flags.DEFINE_float("val_share", 0.0, help_text, 0, 1, **own)
     flags.DEFINE_integer("val_seed", 0, "Selects other videos for val.", **own)
@@ -75,7 +80,7 @@ def check_flags(values: flags.FlagValues) -> None:
     for name in ("dataset", "videos", "output", *required):
         if values[name].value is None:
             raise UsageError(f"--{name} is required: {values[name].help}")
-    for name in ("splits", "split", "test_share"):
+    for name in ("splits", "split", "test_share", "group_by"):
         if values[name].value is not None and name not in required + optional:
             raise UsageError(f"--{name} does not go with --dataset={values.dataset}")
     if values.fps is not None and values.dataset != "folder":
@@ -109,6 +114,8 @@ def plan_build(values: flags.FlagValues) -> Plan:
     from tfrecords_tools.builder.plan import make_plan
 
     settings = {name: values[name].value for name in _SETTINGS}
+    if values.group_by is not None:
+        settings["group_by"] = values.group_by
     dataset = read_dataset(
         *(values.dataset, values.videos, values.splits, values.split),
         *(settings, values.allow_missing),
@@ -139,6 +146,8 @@ def print_result(values: flags.FlagValues, manifest: Manifest) -> None:
         say(f"{name}: {counts}, {len(subset.shards)} shards")
     for note, count in manifest.notes.items():
         say(f"{note.replace('_', ' ')}: {count}")
+    if manifest.dataset == "folder" and manifest.notes.get("labels_without_sample"):
+        say("warning: an interval after the end of its video has no sample; start is in seconds")
     for video in manifest.damaged:
         say("damaged: {id}: {reason}".format(**video), error=True)
     if len(manifest.damaged) > values.max_bad_videos:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from rlstm_tf.data.video_names import is_hidden_name, is_picture_name, is_video_name
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import file_sizes, is_directory, list_directory
+from tfrecords_tools.datasets.dataset import require_class_name
 
 # Names of folders above the classes, in small letters.
 _SUBSETS = {
@@ -82,6 +83,8 @@ def list_class_folders(directory: str) -> tuple[list[FolderVideo], dict[str, lis
     if not classes:
         what = describe_passed_over(passed_over)
         raise DataError(f"no class folder in {directory}{what and f', only {what}'}; {_LAYOUTS}")
+    for folder, (label, _) in classes.items():
+        require_class_name(label, os.path.join(directory, folder))
     videos = [
         FolderVideo(_require_utf8(path), os.path.join(directory, path), *class_and_subset)
         for folder, class_and_subset in classes.items()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TextIO
 
 from rlstm_tf.errors import DataError
-from rlstm_tf.storage.files import is_directory, open_text
+from rlstm_tf.storage.files import is_directory, is_remote, open_text
 from tfrecords_tools.datasets.source_files import source_sizes
 
 _NAMED_IN_ERRORS = 3
@@ -123,11 +124,16 @@ def drop_missing(dataset: Dataset, allow_missing: bool) -> Dataset:
     missing = [video for video, size in zip(dataset.videos, found_sizes) if size is None]
     names = tuple(video.id for video in missing)
     if missing and not (allow_missing and videos):
+        folders = [v.path for v in missing if not is_remote(v.path) and is_directory(v.path)]
+        if folders:
+            what = f"{folders[0]} is a directory without pictures"
+        else:
+            what = f"looked for {missing[0].path}"
         more = ", ..." if len(missing) > _NAMED_IN_ERRORS else ""
         hint = "; --allow_missing builds without them" if videos else ""
         raise DataError(
             f"{len(missing)} of {len(dataset.videos)} listed videos are missing: "
-            f"{', '.join(names[:_NAMED_IN_ERRORS])}{more} (looked for {missing[0].path}){hint}"
+            f"{', '.join(names[:_NAMED_IN_ERRORS])}{more} ({what}){hint}"
         )
     return replace(dataset, videos=videos, missing=names)
 
@@ -170,29 +176,48 @@ def read_numbered_classes(path: str, number_of: Callable[[int], str]) -> list[tu
         expected = number_of(len(classes))
         if number != expected or not name.strip():
             raise DataError(f"{where}: must be {expected} and a class name, found {line!r}")
-        classes.append((number, name.strip()))
+        classes.append((number, require_class_name(name.strip(), where)))
     return classes
 
 
-def read_csv(path: str, *headers: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+def require_class_name(name: str, where: str) -> str:
+    """Returns a class name, unless it is empty or would break a line of text.
+
+    Args:
+        name: class name.
+        where: `file:line` or folder, for the error message.
+
+    Raises:
+        DataError: it is empty, or has control characters or line separators.
+    """
+    if not name:
+        raise DataError(f"{where}: a label is empty")
+    for char in name:
+        if unicodedata.category(char) in ("Cc", "Zl", "Zp"):
+            raise DataError(f"{where}: label {name!r} has the control character {char!r}")
+    return name
+
+
+def read_csv(
+    path: str, required: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Yields `path:line` (the row's last line) and the cells of each row by column name.
 
     Args:
         path: CSV file.
-        headers: column names; the file must have one of these headers.
+        required: columns that the file must have, in any order.
+        optional: columns that it may have.
 
     Raises:
-        DataError: the file cannot be read, is not UTF-8 or CSV, or has another header.
+        DataError: the file cannot be read, is not UTF-8 or CSV, or has other columns.
     """
     with _open(path, newline="") as file:
         reader = csv.reader(file, strict=True)
         try:
-            header = tuple(next(reader, ()))
-            if header not in headers:
-                allowed = " or ".join(map(",".join, headers))
-                raise DataError(
-                    f"{path}:1: the header must be {allowed}, found {','.join(header)!r}"
-                )
+            header = [name.strip() for name in next(reader, ())]
+            if wrong := _describe_header(header, required, optional):
+                more = f", and may have {','.join(optional)}" if optional else ""
+                raise DataError(f"{path}:1: the header must be {','.join(required)}{more}; {wrong}")
             for cells in filter(None, reader):
                 where = f"{path}:{reader.line_num}"
                 if len(cells) != len(header):
@@ -200,6 +225,20 @@ def read_csv(path: str, *headers: tuple[str, ...]) -> Iterator[tuple[str, dict[s
                 yield where, dict(zip(header, cells))
         except csv.Error as error:
             raise DataError(f"{path}:{reader.line_num} is not CSV: {error}") from None
+
+
+def _describe_header(
+    header: Sequence[str], required: Sequence[str], optional: Sequence[str]
+) -> str | None:
+    """Describes what is wrong with the names of columns."""
+    found = f"in {','.join(header)!r}"
+    for name in header:
+        if name not in (*required, *optional):
+            return f"unknown column {name!r} {found}"
+        if header.count(name) > 1:
+            return f"column {name!r} is twice {found}"
+    missing = [name for name in required if name not in header]
+    return f"no column {missing[0]!r} {found}" if missing else None
 
 
 @contextlib.contextmanager

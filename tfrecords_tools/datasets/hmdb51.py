@@ -13,6 +13,7 @@ from tfrecords_tools.datasets.dataset import (
     Video,
     make_dataset,
     read_lines,
+    require_class_name,
     require_directories,
 )
 
@@ -40,6 +41,7 @@ def read_hmdb51(videos: str, splits: str, split: int) -> Dataset:
         raise DataError(f"no file *_test_split{split}.txt in {splits}")
     listed: list[tuple[str, Video]] = []
     for label, name in enumerate(classes):
+        require_class_name(name, splits)
         for where, line in read_lines(os.path.join(splits, f"{name}_test_split{split}.txt")):
             file_name, *number = line.rsplit(maxsplit=1)
             if not number or number[0] not in _SUBSETS or "/" in file_name:

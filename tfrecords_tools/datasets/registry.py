@@ -12,6 +12,7 @@ from tfrecords_tools.datasets.class_folders import describe_passed_over
 from tfrecords_tools.datasets.dataset import Dataset, drop_missing
 from tfrecords_tools.datasets.folder import read_folder
 from tfrecords_tools.datasets.hmdb51 import read_hmdb51
+from tfrecords_tools.datasets.split_warnings import warn_of_groups, warn_of_untested_classes
 from tfrecords_tools.datasets.subsets import add_validation
 from tfrecords_tools.datasets.ucf101 import read_ucf101
 
@@ -28,9 +29,10 @@ DATASETS = {
     "ucf101": Reader(read_ucf101, ("splits", "split")),
     "hmdb51": Reader(read_hmdb51, ("splits", "split")),
     "charades": Reader(read_charades, ("splits",)),
-    "folder": Reader(read_folder, optional=("test_share",)),
+    "folder": Reader(read_folder, optional=("test_share", "group_by")),
 }
-# Build settings that the list of videos depends on.
+# Build settings that the list of videos depends on. So does `group_by`, which is one only where it
+# is given.
 LIST_SETTINGS = ("test_share", "val_share", "val_seed")
 
 
@@ -49,7 +51,7 @@ def read_dataset(
         videos: directory of the videos, or a CSV file.
         splits: directory of the split files, if the reader requires it.
         split: number of the split, if the reader requires it.
-        settings: values of `LIST_SETTINGS`.
+        settings: values of `LIST_SETTINGS`, and `group_by` if given.
         allow_missing: leaves out listed videos without a file.
 
     Raises:
@@ -59,7 +61,7 @@ def read_dataset(
     reader = DATASETS[name]
     flags = {**settings, "splits": splits, "split": split}
     listed = reader.read(
-        videos, **{flag: flags[flag] for flag in reader.required + reader.optional}
+        videos, **{flag: flags.get(flag) for flag in reader.required + reader.optional}
     )
     dataset = drop_missing(listed, allow_missing)
     return add_validation(dataset, settings["val_share"], settings["val_seed"])
@@ -74,7 +76,16 @@ def print_summary(dataset: Dataset) -> None:
         say(f"{len(dataset.missing)} listed videos are missing, building without them")
     if dataset.passed_over:
         say(f"passed over: {describe_passed_over(dataset.passed_over)}")
+    if dataset.multi_label:
+        several = sum(len({action.label for action in v.actions}) > 1 for v in dataset.videos)
+        timed = sum(any(action.end is not None for action in v.actions) for v in dataset.videos)
+        say(f"multi-label: {several} videos have several labels, {timed} have timed ones")
     training = [video for video in dataset.videos if video.subset == "train"]
     trained = {action.label for video in training for action in video.actions}
     if len(trained) < len(dataset.classes):
         say(f"{len(dataset.classes) - len(trained)} classes have no training video")
+    warnings = warn_of_untested_classes(dataset.classes, dataset.videos)
+    if dataset.name == "folder":
+        warnings += warn_of_groups(dataset.videos)
+    for warning in warnings:
+        say(f"warning: {warning}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from tfrecords_tools.datasets.balance import select_balanced
 from tfrecords_tools.datasets.dataset import Dataset, Video
 
 
@@ -18,44 +20,67 @@ def add_validation(dataset: Dataset, share: float, seed: int) -> Dataset:
         seed: selects other groups.
     """
     training = [video for video in dataset.videos if video.subset == "train"]
-    held_out = hold_out(training, share, f"val {seed}", by_class=not dataset.multi_label)
+    # The groups of published data sets are taken in order, as earlier versions did.
+    balance = dataset.name == "folder" and any(video.group != video.id for video in training)
+    held_out = hold_out(training, share, f"val {seed}", not dataset.multi_label, balance)
     videos = (
         replace(video, subset="val") if video.id in held_out else video for video in dataset.videos
     )
     return replace(dataset, videos=tuple(videos))
 
 
-def hold_out(videos: Iterable[Video], share: float, salt: str, by_class: bool = True) -> set[str]:
+def hold_out(
+    videos: Iterable[Video], share: float, salt: str, by_class: bool = True, balance: bool = False
+) -> set[str]:
     """Selects about `share` of each class, or of all videos, in whole groups.
 
-    Orders groups by a hash of their names, so that neither the order of the videos nor one more
-    video changes the selection of the others. Of two groups or more in a class, at least one is
-    selected and at least one is left.
+    Orders groups by a hash of their names, so that the order of the videos does not change the
+    selection. Of two groups or more in a class, at least one is selected and at least one is left,
+    unless groups span classes and that is impossible.
 
     Args:
         videos: candidates.
         share: 0..1.
         salt: text hashed with the names of the groups.
         by_class: applies `share` to each class, not to all videos.
+        balance: searches for groups that come closest to the share. Otherwise takes them in order,
+            so that one more video does not change the selection of the others, unless groups span
+            classes.
 
     Returns:
         Ids of the selected videos.
     """
     if not share:
         return set()
-    strata: dict[int, dict[str, list[str]]] = {}
+    ids: defaultdict[str, list[str]] = defaultdict(list)
+    # Group -> class (or 0) -> number of videos.
+    groups: defaultdict[str, Counter[int]] = defaultdict(Counter)
     for video in videos:
-        stratum = video.actions[0].label if by_class else 0
-        strata.setdefault(stratum, {}).setdefault(video.group, []).append(video.id)
+        ids[video.group].append(video.id)
+        groups[video.group].update({action.label for action in video.actions} if by_class else {0})
+    order = sorted(groups, key=lambda name: hashlib.sha256(f"{salt}\0{name}".encode()).digest())
+    ordered = {name: groups[name] for name in order}
+    if balance or any(len(counts) > 1 for counts in groups.values()):
+        selected = select_balanced(ordered, share)
+    else:
+        selected = _select_in_order(ordered, share)
+    return {video for name in selected for video in ids[name]}
+
+
+def _select_in_order(groups: Mapping[str, Counter[int]], share: float) -> set[str]:
+    """Selects groups that have videos of one class each, in order, until the share is reached."""
+    classes: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    for name, counts in groups.items():
+        for label, count in counts.items():
+            classes[label][name] = count
     selected: set[str] = set()
-    for groups in strata.values():
-        wanted = share * sum(map(len, groups.values()))
-        order = sorted(groups, key=lambda name: hashlib.sha256(f"{salt}\0{name}".encode()).digest())
+    for sizes in classes.values():
+        wanted = share * sum(sizes.values())
         taken = 0
-        for name in order[:-1]:
+        for name in [*sizes][:-1]:
             # Take another group only if that comes closer to the share.
-            if taken and taken + len(groups[name]) / 2 > wanted:
+            if taken and taken + sizes[name] / 2 > wanted:
                 break
-            selected.update(groups[name])
-            taken += len(groups[name])
+            selected.add(name)
+            taken += sizes[name]
     return selected

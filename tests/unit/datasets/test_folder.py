@@ -208,51 +208,37 @@ def test_unreadable_listed_video_does_not_count_as_missing(videos):
         drop_missing(read_folder(str(videos / "list.csv")), allow_missing=True)
 
 
-def test_csv(videos):
-    file = videos.parent / "list.csv"
-    # As spreadsheets write it: byte order mark, CRLF, quotes, an empty line.
-    file.write_bytes(
-        b'\xef\xbb\xbfpath,label,subset\r\nvideos/walk/1.mp4,"walk, slowly",train\r\n\r\n'
-        b"videos/run/1.mp4,run,val\r\n./videos/run/2.avi,run,test\r\n"
+@pytest.mark.parametrize("char", ["\n", "\t", "\x1b", "\x7f", "\u2028"])
+def test_folder_refuses_control_characters_in_a_class(videos, char):
+    (videos / f"wa{char}lk").mkdir()
+    (videos / f"wa{char}lk/1.mp4").touch()
+    with pytest.raises(DataError) as caught:
+        read_folder(str(videos))
+    assert str(caught.value) == (
+        f"{videos}/wa{char}lk: label {f'wa{char}lk'!r} has the control character {char!r}"
     )
-    dataset = read_folder(str(file))
-    assert dataset.classes == ("run", "walk, slowly")
-    assert all(video.group == video.id for video in dataset.videos)
-    assert [(video.id, video.actions[0].label, video.subset) for video in dataset.videos] == [
-        ("videos/walk/1.mp4", 1, "train"),
-        ("videos/run/1.mp4", 0, "val"),
-        ("videos/run/2.avi", 0, "test"),
-    ]
-    assert drop_missing(dataset, allow_missing=False) == dataset
-    with pytest.raises(UsageError, match=r"--test_share does not go with .*list.csv, which gives"):
-        read_folder(str(file), test_share=0.5)
-
-
-def test_csv_numbers_as_labels_keep_their_order(tmp_path):
-    file = tmp_path / "list.csv"
-    file.write_text("path,label\n" + "".join(f"{n}.mp4,{n}\n" for n in range(12)))
-    assert read_folder(str(file)).classes == tuple(str(number) for number in range(12))
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("pattern", "groups"),
     [
-        ("", r"list.csv:1: the header must be path,label or path,label,subset, found ''"),
-        ("path;label\na.mp4;run\n", r"found 'path;label'"),
-        ("path,label\n", r"list.csv lists no video"),
-        ("path,label\na.mp4\n", r"list.csv:2 has 1 cells, the header 2"),
-        ("path,label\na.mp4,run,1\n", r"list.csv:2 has 3 cells, the header 2"),
-        ("path,label\na.mp4,\n", r"list.csv:2: label is empty"),
-        ("path,label\n,run\n", r"list.csv:2: path is empty"),
-        ("path,label\na.mp4,run\n./a.mp4,run\n", r"list.csv:3: a.mp4 is listed twice"),
-        ("path,label,subset\na.mp4,run,dev\n", r"one of train, val, test, found 'dev'"),
-        ('path,label\n"a.mp4,run\n', r"list.csv:2 is not CSV"),
-        (b"path,label\n\xff.mp4,run\n", r"list.csv is not UTF-8 text"),
+        (r"/(\d)", ["1", "2", "3", "1", "2"]),
+        (r"^\w+/\d", ["run/1", "run/2", "run/3", "walk/1", "walk/2"]),
+        (r"(?:run|walk)/(\d)\.(m)?", ["1", "2", "3", "1", "2"]),
     ],
 )
-def test_csv_refuses(tmp_path, content, message):
-    file = tmp_path / "list.csv"
-    file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(DataError, match=message) as caught:
-        read_folder(str(file))
-    assert "\n" not in str(caught.value)
+def test_group_by(videos, pattern, groups):
+    dataset = read_folder(str(videos), group_by=pattern)
+    assert [video.group for video in dataset.videos] == groups
+    sides = {video.group: video.subset for video in dataset.videos}
+    assert all(sides[video.group] == video.subset for video in dataset.videos)
+
+
+def test_group_by_refuses(videos):
+    with pytest.raises(UsageError, match=r"--group_by=\( is not a regular expression: missing \)"):
+        read_folder(str(videos), group_by="(")
+    with pytest.raises(DataError, match=r"--group_by=walk finds no group in 'run/1.mp4'"):
+        read_folder(str(videos), group_by="walk")
+    # A group that is not part of the match.
+    with pytest.raises(DataError, match=r"finds no group in 'run/2.avi'"):
+        read_folder(str(videos), group_by=r"run/1(\.mp4)|run/.|(walk/.)")
