@@ -8,6 +8,7 @@ so the layers also run on JAX and torch.
 from __future__ import annotations
 
 import itertools
+from math import prod
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,7 +28,12 @@ else:
         assert data_format == "channels_last"
         return tf.nn.depthwise_conv2d(inputs, kernel, [1, 1, 1, 1], padding.upper())
 
+    def _shape(x: Any) -> tuple[Any, ...]:
+        dynamic = tf.shape(x)
+        return tuple(dynamic[k] if size is None else size for k, size in enumerate(x.shape))
+
     ops = SimpleNamespace(
+        any=tf.reduce_any,
         cast=tf.cast,
         concatenate=tf.concat,
         depthwise_conv=_depthwise_conv,
@@ -39,7 +45,7 @@ else:
         relu=tf.nn.relu,
         reshape=tf.reshape,
         rsqrt=tf.math.rsqrt,
-        shape=tf.shape,
+        shape=_shape,
         sigmoid=tf.sigmoid,
         softmax=tf.nn.softmax,
         square=tf.square,
@@ -54,6 +60,46 @@ else:
     )
 
 
+def is_float64(x: Any) -> bool:
+    """Returns whether a tensor of any backend has double precision."""
+    return (keras.backend.standardize_dtype(x.dtype) if KERAS_3 else x.dtype) == "float64"
+
+
+def matmul(x: Any, y: Any) -> Any:
+    """Multiplies matrices, float64 in double precision; Keras 3 may not, on JAX and torch."""
+    if TENSORFLOW or not is_float64(x):
+        return ops.matmul(x, y)
+    return ops.einsum("...ij,...jk->...ik", x, y)
+
+
+def mean(x: Any, axis: tuple[int, ...], keepdims: bool = False) -> Any:
+    """Averages over some axes; float64 as in `matmul`."""
+    if TENSORFLOW or not is_float64(x):
+        return ops.mean(x, axis=axis, keepdims=keepdims)
+    return ops.sum(x, axis=axis, keepdims=keepdims) / prod(x.shape[k] for k in axis)
+
+
+class _Channels(int):
+    """The size of a state, for Keras 3, whose whole `shape` a stacked cell is built from."""
+
+    shape: tuple[int, ...]
+
+    def __new__(cls, channels: int, shape: tuple[int, ...] = ()) -> _Channels:
+        size = super().__new__(cls, channels)
+        size.shape = shape
+        return size
+
+
+def step_shape(shape: Any) -> tuple[int | None, ...]:
+    """Returns the whole shape that a recurrent cell is built with.
+
+    Args:
+        shape: a shape, or in Keras 3 batch and `output_size` of the cell before in a stack.
+    """
+    batch, *sizes = shape
+    return (batch, *(sizes[0].shape if sizes and isinstance(sizes[0], _Channels) else sizes))
+
+
 def state_size(shapes: list[tuple[int, ...]]) -> list[Any]:
     """Returns the `state_size` of a recurrent cell whose states are maps.
 
@@ -64,7 +110,7 @@ def state_size(shapes: list[tuple[int, ...]]) -> list[Any]:
         shapes: shape of each state without the batch axis.
     """
     if KERAS_3:
-        return [shape[-1] for shape in shapes]
+        return [_Channels(shape[-1], shape) for shape in shapes]
     return [tf.TensorShape(shape) for shape in shapes]
 
 
@@ -208,7 +254,7 @@ def fused_batch_normalization(
         Outputs, and the mean and (biased) variance used; None without such a kernel: on another
         backend, or for float64.
     """
-    if not TENSORFLOW or inputs.dtype == "float64":
+    if not TENSORFLOW or is_float64(inputs):
         return None
     maps = inputs
     if len(inputs.shape) != 4:

@@ -28,6 +28,22 @@ def check_pairwise(pairwise: str, allowed: tuple[str, ...]) -> str:
     return pairwise
 
 
+def check_shape(name: str, shape: Any, expected: tuple[int, ...]) -> None:
+    """Checks the last axes of a tensor, as far as they are known.
+
+    Raises:
+        ValueError: they are not those that the layer was built with.
+    """
+    ending = tuple(shape)[-len(expected) :]
+    if len(ending) < len(expected) or any(
+        size not in (None, size_of_layer) for size, size_of_layer in zip(ending, expected)
+    ):
+        raise ValueError(
+            f"{name} must end with the axes {expected} that the layer was built with. "
+            f"Received: {name} of shape {tuple(shape)}"
+        )
+
+
 def upgrade_config(config: dict[str, Any]) -> dict[str, Any]:
     """Converts the configuration of a Relational LSTM that version 0.1.0 saved.
 

@@ -196,5 +196,5 @@ def _moments(inputs: Any, dtype: str) -> tuple[Any, Any]:
     """Returns mean and biased variance over all axes but the last, `[C]` each."""
     inputs = ops.cast(inputs, dtype)
     axes = tuple(range(len(inputs.shape) - 1))
-    mean = ops.mean(inputs, axis=axes)
-    return mean, ops.mean(ops.square(inputs - mean), axis=axes)
+    mean = compat.mean(inputs, axes)
+    return mean, compat.mean(ops.square(inputs - mean), axes)

@@ -88,8 +88,7 @@ class NonLocalOperation(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Adds theta, phi, g and, for the concatenation, w_f."""
-        is_pair = isinstance(input_shape[0], (list, tuple)) or hasattr(input_shape[0], "as_list")
-        x_shape, y_shape = input_shape if is_pair else (input_shape, input_shape)
+        x_shape, y_shape = _shapes(input_shape)
         for shape in (x_shape, y_shape):
             if len(shape) not in (3, 4):
                 raise ValueError(
@@ -141,8 +140,17 @@ class NonLocalOperation(keras.layers.Layer):
         phi = y if self.phi is None else _embed(y, self.phi)
         w = self.relation.weigh(*self.relation.normalize(theta, phi))
         z = self.relation.take(w, _embed(y, self.g))
-        Z = ops.reshape(z, (-1, *X.shape[1:-1], self.units))
+        Z = ops.reshape(z, (-1, *ops.shape(X)[1:-1], self.units))
         return (Z, w) if return_attention_scores else Z
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """Returns the shape of Z."""
+        x_shape, _ = _shapes(input_shape)
+        return (*tuple(x_shape)[:-1], self.units)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns symbolic outputs of `call` in Keras 3: of w_ij too, if asked for."""
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -158,11 +166,18 @@ class NonLocalOperation(keras.layers.Layer):
         }
 
 
+def _shapes(input_shape: Any) -> tuple[Any, Any]:
+    """Returns the shapes of X and Y."""
+    is_pair = isinstance(input_shape[0], (list, tuple)) or hasattr(input_shape[0], "as_list")
+    return input_shape if is_pair else (input_shape, input_shape)
+
+
 def _to_positions(X: Any) -> Any:
     """Reshapes `[batch, H, W, C]` to `[batch, N, C]`."""
     if len(X.shape) == 3:
         return X
-    return ops.reshape(X, (-1, X.shape[1] * X.shape[2], X.shape[3]))
+    _, H, W, channels = ops.shape(X)
+    return ops.reshape(X, (-1, H * W, channels))
 
 
 def _embed(x: Any, embedding: tuple[Any, Any]) -> Any:

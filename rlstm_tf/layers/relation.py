@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlstm_tf.compat import ops
+from rlstm_tf.compat import is_float64, matmul, mean, ops
 
 GAUSSIANS = ("embedded_gaussian", "gaussian")
 # Names of the options in a layer's configuration; all off in the paper.
@@ -45,7 +45,8 @@ def attention_weights(theta: Any, phi: Any, pairwise: str, scale: float, w_f: An
         f = scale * ops.einsum("...nu,...mu->...nm", theta, phi)
     if pairwise in GAUSSIANS:
         return ops.softmax(f, axis=-1)
-    return f / phi.shape[-2]
+    M = phi.shape[-2]
+    return f / (ops.cast(ops.shape(phi)[-2], f.dtype) if M is None else M)
 
 
 def attend(w: Any, g: Any) -> Any:
@@ -75,7 +76,7 @@ def embed(x: Any, kernel: Any, bias: Any, gates: int, units: int) -> list[Any]:
         `[batch, gates, N, units]` for each block.
     """
     N, channels = x.shape[1:]
-    embedded = ops.matmul(ops.reshape(x, (-1, channels)), kernel)
+    embedded = matmul(ops.reshape(x, (-1, channels)), kernel)
     if bias is not None:
         embedded = embedded + bias
     embedded = ops.reshape(embedded, (-1, N, kernel.shape[1] // (gates * units), gates, units))
@@ -159,7 +160,7 @@ class Relation:
         """Computes z, `[batch, (gates,) N, units]`, from w_ij and g."""
         values, places = g, None
         if self.displacement is not None:
-            places = ops.matmul(ops.cast(_places(self.map_shape), g.dtype), self.displacement)
+            places = matmul(ops.cast(_places(self.map_shape), g.dtype), self.displacement)
             values = g + places
         z = attend(w, values)
         if places is not None:
@@ -183,12 +184,12 @@ class Relation:
 
 
 def _precise(x: Any) -> Any:
-    return x if x.dtype == "float64" else ops.cast(x, "float32")
+    return x if is_float64(x) else ops.cast(x, "float32")
 
 
 def _divide_by_rms(x: Any) -> Any:
-    mean = ops.mean(ops.square(_precise(x)), axis=-1, keepdims=True)
-    return x * ops.cast(ops.rsqrt(mean + _EPSILON), x.dtype)
+    mean_square = mean(ops.square(_precise(x)), axis=(-1,), keepdims=True)
+    return x * ops.cast(ops.rsqrt(mean_square + _EPSILON), x.dtype)
 
 
 def _places(map_shape: tuple[int, ...]) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from rlstm_tf.compat import ops
 from rlstm_tf.layers.arguments import upgrade_config
 from rlstm_tf.layers.relational_lstm_cell import RelationalLSTMCell
 
@@ -53,7 +54,8 @@ class RelationalLSTM(keras.layers.RNN):
     Call arguments:
         sequences: X_1 ... X_T.
         initial_state: `[H_0, C_0]`, each `[batch, H, W, units]`; zeros if None, as in the paper.
-        mask: bool `[batch, T]`; a step with False keeps the state.
+        mask: bool `[batch, T]`; a step with False keeps the state. Or as `keras.layers.Masking`
+            gives it, `[batch, T, H, W]` or `[batch, T, N]`: a step with False everywhere keeps it.
         training: has no effect.
 
     Input shape:
@@ -157,9 +159,23 @@ class RelationalLSTM(keras.layers.RNN):
         """Returns H_T, or what `return_sequences` and `return_state` select."""
         if isinstance(sequences, (list, tuple)):  # symbolic initial states, under Keras 2.15
             sequences, *initial_state = sequences
+        if initial_state is not None:
+            shapes = [tuple(state.shape) for state in initial_state]
+            if not isinstance(initial_state, (list, tuple)) or len(shapes) != 2:
+                raise ValueError(f"initial_state must be [H_0, C_0]. Received: shapes {shapes}")
+            initial_state = [ops.cast(state, self.compute_dtype) for state in initial_state]
         terms = self.cell.relate(sequences)
-        mask = _check_mask(mask)
+        mask = _mask_of_steps(mask, sequences.shape)
+        if mask is not None:
+            # One axis for each of a state's: Keras's JAX loop does not add them.
+            axes = (..., *[None] * (len(sequences.shape) - 2))
+            mask = mask[axes]
         return super().call(terms, initial_state=initial_state, mask=mask, training=training)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """Returns the mask of the outputs, `[batch, T]` if they have a time axis."""
+        sequences = inputs[0] if isinstance(inputs, (list, tuple)) else inputs
+        return super().compute_mask(inputs, _mask_of_steps(mask, sequences.shape))
 
     # Keras 3 goes by the argument names of the next two.
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
@@ -186,12 +202,22 @@ class RelationalLSTM(keras.layers.RNN):
         return cls(**upgrade_config(config))
 
 
-def _check_mask(mask: Any) -> Any:
-    """Returns the mask of the sequences: Keras 2.15 lists one for each initial state too."""
+def _mask_of_steps(mask: Any, shape: Any) -> Any:
+    """Returns the mask of the sequences as `[batch, T]`: Keras 2.15 lists those of states too."""
     mask = mask[0] if isinstance(mask, (list, tuple)) else mask
-    if mask is not None and len(mask.shape) != 2:
-        raise ValueError(f"mask must be [batch, T]. Received: a mask of shape {tuple(mask.shape)}")
-    return mask
+    if mask is None:
+        return None
+    allowed = tuple(shape)[1:-1]
+    sizes = tuple(mask.shape)[1:]
+    if len(sizes) not in (1, len(allowed)) or any(
+        None not in pair and pair[0] != pair[1] for pair in zip(sizes, allowed)
+    ):
+        raise ValueError(
+            f"mask must be [batch, T] or [batch, T, H, W] for {tuple(shape)}. "
+            f"Received: a mask of shape {tuple(mask.shape)}"
+        )
+    mask = ops.cast(mask, "bool")
+    return mask if len(sizes) == 1 else ops.any(mask, axis=tuple(range(2, len(sizes) + 1)))
 
 
 def _shape_of_sequences(shape: Any) -> tuple[int | None, ...]:

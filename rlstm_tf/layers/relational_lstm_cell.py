@@ -10,7 +10,7 @@ import keras
 from rlstm_tf import compat
 from rlstm_tf.choices import PAIRWISE
 from rlstm_tf.compat import ops
-from rlstm_tf.layers.arguments import check_pairwise, check_units, upgrade_config
+from rlstm_tf.layers.arguments import check_pairwise, check_shape, check_units, upgrade_config
 from rlstm_tf.layers.initialization import BlockwiseInitializer
 from rlstm_tf.layers.relation import TERMS, Relation, embed
 
@@ -74,6 +74,9 @@ class RelationalLSTMCell(keras.layers.Layer):
 
     Raises:
         ValueError: an argument is invalid, or X_t has another rank or an unknown size.
+
+    In a functional model, Keras 3 takes outputs of `keras.layers.RNN` for vectors, whose shapes
+    it then gives; stack `RelationalLSTM` there instead, with `return_sequences`.
 
     Example:
         >>> cell = RelationalLSTMCell(32)
@@ -196,6 +199,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         return kernel[:, block], None if bias is None else bias[block]
 
     def _embed_input(self, X: Any) -> list[Any]:
+        check_shape("X", X.shape, (*self.map_shape, self.kernel.shape[0]))
         x = ops.reshape(X, (-1, prod(self.map_shape), X.shape[-1]))
         theta_x, phi_x, g_x, theta_h = embed(x, self.kernel, self.bias, len(GATES), self.units)
         theta_x, phi_x = self.relation_x.normalize(theta_x, phi_x)
@@ -206,6 +210,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         return [self.relation_h.normalize_keys(phi_h), g_h]
 
     def _to_positions(self, state: Any) -> Any:
+        check_shape("a state", state.shape, (*self.map_shape, self.units))
         return ops.reshape(state, (-1, prod(self.map_shape), self.units))
 
     def _to_map(self, state: Any) -> Any:
@@ -215,16 +220,16 @@ class RelationalLSTMCell(keras.layers.Layer):
         """Restores the time axis of X, if it has one, from `[batch * T, ...]`."""
         if len(X.shape) == len(self.map_shape) + 2:
             return terms
-        T = ops.shape(X)[1] if X.shape[1] is None else X.shape[1]
-        return ops.reshape(terms, (-1, T, *terms.shape[1:]))
+        return ops.reshape(terms, (-1, ops.shape(X)[1], *terms.shape[1:]))
 
     def build(self, input_shape: Any) -> None:
         """Adds the weights."""
-        *map_shape, channels = tuple(input_shape)[1:]
+        input_shape = compat.step_shape(input_shape)
+        *map_shape, channels = input_shape[1:]
         if len(map_shape) not in (1, 2) or None in map_shape or channels is None:
             raise ValueError(
                 "RelationalLSTMCell takes X_t [batch, H, W, C] or [batch, N, C] with H, W, N and C "
-                f"known. Received: {tuple(input_shape)}"
+                f"known. Received: {input_shape}"
             )
         self.map_shape = tuple(map_shape)
         gates = (len(GATES),)
@@ -233,6 +238,11 @@ class RelationalLSTMCell(keras.layers.Layer):
         self.recurrent_kernel, self.recurrent_bias = self._add_embeddings("recurrent", self.units)
         self.relation_h = Relation(self, self.map_shape, gates, "recurrent_")
         self.built = True
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Returns the whole shape of X_t, which `build` takes."""
+        config = super().get_build_config()
+        return config and {"input_shape": (None, *self.map_shape, int(self.kernel.shape[0]))}
 
     def _add_embeddings(self, kind: str, channels: int) -> tuple[Any, Any]:
         """Adds kernel and bias for X_t (`"kernel"`) or for H_{t-1} (`"recurrent"`)."""

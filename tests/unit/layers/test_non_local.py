@@ -128,6 +128,35 @@ def test_inside_a_model_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(model(inputs), loaded(inputs))
 
 
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+@pytest.mark.parametrize("shape", [(None, None, 5), (3, None, 5), (None, 5)])
+def test_unknown_number_of_positions(shape, pairwise):
+    layer = NonLocalOperation(4, pairwise)
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, layer(inputs, return_attention_scores=True))
+    X = np.random.default_rng(8).normal(size=(2, *(size or 4 for size in shape))).astype("float32")
+    Z, w = model(X)
+    assert model.output_shape[0] == (None, *shape[:-1], 4)
+    for b in range(2):
+        x = X[b].reshape(-1, 5)
+        expected = reference.non_local(x, x, operation_of(layer), pairwise)
+        np.testing.assert_allclose(np.reshape(Z[b], (-1, 4)), expected[0], atol=1e-5)
+        np.testing.assert_allclose(w[b], expected[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("T", [3, None])
+def test_time_distributed(T):
+    layer = NonLocalOperation(4)
+    model = keras.Sequential([keras.Input((T, 2, 3, 5)), keras.layers.TimeDistributed(layer)])
+    X = np.random.default_rng(9).normal(size=(2, 3, 2, 3, 5)).astype("float32")
+    assert model.output_shape == (None, T, 2, 3, 4)
+    for t in range(3):
+        np.testing.assert_allclose(model(X)[:, t], layer(X[:, t]), atol=1e-6)
+    assert tuple(layer.compute_output_shape((None, 2, 3, 5))) == (None, 2, 3, 4)
+    pair = NonLocalOperation(4)
+    assert tuple(pair.compute_output_shape([(None, 2, 3, 5), (None, 7, 2)])) == (None, 2, 3, 4)
+
+
 def test_positional_arguments_are_those_of_before_the_options():
     layer = NonLocalOperation(4, "dot_product", 0.5, "ones", "zeros", "l2")
     assert isinstance(layer.kernel_initializer, keras.initializers.Ones)

@@ -365,5 +365,20 @@ def test_invalid_arguments():
     with pytest.raises(ValueError, match="takes X_t"):
         RelationalLSTM(4).build((None, 3, 5))
     layer, X = layer_and_input()
-    with pytest.raises(ValueError, match=r"mask must be \[batch, T\]. Received: a mask of shape"):
-        layer(X, mask=tf.ones(X.shape[:-1], tf.bool))
+    for shape in ((2,), (2, 4), (2, 3, 2), (2, 3, 3, 2), X.shape):
+        with pytest.raises(ValueError, match=r"mask must be \[batch, T\] or \[batch, T, H, W\]"):
+            layer(X, mask=tf.ones(shape, tf.bool))
+    with pytest.raises(ValueError, match=r"initial_state must be \[H_0, C_0\]"):
+        layer(X, initial_state=[tf.zeros((2, 2, 3, UNITS))])
+    with pytest.raises(ValueError, match="a state must end with the axes"):
+        layer.cell(X[:, 0], [tf.zeros((2, 3, 2, UNITS))] * 2)
+
+
+@pytest.mark.parametrize("maps", [(3, 2), (4, 3), (6,)])
+def test_maps_of_another_size_are_refused(maps):
+    """Their positions were once regrouped to maps of the size that was built."""
+    layer, _ = layer_and_input(maps=(2, 3))
+    with pytest.raises(ValueError, match=r"\(2, 3, 5\)|2, 3, 5\), found shape|ndim=5"):
+        layer(tf.zeros((2, 3, *maps, 5)))
+    with pytest.raises(ValueError, match="X must end with the axes"):
+        layer.cell(tf.zeros((2, *maps, 5)), layer.cell.get_initial_state(batch_size=2))
