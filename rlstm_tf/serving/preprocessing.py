@@ -13,6 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from rlstm_tf.serving.exif import apply_orientation, read_orientation
+
 # Pixels of a frame before it is resized; limits the cost of decoding.
 MAX_PIXELS = 4096 * 4096
 # Long side of a frame divided by its short side; limits the cost of resizing.
@@ -23,6 +25,8 @@ MAX_VIDEOS = 64
 MAX_SCANS = 100
 
 _JPEG = b"\xff\xd8\xff"
+# A PNG begins with its header: width and height follow, in big-endian.
+_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 # Begins a scan. Within a scan, a 0 follows every 255.
 _SCAN = b"\xff\xda"
 # Frames that are prepared at the same time.
@@ -123,15 +127,50 @@ def decode_jpeg(jpeg: tf.Tensor, channels: int, name: str) -> tf.Tensor:
         the file has more than `MAX_SCANS` scans.
     """
     size = tf.strings.length(jpeg)
-    starts = tf.equal(tf.strings.substr(jpeg, 0, len(_JPEG)), _JPEG)
     message = f"{name} must hold JPEG files; one begins otherwise, and its bytes are"
     scans = tf.size(tf.strings.split([jpeg], _SCAN).flat_values) - 1
     many = f"{name}: a JPEG file may have up to {MAX_SCANS} scans; it has"
-    checks = [require(starts, message, size), require(scans <= MAX_SCANS, many, scans)]
+    checks = [
+        require(_begins(jpeg, _JPEG), message, size),
+        require(scans <= MAX_SCANS, many, scans),
+    ]
     with tf.control_dependencies(checks):
         height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(tf.identity(jpeg)), num=3)
     with tf.control_dependencies(check_frame_size(height, width, name)):
         return tf.io.decode_jpeg(tf.identity(jpeg), channels, dct_method="INTEGER_ACCURATE")
+
+
+def decode_picture(picture: tf.Tensor, name: str) -> tf.Tensor:
+    """Decodes a picture as a phone or a browser sends it: a JPEG or PNG file of any color space.
+
+    Args:
+        picture: string scalar.
+        name: name of the input, for messages.
+
+    Returns:
+        uint8 `[H, W, 3]`, RGB, upright: the EXIF orientation of a JPEG is applied. Transparency is
+        left out. It raises InvalidArgumentError when run if the file is neither, or is truncated;
+        and before any pixel is decoded, as `decode_jpeg` does.
+    """
+
+    def from_png() -> tf.Tensor:
+        size = tf.strings.substr(tf.strings.join([picture, b"\0" * 8]), len(_PNG), 8)
+        width, height = tf.unstack(tf.io.decode_raw(size, tf.int32, little_endian=False), num=2)
+        with tf.control_dependencies(check_frame_size(height, width, name)):
+            return tf.io.decode_png(tf.identity(picture), 3)
+
+    def from_jpeg() -> tf.Tensor:
+        image = decode_jpeg(picture, 3, name)
+        return apply_orientation(image, read_orientation(picture))
+
+    png, jpeg = _begins(picture, _PNG), _begins(picture, _JPEG)
+    message = f"{name} must hold JPEG or PNG files; one begins otherwise, and its bytes are"
+    with tf.control_dependencies([require(png | jpeg, message, tf.strings.length(picture))]):
+        return tf.ensure_shape(tf.cond(png, from_png, from_jpeg), [None, None, 3])
+
+
+def _begins(file: tf.Tensor, magic: bytes) -> tf.Tensor:
+    return tf.equal(tf.strings.substr(file, 0, len(magic)), magic)
 
 
 def resize_and_crop(

@@ -15,6 +15,7 @@ from rlstm_tf.serving.preprocessing import (
     check_frame_size,
     check_shape,
     decode_jpeg,
+    decode_picture,
     map_frames,
     require,
     resize_and_crop,
@@ -88,14 +89,14 @@ class ServingModule(tf.Module):
         return self._as_videos(map_frames(prepare, images, self._shape[1:]))
 
     def prepare_jpegs(self, frames_bytes: tf.Tensor) -> tf.Tensor:
-        """Prepares JPEG files `[B, T]` of any sizes; returns uint8 `[B, T, S, S, 3]`."""
+        """Prepares JPEG or PNG files `[B, T]` of any sizes; returns uint8 `[B, T, S, S, 3]`."""
         T = self._shape[0]
-        jpegs = check_shape(frames_bytes, "frames_bytes", [T], f"JPEG files [batch, {T}]")
+        files = check_shape(frames_bytes, "frames_bytes", [T], f"JPEG or PNG files [batch, {T}]")
 
-        def prepare(jpeg: tf.Tensor) -> tf.Tensor:
-            return self._resize_and_crop(decode_jpeg(jpeg, 3, "frames_bytes"), "frames_bytes")
+        def prepare(file: tf.Tensor) -> tf.Tensor:
+            return self._resize_and_crop(decode_picture(file, "frames_bytes"), "frames_bytes")
 
-        return self._as_videos(map_frames(prepare, tf.reshape(jpegs, [-1]), self._shape[1:]))
+        return self._as_videos(map_frames(prepare, tf.reshape(files, [-1]), self._shape[1:]))
 
     def prepare_flow(self, fields_bytes: tf.Tensor) -> tf.Tensor:
         """Prepares flow fields.

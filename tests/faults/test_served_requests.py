@@ -13,6 +13,7 @@ from benchmarks import load
 from rlstm_tf.serving.artifact import ModelMetadata, find_newest_version, load_signatures
 
 FRAMES, FILES = videos(1), jpegs(videos(1))
+PNG = tf.io.encode_png(FRAMES[0, 0]).numpy()
 
 
 def with_file(content):
@@ -44,13 +45,15 @@ BAD = {
     "no rows": (FRAMES[:, :, :0], "frames must be uint8"),
     "a line": (videos(1, 2, 2, 40), "up to 16 times its short one"),
     "too large": (np.zeros((1, 2, 4097, 4096, 3), np.uint8), "1 to 16777216 pixels"),
-    "files of rank 1": (FILES[0], r"JPEG files \[batch, 2\]"),
-    "files of one segment": (FILES[:, :1], r"JPEG files \[batch, 2\]"),
+    "files of rank 1": (FILES[0], r"JPEG or PNG files \[batch, 2\]"),
+    "files of one segment": (FILES[:, :1], r"JPEG or PNG files \[batch, 2\]"),
     "no files": (FILES[:0], "batch may hold 1 to 64 videos"),
     "numbers for files": (np.zeros((1, 2), np.uint8), "string"),
-    "an empty file": (with_file(b""), "must hold JPEG files"),
-    "no JPEG": (with_file(b"no picture"), "must hold JPEG files"),
-    "a PNG": (with_file(tf.io.encode_png(FRAMES[0, 0]).numpy()), "must hold JPEG files"),
+    "an empty file": (with_file(b""), "must hold JPEG or PNG files"),
+    "no JPEG": (with_file(b"no picture"), "must hold JPEG or PNG files"),
+    "half a PNG": (with_file(PNG[: len(PNG) // 2]), "Invalid PNG"),
+    "a header of a PNG alone": (with_file(PNG[:16]), "1 to 16777216 pixels"),
+    "a bomb of a PNG": (with_file(PNG[:16] + b"\0\0\x7f\0" * 2 + PNG[24:]), "1 to 16777216 pixels"),
     "a header alone": (with_file(FILES[0, 1][:30]), "Invalid JPEG"),
     "half a file": (with_file(FILES[0, 1][: len(FILES[0, 1]) // 2]), "Invalid JPEG"),
     "a bomb": (with_file(promising(FILES[0, 1], 30_000, 30_000)), "1 to 16777216 pixels"),
