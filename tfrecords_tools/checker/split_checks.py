@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from rlstm_tf.data import schema
 from rlstm_tf.data.shard_index import load_index
@@ -21,7 +21,7 @@ _FEW_VIDEOS = 5
 
 
 def find_warnings(directory: str, manifest: schema.Manifest) -> list[str]:
-    """Finds files in several subsets, classes of few videos or no test, and split groups.
+    """Finds equal files, classes of few videos or without a test, and split groups.
 
     Groups are those that the build was given. If it was given none, they are guessed from the names
     of the videos. The splits of published data sets are taken as they are.
@@ -51,6 +51,7 @@ def find_warnings(directory: str, manifest: schema.Manifest) -> list[str]:
     subsets = {video.id: video.subset for video in videos}
     return [
         *warn_of_both_sides(subsets, files, "equal files"),
+        *_warn_of_other_labels(manifest.classes, videos, files),
         *warn_of_untested_classes(manifest.classes, videos),
         *_warn_of_few(manifest.classes, videos),
         *(warn_of_groups(videos) if manifest.dataset == "folder" else []),
@@ -65,6 +66,21 @@ def _read_labels(directory: str, shard: schema.Shard) -> Iterator[tuple[str, tup
         labels[video].append(label)
     for number, name in enumerate(records["id"][records["first_frame"] == 0].tolist()):
         yield name.decode(), tuple(map(Action, labels[number]))
+
+
+def _warn_of_other_labels(
+    classes: tuple[str, ...], videos: list[Video], files: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Warns of equal files with different labels."""
+    labels = {video.id: sorted({action.label for action in video.actions}) for video in videos}
+    found = []
+    for names in files.values():
+        first = {tuple(labels[name]): name for name in sorted(names, reverse=True)}
+        if len(first) > 1:
+            pair = sorted((name, "; ".join(classes[n] for n in own)) for own, name in first.items())
+            found.append(" and ".join(f"{name} ({own})" for name, own in pair))
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return [f"equal files with different labels: {min(found)}{more}"] if found else []
 
 
 def _warn_of_few(classes: tuple[str, ...], videos: list[Video]) -> list[str]:

@@ -45,8 +45,8 @@ def match_groups(ids: Iterable[str], pattern: str) -> dict[str, str]:
 def guess_recordings(ids: Iterable[str]) -> dict[str, list[str]]:
     """Finds videos whose names differ only in the number of a part: `kitchen3_take2.mp4`.
 
-    Where all numbered names of a folder have one stem, the numbers count its videos and say nothing
-    about recordings, unless there is a word such as `take` before them.
+    Where all numbered names of a class's folder have one stem, the numbers count its videos and say
+    nothing about recordings, unless there is a word such as `take` before them.
 
     Args:
         ids: paths of the videos.
@@ -62,7 +62,8 @@ def guess_recordings(ids: Iterable[str]) -> dict[str, list[str]]:
         if match := _PART.fullmatch(stem):
             recordings[match[1]].append(video)
         elif match := _NUMBER.fullmatch(stem):
-            numbered[folder][match[1]].append(video)
+            # Of any subset: train/wave/ann_1.mp4 and test/wave/ann_2.mp4.
+            numbered[os.path.basename(folder)][match[1]].append(video)
     for folder, stems in numbered.items():
         several = {stem: names for stem, names in stems.items() if len(names) > 1}
         if len(several) > 1:

@@ -60,6 +60,15 @@ def test_equal_files_in_train_and_test(build_list, capfd):
     ]
 
 
+def test_equal_files_with_different_labels(build_list, capfd):
+    content = [f"{n}.mp4,{'sit' if n > 4 else 'run'},train" for n in range(10)]
+    directory, at_build = build_list(rows("path,label,subset", *content), copies=["3.mp4", "9.mp4"])
+    assert at_build == []
+    assert warnings(capfd, directory) == [
+        "warning: equal files with different labels: 0.mp4 (run) and 9.mp4 (sit)"
+    ]
+
+
 def test_classes_of_few_videos(build_list, capfd):
     content = [f"{n}.mp4,run,train" for n in range(5)] + ["a.mp4,run,test", "b.mp4,sit,train"]
     directory, at_build = build_list(rows("path,label,subset", *content))

@@ -22,6 +22,14 @@ from tfrecords_tools.datasets.split_warnings import warn_of_groups, warn_of_unte
         ),
         ([f"a/{who}_{n}.mp4" for who in ("ann", "bob") for n in (1, 2, 3)], ["a/ann", "a/bob"]),
         ([f"a/{who} ({n}).mp4" for who in ("ann", "bob") for n in (1, 2)], ["a/ann", "a/bob"]),
+        (
+            [
+                f"{s}/a/{who}_{n}.mp4"
+                for s, n in (("train", 1), ("test", 2))
+                for who in ("ann", "bob")
+            ],
+            ["a/ann", "a/bob"],
+        ),
         # Numbers that count the videos of a class.
         ([f"walk/walk_{n:03d}.mp4" for n in range(99)], []),
         ([f"walk/clip{n}.mp4" for n in range(9)], []),
