@@ -22,6 +22,7 @@ from absl import flags
 from rlstm_tf.cli import app
 from rlstm_tf.errors import UsageError
 from tfrecords_tools.builder import flags as shared
+from tfrecords_tools.datasets.registry import print_summary
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -53,6 +54,7 @@ def main(values: flags.FlagValues) -> int:
         logging.basicConfig()
         logging.getLogger("apache_beam").setLevel(logging.INFO)
     plan = shared.plan_build(values)
+    print_summary(plan.dataset)
     manifest = distributed_build.build(
         *(plan, values.output, values.workers, find_stored_videos(values.reuse, plan)),
         left_out=values.leave_out,

@@ -80,10 +80,10 @@ class PictureReader:
         """Returns when each picture is shown.
 
         Raises:
-            DamagedVideoError: the frames per second are unknown.
+            DataError: the frames per second are unknown.
         """
         if not self.fps:
-            raise DamagedVideoError("has pictures without times: give --fps")
+            raise DataError(f"{self._folder} has pictures without times: give --fps")
         count = len(self._names)
         return FrameTimes(np.arange(count) / self.fps, count / self.fps)
 

@@ -124,6 +124,16 @@ def shard_paths(directory: str, shard: str) -> tuple[str, str, str, str]:
     )
 
 
+def shard_of(file_name: str) -> str | None:
+    """Returns the name of the shard that a file belongs to; None for any other file."""
+    name, _, _ = file_name.partition(".")
+    return (
+        name
+        if _SHARD_NAME.fullmatch(name) and join("", file_name) in shard_paths("", name)
+        else None
+    )
+
+
 @dataclass(frozen=True)
 class Shard:
     """A shard's entry in the manifest.

@@ -12,7 +12,7 @@ from rlstm_tf.cli.paths import define_path, define_path_list
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import say
 from rlstm_tf.storage.files import is_directory, is_remote
-from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, print_summary, read_dataset
+from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, read_dataset
 
 if TYPE_CHECKING:
     from rlstm_tf.data.schema import Manifest
@@ -100,7 +100,7 @@ def check_flags(values: flags.FlagValues) -> None:
 
 
 def plan_build(values: flags.FlagValues) -> Plan:
-    """Lists the videos, prints how many, and assigns them to shards.
+    """Lists the videos, and assigns them to shards.
 
     Args:
         values: passed `check_flags`.
@@ -129,9 +129,7 @@ def plan_build(values: flags.FlagValues) -> Plan:
     unknown = set(values.leave_out).difference(video.id for video in dataset.videos)
     if unknown:
         raise UsageError(f"--leave_out={min(unknown)}: no video of {values.videos} has this id")
-    plan = make_plan(dataset, values.stream, settings, values.shards)
-    print_summary(dataset)
-    return plan
+    return make_plan(dataset, values.stream, settings, values.shards)
 
 
 def print_result(values: flags.FlagValues, manifest: Manifest) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
 from rlstm_tf.storage.atomic import write_atomic, writing
+from tfrecords_tools.builder.addition import Addition
 from tfrecords_tools.builder.built_shard import (
     BuiltShard,
     load_built_shard,
@@ -31,6 +32,7 @@ def build(
     workers: int,
     stored: Mapping[str, StoredVideo],
     left_out: Iterable[str],
+    addition: Addition | None = None,
 ) -> schema.Manifest:
     """Builds the shards that are not finished yet.
 
@@ -40,6 +42,7 @@ def build(
         workers: number of decoding processes.
         stored: locations of images in finished shards, by id of the video.
         left_out: ids of videos to treat as damaged, unless already decoded.
+        addition: what stays of the finished shards in `output`, if there are any.
 
     Returns:
         The manifest, already written.
@@ -51,8 +54,11 @@ def build(
     built: dict[str, BuiltShard] = {}
     builders = []
     for builder in make_shard_builders(plan, os.path.join(output, BUILD), stored):
-        found = load_built_shard(output, builder.name, checksum)
+        kept = addition.kept.get(builder.name) if addition else None
+        found = kept or load_built_shard(output, builder.name, checksum)
         if found is None:
+            if addition:
+                builder.leave_out(addition.damaged, addition.digests)
             builder.leave_out(dict.fromkeys(left_out, LEFT_OUT))
             builders.append(builder)
         else:

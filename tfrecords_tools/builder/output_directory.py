@@ -11,10 +11,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from rlstm_tf.data.schema import MANIFEST, Manifest, join
+from rlstm_tf.data.schema import MANIFEST, Manifest, join, shard_of
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import PARTIAL, writing
 from rlstm_tf.storage.files import (
@@ -23,6 +23,7 @@ from rlstm_tf.storage.files import (
     is_remote,
     list_directory,
     make_directory,
+    remove,
     write_text,
 )
 from rlstm_tf.storage.json_values import read_json
@@ -71,12 +72,65 @@ def reserve(output: str, plan: dict[str, Any]) -> Iterator[Reservation]:
                     shutil.rmtree(build, ignore_errors=True)
                 return
     manifest = Manifest.load(output)
-    if not remote:
+    if not remote and _belongs_to(build, manifest):
         # Left behind by a build that was killed after it wrote the manifest.
         shutil.rmtree(build, ignore_errors=True)
     found = {name: getattr(manifest, name) for name in ("dataset", "split", "stream")}
-    _require_same_plan(output, {**found, **manifest.settings}, plan)
+    add = ", or add videos to it with --add"
+    _require_same_plan(output, {**found, **manifest.settings}, plan, add)
     yield Reservation(manifest, lambda: None)
+
+
+@contextlib.contextmanager
+def reserve_for_addition(
+    output: str, manifest: Manifest, plan: dict[str, Any], saved: Mapping[str, str]
+) -> Iterator[None]:
+    """Reserves a directory of finished shards for a build that adds videos.
+
+    The shards and their manifest stay as they are until the build writes a new manifest; work of an
+    earlier such build with another plan is deleted.
+
+    Args:
+        output: local directory.
+        manifest: as the plan was made for.
+        plan: identity of the build.
+        saved: content of files that the build replaces before the manifest, by name; kept beside
+            the work, and restored if an earlier build was killed in between.
+
+    Raises:
+        DataError: the directory is in use, has another manifest by now, or cannot be written.
+    """
+    build = join(output, BUILD)
+    with writing(build):
+        os.makedirs(build, exist_ok=True)
+    with _hold_lock(output, build):
+        if Manifest.load(output) != manifest:
+            raise DataError(f"{output} was changed by another build: run the same command again")
+        for name, text in saved.items():
+            for path in (join(build, name), join(output, name)):
+                with writing(path):
+                    write_text(path, text)
+        if read_json(join(build, _PLAN)) != plan:
+            for name in set(os.listdir(build)).difference(saved, (_LOCK,)):
+                remove(join(build, name))
+        _resume(output, build, plan)
+        yield
+        shutil.rmtree(build, ignore_errors=True)
+
+
+def delete_unlisted(output: str, manifest: Manifest) -> None:
+    """Deletes the shards in a local directory that are not in its manifest."""
+    listed = {shard.name for shard in manifest.shards}
+    for name in os.listdir(output):
+        shard = shard_of(name)
+        if shard is not None and shard not in listed:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(join(output, name))
+
+
+def _belongs_to(build: str, manifest: Manifest) -> bool:
+    found = read_json(join(build, _PLAN))
+    return found is not None and found.get("plan") == manifest.settings.get("plan")
 
 
 @contextlib.contextmanager
@@ -135,15 +189,17 @@ def _resume(output: str, build: str, plan: dict[str, Any]) -> None:
                 os.remove(os.path.join(build, name))
 
 
-def _require_same_plan(output: str, found: dict[str, Any], plan: dict[str, Any]) -> None:
+def _require_same_plan(
+    output: str, found: dict[str, Any], plan: dict[str, Any], hint: str = ""
+) -> None:
     if found == plan:
         return
     differ = ", ".join(
         f"{name} {found.get(name)!r}, not {plan.get(name)!r}"
         for name in {**plan, **found}
-        if found.get(name) != plan.get(name) and name != "plan"
+        if found.get(name) != plan.get(name) and name not in ("plan", "added")
     )
     raise DataError(
         f"{output} holds a build with {differ or 'another list of videos'}: "
-        "give another --output, or delete it"
+        f"give another --output, or delete it{hint}"
     )

@@ -19,6 +19,7 @@ import numpy as np
 from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import writing
+from rlstm_tf.storage.checksums import FileDigest
 from tfrecords_tools.builder import decoded_video
 from tfrecords_tools.builder.built_shard import BuiltShard
 from tfrecords_tools.builder.decoded_video import DecodeTask
@@ -94,15 +95,20 @@ class ShardBuilder:
                     fps=settings.get("fps", 0.0),
                 )
 
-    def leave_out(self, reasons: Mapping[str, str]) -> None:
+    def leave_out(
+        self,
+        reasons: Mapping[str, str],
+        digests: Mapping[str, FileDigest] = MappingProxyType({}),
+    ) -> None:
         """Marks videos as damaged without trying them.
 
         Args:
             reasons: why, by id; ids of other shards' videos are ignored.
+            digests: of their files, where known.
         """
         for target, video in self._videos.items():
             if video.id in reasons and not decoded_video.is_tried(target):
-                decoded_video.mark_damaged(target, reasons[video.id], None)
+                decoded_video.mark_damaged(target, reasons[video.id], digests.get(video.id))
                 self.num_pending -= 1
 
     def end_task(self, task: DecodeTask, result: str | Crash | None) -> None:

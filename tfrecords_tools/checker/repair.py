@@ -14,6 +14,7 @@ from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import writing
 from rlstm_tf.storage.files import write_text
 from rlstm_tf.storage.locks import lock_file
+from tfrecords_tools.builder.addition import recover_added_plan
 from tfrecords_tools.builder.built_shard import BuiltShard
 from tfrecords_tools.builder.plan import Plan, make_plan
 from tfrecords_tools.builder.shard_builder import (
@@ -22,7 +23,7 @@ from tfrecords_tools.builder.shard_builder import (
     build_shards,
     make_shard_builders,
 )
-from tfrecords_tools.builder.sources import format_sources, text_sha256
+from tfrecords_tools.builder.sources import format_sources, load_sources, text_sha256
 from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, read_dataset
 from tfrecords_tools.datasets.source_files import digest_source
 
@@ -87,7 +88,12 @@ def recover_plan(
         *(manifest.dataset, videos, splits, manifest.split, settings),
         allow_missing=manifest.missing["count"] > 0,
     )
-    plan = make_plan(dataset, manifest.stream, settings, shards)
+    if settings.get("added"):
+        settings["shards"] = shards
+        sources = load_sources(directory, manifest)
+        plan = recover_added_plan(manifest, dataset, sources, settings)
+    else:
+        plan = make_plan(dataset, manifest.stream, settings, shards)
     if plan.settings["plan"] != checksum:
         difference = _describe_difference(plan, directory, manifest)
         raise DataError(f"{videos} is not what {directory} was built from: {difference}")

@@ -64,6 +64,7 @@ class Dataset:
         missing: ids of listed videos without a file.
         passed_over: by reason, the paths of the files and folders that are not taken as videos.
         multi_label: a video may have any number of actions, including none.
+        test_is_chosen: the reader selected the videos of subset `test`; no list names them.
         notes: named counts of annotations that the reader clipped or dropped.
     """
 
@@ -74,6 +75,7 @@ class Dataset:
     missing: tuple[str, ...] = ()
     passed_over: Mapping[str, Sequence[str]] = field(default_factory=dict)
     multi_label: bool = False
+    test_is_chosen: bool = False
     notes: dict[str, int] = field(default_factory=dict)
 
 

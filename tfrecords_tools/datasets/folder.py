@@ -70,7 +70,8 @@ def read_folder(
         )
         for row in rows
     ]
-    if not listed[0].subset:
+    chosen = not listed[0].subset
+    if chosen:
         share = TEST_SHARE if test_share is None else test_share
         test = hold_out(listed, share, "test", balance=grouped)
         listed = [
@@ -82,6 +83,7 @@ def read_folder(
         *("folder", 0, classes, tuple(listed)),
         passed_over=passed_over,
         multi_label=is_multi_label(rows),
+        test_is_chosen=chosen,
     )
 
 
