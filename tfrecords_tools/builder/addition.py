@@ -30,6 +30,7 @@ from tfrecords_tools.builder.sources import (
 )
 from tfrecords_tools.datasets.dataset import Dataset, Video
 from tfrecords_tools.datasets.source_files import digest_source, source_sizes
+from tfrecords_tools.datasets.subsets import pin_subsets
 
 # Settings that may differ from those of the shards.
 _OF_SHARDS = ("plan", "shards", "added")
@@ -156,35 +157,13 @@ def recover_added_plan(
         DataError: a video is missing.
     """
     sources = list(sources)
-    dataset = pin_subsets(dataset, sources, settings["val_share"])
+    dataset = _pin(dataset, sources, settings["val_share"])
     videos = {video.id: video for video in dataset.videos}
     assigned = {
         name: [videos[source.id] for source in members if source.id in videos]
         for name, members in assign_sources(manifest, sources).items()
     }
     return make_added_plan(dataset, manifest.stream, _without(settings, ("plan",)), assigned)
-
-
-def pin_subsets(dataset: Dataset, sources: Iterable[Source], val_share: float) -> Dataset:
-    """Gives videos, and new ones of their groups, the subsets that they had before.
-
-    A subset that the list of videos states itself is not changed.
-
-    Args:
-        dataset: the videos, with the subsets of a first build.
-        sources: the videos of before.
-        val_share: share of the training videos that was held out.
-    """
-    sources = list(sources)
-    by_id = {source.id: source.subset for source in sources}
-    by_group = {source.group: source.subset for source in sources}
-
-    def pin(video: Video) -> Video:
-        before = by_id.get(video.id) or by_group.get(video.group) or video.subset
-        chosen = dataset.test_is_chosen or (val_share and "test" not in (before, video.subset))
-        return replace(video, subset=before) if chosen else video
-
-    return replace(dataset, videos=tuple(map(pin, dataset.videos)))
 
 
 def _require_same_settings(output: str, manifest: schema.Manifest, listed: Plan) -> None:
@@ -224,14 +203,20 @@ def _find_unchanged(
 
 
 def _pin_moved(listed: Plan, sources: Sequence[Source], unchanged: Mapping[str, Source]) -> Dataset:
-    """Pins the subsets, also of files that have other names than before."""
+    """Keeps the subsets of before, also of files that have other names now."""
     known = {source.id for source in sources}
     moved = [
         replace(unchanged[video.id], id=video.id, group=video.group)
         for video in listed.dataset.videos
         if video.id in unchanged and video.id not in known
     ]
-    return pin_subsets(listed.dataset, [*moved, *sources], listed.settings["val_share"])
+    return _pin(listed.dataset, [*moved, *sources], listed.settings["val_share"])
+
+
+def _pin(dataset: Dataset, sources: Sequence[Source], val_share: float) -> Dataset:
+    by_id = {source.id: source.subset for source in sources}
+    by_group = {source.group: source.subset for source in sources}
+    return pin_subsets(dataset, by_id, by_group, val_share)
 
 
 def _keep_shards(

@@ -29,6 +29,27 @@ def add_validation(dataset: Dataset, share: float, seed: int) -> Dataset:
     return replace(dataset, videos=tuple(videos))
 
 
+def pin_subsets(
+    dataset: Dataset, by_id: Mapping[str, str], by_group: Mapping[str, str], val_share: float
+) -> Dataset:
+    """Gives videos, and new ones of their groups, the subsets that they had before.
+
+    A subset that the list of videos states itself is not changed.
+
+    Args:
+        dataset: the videos, with the subsets of a first build.
+        by_id, by_group: subsets of before, by id and by group of the video.
+        val_share: share of the training videos that was held out.
+    """
+
+    def pin(video: Video) -> Video:
+        before = by_id.get(video.id) or by_group.get(video.group) or video.subset
+        chosen = dataset.test_is_chosen or (val_share and "test" not in (before, video.subset))
+        return replace(video, subset=before) if chosen else video
+
+    return replace(dataset, videos=tuple(map(pin, dataset.videos)))
+
+
 def hold_out(
     videos: Iterable[Video], share: float, salt: str, by_class: bool = True, balance: bool = False
 ) -> set[str]:

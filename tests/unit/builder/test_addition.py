@@ -265,6 +265,31 @@ def test_repair(make_video, videos, shards, capfd):
     assert "is not what" in errors[0]
 
 
+def test_intervals(make_video, videos, tmp_path, capfd, decoded):
+    """The times of frames are not in the shards: such videos are decoded, unless all stay."""
+    rows = ["path,label,start,end"]
+    rows += [f"walk/{n}.mp4,{label},0,0.1" for n in (0, 2, 4, 6) for label in ("walk", "sit")]
+    (videos / "list.csv").write_text("\n".join(rows))
+    given = arguments(videos / "list.csv", tmp_path / "new", "--test_share=0.25")
+    assert run(capfd, *given)[0] == 0
+    notes = Manifest.load(str(tmp_path / "new")).notes
+    decoded.clear()
+    make_video(videos / "walk/8.mp4", frames=4)
+    (videos / "list.csv").write_text("\n".join([*rows, "walk/8.mp4,sit,9,10"]))
+    assert run(capfd, *given, "--add")[0] == 0
+    assert decoded == ["walk/8.mp4"]
+    manifest = Manifest.load(str(tmp_path / "new"))
+    labels = "labels_without_sample"
+    assert (notes[labels], manifest.notes[labels], manifest.multi_label) == (0, 1, True)
+    # Another interval of an old video: its shard is decoded.
+    last = (videos / "list.csv").read_text().replace("walk/0.mp4,sit,0,0.1", "walk/0.mp4,sit,0,0.2")
+    (videos / "list.csv").write_text(last)
+    assert run(capfd, *given, "--add")[0] == 0
+    assert "walk/0.mp4" in decoded
+    assert len(decoded) < 6
+    require_intact(capfd, tmp_path / "new")
+
+
 def test_temporal_stream(make_video, videos, tmp_path, capfd, decoded):
     given = arguments(videos, tmp_path / "new", "--stream=temporal", "--flow=dis")
     assert run(capfd, *given)[0] == 0
