@@ -134,6 +134,8 @@ class RelationalLSTMCell(keras.layers.Layer):
 
     def call(self, inputs: Any, states: Any) -> tuple[Any, list[Any]]:
         """Returns H_t and `[H_t, C_t]`."""
+        for state in states:
+            check_shape("a state", state.shape, (*self.map_shape, self.units))
         # `RelationalLSTM` relates all of X before its loop, and passes the result: the only rank 5.
         terms = inputs if len(inputs.shape) == 5 else self.relate(inputs)
         r_x, theta_h = ops.unstack(terms, axis=1)
@@ -210,7 +212,6 @@ class RelationalLSTMCell(keras.layers.Layer):
         return [self.relation_h.normalize_keys(phi_h), g_h]
 
     def _to_positions(self, state: Any) -> Any:
-        check_shape("a state", state.shape, (*self.map_shape, self.units))
         return ops.reshape(state, (-1, prod(self.map_shape), self.units))
 
     def _to_map(self, state: Any) -> Any:
