@@ -40,6 +40,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_float(
         "stride", None, "Time between two windows, seconds; default half of --window.", **own
     )
+    help_text = "Video stream to read, from 0; default the one marked as default, else the largest."
+    flags.DEFINE_integer("video_stream", None, help_text, 0, **own)
 
 
 def main(values: flags.FlagValues) -> int:
@@ -61,11 +63,17 @@ def main(values: flags.FlagValues) -> int:
         version = find_newest_version(model.path)
         app.load_tensorflow()
         predictor = Predictor.load(version)
-        classify = functools.partial(_classify, predictor)
+        stream = values.video_stream
+        classify = functools.partial(_classify, predictor, video_stream=stream)
         if values.timeline:
-            classify = functools.partial(_classify_windows, predictor, window=window, stride=stride)
-        # A list: an error in one video does not end the loop.
-        classified = [_print_answer(classify, video, values.json) for video in values.videos]
+            classify = functools.partial(
+                _classify_windows, predictor, window=window, stride=stride, video_stream=stream
+            )
+        classified = []
+        for video in values.videos:
+            if stream is None:
+                _say_stream(video)
+            classified.append(_print_answer(classify, video, values.json))
         return 0 if all(classified) else 1
 
 
@@ -79,6 +87,15 @@ def _newest(model: str) -> str:
         if numbers:
             return f"{model.rstrip('/')}/{max(numbers)}"
     return model
+
+
+def _say_stream(video: str) -> None:
+    """Tells which of several video streams is read."""
+    from rlstm_tf.data.container import describe_streams
+
+    chosen = describe_streams(video)
+    if chosen:
+        say(f"{video}: reads {chosen}; --video_stream=N reads another", error=True)
 
 
 def _print_answer(classify: Any, video: str, as_json: bool) -> bool:
@@ -98,11 +115,13 @@ def _print_answer(classify: Any, video: str, as_json: bool) -> bool:
     return classified
 
 
-def _classify(predictor: Any, video: str) -> tuple[dict[str, Any], list[str]]:
+def _classify(
+    predictor: Any, video: str, video_stream: int | None
+) -> tuple[dict[str, Any], list[str]]:
     """Returns the most probable classes of a video as JSON values and as lines of text."""
     from rlstm_tf.serving.predictor import top_classes
 
-    found = predictor.predict(video)
+    found = predictor.predict(video, video_stream)
     best = top_classes(found.probabilities, found.logits, predictor.metadata.classes)
     answer = {
         "top": [one._asdict() for one in best],
@@ -113,7 +132,7 @@ def _classify(predictor: Any, video: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _classify_windows(
-    predictor: Any, video: str, window: float, stride: float
+    predictor: Any, video: str, window: float, stride: float, video_stream: int | None
 ) -> tuple[dict[str, Any], list[str]]:
     """Returns the classes of each interval of a video as JSON values and as lines of text."""
     from rlstm_tf.serving.predictor import top_classes
@@ -126,9 +145,10 @@ def _classify_windows(
         return terminal.progress_bar(total, f"{desc} {name}", unit, **options)
 
     classes = predictor.metadata.classes
+    intervals = predictor.predict_timeline(video, window, stride, track, video_stream)
     rows = [
         (start, end, top_classes(probabilities, probabilities, classes))
-        for start, end, probabilities in predictor.predict_timeline(video, window, stride, track)
+        for start, end, probabilities in intervals
     ]
     answer = {
         "segments": [

@@ -60,6 +60,8 @@ def main(values: flags.FlagValues) -> int:
             say(f"error: {line}", error=True)
     if problems:
         return 1
+    for line in shared.describe_partial(manifest):
+        say(line)
     videos = sum(shard.videos for shard in manifest.shards)
     frames = sum(shard.frames for shard in manifest.shards)
     images = "frames" if manifest.stream == "spatial" else "fields"

@@ -64,7 +64,7 @@ def choose_stream(
     chosen = max(videos, key=_rank)
     if len(videos) == 1:
         return chosen, ""
-    return chosen, f"video stream {videos.index(chosen)} of {len(videos)}"
+    return chosen, f"video stream {videos.index(chosen)} of 0 to {len(videos) - 1}"
 
 
 def describe_streams(path: str) -> str:

@@ -29,6 +29,7 @@ class PictureReader:
     Attributes:
         fps: frames per second; 0: unknown.
         height, width: size of the frames returned, pixels.
+        streams, share, damage: as for a whole video with one stream.
 
     Raises:
         DamagedVideoError: on opening, if there is no picture, the names are not those of one
@@ -36,6 +37,10 @@ class PictureReader:
             is damaged, or differs in size from the first.
         DataError: a picture cannot be read.
     """
+
+    streams = ""
+    share = 1.0
+    damage: str | None = None
 
     def __init__(self, folder: str, short_side: int, fps: float = 0.0):
         self.fps = fps
@@ -132,17 +137,24 @@ def _muted() -> Iterator[None]:
         os.close(null)
 
 
-def open_video(path: str, short_side: int, fps: float = 0.0) -> VideoReader | PictureReader:
+def open_video(
+    path: str,
+    short_side: int,
+    fps: float = 0.0,
+    video_stream: int | None = None,
+    keep_partial: float | None = None,
+) -> VideoReader | PictureReader:
     """Opens a video file, or a folder of pictures.
 
     Args:
         path: local file or folder.
         short_side: short side of the frames returned, pixels.
         fps: frames per second of a folder of pictures; 0: unknown.
+        video_stream, keep_partial: for a video file, as `VideoReader` takes them.
 
     Raises:
         DamagedVideoError, DataError: as `VideoReader` and `PictureReader` do.
     """
     if os.path.isdir(path):
         return PictureReader(path, short_side, fps)
-    return VideoReader(path, short_side)
+    return VideoReader(path, short_side, video_stream, keep_partial)

@@ -184,6 +184,8 @@ class Manifest:
         multi_label: a video may have any number of labels, including none.
         notes: counts of the things that were clipped or left out.
         sources_sha256: hexadecimal checksum of `sources.jsonl`; empty if there is none.
+        partial: `id`, `path`, `reason` and `share` (0..1) of each video of which only this share of
+            the frames decodes.
     """
 
     dataset: str
@@ -197,6 +199,7 @@ class Manifest:
     multi_label: bool = False
     notes: dict[str, int] = field(default_factory=dict)
     sources_sha256: str = ""
+    partial: tuple[dict[str, Any], ...] = ()
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -206,9 +209,10 @@ class Manifest:
     def to_json(self) -> str:
         """Returns the text of `manifest.json`."""
         values = {"schema": SCHEMA_VERSION, **asdict(self)}
-        if not self.sources_sha256:
+        for name in ("sources_sha256", "partial"):
             # As version 0.1.0 wrote it: runs know their shards by the checksum.
-            del values["sources_sha256"]
+            if not values[name]:
+                del values[name]
         values = with_checksum(values)
         return json.dumps(values, indent=1) + "\n"
 
@@ -234,8 +238,8 @@ class Manifest:
         if "sha256" in values:
             values = verify_checksum(values, where)
         del values["schema"]
-        # Version 0.1.0 did not record the sources.
-        values.setdefault("sources_sha256", "")
+        # Version 0.1.0 did not record them.
+        values = {"sources_sha256": "", "partial": [], **values}
         values = require_fields(cls, values, where)
         if values["stream"] not in STREAMS:
             raise DataError(
@@ -245,11 +249,17 @@ class Manifest:
             require_type(count, int, f"{where}: notes: {name}")
         for video in values["damaged"]:
             require_type(video, dict, f"{where}: damaged")
+        for video in values["partial"]:
+            kinds = {"id": str, "path": str, "reason": str, "share": float}
+            for name, kind in kinds.items():
+                entry = require_type(video, dict, f"{where}: partial")
+                require_type(entry.get(name), kind, f"{where}: partial: {name}")
         values["classes"] = require_names(values["classes"], f"{where}: classes")
         values["subsets"] = {
             name: _subset(name, entry, where) for name, entry in values["subsets"].items()
         }
-        return cls(**{**values, "damaged": tuple(values["damaged"])})
+        lists = {name: tuple(values[name]) for name in ("damaged", "partial")}
+        return cls(**{**values, **lists})
 
     @classmethod
     def load(cls, directory: str) -> Manifest:

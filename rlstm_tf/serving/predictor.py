@@ -114,14 +114,20 @@ class Predictor:
             raise DataError(f"{path}: the network's scores are not finite")
         return logits, probabilities
 
-    def predict(self, path: str) -> Prediction:
+    def predict(self, path: str, video_stream: int | None = None) -> Prediction:
         """Classifies a whole video, from the same frames as `rlstm_tf.evaluate`.
+
+        Args:
+            path: local file.
+            video_stream: number of the video stream, from 0; None: the reader's choice.
 
         Raises:
             DataError: the file is damaged or cannot be read.
         """
         record_format, config = self.metadata.record_format, self.metadata.input_config()
-        views = read_video(path, lambda: video_views(path, record_format, config))
+        views = read_video(
+            path, lambda: video_views(path, record_format, config, video_stream=video_stream)
+        )
         logits, probabilities = self.score(views.frames, path)
         return Prediction(logits[0], probabilities[0], views.numbers[0])
 
@@ -131,6 +137,7 @@ class Predictor:
         window: float,
         stride: float,
         track: Callable[..., Iterable[Any]] = lambda items, total, desc, unit: items,
+        video_stream: int | None = None,
     ) -> list[Interval]:
         """Classifies windows of a long video.
 
@@ -143,6 +150,7 @@ class Predictor:
             stride: time between the starts of two windows, seconds.
             track: takes an iterable, the expected number of items (0: unknown), the name of the
                 work and its unit, and returns the iterable, to show progress.
+            video_stream: number of the video stream, from 0; None: the reader's choice.
 
         Returns:
             Intervals that cover the video, in order, without gap or overlap.
@@ -156,14 +164,16 @@ class Predictor:
             return track(items, total, "scan", "frames")
 
         def read() -> list[Interval]:
-            times = timeline.frame_times(path, record_format.short_side, track_scan)
+            times = timeline.frame_times(
+                *(path, record_format.short_side, track_scan, video_stream)
+            )
             try:
                 timeline.check_num_windows(times.end, stride)
             except DataError as error:
                 raise DataError(f"{path}: {error}") from None
             bounds = timeline.windows(times.end, window, stride)
             numbers = timeline.window_snippets(times, bounds, config)
-            views = timeline.window_views(path, record_format, config, numbers)
+            views = timeline.window_views(path, record_format, config, numbers, video_stream)
             tracked = track(views, len(bounds), "predict", "windows")
             scores = self._score_windows(tracked, path)
             pieces = timeline.pieces(times.end, stride)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import av
 import exports
 import numpy as np
 import pytest
@@ -221,3 +222,32 @@ runpy.run_module("rlstm_tf.predict", run_name="__main__", alter_sys=True)
     result = warm_python.run(line, stderr=subprocess.PIPE)
     assert result.returncode == 1
     assert result.stderr == "error: cannot write to standard output: No space left on device\n"
+
+
+def test_video_streams(spatial, tmp_path, capsys):
+    """Reads the larger of two streams, and says so; or the one that is asked for."""
+    videos = sorted(spatial.videos.rglob("*.mp4"))[:2]
+    path = tmp_path / "both.mkv"
+    with av.open(str(path), "w") as target:
+        for video in videos:
+            with av.open(str(video)) as source:
+                stream = target.add_stream_from_template(source.streams.video[0])
+                stream.disposition = av.stream.Disposition(0)
+                for packet in source.demux(video=0):
+                    if packet.size:
+                        packet.stream = stream
+                        target.mux(packet)
+    flags = [f"--model={spatial.model}", "--json"]
+    _, out, _ = run_predict(capsys, *videos, *flags)
+    expected = [json.loads(line)["top"] for line in out.splitlines()]
+    for number in range(2):
+        status, out, errors = run_predict(capsys, path, *flags, f"--video_stream={number}")
+        assert (status, errors, json.loads(out)["top"]) == (0, [], expected[number])
+    status, out, errors = run_predict(capsys, path, *flags)
+    assert (status, json.loads(out)["top"]) == (0, expected[0])
+    note = f"{path}: reads video stream 0 of 0 to 1; --video_stream=N reads another"
+    assert errors == [note]
+    status, out, errors = run_predict(capsys, path, *flags, "--video_stream=2")
+    assert (status, errors) == (1, [f"error: {path}: has no video stream 2: it has 2, from 0"])
+    status, out, errors = run_predict(capsys, path, *flags, "--timeline", "--video_stream=1")
+    assert (status, errors, len(json.loads(out)["segments"])) == (0, [], 1)

@@ -234,6 +234,7 @@ def _keep_shards(
         return kept, assigned
     videos = {video.id: video for video in dataset.videos}
     damaged = {video["id"]: video for video in manifest.damaged}
+    partial = {video["id"]: video for video in manifest.partial}
     entries = {shard.name: shard for shard in manifest.shards}
 
     def stays(source: Source) -> bool:
@@ -255,6 +256,7 @@ def _keep_shards(
             tuple(damaged[source.id] for source in staying if source.id in damaged),
             int((samples["num_frames"] == 0).sum()),
             {source.id: source.digest for source in staying if source.digest},
+            tuple(partial[source.id] for source in staying if source.id in partial),
         )
         assigned[name] = [videos[source.id] for source in staying]
     return kept, assigned

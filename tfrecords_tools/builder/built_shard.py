@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from rlstm_tf.choices import SUBSETS
 from rlstm_tf.data import schema
@@ -29,12 +30,16 @@ class BuiltShard:
         damaged: `id`, `path` and `reason` of each of its videos that was left out.
         labels_without_sample: number of labels of its videos without frames to train on.
         sources: digests of the video files, by id of the video.
+        partial: `id`, `path`, `reason` and `share` of each of its videos that decodes in part.
+        num_choices: number of its videos of whose video streams one was chosen.
     """
 
     shard: schema.Shard
     damaged: tuple[dict[str, str], ...]
     labels_without_sample: int
     sources: dict[str, FileDigest]
+    partial: tuple[dict[str, Any], ...] = ()
+    num_choices: int = 0
 
     def to_json(self, plan: str) -> str:
         """Returns the text of the shard's record; `plan` is the checksum of the plan."""
@@ -69,7 +74,7 @@ def load_built_shard(output: str, name: str, plan: str) -> BuiltShard | None:
         if values.pop("plan", None) != plan:
             return None
         # A build that was begun by version 0.1.0 did not record them.
-        values.setdefault("sources", {})
+        values = {"sources": {}, "partial": [], "num_choices": 0, **values}
         values = require_fields(BuiltShard, values, path)
         shard = schema.Shard(**require_fields(schema.Shard, values["shard"], path))
     except DataError as error:
@@ -78,7 +83,8 @@ def load_built_shard(output: str, name: str, plan: str) -> BuiltShard | None:
     if found[0] != shard.bytes or None in found:
         return None
     sources = {video: FileDigest(*digest) for video, digest in values["sources"].items()}
-    return BuiltShard(shard, tuple(values["damaged"]), values["labels_without_sample"], sources)
+    lists = {name: tuple(values[name]) for name in ("damaged", "partial")}
+    return BuiltShard(**{**values, **lists, "shard": shard, "sources": sources})
 
 
 def save_manifest(output: str, plan: Plan, built: Mapping[str, BuiltShard]) -> schema.Manifest:
@@ -108,6 +114,7 @@ def _make_manifest(
 ) -> schema.Manifest:
     dataset = plan.dataset
     damaged = [video for name in plan.shards for video in built[name].damaged]
+    partial = [video for name in plan.shards for video in built[name].partial]
     subsets = {}
     for subset in SUBSETS:
         shards = tuple(
@@ -126,6 +133,9 @@ def _make_manifest(
     notes = dict(dataset.notes)
     if dataset.multi_label:
         notes["labels_without_sample"] = sum(one.labels_without_sample for one in built.values())
+    num_choices = sum(one.num_choices for one in built.values())
+    if num_choices:
+        notes["videos_with_several_video_streams"] = num_choices
     return schema.Manifest(
         dataset=dataset.name,
         split=dataset.split,
@@ -138,4 +148,5 @@ def _make_manifest(
         multi_label=dataset.multi_label,
         notes=notes,
         sources_sha256=sources_sha256,
+        partial=tuple(partial),
     )

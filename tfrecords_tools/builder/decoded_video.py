@@ -18,7 +18,7 @@ import os
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import cv2
@@ -43,6 +43,8 @@ from tfrecords_tools.datasets.source_files import digest_source
 _JPEGS = ".jpegs"
 _INDEX = ".json"
 _DAMAGED = ".damaged"
+# Fields of `DecodedVideo` where they were not recorded.
+_UNKNOWN: dict[str, Any] = {"times": [], "share": 1.0, "damage": "", "streams": ""}
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class DecodeTask:
         timed: its actions are given in seconds, which requires the times of its frames.
         stored: finished shards that hold its images, to be copied instead of decoded.
         fps: frames per second of a folder of pictures; 0: unknown.
+        video_stream: number of the video stream, from 0; None: the reader's choice.
+        keep_partial: share of its frames that must decode; None: all.
     """
 
     target: str
@@ -68,6 +72,8 @@ class DecodeTask:
     timed: bool = False
     stored: StoredVideo | None = None
     fps: float = 0.0
+    video_stream: int | None = None
+    keep_partial: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,9 @@ class DecodedVideo:
         source: digest of the video file; None if unknown.
         times: start of each frame, and the end of the last one, seconds from the first; empty
             unless the task was `timed`.
+        share: share of its frames that decode, 0..1.
+        damage: why the others do not; empty for an intact video.
+        streams: which of several video streams was chosen; empty if there was no choice.
     """
 
     path: str
@@ -93,6 +102,9 @@ class DecodedVideo:
     checksums: list[int]
     source: FileDigest | None
     times: list[float]
+    share: float
+    damage: str
+    streams: str
 
     def read_jpegs(self) -> Iterator[bytes]:
         """Yields the JPEG files in order; raises DataError if the file was changed."""
@@ -118,7 +130,7 @@ def decode(task: DecodeTask) -> str | None:
     """
     # The other processes use the other cores.
     cv2.setNumThreads(1)
-    reason = _try_to_decode(task)
+    reason = _try_to_decode(replace(task, keep_partial=None))
     if reason is not None:
         # A failing file system looks like damage to FFmpeg. Damage that is found again, right after
         # the file was read to its end, is in the file.
@@ -139,11 +151,11 @@ def _try_to_decode(task: DecodeTask) -> str | None:
                     file.write(jpeg)
                     sizes.append(len(jpeg))
                     checksums.append(zlib.crc32(jpeg))
-                fps, height, width, times = images.facts()
+                facts = images.facts()
             name = os.path.basename(task.target)
-            lists = sizes.tolist(), checksums.tolist()
+            lists = {"sizes": sizes.tolist(), "checksums": checksums.tolist()}
             source = task.stored.source if task.stored else digest_source(task.video)
-            decoded = DecodedVideo(name, fps, height, width, *lists, source, times)
+            decoded = DecodedVideo(**{"path": name, "source": source, **lists, **facts})
             _write_json(task.target + _INDEX, asdict(decoded))
     except DamagedVideoError as error:
         return str(error)
@@ -157,31 +169,37 @@ class _Images(NamedTuple):
 
     Attributes:
         jpegs: the JPEG files, in order.
-        facts: once all are read, returns frames per second, height, width and the times of
-            `DecodedVideo`.
+        facts: once all are read, returns the other fields of `DecodedVideo`.
     """
 
     jpegs: Iterator[bytes]
-    facts: Callable[[], tuple[float, int, int, list[float]]]
+    facts: Callable[[], dict[str, Any]]
 
 
 @contextlib.contextmanager
 def _open_images(task: DecodeTask) -> Iterator[_Images]:
     if task.stored:
         fps, height, width, jpegs = read_stored(task.stored)
-        yield _Images(jpegs, lambda: (fps, height, width, []))
+        stored = {"fps": fps, "height": height, "width": width, **_UNKNOWN}
+        stored |= {"share": task.stored.share, "damage": task.stored.damage}
+        yield _Images(jpegs, lambda: stored)
         return
-    with open_video(task.video, task.short_side, task.fps) as reader:
-
-        def facts() -> tuple[float, int, int, list[float]]:
-            times = []
-            if task.timed:
-                starts, end = reader.frame_times()
-                times = [*starts.tolist(), end]
-            return reader.fps, reader.height, reader.width, times
-
+    how = task.fps, task.video_stream, task.keep_partial
+    with open_video(task.video, task.short_side, *how) as reader:
         images = _read_images(reader, task)
-        yield _Images((encode_jpeg(image, task.jpeg_quality) for image in images), facts)
+        jpegs = (encode_jpeg(image, task.jpeg_quality) for image in images)
+        yield _Images(jpegs, lambda: _read_facts(reader, task.timed))
+
+
+def _read_facts(reader: VideoReader | PictureReader, timed: bool) -> dict[str, Any]:
+    times = []
+    if timed:
+        starts, end = reader.frame_times()
+        times = [*starts.tolist(), end]
+    return {
+        **{"fps": reader.fps, "height": reader.height, "width": reader.width, "times": times},
+        **{"share": reader.share, "damage": reader.damage or "", "streams": reader.streams},
+    }
 
 
 def _read_images(reader: VideoReader | PictureReader, task: DecodeTask) -> Iterator[np.ndarray]:
@@ -258,7 +276,7 @@ def _read_json(path: str, kind: type | None = None) -> dict[str, Any]:
         with open(path, "rb") as file:
             values = verify_checksum(parse_json(file.read(), path), path)
         # A build that was begun by version 0.1.0 did not record them.
-        values = {"source": None, "times": [], **values}
+        values = {"source": None, **_UNKNOWN, **values}
         return require_fields(kind, values, path) if kind else values
     except (OSError, DataError) as error:
         raise _read_error(error, path, path) from None

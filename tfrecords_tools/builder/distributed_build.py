@@ -236,9 +236,9 @@ def _read_listing(output: str, listing: ShardListing) -> tuple[list[Video], dict
     for name, video, actions, subset, group, location in rows:
         videos.append(Video(name, video, tuple(Action(*a) for a in actions), subset, group))
         if location:
-            directory, part, number, source = location
+            directory, part, number, source, *damage = location
             source = FileDigest(*source) if source else None
-            stored[name] = StoredVideo(directory, part, number, source)
+            stored[name] = StoredVideo(directory, part, number, source, *damage)
     return videos, stored
 
 

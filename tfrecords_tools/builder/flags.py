@@ -63,6 +63,10 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string("leave_out", [], help_text, **own)
     flags.DEFINE_bool("allow_missing", False, "Build without missing listed videos.", **own)
     flags.DEFINE_integer("max_bad_videos", 0, "Damaged videos to tolerate.", 0, **own)
+    help_text = "Share of its frames, 0..1, that must decode to keep a damaged video; default all."
+    flags.DEFINE_float("keep_partial", None, help_text, 0, 1, **own)
+    help_text = "Video stream to read, from 0; default the one marked as default, else the largest."
+    flags.DEFINE_integer("video_stream", None, help_text, 0, **own)
 
 
 def define_workers_flag(values: flags.FlagValues) -> None:
@@ -126,6 +130,10 @@ def plan_build(values: flags.FlagValues) -> Plan:
         settings["fps"] = values.fps
     if values.stream == "temporal":
         settings["flow"] = values.flow or "tvl1"
+    # Only where they are given, so that a build which an earlier version began is resumed.
+    for name in ("keep_partial", "video_stream"):
+        if values[name].value is not None:
+            settings[name] = values[name].value
     unknown = set(values.leave_out).difference(video.id for video in dataset.videos)
     if unknown:
         raise UsageError(f"--leave_out={min(unknown)}: no video of {values.videos} has this id")
@@ -146,6 +154,8 @@ def print_result(values: flags.FlagValues, manifest: Manifest) -> None:
         say(f"{note.replace('_', ' ')}: {count}")
     if manifest.dataset == "folder" and manifest.notes.get("labels_without_sample"):
         say("warning: an interval after the end of its video has no sample; start is in seconds")
+    for line in describe_partial(manifest):
+        say(line, error=True)
     for video in manifest.damaged:
         say("damaged: {id}: {reason}".format(**video), error=True)
     if len(manifest.damaged) > values.max_bad_videos:
@@ -153,6 +163,12 @@ def print_result(values: flags.FlagValues, manifest: Manifest) -> None:
             f"{len(manifest.damaged)} damaged videos were left out of {values.output}; "
             f"--max_bad_videos allows {values.max_bad_videos}"
         )
+
+
+def describe_partial(manifest: Manifest) -> list[str]:
+    """Returns a line for each video of which only a part is in the shards."""
+    text = "partial: {id}: {share:.1%} of its frames decode: {reason}"
+    return [text.format(**video) for video in manifest.partial]
 
 
 def _check_apart(videos: str, output: str) -> None:

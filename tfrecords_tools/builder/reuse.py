@@ -14,7 +14,7 @@ from tfrecords_tools.builder.plan import Plan
 from tfrecords_tools.builder.sources import load_sources
 
 # Settings that the images depend on.
-_IMAGE_SETTINGS = ("short_side", "jpeg_quality", "flow")
+_IMAGE_SETTINGS = ("short_side", "jpeg_quality", "flow", "video_stream", "keep_partial")
 _FRAMES_PER_READ = 64
 
 
@@ -22,13 +22,16 @@ _FRAMES_PER_READ = 64
 class StoredVideo:
     """Location of a video's images: index `video` in a subset of a directory of shards.
 
-    `source` is the digest of the video file that they were made from, if it was recorded.
+    `source` is the digest of the video file that they were made from, if it was recorded; `share`
+    and `damage` tell how much of it decoded, and why not all.
     """
 
     directory: str
     subset: str
     video: int
     source: FileDigest | None = None
+    share: float = 1.0
+    damage: str = ""
 
 
 def find_stored_videos(directories: Sequence[str], plan: Plan) -> dict[str, StoredVideo]:
@@ -57,9 +60,11 @@ def find_stored_videos(directories: Sequence[str], plan: Plan) -> dict[str, Stor
                     f"this build has {ours.get(name)}"
                 )
         sources = {source.id: source.digest for source in load_sources(directory, manifest)}
+        partial = {one["id"]: (one["share"], one["reason"]) for one in manifest.partial}
         for subset in manifest.subsets:
             for video, name in enumerate(_open_shards(directory, subset).ids):
-                found[name] = StoredVideo(directory, subset, video, sources.get(name))
+                damage = partial.get(name, (1.0, ""))
+                found[name] = StoredVideo(directory, subset, video, sources.get(name), *damage)
     return found
 
 

@@ -93,6 +93,8 @@ class ShardBuilder:
                     timed=any(action.end is not None for action in video.actions),
                     stored=self._stored.get(video.id),
                     fps=settings.get("fps", 0.0),
+                    video_stream=settings.get("video_stream"),
+                    keep_partial=settings.get("keep_partial"),
                 )
 
     def leave_out(
@@ -145,17 +147,24 @@ class ShardBuilder:
             )
         samples = np.load(schema.samples_path(directory, self.name))
         without_sample = int((samples["num_frames"] == 0).sum())
-        damaged = tuple(
-            {"id": video.id, "path": video.path, "reason": reason}
-            for target, video in self._videos.items()
-            if (reason := decoded_video.read_damage(target)) is not None
-        )
+        damaged, partial, num_choices = [], [], 0
+        for target, video in self._videos.items():
+            reason = decoded_video.read_damage(target)
+            if reason is not None:
+                damaged.append({"id": video.id, "path": video.path, "reason": reason})
+                continue
+            decoded = decoded_video.load(target)
+            num_choices += bool(decoded.streams)
+            if decoded.damage:
+                entry = {"id": video.id, "path": video.path, "reason": decoded.damage}
+                partial.append({**entry, "share": decoded.share})
         sources = {
             video.id: source
             for target, video in self._videos.items()
             if (source := decoded_video.read_source(target)) is not None
         }
-        return BuiltShard(shard, damaged, without_sample, sources)
+        found = tuple(damaged), without_sample, sources
+        return BuiltShard(shard, *found, tuple(partial), num_choices)
 
     def delete_decoded(self) -> None:
         """Deletes the decoded videos."""

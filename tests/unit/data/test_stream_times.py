@@ -261,6 +261,44 @@ def test_times_do_not_go_back(tmp_path):
     assert times.end == pytest.approx(3, abs=0.1)
 
 
+def test_part_of_a_video_is_enough_if_asked(tmp_path):
+    path = tmp_path / "a.avi"
+
+    def spoil(packets):
+        return [
+            changed(packet, b"noise" * 20) if number in (10, 11, 20) else packet
+            for number, packet in enumerate(packets)
+        ]
+
+    make(path, "mjpeg", edit=spoil)
+    for enough in (None, 0.91):
+        reader = VideoReader(str(path), 48, keep_partial=enough)
+        with reader, pytest.raises(DamagedVideoError, match="decoding fails after 10 frames"):
+            reader.count()
+    with VideoReader(str(path), 48, keep_partial=0.9) as reader:
+        assert (reader.count(), reader.share) == (27, 0.9)
+        assert reader.damage.startswith("decoding fails after 10 frames, header says 30: ")
+        left = [number for number in range(30) if number not in (10, 11, 20)]
+        np.testing.assert_allclose(reader.frame_times().starts, np.array(left) / RATE)
+
+
+@pytest.mark.parametrize("container", ["avi", "mkv"])
+def test_beginning_of_a_video_is_enough_if_asked(tmp_path, container):
+    path = tmp_path / f"a.{container}"
+    make(path, "mjpeg")
+    with VideoReader(str(path), 48, keep_partial=0.9) as reader:
+        assert (reader.count(), reader.share, reader.damage) == (30, 1.0, None)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with VideoReader(str(path), 48, keep_partial=0.1) as reader:
+        count = reader.count()
+        assert 6 < count < 24
+        assert reader.share == pytest.approx(count / 30, abs=0.01)
+        assert f"{count} frames" in reader.damage
+    with VideoReader(str(path), 48, keep_partial=0.8) as reader, pytest.raises(DamagedVideoError):
+        reader.count()
+
+
 def test_times_are_known_once_all_frames_are_read(make_video, tmp_path):
     with VideoReader(str(make_video(tmp_path / "a.mp4", frames=10)), 48) as reader:
         assert reader.count() == 10
