@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -43,7 +44,10 @@ def make_clip(views: VideoViews, is_flow: bool, logits: np.ndarray, names: Seque
     return Clip(
         pictures=render_flow(frames) if is_flow else frames,
         is_flow=is_flow,
-        times=[_time(int(n), views.fps, is_flow) for n in views.numbers[0]],
+        times=[
+            _describe_time(number, time, is_flow)
+            for number, time in zip(views.numbers[0].tolist(), views.times[0].tolist())
+        ],
         classes=top_classes(probabilities, logits, names),
     )
 
@@ -64,6 +68,6 @@ def render_flow(frames: np.ndarray) -> np.ndarray:
     return flow.to_rgb(x, y, float(np.percentile(np.hypot(x, y), 99)))
 
 
-def _time(number: int, fps: float, is_flow: bool) -> str:
+def _describe_time(number: int, time: float, is_flow: bool) -> str:
     place = f"flow from frame {number}" if is_flow else f"video frame {number}"
-    return f"{number / fps:.2f} s, {place}" if fps else place
+    return place if math.isnan(time) else f"{time:.2f} s, {place}"

@@ -149,6 +149,13 @@ class StreamTimes:
                 self._repeats.append((self._num_coded, time))
                 self._num_coded += 1
 
+    def add_empty(self, packet: av.Packet) -> None:
+        """Notes a packet without content: the picture before is held."""
+        self._num_empty += 1
+        if self._starts and packet.pts is not None:
+            end = float((packet.pts + (packet.duration or 0)) * self._time_base) + self._offset
+            self._end = max(self._end, end)
+
     def drop_packet(self) -> None:
         """Notes that the packet added last does not decode."""
         self._num_failed += 1

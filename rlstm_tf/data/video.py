@@ -158,7 +158,8 @@ class VideoReader:
                 times.add_packet(packet)
                 has_key = has_key or packet.is_keyframe
             elif packet is not None and packet.dts is not None:
-                # Empty. A decoder would take it for the end.
+                # A decoder would take it for the end.
+                times.add_empty(packet)
                 continue
             try:
                 frames = stream.decode(packet)

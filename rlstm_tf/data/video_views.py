@@ -62,12 +62,12 @@ class VideoViews(NamedTuple):
     Attributes:
         frames: uint8 [V, T, S, S, C], RGB 0..255 or flow levels.
         numbers: int64 [G, T], first image of each snippet in each of G groups or clips.
-        fps: frames per second of the file; 0: unknown.
+        times: float64 [G, T], when these images are shown, seconds from the first; NaN: unknown.
     """
 
     frames: np.ndarray
     numbers: np.ndarray
-    fps: float
+    times: np.ndarray
 
 
 def video_views(
@@ -95,7 +95,11 @@ def video_views(
         DataError: the file cannot be read, or its images are smaller than `config.image_size`.
     """
     with VideoReader(path, record_format.short_side, video_stream) as reader:
-        num_images, fps = reader.count(), reader.fps
+        num_images = reader.count()
+        try:
+            times = reader.frame_times().starts
+        except DamagedVideoError:
+            times = np.full(num_images, np.nan)
     if record_format.flow:
         num_images = max(num_images - 1, 1)
     with VideoReader(path, record_format.short_side, video_stream) as reader:
@@ -109,7 +113,7 @@ def video_views(
         out = frames.reshape(len(starts), len(boxes), *config.video_shape)
         image = make_image_reader(reader, record_format)
         write_views(image, config, numbers, boxes, False, out.swapaxes(1, 2))
-        return VideoViews(frames, starts, fps)
+        return VideoViews(frames, starts, times[np.minimum(starts, num_images - 1)])
 
 
 def make_image_reader(

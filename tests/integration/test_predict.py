@@ -225,18 +225,20 @@ runpy.run_module("rlstm_tf.predict", run_name="__main__", alter_sys=True)
 
 
 def test_video_streams(spatial, tmp_path, capsys):
-    """Reads the larger of two streams, and says so; or the one that is asked for."""
+    """Reads the stream marked as default, and says so; or the one that is asked for."""
     videos = sorted(spatial.videos.rglob("*.mp4"))[:2]
     path = tmp_path / "both.mkv"
-    with av.open(str(path), "w") as target:
-        for video in videos:
-            with av.open(str(video)) as source:
-                stream = target.add_stream_from_template(source.streams.video[0])
-                stream.disposition = av.stream.Disposition(0)
-                for packet in source.demux(video=0):
-                    if packet.size:
-                        packet.stream = stream
-                        target.mux(packet)
+    first, second = (av.open(str(video)) for video in videos)
+    with first, second, av.open(str(path), "w") as target:
+        sources = [file.streams.video[0] for file in (first, second)]
+        streams = [target.add_stream_from_template(source) for source in sources]
+        streams[0].disposition = av.stream.Disposition.default
+        streams[1].disposition = av.stream.Disposition(0)
+        for source, stream in zip(sources, streams):
+            for packet in source.container.demux(source):
+                if packet.size:
+                    packet.stream = stream
+                    target.mux(packet)
     flags = [f"--model={spatial.model}", "--json"]
     _, out, _ = run_predict(capsys, *videos, *flags)
     expected = [json.loads(line)["top"] for line in out.splitlines()]

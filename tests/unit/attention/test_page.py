@@ -146,7 +146,7 @@ def test_animation():
 
 def test_make_clip():
     frames = np.zeros((1, 2, 4, 4, 3), np.uint8)
-    views = VideoViews(frames, np.array([[3, 50]]), 25.0)
+    views = VideoViews(frames, np.array([[3, 50]]), np.array([[0.12, 2.0]]))
     odds = [0.08, 0.4, 0.3, 0.02, 0.15, 0.05]
     logits, names = np.log(np.array(odds, np.float32)), ["a", "b", "c", "d", "e", "f"]
     found = make_clip(views, False, logits, names)
@@ -155,7 +155,8 @@ def test_make_clip():
     shown = [share for _, share in found.classes]
     np.testing.assert_allclose(shown, [0.4, 0.3, 0.15, 0.08, 0.05], rtol=1e-5)
     np.testing.assert_array_equal(found.pictures, frames[0])
-    flow = views._replace(frames=np.full((1, 2, 4, 4, 6), ZERO, np.uint8), fps=0.0)
+    flow_frames = np.full((1, 2, 4, 4, 6), ZERO, np.uint8)
+    flow = views._replace(frames=flow_frames, times=np.full((1, 2), np.nan))
     found = make_clip(flow, True, logits, names)
     assert found.times == ["flow from frame 3", "flow from frame 50"]
     assert (found.pictures == 255).all()  # no motion

@@ -40,7 +40,8 @@ def test_partial_video(videos, tmp_path, capfd):
     shutil.rmtree(tmp_path / "new")
     status, _, errors = run(capfd, *given, "--keep_partial=0.5")
     assert status == 0
-    (partial,) = (manifest := Manifest.load(f"{tmp_path}/new")).partial
+    manifest = Manifest.load(f"{tmp_path}/new")
+    partial = dict(*manifest.partial)
     reason, share = partial.pop("reason"), partial.pop("share")
     assert partial == {"id": "walk/2.avi", "path": f"{videos}/walk/2.avi"}
     assert errors == [f"partial: walk/2.avi: {share:.1%} of its frames decode: {reason}"]
@@ -81,12 +82,12 @@ def test_changed_entry_of_a_partial_video_is_refused(videos, tmp_path):
 def test_video_streams(videos, tmp_path, capfd):
     """The second stream is larger, and has more frames."""
     with av.open(str(videos / "walk/2.avi"), "w") as container:
-        for count, width in ((5, 64), (7, 128)):
-            stream = container.add_stream("mjpeg", rate=25)
-            stream.width, stream.height, stream.pix_fmt = width, width, "yuvj420p"
-            stream.disposition = av.stream.Disposition(0)
+        streams = [container.add_stream("mjpeg", rate=25) for _ in range(2)]
+        for stream, side in zip(streams, (64, 128)):
+            stream.width, stream.height, stream.pix_fmt = side, side, "yuvj420p"
+        for stream, count in zip(streams, (5, 7)):
+            image = np.full((stream.height, stream.width, 3), 99, np.uint8)
             for _ in range(count):
-                image = np.full((width, width, 3), width, np.uint8)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             container.mux(stream.encode())
     status, out, errors = run(capfd, *arguments(videos, tmp_path / "new", "--test_share=0"))
@@ -103,7 +104,7 @@ def test_video_streams(videos, tmp_path, capfd):
     given = arguments(videos, tmp_path / "third", "--video_stream=1", "--max_bad_videos=3")
     status, out, errors = run(capfd, *given)
     assert status == 0
-    assert errors == [
+    assert sorted(errors) == [
         f"damaged: {name}: has no video stream 1: it has 1, from 0"
         for name in ("run/1.avi", "run/2.avi", "walk/1.avi")
     ]

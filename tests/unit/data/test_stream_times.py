@@ -156,6 +156,33 @@ def test_last_picture_of_avi_that_is_held(tmp_path):
             look(str(path))
 
 
+def test_empty_samples_of_quicktime(tmp_path):
+    """Samples without a byte, of which the last two make the picture before them held."""
+    empty = (8, 9, 10, 28, 29)
+    path = tmp_path / "a.mov"
+    content = (tmp_path / make(path, "mjpeg")).read_bytes()
+    table, media = content.index(b"stsz") + 16, content.index(b"mdat") + 4
+    sizes = struct.unpack_from(">30I", content, table)
+    first = content.index(b"\xff\xd8")
+    kept, place = content[:first], first
+    for number, size in enumerate(sizes):
+        kept += b"" if number in empty else content[place : place + size]
+        place += size
+    kept += content[place:]
+    lost = len(content) - len(kept)
+    (length,) = struct.unpack_from(">I", content, media - 8)
+    kept = kept[: media - 8] + struct.pack(">I", length - lost) + kept[media - 4 :]
+    table -= lost
+    sizes = [0 if number in empty else size for number, size in enumerate(sizes)]
+    path.write_bytes(kept[:table] + struct.pack(">30I", *sizes) + kept[table + 120 :])
+    times, frames, fps = look(str(path))
+    assert len(frames) == 25
+    left = [number for number in range(30) if number not in empty]
+    np.testing.assert_allclose(times.starts, np.array(left) / RATE)
+    assert times.end == pytest.approx(3)
+    assert fps == pytest.approx(25 / 3)
+
+
 def test_lost_pictures_are_not_empty_places(tmp_path):
     path = tmp_path / "a.avi"
     content = (tmp_path / make(path, "mjpeg", HELD)).read_bytes()
