@@ -24,6 +24,8 @@ STATISTICS = ("population", "batch", "frozen")
 STREAMS = ("spatial", "temporal")
 SUBSETS = ("train", "val", "test")
 AUGMENT_ON = ("host", "device")
+SAMPLINGS = ("uniform", "balanced")
+CLASS_WEIGHTS = ("none", "balanced")
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
 OPTIMIZERS = ("sgd", "sgdw", "adamw", "lamb")

@@ -48,7 +48,7 @@ def _settings(values: absl_flags.FlagValues) -> TrainSettings:
     from rlstm_tf.data.input_config import InputConfig
 
     same = (
-        *("accumulate", "clip_norm", "data", "deterministic", "init_from", "jit"),
+        *("accumulate", "class_weights", "clip_norm", "data", "deterministic", "init_from", "jit"),
         *("keep_checkpoints", "learning_rate", "momentum", "optimizer", "precision", "remat"),
         *("resume", "seed", "strategy", "val_subset", "warmup_steps", "weight_decay"),
     )

@@ -11,7 +11,15 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf.choices import AUGMENT_ON, OPTIMIZERS, PRECISIONS, STRATEGIES, STREAMS
+from rlstm_tf.choices import (
+    AUGMENT_ON,
+    CLASS_WEIGHTS,
+    OPTIMIZERS,
+    PRECISIONS,
+    SAMPLINGS,
+    STRATEGIES,
+    STREAMS,
+)
 from rlstm_tf.cli import parsing
 from rlstm_tf.cli.flag_files import FlagValues
 from rlstm_tf.cli.paths import define_path
@@ -98,6 +106,13 @@ def define_input(values: flags.FlagValues) -> None:
         "Where training frames are cropped and resized; with device, the host only decodes.",
         **own,
     )
+    flags.DEFINE_enum(
+        "sampling",
+        "uniform",
+        SAMPLINGS,
+        "Training samples of an epoch: each once, or each class equally often.",
+        **own,
+    )
     flags.DEFINE_integer("seed", 0, "Seed of everything random.", 0, 2**32 - 1, **own)
 
 
@@ -143,6 +158,19 @@ def _define_optimization(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_boolean(
         "remat", False, "Recompute the trunk in the backward pass, to save memory.", **own
+    )
+    flags.DEFINE_enum(
+        "class_weights",
+        "none",
+        CLASS_WEIGHTS,
+        "balanced: weigh each training video by the inverse of its class's share; mean 1.",
+        **own,
+    )
+    flags.register_multi_flags_validator(
+        ["class_weights", "sampling"],
+        lambda given: given["class_weights"] == "none" or given["sampling"] == "uniform",
+        "rare classes would count twice: give one of the two",
+        flag_values=values,
     )
     flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras dtype policy.", **own)
     flags.DEFINE_boolean("jit", False, "Compile the step with XLA; one device only.", **own)
@@ -204,7 +232,10 @@ def input_arguments(values: flags.FlagValues) -> dict[str, Any]:
     Raises:
         UsageError: a crop scale outside (0, 1], or --new_length without flow.
     """
-    names = ("num_segments", "image_size", "batch_size", "flip", "seed", "augment_on", "stream")
+    names = (
+        *("num_segments", "image_size", "batch_size", "flip", "seed", "augment_on", "stream"),
+        "sampling",
+    )
     arguments = {name: values[name].value for name in names}
     arguments["crop_scales"] = parsing.parse_numbers(
         "crop_scales", values.crop_scales, float, 1e-6, 1.0

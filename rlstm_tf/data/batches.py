@@ -2,15 +2,15 @@
 
 A sample is a video or an interval of one. A run is a sequence of samples: element p is at position
 p % N of epoch p // N, and a batch is B consecutive elements (`rlstm_tf.data.batch_schedule`). An
-epoch is a permutation of all N samples that depends only on (seed, epoch); the crop, flip and
-snippets of a sample depend only on (seed, epoch, position). So any slice of any batch can be
-reproduced on any machine, and a run resumes without filling or restoring a shuffle buffer.
+epoch is an order of N samples that depends only on (seed, epoch), see `rlstm_tf.data.sample_order`;
+the crop, flip and snippets of a sample depend only on (seed, epoch, position). So any slice of any
+batch can be reproduced on any machine, and a run resumes without filling or restoring a shuffle
+buffer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import cv2
@@ -22,6 +22,7 @@ from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.memory import aligned_empty
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.rng import rng_at
+from rlstm_tf.data.sample_order import balanced_order, epoch_order
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 
@@ -119,14 +120,6 @@ def evaluation_example(
     return {"frames": frames, "video": np.int64(position)}
 
 
-@lru_cache(maxsize=4)
-def epoch_order(num_samples: int, seed: int, epoch: int) -> np.ndarray:
-    """Returns the order of an epoch's samples: int64 [N], read-only."""
-    order = rng_at(seed, epoch, 0, purpose=0).permutation(num_samples)
-    order.flags.writeable = False
-    return order
-
-
 class SampleDraw(NamedTuple):
     """A training sample with its random crop, flip and snippets.
 
@@ -147,8 +140,11 @@ class SampleDraw(NamedTuple):
 
 def draw_sample(shards: Shards, config: InputConfig, epoch: int, position: int) -> SampleDraw:
     """Draws the sample at position 0 ... N - 1 of an epoch."""
-    sample = shards.samples[epoch_order(len(shards.samples), config.seed, epoch)[position]]
-    video, label, first, num_frames = sample.tolist()
+    if config.sampling == "balanced":
+        order = balanced_order(shards.sample_classes, config.seed, epoch)
+    else:
+        order = epoch_order(len(shards.samples), config.seed, epoch)
+    video, label, first, num_frames = shards.samples[order[position]].tolist()
     generator = rng_at(config.seed, epoch, position, purpose=1)
     size = int(shards.heights[video]), int(shards.widths[video])
     box = augmentation.random_crop(*size, generator, config.crop_scales)

@@ -25,6 +25,7 @@ class InputConfig:
         new_length: flow fields per snippet; 1 for the spatial stream.
         augment_on: crop and resize training frames on the `host`, or on the `device` at the start
             of the step (`rlstm_tf.data.device_augmentation`).
+        sampling: `uniform` or `balanced`, see `rlstm_tf.data.sample_order`.
 
     Raises:
         UsageError: a number is out of range.
@@ -39,6 +40,7 @@ class InputConfig:
     stream: str = "spatial"
     new_length: int = 1
     augment_on: str = "host"
+    sampling: str = "uniform"
 
     def __post_init__(self):
         for name in ("batch_size", "num_segments", "image_size", "new_length"):

@@ -6,6 +6,7 @@ its checksum when it is read.
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import numpy as np
 
 from rlstm_tf.data import schema
 from rlstm_tf.data.descriptors import open_error_reason, raise_open_file_limit
+from rlstm_tf.data.sample_order import SampleClasses
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shard_index import find_record_problems, find_sample_problems, load_index
 from rlstm_tf.errors import DataError
@@ -106,6 +108,11 @@ class Shards:
             return cls(manifest, subset, shards, _join_records(records))
         except DataError as error:
             raise DataError(f"{directory}: {error}") from None
+
+    @functools.cached_property
+    def sample_classes(self) -> SampleClasses:
+        """The samples of each class."""
+        return SampleClasses(self.samples["label"])
 
     def __len__(self) -> int:
         """Number of videos V."""

@@ -91,6 +91,23 @@ def average_precisions(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     return precisions
 
 
+def class_scores(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Computes the score of each class: the share of its videos that are right, or its AP.
+
+    Args:
+        labels: int `[V]`; or bool `[V, classes]`, for `average_precisions`.
+        logits: `[V, classes]`.
+
+    Returns:
+        float64 `[classes]`, 0..1; NaN for a class without a video.
+    """
+    if labels.ndim == 2:
+        return average_precisions(labels, logits)
+    counts = confusion_matrix(labels, logits)
+    videos = counts.sum(axis=1)
+    return np.divide(counts.diagonal(), videos, out=np.full(len(counts), np.nan), where=videos > 0)
+
+
 def confusion_matrix(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """Counts the videos of each true class (row) by predicted class (column).
 

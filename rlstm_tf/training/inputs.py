@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from rlstm_tf.cli.flags import check_batch_size
@@ -13,7 +14,7 @@ from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.distributed.consistency import assert_same_config
 from rlstm_tf.distributed.strategy import current_worker, make_strategy
-from rlstm_tf.errors import DataError
+from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.runs.directory import RunDirectory, read_flags
 from rlstm_tf.runs.remote import LocalMirror
 from rlstm_tf.storage.files import is_remote
@@ -72,11 +73,32 @@ def open_inputs(settings: TrainSettings, mirror: LocalMirror) -> Inputs:
     shards = Shards.open(settings.data, "train")
     scored = settings.val_subset != "none"
     val = Shards.open(settings.data, settings.val_subset) if scored else None
+    if settings.class_weights == "balanced" and shards.manifest.multi_label:
+        raise UsageError(
+            f"--class_weights=balanced: videos of {settings.data} have several labels each, so no "
+            "weight is that of their class; --sampling=balanced goes with them"
+        )
     for subset in (shards, val) if val else (shards,):
         pipeline.check_shards(subset, settings.input)
     return Inputs(
         mirror, run, strategy, shards, val, EpochSchedule(len(shards.samples), batch_size)
     )
+
+
+def balanced_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Weighs each class by the inverse of its share of the training videos; their mean is 1.
+
+    Args:
+        labels: class of each training video, int `[V]`.
+        num_classes: number of classes.
+
+    Returns:
+        float32 `[num_classes]`, V / (K * videos of the class) with K classes that have any; 0 for
+        the others, which no video asks for.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    shares = counts * np.count_nonzero(counts) / len(labels)
+    return np.divide(1, shares, out=np.zeros(num_classes, np.float32), where=counts > 0)
 
 
 def check_workers(settings: TrainSettings, inputs: Inputs) -> None:

@@ -33,12 +33,12 @@ from rlstm_tf.runs.remote import LocalMirror
 from rlstm_tf.runs.weights import initialize_from_run
 from rlstm_tf.training import optimizers
 from rlstm_tf.training.callbacks import CheckpointSaver, HistoryWriter, ProgressBar
-from rlstm_tf.training.inputs import Inputs, check_workers, open_inputs
+from rlstm_tf.training.inputs import Inputs, balanced_weights, check_workers, open_inputs
 from rlstm_tf.training.preemption import StopRequest
 from rlstm_tf.training.settings import TrainSettings
 from rlstm_tf.training.state import SYNC_EVERY, TrainState
 from rlstm_tf.training.trainer import Trainer
-from rlstm_tf.training.validation import Validation
+from rlstm_tf.training.validation import Validation, format_class_scores
 
 _RESUME_HINT = "the same command with --resume resumes it"
 
@@ -119,6 +119,8 @@ def _fit(
         )
     if inputs.is_chief:
         inputs.upload()
+        if finished and validation and validation.logits.size:
+            say(*format_class_scores(validation.shards, validation.logits))
     # Also keeps a worker that finished first from looking lost to the others.
     assert_same(inputs.strategy, "steps taken", state.step)
     if not finished:
@@ -151,6 +153,10 @@ def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers
             model.trainable_variables,
             scale_loss=settings.precision == "mixed_float16",
         )
+    weights = None
+    if settings.class_weights == "balanced":
+        shards = inputs.shards
+        weights = balanced_weights(shards.samples["label"], len(shards.classes))
     trainer = Trainer(
         model,
         optimizer,
@@ -161,6 +167,7 @@ def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers
         seed=settings.seed,
         remat=settings.remat,
         clip_norm=settings.clip_norm,
+        class_weights=weights,
         preprocess=make_preprocess(settings.input),
     )
     return trainer, schedule

@@ -31,6 +31,7 @@ class TrainSettings:
         warmup_steps: first steps, over which the rate rises linearly.
         momentum, weight_decay: see `rlstm_tf.training.optimizers.make_optimizer`.
         accumulate, clip_norm, jit, remat, seed: see `rlstm_tf.training.trainer.Trainer`.
+        class_weights: `none`, or `balanced` for `rlstm_tf.training.inputs.balanced_weights`.
         precision: Keras's dtype policy.
         deterministic: use deterministic operations only.
         save_steps, save_seconds: interval between checkpoints within an epoch, or None.
@@ -58,6 +59,7 @@ class TrainSettings:
     jit: bool
     remat: bool
     seed: int
+    class_weights: str
     precision: str
     deterministic: bool
     save_steps: int | None

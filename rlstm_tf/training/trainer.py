@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from rlstm_tf import compat
@@ -48,6 +49,7 @@ class Trainer:
             `frames` unchanged by default.
         clip_norm: largest global norm of a step's gradients, without weight decay; larger ones are
             scaled down. None = no limit, as in the paper.
+        class_weights: factors on the loss of each class, `[classes]`; None = 1.
 
     Attributes:
         step: optimizer steps taken; keys dropout.
@@ -68,6 +70,7 @@ class Trainer:
         remat: bool = False,
         preprocess: Callable[[Batch], Any] = itemgetter("frames"),
         clip_norm: float | None = None,
+        class_weights: np.ndarray | None = None,
     ) -> None:
         if jit and strategy.num_replicas_in_sync > 1:
             raise UsageError(f"--jit takes one device, not {strategy.num_replicas_in_sync}")
@@ -80,6 +83,7 @@ class Trainer:
         self.remat = remat
         self.preprocess = preprocess
         self.clip_norm = clip_norm
+        self.class_weights = class_weights
         self.step = 0
         if accumulate > 1:
             with strategy.scope():
@@ -108,8 +112,8 @@ class Trainer:
                 default `frames` uint8 `[B, T, S, S, C]`. `video` is ignored.
 
         Returns:
-            Mean cross-entropy and number of correct predictions, as tensors that may still be
-            computed.
+            Mean cross-entropy, weighted by class, and number of correct predictions, as tensors
+            that may still be computed.
         """
         inputs = {name: value for name, value in batch.items() if name != "video"}
         step = tf.constant(self.step, tf.int64)
@@ -159,6 +163,8 @@ class Trainer:
             with tf.GradientTape() as tape:
                 logits = self.model(frames, training=True)
                 losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                if self.class_weights is not None:
+                    losses *= tf.gather(tf.constant(self.class_weights, losses.dtype), labels)
                 loss = tf.reduce_mean(losses) / shares
                 scaled_loss = compat.scale_loss(self.optimizer, loss)
             gradients = tape.gradient(scaled_loss, self.model.trainable_variables)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import sys
 from typing import Any
 
 import numpy as np
 
+from rlstm_tf.cli import terminal
 from rlstm_tf.data import pipeline
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.distributed.strategy import current_worker, distribute_batches
@@ -14,6 +17,9 @@ from rlstm_tf.evaluation import metrics
 from rlstm_tf.evaluation.scorer import Scorer
 from rlstm_tf.training.preemption import Stopped, StopRequest
 from rlstm_tf.training.trainer import Trainer
+
+# Lines of classes at the end of a training.
+_WORST = 10
 
 
 class Validation:
@@ -65,3 +71,30 @@ class Validation:
     def _check_stop(self, count: int) -> None:
         if self._stop.requested and self._alone:
             raise Stopped
+
+
+def format_class_scores(shards: Shards, logits: np.ndarray) -> list[str]:
+    """Formats the scores of the classes, lowest first, of a set that has been scored.
+
+    Args:
+        shards: the set, V videos.
+        logits: `[V, classes]`.
+
+    Returns:
+        At most 12 lines.
+    """
+    labels, classes = shards.labels, shards.classes
+    scores = metrics.class_scores(labels, logits)
+    videos = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(scores))
+    order = [number for number in np.argsort(scores, kind="stable") if videos[number]]
+    name = "average precision" if labels.ndim == 2 else "accuracy"
+    without = len(classes) - len(order)
+    note = f"; {without} of {len(classes)} have no video" if without else ""
+    lines = [f"{name} of each class in {shards.subset}, lowest first{note}:"]
+    rows = [(f"{classes[n]} ({videos[n]})", float(scores[n])) for n in order[:_WORST]]
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    lines += terminal.format_ranking(rows, shutil.get_terminal_size().columns, encoding)
+    if len(order) > _WORST:
+        least = 100 * scores[order[_WORST]]
+        lines.append(f"  {len(order) - _WORST} more, {least:.1f} % or higher")
+    return lines

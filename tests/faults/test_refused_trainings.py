@@ -48,6 +48,7 @@ WRONG = [
     (["--model=rnn"], "model"),
     (["--cut=conv9"], "conv9"),
     (["--backbone=inception_v3"], "--image_size=32: inception_v3 takes 75 pixels or more"),
+    (["--class_weights=balanced", "--sampling=balanced"], "rare classes would count twice"),
     (["--seed=-1"], "seed"),
     (["--seed=4294967296"], "seed"),
     (["--learning_rate=1e300"], "learning_rate"),

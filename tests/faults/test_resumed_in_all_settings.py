@@ -8,7 +8,7 @@ from trainings import assert_same_run, train_here
 
 from rlstm_tf.training.callbacks import CheckpointSaver
 
-MORE = ("--accumulate=2", "--precision=mixed_float16", "--epochs=3")
+MORE = ("--accumulate=2", "--precision=mixed_float16", "--epochs=3", "--sampling=balanced")
 
 
 @pytest.fixture(scope="module")

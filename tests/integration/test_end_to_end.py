@@ -73,7 +73,11 @@ def test_resume_continues_at_the_next_epoch(tiny_run, tmp_path, capsys):
     assert run(train, *arguments) == 2
     assert "already holds a run" in capsys.readouterr().err
     assert run(train, *arguments, "--resume", "--epochs=4") == 0
-    assert "resumed from" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "resumed from" in output
+    lines = output.splitlines()
+    head = lines.index("accuracy of each class in val, lowest first:")
+    assert {line.split("  ")[1] for line in lines[head + 1 :]} == {"left (1)", "right <i> (1)"}
     assert [row["epoch"] for row in history(run_dir)] == ["1", "2", "3", "4"]
     assert (run_dir / "checkpoints" / "step-000000012.npz").exists()
     assert run(train, *arguments, "--resume", "--epochs=4", "--seed=7") == 2

@@ -13,7 +13,7 @@ from small_shards import flip_byte, texture_jpeg, write_shards
 from warm_python import Python
 from workers import free_addresses, tf_config
 
-from rlstm_tf.data.batches import epoch_order
+from rlstm_tf.data.sample_order import epoch_order
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.distributed.startup_barrier import wait_for_workers
 from rlstm_tf.distributed.tf_config import Worker

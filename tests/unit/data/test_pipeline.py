@@ -19,7 +19,7 @@ from small_shards import (
     write_shards,
 )
 
-from rlstm_tf.data import augmentation, batches, flow, pipeline, sampling, schema
+from rlstm_tf.data import augmentation, batches, flow, pipeline, sample_order, sampling, schema
 from rlstm_tf.data.pipeline import InputConfig
 from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER, Protocol, get_protocol
 from rlstm_tf.data.rng import rng_at
@@ -106,7 +106,7 @@ def test_every_epoch_shows_each_sample_once(shards, batch_size):
     assert {len(videos) for videos in seen} == {batch_size}
     epochs = np.concatenate(seen)[:44].reshape(4, 11)
     for epoch, order in enumerate(epochs):
-        assert order.tolist() == batches.epoch_order(11, 0, epoch).tolist()
+        assert order.tolist() == sample_order.epoch_order(11, 0, epoch).tolist()
         assert set(order) == set(range(11))
     assert len({tuple(order) for order in epochs}) == 4
 
@@ -124,12 +124,12 @@ def test_row_does_not_depend_on_the_batch_size(shards):
 
 
 def test_epoch_order_is_the_same_everywhere():
-    assert batches.epoch_order(10, 0, 0).tolist() == GOLDEN_ORDERS[0, 0]
-    assert batches.epoch_order(10, 0, 1).tolist() == GOLDEN_ORDERS[0, 1]
-    assert batches.epoch_order(10, 1, 0).tolist() == GOLDEN_ORDERS[1, 0]
-    assert sorted(batches.epoch_order(1000, 5, 7)) == list(range(1000))
+    assert sample_order.epoch_order(10, 0, 0).tolist() == GOLDEN_ORDERS[0, 0]
+    assert sample_order.epoch_order(10, 0, 1).tolist() == GOLDEN_ORDERS[0, 1]
+    assert sample_order.epoch_order(10, 1, 0).tolist() == GOLDEN_ORDERS[1, 0]
+    assert sorted(sample_order.epoch_order(1000, 5, 7)) == list(range(1000))
     with pytest.raises(ValueError, match="read-only"):
-        batches.epoch_order(10, 0, 0)[0] = 1
+        sample_order.epoch_order(10, 0, 0)[0] = 1
 
 
 def test_draws_depend_only_on_seed_epoch_and_position(shards):
@@ -140,7 +140,7 @@ def test_draws_depend_only_on_seed_epoch_and_position(shards):
     alone = draw(10)
     everything = [draw(position) for position in range(11)]
     assert everything[10] == alone
-    assert [video for video, *_ in everything] == batches.epoch_order(11, 0, 5).tolist()
+    assert [video for video, *_ in everything] == sample_order.epoch_order(11, 0, 5).tolist()
     # Neither the batch size nor the flips change the crops and snippets.
     assert draw(10, batch_size=2) == alone
     for position, (video, label, box, _, frames) in enumerate(everything):
@@ -591,7 +591,7 @@ def test_draws_do_not_depend_on_the_stack(shards):
     """Compares orders, crops and snippets; the pixels depend on the JPEG decoder's version."""
     digest = hashlib.sha256()
     for epoch in range(3):
-        digest.update(batches.epoch_order(1000, 42, epoch).tobytes())
+        digest.update(sample_order.epoch_order(1000, 42, epoch).tobytes())
         for position in range(50):
             generator = rng_at(42, epoch, position, purpose=1)
             box = augmentation.random_crop(256, 340, generator)

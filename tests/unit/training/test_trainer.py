@@ -20,26 +20,31 @@ from rlstm_tf.training.state import TrainState
 from rlstm_tf.training.trainer import Trainer
 
 
-def trainer_of(model, learning_rate=0.1, momentum=0.9, weight_decay=0.0):
+def trainer_of(model, learning_rate=0.1, momentum=0.9, weight_decay=0.0, **options):
     optimizer = optimizers.sgd(learning_rate, momentum, model.trainable_variables)
-    return Trainer(model, optimizer, tf.distribute.get_strategy(), weight_decay)
+    return Trainer(model, optimizer, tf.distribute.get_strategy(), weight_decay, **options)
 
 
-def test_step_is_sgd_with_momentum_and_decay_of_kernels_only():
+# Balanced weights of classes with 6, 2 and 4 videos.
+@pytest.mark.parametrize("class_weights", [None, [12 / 18, 12 / 6, 12 / 12]])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_step_is_sgd_with_momentum_and_decay_of_kernels_only(class_weights, accumulate):
     model = linear_model()
     kernel, bias = (w.astype("float64") for w in model.get_weights())
     bias += [0.1, 0.2, 0.3]
     model.set_weights([kernel, bias])
-    trainer = trainer_of(model, 0.1, 0.9, 0.01)
+    options = {"class_weights": class_weights, "accumulate": accumulate}
+    trainer = trainer_of(model, 0.1, 0.9, 0.01, **options)
     velocity = [np.zeros_like(kernel), np.zeros_like(bias)]
     for batch in linear_batches(3):
         x = (np.asarray(batch["frames"], "float64") / 127.5 - 1).mean(axis=(1, 2, 3))
         logits = x @ kernel + bias
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         labels = np.asarray(batch["label"])
-        loss = -np.log(p[np.arange(4), labels]).mean()
+        weights = np.ones(4) if class_weights is None else np.array(class_weights)[labels]
+        loss = -(weights * np.log(p[np.arange(4), labels])).mean()
         correct = (logits.argmax(axis=1) == labels).sum()
-        error = (p - np.eye(3)[labels]) / 4
+        error = weights[:, None] * (p - np.eye(3)[labels]) / 4
         gradients = [x.T @ error + 0.01 * kernel, error.sum(axis=0)]
         velocity = [0.9 * v - 0.1 * g for v, g in zip(velocity, gradients)]
         kernel, bias = kernel + velocity[0], bias + velocity[1]
