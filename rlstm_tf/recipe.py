@@ -62,7 +62,7 @@ def main(values: absl_flags.FlagValues) -> None:
 
 
 def _section(title: str, commands: Iterable[str]) -> None:
-    say("", f"# {title}.", *commands)
+    say("", f"# {title}.", *(line for command in commands for line in command.splitlines()))
 
 
 def _demo_data() -> list[str]:
