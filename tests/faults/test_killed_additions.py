@@ -42,7 +42,7 @@ def test_killed_at_points_of_every_phase(videos, more_videos, tmp_path, times, s
     old, new = (Manifest.load(str(tmp_path / name)) for name in ("before", "whole"))
     assert set(new.shards) & set(old.shards)
     draw = random.Random(0)
-    count, kills = times(24, 3), 0
+    count, kills = times(12, 3), 0
     for number in range(count):
         directory = tmp_path / str(number)
         shutil.copytree(tmp_path / "before", directory)
