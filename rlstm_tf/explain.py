@@ -31,7 +31,7 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     """Defines the flags."""
     define_run_flags(values)
     own: dict[str, Any] = {"flag_values": values}
-    define_path("video", None, "Video file; --video= can be omitted.", **own)
+    define_path("video", None, "Video file, or folder of pictures; --video= can be omitted.", **own)
     define_path("output", None, "Page to write, HTML.", **own)
     define_path("gif", None, "Animation to write, GIF.", **own)
     absl_flags.DEFINE_list(

@@ -1,4 +1,4 @@
-"""Classifies video files with an exported network.
+"""Classifies videos with an exported network: files, or folders of their pictures.
 
     python -m rlstm_tf.predict clip.mp4 other.avi --model=saved_models/demo
     python -m rlstm_tf.predict long.mp4 --model=saved_models/demo --timeline
@@ -32,7 +32,7 @@ WINDOW = 4.0
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags."""
     own: dict[str, Any] = {"flag_values": values}
-    define_multi_path("videos", [], "Video files; arguments without -- are video files too.", **own)
+    define_multi_path("videos", [], "Videos; arguments without -- are videos too.", **own)
     define_path("model", None, "Directory that rlstm_tf.export wrote.", **own)
     flags.DEFINE_boolean("json", False, "Print one line of JSON per video.", **own)
     flags.DEFINE_boolean("timeline", False, "Classify windows of a long video.", **own)
@@ -42,6 +42,8 @@ def define_flags(values: flags.FlagValues) -> None:
     )
     help_text = "Video stream to read, from 0; default the one marked as default, else the largest."
     flags.DEFINE_integer("video_stream", None, help_text, 0, **own)
+    help_text = "timeline: frames per second of folders of pictures."
+    flags.DEFINE_float("fps", None, help_text, 0.001, 1000, **own)
 
 
 def main(values: flags.FlagValues) -> int:
@@ -49,9 +51,11 @@ def main(values: flags.FlagValues) -> int:
     if not values.videos:
         raise UsageError("no video was given: give at least one file")
     require(values, "model")
-    given = [name for name in ("window", "stride") if values[name].value is not None]
+    given = [name for name in ("window", "stride", "fps") if values[name].value is not None]
     if given and not values.timeline:
         raise UsageError(f"--{given[0]} needs --timeline")
+    if values.fps is not None and not any(map(os.path.isdir, values.videos)):
+        raise UsageError(f"--fps={values.fps:g} does nothing: no folder of pictures was given")
     window = WINDOW if values.window is None else values.window
     stride = window / 2 if values.stride is None else values.stride
     from rlstm_tf.data.timeline import check_windows
@@ -67,7 +71,12 @@ def main(values: flags.FlagValues) -> int:
         classify = functools.partial(_classify, predictor, video_stream=stream)
         if values.timeline:
             classify = functools.partial(
-                _classify_windows, predictor, window=window, stride=stride, video_stream=stream
+                _classify_windows,
+                predictor,
+                window=window,
+                stride=stride,
+                video_stream=stream,
+                fps=values.fps or 0.0,
             )
         classified = []
         for video in values.videos:
@@ -132,7 +141,12 @@ def _classify(
 
 
 def _classify_windows(
-    predictor: Any, video: str, window: float, stride: float, video_stream: int | None
+    predictor: Any,
+    video: str,
+    window: float,
+    stride: float,
+    video_stream: int | None,
+    fps: float,
 ) -> tuple[dict[str, Any], list[str]]:
     """Returns the classes of each interval of a video as JSON values and as lines of text."""
     from rlstm_tf.serving.predictor import top_classes
@@ -145,7 +159,7 @@ def _classify_windows(
         return terminal.progress_bar(total, f"{desc} {name}", unit, **options)
 
     classes = predictor.metadata.classes
-    intervals = predictor.predict_timeline(video, window, stride, track, video_stream)
+    intervals = predictor.predict_timeline(video, window, stride, track, video_stream, fps)
     rows = [
         (start, end, top_classes(probabilities, probabilities, classes))
         for start, end, probabilities in intervals

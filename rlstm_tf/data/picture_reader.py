@@ -85,10 +85,10 @@ class PictureReader:
         """Returns when each picture is shown.
 
         Raises:
-            DataError: the frames per second are unknown.
+            DamagedVideoError: the frames per second are unknown.
         """
         if not self.fps:
-            raise DataError(f"{self._folder} has pictures without times: give --fps")
+            raise DamagedVideoError("has pictures without times: give --fps")
         count = len(self._names)
         return FrameTimes(np.arange(count) / self.fps, count / self.fps)
 

@@ -21,8 +21,8 @@ import numpy as np
 from rlstm_tf.data import augmentation, sampling
 from rlstm_tf.data.batches import in_frame_order, write_crop
 from rlstm_tf.data.input_config import InputConfig
+from rlstm_tf.data.picture_reader import open_video
 from rlstm_tf.data.stream_times import FrameTimes
-from rlstm_tf.data.video import VideoReader
 from rlstm_tf.data.video_views import RecordFormat, make_image_reader
 from rlstm_tf.errors import DataError, UsageError
 
@@ -54,21 +54,23 @@ def frame_times(
     short_side: int,
     track: Callable[..., Iterable[Any]] = lambda items, total: items,
     video_stream: int | None = None,
+    fps: float = 0.0,
 ) -> FrameTimes:
     """Decodes a video for the times of its frames. Memory grows by 8 bytes per frame.
 
     Args:
-        path: local file.
+        path: local file, or folder of pictures.
         short_side: short side of the frames, pixels.
         track: takes an iterable and the expected number of items (0: unknown) and returns the
             iterable, to show progress.
         video_stream: number of the video stream, from 0; None: the reader's choice.
+        fps: frames per second of a folder of pictures.
 
     Raises:
         DamagedVideoError: the file does not decode completely, or lacks times.
         DataError: the file cannot be read.
     """
-    with VideoReader(path, short_side, video_stream) as reader:
+    with open_video(path, short_side, fps, video_stream) as reader:
         for _ in track(reader.lazy_frames(), reader.num_expected):
             pass
         return reader.frame_times()
@@ -176,7 +178,7 @@ def window_views(
         DamagedVideoError: the file decodes less far than before.
         DataError: the file cannot be read, or its images are smaller than `config.image_size`.
     """
-    with VideoReader(path, record_format.short_side, video_stream) as reader:
+    with open_video(path, record_format.short_side, video_stream=video_stream) as reader:
         size = reader.height, reader.width
         if min(size) < config.image_size:
             raise DataError(f"{path}: {size[1]}x{size[0]} is less than {config.image_size} pixels")

@@ -14,6 +14,7 @@ from rlstm_tf.data.batches import write_views
 from rlstm_tf.data.flow import ZERO, quantize
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.optical_flow import METHODS, make_flow_function
+from rlstm_tf.data.picture_reader import PictureReader, open_video
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.video import LONGEST_SIDE, DamagedVideoError, VideoReader, encode_jpeg
@@ -77,13 +78,13 @@ def video_views(
     protocol: Protocol = CENTER,
     video_stream: int | None = None,
 ) -> VideoViews:
-    """Makes the same views of a video file as `batches.evaluation_example` of its record.
+    """Makes the same views of a video as `batches.evaluation_example` of its record.
 
     Decodes the file twice, first to count its frames, so that memory does not grow with its length
     and flow is computed only where needed.
 
     Args:
-        path: local file.
+        path: local file, or folder of pictures.
         record_format: settings of the records that the network was trained on.
         config: batch options; those of training are ignored.
         protocol: the views to make.
@@ -94,7 +95,7 @@ def video_views(
             the two passes.
         DataError: the file cannot be read, or its images are smaller than `config.image_size`.
     """
-    with VideoReader(path, record_format.short_side, video_stream) as reader:
+    with open_video(path, record_format.short_side, video_stream=video_stream) as reader:
         num_images = reader.count()
         try:
             times = reader.frame_times().starts
@@ -102,7 +103,7 @@ def video_views(
             times = np.full(num_images, np.nan)
     if record_format.flow:
         num_images = max(num_images - 1, 1)
-    with VideoReader(path, record_format.short_side, video_stream) as reader:
+    with open_video(path, record_format.short_side, video_stream=video_stream) as reader:
         size = reader.height, reader.width
         if min(size) < config.image_size:
             raise DataError(f"{path}: {size[1]}x{size[0]} is less than {config.image_size} pixels")
@@ -117,7 +118,7 @@ def video_views(
 
 
 def make_image_reader(
-    reader: VideoReader, record_format: RecordFormat
+    reader: VideoReader | PictureReader, record_format: RecordFormat
 ) -> Callable[[int], np.ndarray]:
     """Returns a function that reads images of a video as they would be in a record.
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from rlstm_tf.data import timeline
+from rlstm_tf.data.picture_series import picture_sizes
 from rlstm_tf.data.video import DamagedVideoError, require_readable
 from rlstm_tf.data.video_views import video_views
 from rlstm_tf.errors import DataError
@@ -118,7 +119,7 @@ class Predictor:
         """Classifies a whole video, from the same frames as `rlstm_tf.evaluate`.
 
         Args:
-            path: local file.
+            path: local file, or folder of pictures.
             video_stream: number of the video stream, from 0; None: the reader's choice.
 
         Raises:
@@ -138,6 +139,7 @@ class Predictor:
         stride: float,
         track: Callable[..., Iterable[Any]] = lambda items, total, desc, unit: items,
         video_stream: int | None = None,
+        fps: float = 0.0,
     ) -> list[Interval]:
         """Classifies windows of a long video.
 
@@ -145,12 +147,13 @@ class Predictor:
         Neighboring pieces with the same most probable class form one interval.
 
         Args:
-            path: local file.
+            path: local file, or folder of pictures.
             window: length of a window, seconds.
             stride: time between the starts of two windows, seconds.
             track: takes an iterable, the expected number of items (0: unknown), the name of the
                 work and its unit, and returns the iterable, to show progress.
             video_stream: number of the video stream, from 0; None: the reader's choice.
+            fps: frames per second of a folder of pictures.
 
         Returns:
             Intervals that cover the video, in order, without gap or overlap.
@@ -165,7 +168,7 @@ class Predictor:
 
         def read() -> list[Interval]:
             times = timeline.frame_times(
-                *(path, record_format.short_side, track_scan, video_stream)
+                *(path, record_format.short_side, track_scan, video_stream, fps)
             )
             try:
                 timeline.check_num_windows(times.end, stride)
@@ -192,23 +195,24 @@ class Predictor:
 
 
 def read_video(path: str, read: Callable[[], Result]) -> Result:
-    """Calls a function that reads a video file; turns its errors into a DataError of one line.
+    """Calls a function that reads a video; turns its errors into a DataError of one line.
 
     Args:
-        path: the file.
+        path: local file, or folder of pictures.
         read: the function; may raise DamagedVideoError. It is called again after one.
 
     Raises:
-        DataError: the path is not a regular file, or the file is damaged or cannot be read.
+        DataError: the path is neither, or the video is damaged or cannot be read.
     """
     try:
         mode = os.stat(path).st_mode
+        is_folder = stat.S_ISDIR(mode) and bool(picture_sizes(path))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: {getattr(error, 'strerror', error)}") from None
     # Reading a pipe would block, and a device has no end.
-    if not stat.S_ISREG(mode):
-        kind = "is a directory" if stat.S_ISDIR(mode) else "is not a regular file"
-        raise DataError(f"{path}: {kind}; give video files")
+    if not (stat.S_ISREG(mode) or is_folder):
+        kind = "a directory without pictures" if stat.S_ISDIR(mode) else "not a regular file"
+        raise DataError(f"{path}: is {kind}; give video files or folders of pictures")
     try:
         try:
             return read()

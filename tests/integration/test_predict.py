@@ -170,7 +170,8 @@ def test_damaged_videos_are_a_line_each_and_the_others_are_answered(
         assert line.isprintable()
     assert errors[-3].startswith(rf"error: {tmp_path}/evil\n\x1b[2J\xff.avi: cannot be opened: ")
     assert errors[-2:] == [
-        f"error: {tmp_path}: is a directory; give video files",
+        f"error: {tmp_path}: is a directory without pictures; "
+        "give video files or folders of pictures",
         f"error: {absent}: No such file or directory",
     ]
     assert run_predict(capfd, *paths, f"--model={spatial.model}", *timeline)[::2] == (1, errors)
@@ -188,6 +189,8 @@ def test_errors_of_the_user(spatial, tmp_path, capsys):
     refused(2, "no video was given", model)
     refused(2, "--model must be given", video)
     refused(2, "--stride needs --timeline", video, model, "--stride=1")
+    refused(2, "--fps needs --timeline", video, model, "--fps=25")
+    refused(2, "--fps=25 does nothing: no folder", video, model, "--timeline", "--fps=25")
     refused(2, "--window=0 must be", video, model, "--timeline", "--window=0")
     refused(2, "--stride=9 must be at most --window=4", video, model, "--timeline", "--stride=9")
     refused(1, "holds no exported network", video, f"--model={tmp_path}")

@@ -124,6 +124,12 @@ def plan_build(values: flags.FlagValues) -> Plan:
         *(values.dataset, values.videos, values.splits, values.split),
         *(settings, values.allow_missing),
     )
+    timed = [v for v in dataset.videos if any(action.end is not None for action in v.actions)]
+    if values.fps is None and (folders := [v for v in timed if is_directory(v.path)]):
+        raise UsageError(
+            f"--fps is required: {folders[0].path} is a folder of pictures, "
+            "and its actions are given in seconds"
+        )
     if values.fps is not None:
         if not any(is_directory(video.path) for video in dataset.videos):
             raise UsageError(f"--fps does nothing: {values.videos} lists no folder of pictures")

@@ -123,6 +123,19 @@ def test_fps_without_pictures(own, tmp_path, capfd):
     assert run(capfd, *given)[2] == ["error: --fps goes with --dataset=folder"]
 
 
+def test_intervals_require_the_rate(folders, tmp_path, capfd):
+    rows = "path,label,start,end\nwalk/2.mp4,a,0,0.2\nwalk/4.mp4,b,0.16,0.4\n"
+    (tmp_path / "list.csv").write_text(rows.replace("walk", f"{folders}/walk"))
+    given = arguments(tmp_path / "list.csv", tmp_path / "new")
+    assert run(capfd, *given)[2] == [
+        f"error: --fps is required: {folders}/walk/2.mp4 is a folder of pictures, "
+        "and its actions are given in seconds"
+    ]
+    assert run(capfd, *given, "--fps=12.5", "--test_share=0")[0] == 0
+    samples = Shards.open(str(tmp_path / "new"), "train").samples
+    assert sorted(zip(samples["first_frame"], samples["num_frames"])) == [(0, 3), (2, 3)]
+
+
 def test_another_rate_is_another_build(folders, from_folders, capfd):
     for given, now in ((("--fps=25",), "25.0"), ((), "None")):
         status, _, errors = run(capfd, *arguments(folders, from_folders, *given))

@@ -153,5 +153,8 @@ def test_times(tmp_path):
     with PictureReader(str(tmp_path), 48, 4.0) as reader:
         times = reader.frame_times()
     assert (times.starts.tolist(), times.end) == ([0.0, 0.25], 0.5)
-    with PictureReader(str(tmp_path), 48) as reader, pytest.raises(DataError, match="give --fps"):
+    with (
+        PictureReader(str(tmp_path), 48) as reader,
+        pytest.raises(DamagedVideoError, match="give --fps"),
+    ):
         reader.frame_times()

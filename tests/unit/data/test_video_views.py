@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 from builds import arguments
@@ -12,6 +13,7 @@ from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
+from rlstm_tf.data.timeline import frame_times, window_snippets, window_views, windows
 from rlstm_tf.data.video import DamagedVideoError, VideoReader
 from rlstm_tf.data.video_views import RecordFormat, make_image_reader, video_views
 from rlstm_tf.errors import DataError
@@ -58,6 +60,31 @@ def test_frames_of_a_file_equal_those_of_its_record(built, own, protocol):
 @pytest.mark.parametrize("protocol", [CENTER, PAPER], ids=("center", "paper"))
 def test_flow_of_a_file_equals_that_of_its_record(flow_shards, own, protocol):
     assert compare_views(flow_shards, own, TEMPORAL, protocol) == 8
+
+
+@pytest.mark.parametrize("config", [SPATIAL, TEMPORAL], ids=("spatial", "temporal"))
+def test_views_of_pictures_equal_those_of_the_video(make_video, tmp_path, config):
+    path = str(make_video(tmp_path / "clip.mp4", frames=12))
+    (tmp_path / "clip").mkdir()
+    with VideoReader(path, 48) as reader:
+        for number, frame in enumerate(reader):
+            cv2.imwrite(f"{tmp_path}/clip/{number}.png", frame)
+    record_format = RecordFormat(40, 95, "dis" if config is TEMPORAL else None)
+    expected = video_views(path, record_format, config, PAPER)
+    views = video_views(str(tmp_path / "clip"), record_format, config, PAPER)
+    np.testing.assert_array_equal(views.frames, expected.frames)
+    assert np.isnan(views.times).all()
+    # And in a timeline, at the rate that is given.
+    times, by_number = (frame_times(p, 40, fps=25) for p in (path, str(tmp_path / "clip")))
+    np.testing.assert_allclose(by_number.starts, times.starts)
+    assert by_number.end == pytest.approx(times.end)
+    numbers = window_snippets(times, windows(times.end, 0.2, 0.1), config)
+    for one, other in zip(
+        *(window_views(p, record_format, config, numbers) for p in (path, str(tmp_path / "clip")))
+    ):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(DamagedVideoError, match="give --fps"):
+        frame_times(str(tmp_path / "clip"), 40)
 
 
 def test_genuine_clips(real):

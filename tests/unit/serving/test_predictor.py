@@ -120,8 +120,8 @@ def test_network_that_fails(tmp_path):
 def test_paths_that_are_not_regular_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name, reason in (
-        ("pipe", "is not a regular file; give video files"),
-        (".", "is a directory; give video files"),
+        ("pipe", "is not a regular file; give video files or folders of pictures"),
+        (".", "is a directory without pictures; give video files or folders of pic"),
         ("absent", "No such file or directory"),
         ("nul\0", "embedded null byte"),
     ):
