@@ -14,15 +14,17 @@ from repository import ROOT
 from rlstm_tf.cli import app
 from tfrecords_tools import build, verify
 
+_SHOWN = ("error", "damaged", "partial")
+
 
 def run(capfd, *arguments, program=build):
-    """Runs a command; returns exit status, stdout, and the lines of errors and damaged videos."""
+    """Runs a command; returns exit status, stdout, and the lines of errors and bad videos."""
     name = "data" if program is verify else None
     status = app.run(program.main, program.define_flags, ["prog", *arguments], positional=name)
     captured = capfd.readouterr()
     assert "Traceback" not in captured.err
     lines = [line.split("\r")[-1] for line in captured.err.splitlines()]
-    return status, captured.out, [line for line in lines if line.startswith(("error", "damaged"))]
+    return status, captured.out, [line for line in lines if line.startswith(_SHOWN)]
 
 
 def kill_once_made(module, given, directory, pattern):
