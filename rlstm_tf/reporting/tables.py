@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from rlstm_tf.reporting import published, selection
 from rlstm_tf.reporting.published import TITLES
 from rlstm_tf.reporting.results import Result
+from rlstm_tf.storage.spreadsheets import as_text
 
 TestSets = Mapping[tuple[str, int], Sequence[Result]]
 
@@ -95,9 +96,9 @@ def markdown_lines(rows: Sequence[Sequence[str]]) -> str:
 
 
 def to_csv(rows: Sequence[Sequence[str]]) -> str:
-    """Formats rows as CSV."""
+    """Formats rows as CSV, for spreadsheets too."""
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
+    csv.writer(file, lineterminator="\n").writerows(map(as_text, row) for row in rows)
     return file.getvalue()
 
 

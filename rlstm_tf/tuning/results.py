@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rlstm_tf.storage.spreadsheets import as_text
 from rlstm_tf.tuning.directory import SearchDirectory
 from rlstm_tf.tuning.space import Value
 
@@ -67,7 +68,8 @@ def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
     writer.writerow(["trial", *_COLUMNS[1:], *names, "reason"])
     for trial in sorted(trials, key=lambda trial: trial.number):
         cells = [getattr(trial, column) for column in _COLUMNS]
-        writer.writerow([*cells, *(trial.settings[name] for name in names), trial.reason])
+        cells += [*(trial.settings[name] for name in names), trial.reason]
+        writer.writerow(map(as_text, cells))
     return text.getvalue()
 
 

@@ -13,6 +13,7 @@ from rlstm_tf.reporting.benchmark.tables import Table
 from rlstm_tf.reporting.output import INDEX
 from rlstm_tf.reporting.panels import Panel
 from rlstm_tf.reporting.tables import percent
+from rlstm_tf.storage.spreadsheets import as_text
 
 _LEAD_CAPTION = (
     "How far a network is ahead, in percentage points and in pooled standard deviations of a seed."
@@ -72,6 +73,7 @@ def assemble(benchmark: Benchmark, title: str) -> dict[str, bytes]:
 
 
 def _to_csv(rows: pd.DataFrame) -> bytes:
+    rows = rows.apply(lambda column: column.map(as_text))
     return rows.to_csv(index=False, float_format="%.4f", lineterminator="\n").encode()
 
 
