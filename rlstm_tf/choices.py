@@ -1,4 +1,4 @@
-"""Values that options take by name, listed once for flags, networks, layers and the trainer.
+"""Values that options take by name, and their largest numbers, listed once for all.
 
 Imports nothing, so that a command can list its choices without loading TensorFlow.
 """
@@ -30,3 +30,14 @@ CLASS_WEIGHTS = ("none", "balanced")
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
 OPTIMIZERS = ("sgd", "sgdw", "adamw", "lamb")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+# Largest numbers that a flag, a run's flags.cfg, a manifest or a model.json may give: far above any
+# use. Memory is asked for by them.
+MAX_SEGMENTS = 1024
+MAX_SIDE = 8192  # pixels
+MAX_FIELDS = 64  # of a snippet
+MAX_UNITS = 4096
+MAX_BATCH = 65_536
+MAX_VIDEO_BYTES = 1 << 28  # of the frames of one view of a video
+# Of a frame: twice those of 8K.
+MAX_PIXELS = 1 << 26

@@ -43,4 +43,7 @@ def escape(text: str, encoding: str = "utf-8") -> str:
 
 def decode_name(name: str) -> str:
     r"""Makes a file name valid UTF-8: bytes that are not become `\xff`."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a character, which JSON can hold and no file name
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -15,6 +15,10 @@ from typing import Any
 from rlstm_tf.choices import (
     BACKBONES,
     LSTM_CELLS,
+    MAX_FIELDS,
+    MAX_SEGMENTS,
+    MAX_SIDE,
+    MAX_UNITS,
     MODELS,
     PAIRWISE,
     RECURRENT,
@@ -99,20 +103,23 @@ class ModelConfig:
     weights: str = option(
         "imagenet", "imagenet (fetched by Keras), none (random), or a path of weights.", path=True
     )
-    num_segments: int = option(8, "T, snippets per video.", minimum=1)
-    image_size: int = option(224, "Side of a frame, pixels.", minimum=32)
+    num_segments: int = option(8, "T, snippets per video.", minimum=1, maximum=MAX_SEGMENTS)
+    image_size: int = option(224, "Side of a frame, pixels.", minimum=32, maximum=MAX_SIDE)
     units: int | None = option(
         None,
         "Channels of the recurrent state, from which the transformer's width follows; "
         "half the trunk's if unset.",
         minimum=1,
+        maximum=MAX_UNITS,
         models=(*RECURRENT, "transformer"),
     )
     dropout: float = option(0.8, "Dropout before the dense layer.", minimum=0.0, maximum=0.999)
     pairwise: str = option(
         "embedded_gaussian", "Pairwise function f of eq. 2.", choices=PAIRWISE, models=RELATIONAL
     )
-    attention_scale: float = option(1.0, "Factor on theta^T phi.", minimum=0.0, models=RELATIONAL)
+    attention_scale: float = option(
+        1.0, "Factor on theta^T phi.", minimum=0.0, maximum=1e30, models=RELATIONAL
+    )
     attention_norm: bool = option(
         False, "Normalize theta and phi, with a learned gain.", models=RELATIONAL
     )
@@ -141,7 +148,11 @@ class ModelConfig:
         0.999, "Momentum of the moving statistics.", minimum=0.0, maximum=1.0
     )
     channels: int = option(
-        3, "Channels of a snippet: 3 for RGB, 2 for each flow field.", minimum=1, flag=False
+        3,
+        "Channels of a snippet: 3 for RGB, 2 for each flow field.",
+        minimum=1,
+        maximum=2 * MAX_FIELDS,
+        flag=False,
     )
 
     def __post_init__(self) -> None:

@@ -40,6 +40,8 @@ from rlstm_tf.cli import app
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import say
+from rlstm_tf.storage.creation import make_directory, write_new
+from rlstm_tf.storage.json_values import read_json
 from rlstm_tf.storage.locks import lock_file
 
 # The settings of a data set; written last, so that it marks completion.
@@ -107,8 +109,7 @@ def main(values: flags.FlagValues) -> None:
     with writing(values.output), _create_directory(output) as partial:
         _write_lists(partial, layout.lists)
         clips.write_videos(partial, layout.videos, draw, values.workers)
-        with open(os.path.join(partial, SETTINGS), "w", encoding="utf-8") as file:
-            json.dump(settings, file)
+        write_new(os.path.join(partial, SETTINGS), json.dumps(settings).encode())
     num_train = len(layout.videos) - layout.num_test
     say(f"{values.output}: {num_train} videos to train, {layout.num_test} to test")
 
@@ -136,11 +137,10 @@ def _is_complete(output: str, settings: dict[str, Any]) -> bool:
     if not os.path.lexists(output) or (os.path.isdir(output) and not os.listdir(output)):
         return False
     try:
-        with open(os.path.join(output, SETTINGS), encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
+        found = read_json(os.path.join(output, SETTINGS))
+    except DataError:
         found = None
-    if not isinstance(found, dict):
+    if found is None:
         raise DataError(f"{output} exists and is not a demo data set: give another --output")
     found = _IMPLICIT | found
     if found != settings:
@@ -163,12 +163,14 @@ def _create_directory(output: str) -> Iterator[str]:
         DataError: another process is creating the same directory.
     """
     partial = f"{output}.partial"
-    os.makedirs(partial, exist_ok=True)
+    os.makedirs(os.path.dirname(partial), exist_ok=True)
+    make_directory(partial)
     lock = os.path.join(partial, "lock")
     with lock_file(lock, f"{output} is being made by another process"):
         for name in set(os.listdir(partial)) - {os.path.basename(lock)}:
             path = os.path.join(partial, name)
-            (shutil.rmtree if os.path.isdir(path) else os.remove)(path)
+            is_directory = os.path.isdir(path) and not os.path.islink(path)
+            (shutil.rmtree if is_directory else os.remove)(path)
         yield partial
         os.remove(lock)
         # Only on POSIX does rename replace an empty directory.
@@ -181,9 +183,7 @@ def _write_lists(directory: str, lists: dict[str, str]) -> None:
     for name, text in lists.items():
         path = os.path.join(directory, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        # No translation of line ends: Charades has CRLF.
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        write_new(path, text.encode())
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ def _repair(values: flags.FlagValues, manifest: Manifest) -> dict[str, list[str]
     """Repairs; returns the remaining problems by shard."""
     app.load_tensorflow()
     from tfrecords_tools.checker.checks import find_problems
-    from tfrecords_tools.checker.repair import recover_plan, repair, reserve_for_repair
+    from tfrecords_tools.checker.former_plan import recover_plan
+    from tfrecords_tools.checker.repair import repair, reserve_for_repair
 
     with reserve_for_repair(values.data) as work:
         found = find_problems(values.data, manifest, values.decode)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -92,7 +91,7 @@ def _run(
             about = (main.__globals__["__doc__"] or "").strip()
             say(*about.splitlines(), *_format_help(values).splitlines())
             return 0
-        arguments = _parse(values, argv)
+        arguments = values(argv)[1:]
         if arguments and positional:
             several = isinstance(values[positional], flags.MultiFlag)
             values[positional].parse(arguments if several else arguments[0])
@@ -161,17 +160,6 @@ def _reopen_standard_error() -> None:
         os.dup2(null, 2)
         os.close(null)
     sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
-
-
-def _parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
-    """Sets the flags and returns the other arguments; raises absl.flags.Error."""
-    others = values(argv)[1:]
-    for name in values:
-        value = values[name].value
-        # absl's bounds let NaN through.
-        if isinstance(value, float) and not math.isfinite(value):
-            raise flags.Error(f"--{name}={value}: must be a finite number")
-    return others
 
 
 def load_tensorflow() -> None:

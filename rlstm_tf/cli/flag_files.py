@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -31,6 +33,25 @@ class FlagValues(flags.FlagValues):
 
     `configs/...` that does not exist here is that of the package.
     """
+
+    def __call__(self, argv: Sequence[str], known_only: bool = False) -> list[str]:
+        """Parses flags.
+
+        Raises:
+            absl.flags.Error: a flag is unknown, or its value wrong or not finite.
+        """
+        try:
+            others = super().__call__(argv, known_only)
+        except ValueError as error:  # absl's own error for --noflip=1
+            raise flags.Error(str(error)) from None
+        except RecursionError:  # absl looks for a flag with a name like it
+            raise flags.Error("the name of a flag is too long") from None
+        for name in self:
+            value = self[name].value
+            # absl's bounds let NaN through.
+            if isinstance(value, float) and not math.isfinite(value):
+                raise flags.Error(f"--{name}={value}: must be a finite number")
+        return others
 
     def _get_flag_file_lines(
         self, filename: str, parsed_file_stack: list[str] | None = None

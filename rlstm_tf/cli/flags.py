@@ -14,6 +14,8 @@ from absl import flags
 from rlstm_tf.choices import (
     AUGMENT_ON,
     CLASS_WEIGHTS,
+    MAX_BATCH,
+    MAX_FIELDS,
     OPTIMIZERS,
     PRECISIONS,
     SAMPLINGS,
@@ -83,10 +85,12 @@ def define_input(values: flags.FlagValues) -> None:
         "new_length",
         None,
         f"Flow fields per snippet, temporal stream only; {FLOW_LENGTH} if unset.",
-        lower_bound=1,
+        1,
+        MAX_FIELDS,
         **own,
     )
-    flags.DEFINE_integer("batch_size", 24, "Videos per step, on all devices.", lower_bound=1, **own)
+    help_text = "Videos per step, on all devices."
+    flags.DEFINE_integer("batch_size", 24, help_text, 1, MAX_BATCH, **own)
     flags.DEFINE_list(
         "crop_scales",
         ["1", "0.875", "0.75", "0.66"],

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rlstm_tf.choices import (
+    MAX_BATCH,
+    MAX_FIELDS,
+    MAX_SEGMENTS,
+    MAX_SIDE,
+    MAX_VIDEO_BYTES,
+    STREAMS,
+)
 from rlstm_tf.data import augmentation
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError, UsageError
+
+_LARGEST = {
+    "batch_size": MAX_BATCH,
+    "num_segments": MAX_SEGMENTS,
+    "image_size": MAX_SIDE,
+    "new_length": MAX_FIELDS,
+}
 
 
 @dataclass(frozen=True)
@@ -43,15 +59,23 @@ class InputConfig:
     sampling: str = "uniform"
 
     def __post_init__(self):
-        for name in ("batch_size", "num_segments", "image_size", "new_length"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name}={getattr(self, name)} must be at least 1")
+        for name, most in _LARGEST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise UsageError(f"{name}={getattr(self, name)} must be from 1 to {most}")
+        if self.stream not in STREAMS:
+            raise UsageError(f"stream={self.stream} must be one of {', '.join(STREAMS)}")
         if self.stream == "spatial" and self.new_length != 1:
             raise UsageError(
                 f"new_length={self.new_length}: a snippet of the spatial stream is one image"
             )
         if self.seed < 0:
             raise UsageError(f"seed={self.seed} must be at least 0")
+        size = math.prod(self.video_shape)
+        if size > MAX_VIDEO_BYTES:
+            raise UsageError(
+                f"num_segments={self.num_segments}, image_size={self.image_size}: the frames of a "
+                f"video are {size / 1e6:.0f} MB, at most {MAX_VIDEO_BYTES / 1e6:.0f} are allowed"
+            )
         if not self.crop_scales or not all(0 < scale <= 1 for scale in self.crop_scales):
             raise UsageError(f"crop_scales={self.crop_scales} must be numbers above 0 and up to 1")
 

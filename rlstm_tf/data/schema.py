@@ -249,11 +249,16 @@ class Manifest:
             require_type(count, int, f"{where}: notes: {name}")
         for video in values["damaged"]:
             require_type(video, dict, f"{where}: damaged")
+            for name in ("id", "path", "reason"):
+                require_type(video.get(name), str, f"{where}: damaged: {name}")
         for video in values["partial"]:
             kinds = {"id": str, "path": str, "reason": str, "share": float}
             for name, kind in kinds.items():
                 entry = require_type(video, dict, f"{where}: partial")
                 require_type(entry.get(name), kind, f"{where}: partial: {name}")
+        missing = values["missing"]
+        require_type(missing.get("count"), int, f"{where}: missing: count")
+        require_type(missing.get("first"), list, f"{where}: missing: first")
         values["classes"] = require_names(values["classes"], f"{where}: classes")
         values["subsets"] = {
             name: _subset(name, entry, where) for name, entry in values["subsets"].items()
@@ -291,6 +296,8 @@ def _subset(name: str, values: Any, where: str) -> Subset:
     for count in ("videos", "frames", "samples"):
         if values[count] != sum(getattr(shard, count) for shard in shards):
             raise DataError(f"{where}: {count} are not the sum over its shards")
+    if not values["videos"]:
+        raise DataError(f"{where} has no videos")
     return Subset(**{**values, "shards": shards})
 
 

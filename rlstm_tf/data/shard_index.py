@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 
 import numpy as np
@@ -11,11 +10,14 @@ import numpy as np
 from rlstm_tf.data import schema
 from rlstm_tf.data.descriptors import open_error_reason
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.arrays import parse_array
 from rlstm_tf.storage.files import open_file
 
 # NumPy parses headers with Python's parser, which is not always thread-safe in CPython 3.11: "AST
 # constructor recursion depth mismatch" (python/cpython issue 106905).
 _PARSER_LOCK = threading.Lock()
+# As long as a path can be. Shards are joined to the width of the longest id.
+_MAX_ID_BYTES = 4096
 
 
 def load_index(path: str, sha256: str) -> np.ndarray:
@@ -38,9 +40,9 @@ def load_index(path: str, sha256: str) -> np.ndarray:
         raise DataError(f"{path} has sha256 {found}, the manifest says {sha256}")
     try:
         with _PARSER_LOCK:
-            return np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError):
-        raise DataError(f"{path} is not a NumPy array") from None
+            return parse_array(content)
+    except ValueError as error:
+        raise DataError(f"{path} is not an index: {error}") from None
 
 
 def find_record_problems(shard: schema.Shard, records: np.ndarray, frames: np.ndarray) -> list[str]:
@@ -56,7 +58,7 @@ def find_record_problems(shard: schema.Shard, records: np.ndarray, frames: np.nd
     """
     name = shard.name
     id_bytes = records.dtype["id"].itemsize if "id" in (records.dtype.names or ()) else 1
-    types = schema.record_dtype(id_bytes), schema.FRAME
+    types = schema.record_dtype(min(id_bytes, _MAX_ID_BYTES)), schema.FRAME
     if (records.dtype, frames.dtype) != types or (records.ndim, frames.ndim) != (1, 1):
         return [f"{name}: the index has other columns than this program reads"]
     first_frame = records["first_frame"].astype(np.int64)
@@ -78,7 +80,8 @@ def find_record_problems(shard: schema.Shard, records: np.ndarray, frames: np.nd
         problems.append(f"{name}: the index of records and the index of frames do not fit together")
     offset = frames["offset"].astype(np.int64)
     end = offset + frames["size"]
-    if not ((offset[1:] >= end[:-1]).all() and (end[-1:] <= shard.bytes).all()):
+    in_order = (offset >= 0).all() and (offset[1:] >= end[:-1]).all()
+    if not (in_order and (end[-1:] <= shard.bytes).all()):
         problems.append(f"{name}: frames of the index overlap or lie beyond the end of the shard")
     follows = (records["id"][1:] == records["id"][:-1]) & (
         first_frame[1:] == first_frame[:-1] + count[:-1]
@@ -88,6 +91,13 @@ def find_record_problems(shard: schema.Shard, records: np.ndarray, frames: np.nd
         f"{name}: video {_decode_id(video)!r} lacks the frames before {first}"
         for video, first in zip(records["id"][gaps], first_frame[gaps])
     ]
+    # NaN compares false.
+    if not ((records["fps"] >= 0) & np.isfinite(records["fps"])).all():
+        problems.append(f"{name}: a video has no possible frame rate")
+    if not ((records["height"] > 0) & (records["width"] > 0)).all():
+        problems.append(f"{name}: a video has frames without pixels")
+    if any(_decode_id(video).encode() != video for video in records["id"].tolist()):
+        problems.append(f"{name}: the id of a video is not UTF-8")
     ids, occurrences = np.unique(records["id"][begins], return_counts=True)
     twice = ids[occurrences > 1]
     return problems + [f"{name}: video {_decode_id(video)!r} occurs twice" for video in twice]

@@ -191,6 +191,8 @@ def _map_index(path: str) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     except OSError as error:
         raise DataError(f"{path}: {open_error_reason(error)}") from None
+    except ValueError as error:  # it has changed since it was loaded
+        raise DataError(f"{path} is not an index: {error}") from None
 
 
 def _join_samples(samples: list[np.ndarray], num_videos: list[int]) -> np.ndarray:

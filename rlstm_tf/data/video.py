@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from rlstm_tf.choices import MAX_PIXELS
 from rlstm_tf.data.container import choose_stream, open_container
 from rlstm_tf.data.orientation import read_orientation
 from rlstm_tf.data.picture_series import picture_sizes
@@ -93,6 +94,8 @@ class VideoReader:
             raise DamagedVideoError("is in a format that has no decoder")
         # With one thread, damaged frames decode alike on all machines.
         stream.codec_context.thread_count = 1
+        # A header of a few bytes can claim frames of gigabytes.
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         self._times = StreamTimes(self._path, self._container, stream)
         self.fps = self._times.fps
         self._reformatter = VideoReformatter()
@@ -268,13 +271,16 @@ def scale_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     """Scales a width and height to a short side, pixels; the aspect ratio is kept.
 
     Raises:
-        DamagedVideoError: the long side would be longer than `LONGEST_SIDE`.
+        DamagedVideoError: the long side would be longer than `LONGEST_SIDE`, or the frames have
+            more than `MAX_PIXELS`.
     """
     short, long = sorted((width, height))
     # Rounded to the nearest pixel.
     long_side = (2 * long * short_side + short) // (2 * short)
-    if long_side > LONGEST_SIDE:
-        raise DamagedVideoError(f"frames of {width}x{height} are too long for a JPEG")
+    if long_side > LONGEST_SIDE or long_side * short_side > MAX_PIXELS:
+        raise DamagedVideoError(
+            f"frames of {width}x{height} are too large, resized to a short side of {short_side}"
+        )
     return (long_side, short_side) if width >= height else (short_side, long_side)
 
 

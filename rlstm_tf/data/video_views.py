@@ -9,15 +9,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from rlstm_tf.choices import MAX_SIDE
 from rlstm_tf.data import augmentation, sampling
 from rlstm_tf.data.batches import write_views
 from rlstm_tf.data.flow import ZERO, quantize
 from rlstm_tf.data.input_config import InputConfig
-from rlstm_tf.data.optical_flow import METHODS, make_flow_function
+from rlstm_tf.data.optical_flow import METHODS, SHORTEST_SIDE, make_flow_function
 from rlstm_tf.data.picture_reader import PictureReader, open_video
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.schema import Manifest
-from rlstm_tf.data.video import LONGEST_SIDE, DamagedVideoError, VideoReader, encode_jpeg
+from rlstm_tf.data.video import DamagedVideoError, VideoReader, encode_jpeg
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.json_values import require_type
 
@@ -51,10 +52,16 @@ class RecordFormat:
                 settings.get(name), kinds[name], f"the manifest of the shards: settings: {name}"
             )
         found = cls(**{name: settings[name] for name in names})
-        valid = 1 <= found.short_side <= LONGEST_SIDE and 1 <= found.jpeg_quality <= 100
-        if not valid or found.flow not in (None, *METHODS):
-            raise DataError(f"the manifest of the shards has invalid settings: {found}")
+        found.check("the manifest of the shards")
         return found
+
+    def check(self, where: str) -> None:
+        """Raises DataError, which names the file `where`, if a setting is out of range."""
+        # Optical flow crashes on smaller images.
+        low = SHORTEST_SIDE if self.flow else 1
+        valid = low <= self.short_side <= MAX_SIDE and 1 <= self.jpeg_quality <= 100
+        if not valid or self.flow not in (None, *METHODS):
+            raise DataError(f"{where} has invalid settings: {self}")
 
 
 class VideoViews(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from rlstm_tf.distributed.strategy import assert_same, current_worker
-from rlstm_tf.storage.checksums import arrays_sha256
+from rlstm_tf.storage.arrays import arrays_sha256
 
 
 def assert_same_config(strategy: tf.distribute.Strategy, texts: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlstm_tf.errors import UsageError
+from rlstm_tf.storage.bounded import parse_json_text
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
@@ -51,7 +52,7 @@ def read_worker(text: str | None) -> Worker:
             f"--strategy=multi_worker needs TF_CONFIG in the environment, such as {_EXAMPLE}"
         )
     try:
-        config = json.loads(text)
+        config = parse_json_text(text)
     except ValueError as error:
         raise UsageError(
             f"TF_CONFIG is not JSON ({error}); it must look like {_EXAMPLE}"

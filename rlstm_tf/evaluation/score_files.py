@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,10 @@ from typing import Any
 import numpy as np
 
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.arrays import read_arrays
 from rlstm_tf.storage.atomic import atomic_file, sync, writing
+from rlstm_tf.storage.bounded import parse_json_text
+from rlstm_tf.storage.files import read_text
 
 SCORES = "scores.npz"
 METRICS = "metrics.json"
@@ -85,11 +87,10 @@ def check_writable(directory: Path) -> None:
     Raises:
         DataError: the directory cannot be written.
     """
-    probe = directory / (METRICS + ".partial")
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=directory):
+            pass
 
 
 def load(path: Path) -> tuple[Scores, dict[str, Any]]:
@@ -112,14 +113,15 @@ def scores_directory(path: Path) -> Path:
 
 def _load_scores(path: Path) -> Scores:
     try:
-        # np.load does not return an archive if the file holds a single array.
-        with path.open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
+        with path.open("rb") as stream:
+            file = read_arrays(stream)
             ids, labels, logits, classes = (
                 file[name] for name in ("ids", "labels", "logits", "classes")
             )
     except FileNotFoundError:
         raise DataError(f"there are no scores: {path} is missing") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    # A changed byte can cause almost any error in NumPy and zipfile.
+    except Exception as error:
         raise DataError(f"{path} is damaged or holds no scores: {error}") from None
     kinds = ids.dtype.kind, classes.dtype.kind, logits.dtype.kind, labels.dtype.kind
     shape = len(ids), len(classes)
@@ -140,8 +142,8 @@ def _load_scores(path: Path) -> Scores:
 
 def _load_metadata(path: Path) -> dict[str, Any]:
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        metadata = parse_json_text(read_text(str(path)))
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is missing or damaged: {error}") from None
     missing = [name for name in METADATA if not isinstance(metadata, dict) or name not in metadata]
     if missing:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import cannot_write
+from rlstm_tf.storage.creation import write_new
 
 INDEX = "index.html"
 # Marks our pages, so that no other directory is ever replaced.
@@ -47,12 +49,13 @@ def write_output(output: str | Path, files: Mapping[str, bytes]) -> None:
         DataError: `check_output` refuses it, or it cannot be written; the directory is unchanged.
     """
     path = Path(os.path.realpath(output))
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    old = path.with_name(f"{path.name}.{os.getpid()}.old")
+    unique = f"{path.name}.{secrets.token_hex(8)}"
+    partial, old = path.with_name(f"{unique}.partial"), path.with_name(f"{unique}.old")
     try:
+        partial.mkdir(parents=True)
         for name, content in files.items():
-            (partial / name).parent.mkdir(parents=True, exist_ok=True)
-            (partial / name).write_bytes(content)
+            (partial / name).parent.mkdir(exist_ok=True)
+            write_new(partial / name, content)
         check_output(path)
         if path.exists():
             path.rename(old)
@@ -84,7 +87,9 @@ def _not_a_report(path: Path) -> str | None:
         elif name != INDEX:
             return f"it holds {name}"
     index = path / INDEX
-    # Images make a page long: reads its head only.
-    if not index.is_file() or GENERATOR.encode() not in index.read_bytes()[:4096]:
-        return f"it has no {INDEX} of a report"
-    return None
+    if index.is_file():
+        # Images make a page long: reads its head only.
+        with index.open("rb") as file:
+            if GENERATOR.encode() in file.read(4096):
+                return None
+    return f"it has no {INDEX} of a report"

@@ -21,8 +21,9 @@ from rlstm_tf import compat
 from rlstm_tf.errors import DataError
 from rlstm_tf.messages import say
 from rlstm_tf.runs.directory import BEST, UnreadableError, list_checkpoints
+from rlstm_tf.storage.arrays import arrays_sha256, read_arrays
 from rlstm_tf.storage.atomic import PARTIAL, atomic_file, sync, writing
-from rlstm_tf.storage.checksums import arrays_sha256
+from rlstm_tf.storage.bounded import parse_json_text
 
 State = dict[str, np.ndarray]
 _INFO = "info"
@@ -157,10 +158,9 @@ class Checkpoints:
             DataError: it is missing or damaged.
         """
         try:
-            # Not np.load, which returns an array if the file was replaced by a single one.
-            with path.open("rb") as stream, np.lib.npyio.NpzFile(stream) as file:
-                state = {name: file[name] for name in file.files}
-            info = json.loads(state.pop(_INFO).tobytes())
+            with path.open("rb") as stream:
+                state = read_arrays(stream)
+            info = parse_json_text(state.pop(_INFO).tobytes())
             intact = info.pop("sha256") == arrays_sha256(state, info)
         except FileNotFoundError:
             raise DataError(f"there is no checkpoint {path}") from None

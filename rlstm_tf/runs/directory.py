@@ -28,6 +28,9 @@ from rlstm_tf.cli.flags import CHANGEABLE, parse_flagfiles
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import PARTIAL, write_atomic, writing
+from rlstm_tf.storage.bounded import parse_json_text
+from rlstm_tf.storage.files import read_text
+from rlstm_tf.storage.json_values import require_names
 from rlstm_tf.storage.locks import lock_file
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 BEST = "best.npz"
 _TRAIN = ("python", "-m", "rlstm_tf.train")
 _ALWAYS_GIVEN = ("data", "run_dir")
+# A run's own flags are complete.
+_NESTED = re.compile(r"^\s*--?flagfile\b", re.MULTILINE)
 _NUMBERED = re.compile(r"step-\d+\.npz$")
 
 
@@ -62,8 +67,12 @@ def read_flags(path: Path) -> flags.FlagValues:
     if not path.is_file():
         raise DataError(f"{path.parent} holds no run: there is no {path.name}")
     try:
+        if _NESTED.search(read_text(str(path))):
+            raise flags.Error("it reads another file of flags")
         values = parse_flagfiles(str(path))
-    except flags.Error as error:
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    except (flags.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path} is damaged, or of another version: {error}") from error
     # Every run has both; one is early in the file, one late.
     for name in _ALWAYS_GIVEN:
@@ -208,7 +217,7 @@ class RunDirectory:
 
     def _check_records(self, records: str, data: str) -> None:
         try:
-            was = self._records.read_text(encoding="ascii").strip()
+            was = read_text(str(self._records)).strip()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{self._records} is missing or damaged: {error}") from None
         if was != _digest(records):
@@ -244,7 +253,7 @@ class RunDirectory:
         from rlstm_tf.data.schema import Manifest
 
         try:
-            text = self._manifest.read_text(encoding="utf-8")
+            text = read_text(str(self._manifest))
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or error
             again = shlex.join([*_TRAIN, f"--flagfile={self.flags}", "--resume"])
@@ -261,12 +270,12 @@ class RunDirectory:
             DataError: the directory holds no run.
         """
         try:
-            found = json.loads(self._classes.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            found = parse_json_text(read_text(str(self._classes)))
+        except (OSError, ValueError):
             found = None
         if not isinstance(found, list):
             raise DataError(f"{self.path} holds no run: {self._classes} is missing or damaged")
-        return found
+        return list(require_names(found, str(self._classes)))
 
 
 def _digest(text: str) -> str:

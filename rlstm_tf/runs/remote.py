@@ -21,6 +21,8 @@ from rlstm_tf.storage.atomic import PARTIAL, writing
 ONLY_FOR_TRAINING = ("evaluation", "tensorboard")
 # Parallel downloads.
 _NUM_THREADS = 8
+# A run or an export has three levels. A server may list a directory in itself, without end.
+_MAX_DEPTH = 32
 
 
 class LocalMirror:
@@ -167,8 +169,10 @@ def _join(directory: str, name: str) -> str:
     return f"{directory.rstrip('/')}/{name}"
 
 
-def _walk(directory: str, exclude: Collection[str] = ()) -> Iterator[str]:
+def _walk(directory: str, exclude: Collection[str] = (), depth: int = 0) -> Iterator[str]:
     """Yields the paths of all files below a store's directory, which may be missing."""
+    if depth > _MAX_DEPTH:
+        raise DataError(f"{directory}: more than {_MAX_DEPTH} directories inside each other")
     if not files.is_directory(directory):
         return
     for name in files.list_directory(directory):
@@ -176,7 +180,7 @@ def _walk(directory: str, exclude: Collection[str] = ()) -> Iterator[str]:
         if name in exclude:
             continue
         if files.is_directory(place):
-            yield from (f"{name}/{inner}" for inner in _walk(place))
+            yield from (f"{name}/{inner}" for inner in _walk(place, depth=depth + 1))
         else:
             yield name
 

@@ -20,10 +20,11 @@ from typing import Any
 
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.video_views import RecordFormat
-from rlstm_tf.errors import DataError
+from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.checksums import verify_checksum, with_checksum
-from rlstm_tf.storage.files import is_directory, is_remote, list_directory
+from rlstm_tf.storage.files import is_directory, is_remote, list_directory, read_text
 from rlstm_tf.storage.json_values import parse_json, require_fields, require_names, require_type
+from rlstm_tf.storage.names import confine
 
 CLASSES = "classes.txt"
 METADATA = "model.json"
@@ -89,11 +90,11 @@ class ModelMetadata:
             version: directory of one version, from `find_newest_version`.
 
         Raises:
-            DataError: the file is missing or damaged.
+            DataError: the file is missing or damaged, or a number in it is out of range.
         """
         path = version / "assets" / METADATA
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(str(path))
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", error)
             raise DataError(
@@ -102,7 +103,16 @@ class ModelMetadata:
         where = str(path)
         values = require_fields(cls, verify_checksum(parse_json(text, where), where), where)
         values["classes"] = list(require_names(values["classes"], where))
-        return cls(**values)
+        flow = values["flow"]
+        if flow is not None:
+            require_type(flow, str, f"{where}: flow")
+        metadata = cls(**values)
+        metadata.record_format.check(where)
+        try:
+            metadata.input_config()
+        except UsageError as error:
+            raise DataError(f"{where}: {error}") from None
+        return metadata
 
 
 def list_versions(directory: Path) -> dict[int, Path]:
@@ -183,18 +193,23 @@ def verify_files(version: Path) -> None:
     A version without `files.json` is accepted: early exports have none.
 
     Raises:
-        DataError: a file was changed, is missing, or cannot be read.
+        DataError: a file was changed, is missing, is not listed, or cannot be read; or the list
+            names a file outside the version.
     """
     where = version / CHECKSUMS
     try:
-        text = where.read_bytes()
+        text = read_text(str(where))
     except FileNotFoundError:
         return
-    except OSError as error:
-        raise DataError(f"cannot read {where}: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", error)
+        raise DataError(f"cannot read {where}: {reason}") from None
     values = verify_checksum(parse_json(text, str(where)), str(where))
-    for name, expected in require_type(values.get("files"), dict, str(where)).items():
-        path = version / name
+    listed = require_type(values.get("files"), dict, str(where))
+    if new := sorted(_loaded_files(version).difference(listed)):
+        raise DataError(f"{version} is damaged: {CHECKSUMS.name} does not list {new[0]}")
+    for name, expected in listed.items():
+        path = version / confine(name, str(where))
         try:
             found = _sha256(path)
         except FileNotFoundError:
@@ -203,6 +218,13 @@ def verify_files(version: Path) -> None:
             raise DataError(f"cannot read {path}: {error.strerror}") from None
         if found != expected:
             raise DataError(f"{path} is damaged: its sha256 is {found}, expected {expected}")
+
+
+def _loaded_files(version: Path) -> set[str]:
+    """Returns the paths in a version of the files that a server may load."""
+    places = *version.glob("saved_model.*"), *version.glob("fingerprint.*")
+    places += *(version / "variables").rglob("*"), *(version / "assets").rglob("*")
+    return {path.relative_to(version).as_posix() for path in places if not path.is_dir()}
 
 
 def _sha256(path: Path) -> str:

@@ -23,6 +23,7 @@ from rlstm_tf.serving.artifact import (
 )
 from rlstm_tf.serving.signatures import ServingModule
 from rlstm_tf.storage.atomic import cannot_write, writing
+from rlstm_tf.storage.creation import write_new
 
 # Allowed difference of logits, times the largest one if that is above 1: the graph sums in another
 # order than the layers. Types with 8 or 11 significant bits differ by more.
@@ -59,7 +60,7 @@ def save_version(
             warmup.write_requests(version, name, metadata)
     with writing(version / CHECKSUMS):
         (version / CHECKSUMS).parent.mkdir(exist_ok=True)
-        (version / CHECKSUMS).write_text(compute_checksums(version), encoding="utf-8")
+        write_new(version / CHECKSUMS, compute_checksums(version).encode())
     verify_outputs(version, model, metadata)
     return sorted(module.functions)
 

@@ -20,6 +20,7 @@ from rlstm_tf.serving.preprocessing import (
     require,
     resize_and_crop,
 )
+from rlstm_tf.storage.creation import write_new
 
 # Most probable classes that each answer names.
 TOP = 5
@@ -49,8 +50,8 @@ class ServingModule(tf.Module):
         # Not the model: Keras would save its layers too, and loading would need their code.
         self.weights = tensorflow_variables(model)
         names, text = assets / CLASSES, assets / METADATA
-        names.write_text("".join(f"{name}\n" for name in metadata.classes), encoding="utf-8")
-        text.write_text(metadata.to_json(), encoding="utf-8")
+        write_new(names, "".join(f"{name}\n" for name in metadata.classes).encode())
+        write_new(text, metadata.to_json().encode())
         self.class_names = tf.saved_model.Asset(str(names))
         self.description = tf.saved_model.Asset(str(text))
         config = metadata.input_config()

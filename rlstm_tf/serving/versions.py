@@ -11,6 +11,7 @@ from pathlib import Path
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving.artifact import list_versions
 from rlstm_tf.storage.atomic import PARTIAL, writing
+from rlstm_tf.storage.creation import refuse_link
 from rlstm_tf.storage.locks import lock_file
 
 # A server takes only names of digits for versions.
@@ -46,6 +47,7 @@ def new_version(directory: Path) -> Iterator[Path]:
             stack.enter_context(lock_file(directory / _LOCK, in_use))
             if created:
                 stack.callback(_remove_lock, directory)
+            refuse_link(partial)
             # Left by a killed export: the lock excludes a running one.
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()

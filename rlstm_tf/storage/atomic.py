@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from typing import IO
 
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.creation import create_file
 
 PARTIAL = ".partial"
 
@@ -47,11 +49,14 @@ def atomic_file(path: str | os.PathLike, unique: bool = False) -> Iterator[IO[by
             own, which stays behind if the process is killed.
 
     Raises:
+        DataError: a link has the name of the file beside `path`.
         OSError: the file cannot be written.
     """
-    partial = f"{os.fspath(path)}.{os.getpid()}{PARTIAL}" if unique else os.fspath(path) + PARTIAL
+    name = f"{os.fspath(path)}.{secrets.token_hex(8)}" if unique else os.fspath(path)
+    partial = name + PARTIAL
+    file = create_file(partial)
     try:
-        with open(partial, "wb") as file:
+        with file:
             yield file
             sync(file)
         os.replace(partial, path)

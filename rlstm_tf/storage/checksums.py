@@ -1,13 +1,10 @@
-"""Checksums of values, arrays and files, to notice a changed file."""
+"""Checksums of values and files, to notice a changed file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import open_file
@@ -63,16 +60,6 @@ def verify_checksum(values: dict[str, Any], where: str) -> dict[str, Any]:
             f"it says {expected}"
         )
     return values
-
-
-def arrays_sha256(arrays: Mapping[str, np.ndarray], info: dict[str, Any]) -> str:
-    """Returns the hexadecimal sha256 of named arrays and JSON values."""
-    checksum = hashlib.sha256(json.dumps(info, sort_keys=True).encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        checksum.update(f"{name} {array.dtype} {array.shape} ".encode())
-        checksum.update(array.data if array.size else b"")
-    return checksum.hexdigest()
 
 
 def _json_sha256(values: dict[str, Any]) -> str:

@@ -16,6 +16,9 @@ from typing import TextIO
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import atomic_file
+from rlstm_tf.storage.bounded import read_text_file
+from rlstm_tf.storage.creation import create_file
+from rlstm_tf.storage.names import confine
 from rlstm_tf.storage.store import File, Status
 from rlstm_tf.storage.stores import get_store
 
@@ -41,14 +44,10 @@ def read_text(path: str) -> str:
     """Reads a UTF-8 file.
 
     Raises:
-        OSError: the file cannot be read; `strerror` says why.
+        OSError: the file cannot be read, or is too long for a text; `strerror` says why.
         UnicodeDecodeError: the file is not UTF-8.
     """
-    if is_remote(path):
-        file = open_file(path)
-        return file.read(0, file.size).decode()
-    with open(path, encoding="utf-8") as local:
-        return local.read()
+    return read_text_file(open_file(path)).decode()
 
 
 def open_text(path: str, newline: str | None = None) -> TextIO:
@@ -62,8 +61,7 @@ def open_text(path: str, newline: str | None = None) -> TextIO:
         OSError: the file cannot be opened; `strerror` says why.
     """
     if is_remote(path):
-        file = open_file(path)
-        content = io.BytesIO(file.read(0, file.size))
+        content = io.BytesIO(read_text_file(open_file(path)))
         return io.TextIOWrapper(content, encoding="utf-8-sig", newline=newline)
     return open(path, encoding="utf-8-sig", newline=newline)
 
@@ -110,22 +108,27 @@ def list_directory(path: str) -> list[str]:
     """Returns the names in a directory, sorted.
 
     Raises:
-        DataError: the directory cannot be read.
+        DataError: the directory cannot be read, or a store lists something else than names in it.
     """
     try:
         if not is_remote(path):
             return sorted(os.listdir(path))
-        return sorted(get_store(path).names(path))
+        names = sorted(get_store(path).names(path))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
+    return [confine(name, path, 1) for name in names]
 
 
 def copy(source: str, target: str) -> None:
     """Copies a file, replacing an existing one.
 
     Raises:
+        DataError: the target is a link.
         OSError: the file cannot be read or written; `strerror` says why.
     """
+    if not is_remote(target):
+        # The store's library would follow a link.
+        create_file(target).close()
     get_store(target if is_remote(target) else source).copy(source, target)
 
 
@@ -190,7 +193,8 @@ class _LocalFile:
     """
 
     def __init__(self, path: str):
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Opening a pipe would wait for its other end.
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         # The system closes the files of a process that exits.
         weakref.finalize(self, os.close, self._descriptor).atexit = False
         self.size = os.fstat(self._descriptor).st_size

@@ -30,8 +30,9 @@ class GfileStore:
 
     def names(self, path: str) -> list[str]:
         with _errors(path):
-            # Some stores append a slash to the names of directories.
-            return [name.rstrip("/") for name in tf_io.gfile.listdir(path)]
+            # Some stores append a slash to the names of directories, and list the directory itself.
+            names = (name.rstrip("/") for name in tf_io.gfile.listdir(path))
+            return [name for name in names if name]
 
     def write(self, path: str, content: bytes) -> None:
         # A unique name, because several processes may write the same file.

@@ -6,11 +6,11 @@ UTF-8.
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from typing import Any
 
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.bounded import parse_json_text, read_text_file
 from rlstm_tf.storage.files import open_file
 
 # First word of a field's annotation -> its type in JSON.
@@ -24,8 +24,7 @@ def read_json(path: str) -> dict[str, Any] | None:
         DataError: the file cannot be read, or is not a JSON object.
     """
     try:
-        file = open_file(path)
-        return parse_json(file.read(0, file.size), path)
+        return parse_json(read_text_file(open_file(path)), path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -43,8 +42,8 @@ def parse_json(text: str | bytes, where: str) -> dict[str, Any]:
         DataError: the text is not a JSON object.
     """
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        values = parse_json_text(text)
+    except ValueError as error:
         raise DataError(f"{where} is not JSON: {error}") from None
     return require_type(values, dict, where)
 
@@ -69,12 +68,27 @@ def require_names(values: list, where: str) -> tuple[str, ...]:
     """Returns the strings of a list: at least one, all different.
 
     Raises:
-        DataError: the list is empty, or an entry is not a string or occurs twice.
+        DataError: the list is empty, or an entry is not a string, not Unicode, or occurs twice.
     """
     names = tuple(require_type(value, str, where) for value in values)
     if not names or len(set(names)) != len(names):
         raise DataError(f"{where} must be names, at least one, each once")
+    for name in names:
+        require_unicode(name, where)
     return names
+
+
+def require_unicode(text: str, where: str) -> str:
+    """Returns a string that can be written: JSON may hold half of a character (`\\ud800`).
+
+    Raises:
+        DataError: it cannot.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{where}: {text!r} is not Unicode") from None
+    return text
 
 
 def require_fields(kind: type, values: Any, where: str) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from typing import IO
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.messages import say
+from rlstm_tf.storage.creation import open_to_lock
 
 
-def lock_file(path: str | os.PathLike, in_use: str, waiting: str = "") -> IO[str]:
+def lock_file(path: str | os.PathLike, in_use: str, waiting: str = "") -> IO[bytes]:
     """Locks a file until it is closed or the process ends.
 
     Args:
-        path: file to lock; created if missing, emptied otherwise.
+        path: file to lock; created if missing.
         in_use: error message if another process holds the lock.
         waiting: where given, prints this and waits for the other process instead of raising.
 
@@ -26,10 +27,10 @@ def lock_file(path: str | os.PathLike, in_use: str, waiting: str = "") -> IO[str
         The open file. A process that inherits its descriptor shares the lock.
 
     Raises:
-        DataError: another process holds the lock.
+        DataError: another process holds the lock, or the path is a link.
         OSError: the file cannot be opened, or its file system does not support locks.
     """
-    file = open(path, "w")  # noqa: SIM115
+    file = open_to_lock(path)
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

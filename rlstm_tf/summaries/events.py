@@ -15,6 +15,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.messages import say
 from rlstm_tf.storage.atomic import PARTIAL, cannot_write, sync_file, writing
+from rlstm_tf.storage.creation import create_file
 from rlstm_tf.training.state import TrainState
 
 # Groups of tags (before the "/") that are written after each epoch, and at each start.
@@ -98,6 +99,8 @@ def truncate_events(directory: Path, keep: Callable[[str, int], bool]) -> None:
     for path in sorted(directory.glob("events.out.tfevents.*")):
         # TensorBoard reads any file with its own name in the file's name.
         partial = directory / ("cut" + PARTIAL)
+        with writing(path):
+            create_file(partial).close()  # TensorFlow would follow a link
         try:
             with wrap_write_errors(path), tf.io.TFRecordWriter(str(partial)) as writer:
                 for event in _events(path):

@@ -19,6 +19,7 @@ from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import say
 from rlstm_tf.storage.atomic import PARTIAL, write_atomic, writing
 from rlstm_tf.storage.checksums import verify_checksum, with_checksum
+from rlstm_tf.storage.files import read_text
 from rlstm_tf.storage.json_values import parse_json
 from rlstm_tf.storage.locks import lock_file
 
@@ -111,12 +112,12 @@ class SearchDirectory:
             return
         where = str(self.record)
         try:
-            content = verify_checksum(parse_json(self.record.read_bytes(), where), where)
+            content = verify_checksum(parse_json(read_text(where), where), where)
             before = content["started_with"]
             # Before 0.2, the record was a list of trials, without the state of keras-tuner.
             trials = content["trials"] if "trials" in content else content["state"].get("trials")
             ended = any(trial["status"].lower() != "running" for trial in trials or ())
-        except (DataError, AttributeError, KeyError, TypeError) as error:
+        except (OSError, ValueError, DataError, AttributeError, KeyError, TypeError) as error:
             raise DataError(
                 f"{self.record} is damaged: {error}. Delete it, and the same command goes through "
                 "the runs in trials/ again"

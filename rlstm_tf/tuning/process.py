@@ -14,6 +14,7 @@ from pathlib import Path
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.runs.directory import RunDirectory, list_checkpoints
 from rlstm_tf.storage.atomic import writing
+from rlstm_tf.storage.creation import open_to_append
 from rlstm_tf.tuning import child
 
 LOG = "train.log"
@@ -80,7 +81,7 @@ def _run(arguments: Sequence[str], log: Path, lock: int, poll: Callable[[], None
     """Runs a training to its end; returns its status, negative for a signal."""
     program = [sys.executable, "-m", "rlstm_tf.tuning.child", str(os.getpid())]
     with writing(log):
-        output = log.open("ab")
+        output = open_to_append(log)
     # A signal between the start of the process and its assignment would leave it behind.
     signal.pthread_sigmask(signal.SIG_BLOCK, child.STOP_SIGNALS)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ from exports import CLASSES, SMALL, make_run, run_export
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving.artifact import CHECKSUMS, find_newest_version
 from rlstm_tf.serving.predictor import Predictor
+from rlstm_tf.storage.checksums import with_checksum
 
 CONSTANT = np.float32(127.5).tobytes()
 
@@ -117,3 +119,30 @@ def test_a_file_cut_short(version, survived, checksums):
 def test_more_files_do_no_harm(version):
     (version / "README").write_text("mine")
     Predictor.load(version)
+
+
+def change_list(version, files):
+    """Writes a list of files with a correct checksum of its own."""
+    (version / CHECKSUMS).write_text(json.dumps(with_checksum({"files": files})))
+
+
+def test_a_list_of_files_elsewhere(version, tmp_path):
+    known = json.loads((version / CHECKSUMS).read_text())["files"]
+    (tmp_path / "outside").write_text("secret")
+    for name in ("../../outside", str(tmp_path / "outside"), "assets/../../../outside"):
+        change_list(version, {**known, name: "0"})
+        # Its checksum would tell what the file holds.
+        assert f"{version / CHECKSUMS} lists {name!r}: a name must not" in refused(version)
+
+
+def test_a_list_without_files(version):
+    known = json.loads((version / CHECKSUMS).read_text())["files"]
+    change_list(version, {})
+    assert f"{version} is damaged: files.json does not list " in refused(version)
+    change_list(version, known)
+    Predictor.load(version)
+    # TensorFlow would load it in place of the graph.
+    for name in ("saved_model.cpb", "assets/more.txt", "variables/link"):
+        (version / name).symlink_to(version / "saved_model.pb")
+        assert f"{version} is damaged: files.json does not list {name}" in refused(version)
+        (version / name).unlink()

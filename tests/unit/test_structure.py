@@ -34,16 +34,24 @@ ALLOWED = {
     "rlstm_tf.tuning": "errors messages model_config storage cli runs",
     "rlstm_tf.summaries": "messages storage layers data evaluation attention training",
     "tfrecords_tools.datasets": "choices errors messages storage data",
-    "tfrecords_tools.synthetic": "cli",
+    "tfrecords_tools.synthetic": "storage cli",
     "tfrecords_tools.builder": (
         "choices errors messages storage cli data tfrecords_tools.datasets"
     ),
     "tfrecords_tools.checker": (
-        "errors storage cli data tfrecords_tools.datasets tfrecords_tools.builder"
+        "choices errors storage cli data tfrecords_tools.datasets tfrecords_tools.builder"
     ),
 }
 # `app` hands on what `say` printed.
 PRINT = ("rlstm_tf.messages", "rlstm_tf.cli.terminal", "rlstm_tf.cli.app")
+READ_WHOLE = (
+    # Files of the package itself.
+    *("rlstm_tf.reporting.published", "rlstm_tf.attention.page"),
+    # Files that the user names on the command line, texts of one's own program.
+    *("rlstm_tf.cli.flag_files", "rlstm_tf.model_config"),
+    # Arrays that `arrays` has checked, or that this process has just written.
+    *("rlstm_tf.data.shards", "tfrecords_tools.builder.shard_builder"),
+)
 # Beside the commands.
 READ_FLAGS = ("rlstm_tf.cli", "rlstm_tf.runs.directory", "tfrecords_tools.builder.flags")
 MODULES = sorted(
@@ -139,6 +147,68 @@ def test_only_messages_print(path):
         assert not (isinstance(node, ast.Name) and node.id == "print"), node.lineno
         if isinstance(node, ast.Attribute) and node.attr in ("write", "writelines"):
             assert not re.search(r"(stdout|stderr|bar)$", ast.unparse(node.value)), node.lineno
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_storage_reads_what_needs_bounds(path):
+    """What a file claims is bounded before memory is asked for (`bounded`, `arrays`)."""
+    if within(name_of(path), "rlstm_tf.storage") or name_of(path) in READ_WHOLE:
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) != "files.read_text":
+            unbounded = ("read_text", "read_bytes", "NpzFile")
+            assert node.attr not in unbounded, node.lineno
+            assert ast.unparse(node) not in ("json.load", "json.loads", "np.load"), node.lineno
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_storage_opens_files_for_writing(path):
+    """It alone knows how, where others may have put a link (`rlstm_tf.storage.creation`)."""
+    if within(name_of(path), "rlstm_tf.storage"):
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            assert not opens_for_writing(node), node.lineno
+
+
+def opens_for_writing(call):
+    """Standard error and os.devnull are no files of anyone's."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    whose = ast.unparse(call.func)
+    arguments = [ast.unparse(argument) for argument in call.args]
+    if name in ("write_text", "write_bytes", "touch"):
+        return whose not in ("write_text", "files.write_text")  # those of storage
+    if whose == "os.open":
+        return "O_RDONLY" not in arguments[1] and arguments[0] != "os.devnull"
+    if name != "open":
+        return False
+    # Path.open takes the mode first; the archives and containers of others take it second.
+    modes = call.args[1:2] if whose in ("open", "io.open") else call.args[:1]
+    modes += [keyword.value for keyword in call.keywords if keyword.arg == "mode"]
+    texts = [mode.value for mode in modes if isinstance(mode, ast.Constant)]
+    writes = any(re.fullmatch(r"[rwaxbt+]*[wax+][rwaxbt+]*", str(text)) for text in texts)
+    return writes and arguments[0] not in ("2", "os.devnull")
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("open(path, 'wb')", True),
+        ("open(path, mode='r+')", True),
+        ("Path(path).open('a')", True),
+        ("path.write_bytes(b'')", True),
+        ("path.touch()", True),
+        ("os.open(path, os.O_WRONLY | os.O_CREAT)", True),
+        ("open(path)", False),
+        ("path.open('rb')", False),
+        ("archive.open('name', 'w')", False),
+        ("files.write_text(path, text)", False),
+        ("os.open(path, os.O_RDONLY)", False),
+        ("open(os.devnull, 'w')", False),
+    ],
+)
+def test_what_opens_for_writing(call, expected):
+    assert opens_for_writing(ast.parse(call).body[0].value) is expected
 
 
 def test_the_modules_are_found():

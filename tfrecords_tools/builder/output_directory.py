@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from rlstm_tf.data.schema import MANIFEST, Manifest, join, shard_of
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage import creation
 from rlstm_tf.storage.atomic import PARTIAL, writing
 from rlstm_tf.storage.files import (
     file_sizes,
@@ -168,7 +169,9 @@ def _create(output: str, build: str) -> None:
             make_directory(build)
         return
     with writing(output):
-        os.makedirs(build, exist_ok=True)
+        if not os.path.islink(output):
+            os.makedirs(output, exist_ok=True)
+        creation.make_directory(build)
         # The first shard is written here hours later: find out now whether that is permitted.
         with tempfile.TemporaryFile(dir=output):
             pass

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from rlstm_tf.data import schema
 from rlstm_tf.storage.atomic import PARTIAL
+from rlstm_tf.storage.creation import create_file, write_new
 
 FRAMES_PER_RECORD = 512
 # A record ends before its frames exceed this size: Protobuf refuses messages of 2 GB, and a record
@@ -80,11 +81,13 @@ def write_shard(
         The shard's entry in the manifest.
 
     Raises:
+        DataError: a link has the name of an unfinished file.
         OSError: the files cannot be written.
     """
     scratch = scratch or directory
     targets = schema.shard_paths(directory, name)
     partial = [os.path.join(scratch, os.path.basename(path) + PARTIAL) for path in targets]
+    create_file(partial[0]).close()  # TensorFlow would follow a link
     try:
         records, frames, samples, num_videos = _write_records(partial[0], videos, frames_per_record)
     except tf.errors.OpError as error:
@@ -95,8 +98,7 @@ def write_shard(
     for path, rows in zip(partial[1:], (records, frames, samples)):
         content = io.BytesIO()
         np.save(content, rows, allow_pickle=False)
-        with open(path, "wb") as file:
-            file.write(content.getvalue())
+        write_new(path, content.getvalue())
     size = os.path.getsize(partial[0])
     checksums = [_sync_and_hash(path) for path in partial]
     for path, target in zip(partial, targets):

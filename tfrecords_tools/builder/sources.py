@@ -16,9 +16,18 @@ from rlstm_tf.data.schema import MANIFEST, SOURCES, Manifest, join
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.checksums import FileDigest
 from rlstm_tf.storage.files import read_text
+from rlstm_tf.storage.json_values import parse_json
 from tfrecords_tools.builder.output_directory import BUILD
 from tfrecords_tools.builder.plan import Plan
 from tfrecords_tools.datasets.dataset import Video
+
+# Types of the values of a line.
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "subset", "group"), (str,)),
+    "actions": (list,),
+    "size": (int, type(None)),
+    "sha256": (str, type(None)),
+}
 
 
 @dataclass(frozen=True)
@@ -80,13 +89,21 @@ def load_sources(directory: str, manifest: Manifest) -> tuple[Source, ...]:
     """
     if not manifest.sources_sha256:
         return ()
-    sources = []
-    for line in read_sources(directory, manifest).splitlines():
-        values = json.loads(line)
-        size, sha256 = values.pop("size"), values.pop("sha256")
-        values["actions"] = tuple(map(tuple, values["actions"]))
-        sources.append(Source(**values, digest=FileDigest(size, sha256) if sha256 else None))
-    return tuple(sources)
+    where = join(directory, SOURCES)
+    lines = read_sources(directory, manifest).splitlines()
+    return tuple(_parse_source(line, where) for line in lines)
+
+
+def _parse_source(line: str, where: str) -> Source:
+    values = parse_json(line, where)
+    fits = values.keys() == _KINDS.keys() and all(
+        isinstance(values[name], kinds) for name, kinds in _KINDS.items()
+    )
+    if not fits or not all(isinstance(action, list) for action in values["actions"]):
+        raise DataError(f"{where} has a line that describes no video: {line[:200]!r}")
+    size, sha256 = values.pop("size"), values.pop("sha256")
+    values["actions"] = tuple(map(tuple, values["actions"]))
+    return Source(**values, digest=FileDigest(size, sha256) if sha256 else None)
 
 
 def read_sources(directory: str, manifest: Manifest) -> str:

@@ -24,8 +24,9 @@ _HEADER = (
     *("descriptions", "actions", "length"),
 )
 _ID = re.compile(r"[A-Za-z0-9]+")
-_SECONDS = re.compile(r"\d+(\.\d+)?")
-_INTERVAL = re.compile(r"(c\d{3}) (\d+(?:\.\d+)?) (\d+(?:\.\d+)?)")
+# Thousands of digits would be infinite.
+_SECONDS = re.compile(r"\d{1,9}(\.\d+)?")
+_INTERVAL = re.compile(r"(c\d{3}) (\d{1,9}(?:\.\d+)?) (\d{1,9}(?:\.\d+)?)")
 
 
 def read_charades(videos: str, splits: str) -> Dataset:

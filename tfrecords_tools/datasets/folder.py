@@ -19,6 +19,8 @@ from tfrecords_tools.datasets.video_list import (
 )
 
 TEST_SHARE = 0.2
+# Of a label that counts as a number: Python refuses to parse thousands.
+_DIGITS = 18
 
 
 def read_folder(
@@ -90,7 +92,7 @@ def read_folder(
 def _sort_classes(classes: Iterable[str]) -> tuple[str, ...]:
     names = sorted(classes)
     # Numeric labels 0..11 keep their numbers.
-    if all(name.isascii() and name.isdigit() for name in names):
+    if all(name.isascii() and name.isdigit() and len(name) <= _DIGITS for name in names):
         names.sort(key=int)
         for one, other in zip(names, names[1:]):
             if int(one) == int(other):

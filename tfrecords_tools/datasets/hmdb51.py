@@ -7,6 +7,7 @@ import re
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import list_directory
+from rlstm_tf.storage.names import confine
 from tfrecords_tools.datasets.dataset import (
     Action,
     Dataset,
@@ -44,12 +45,13 @@ def read_hmdb51(videos: str, splits: str, split: int) -> Dataset:
         require_class_name(name, splits)
         for where, line in read_lines(os.path.join(splits, f"{name}_test_split{split}.txt")):
             file_name, *number = line.rsplit(maxsplit=1)
-            if not number or number[0] not in _SUBSETS or "/" in file_name:
+            if not number or number[0] not in _SUBSETS:
                 raise DataError(f"{where}: must be a file name and 0, 1 or 2, found {line!r}")
             if subset := _SUBSETS[number[0]]:
                 path = os.path.join(videos, name, file_name)
                 # The name of the source video precedes the class name.
                 group = file_name.rsplit(f"_{name}_", 1)[0]
-                video = Video(f"{name}/{file_name}", path, (Action(label),), subset, group)
+                video_id = confine(f"{name}/{file_name}", where, 2)
+                video = Video(video_id, path, (Action(label),), subset, group)
                 listed.append((where, video))
     return make_dataset("hmdb51", split, classes, splits, listed)

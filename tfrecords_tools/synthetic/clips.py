@@ -14,6 +14,7 @@ import av
 import numpy as np
 
 from rlstm_tf.cli.terminal import progress_bar
+from rlstm_tf.storage.creation import write_new
 
 FPS = 8
 # Clips of a group share their background. UCF-101 has 4 to 7 per group.
@@ -82,8 +83,7 @@ def write_videos(
 def _write(directory: str, draw: Callable[..., np.ndarray], video: Video) -> None:
     frames = [draw(clip.class_name, clip.group, clip.number) for clip in video.clips]
     container = os.path.splitext(video.path)[1][1:]
-    with open(os.path.join(directory, video.path), "wb") as file:
-        file.write(encode(np.concatenate(frames), container))
+    write_new(os.path.join(directory, video.path), encode(np.concatenate(frames), container))
 
 
 def encode(frames: np.ndarray, container: str) -> bytes:

@@ -164,8 +164,12 @@ def test_shard_without_videos(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_full_disk_is_an_oserror(tmp_path):
-    (tmp_path / (NAME + ".tfrecord.partial")).symlink_to("/dev/full")
+def test_full_disk_is_an_oserror(tmp_path, monkeypatch):
+    class FullWriter(tf.io.TFRecordWriter):
+        def __init__(self, path):
+            super().__init__("/dev/full")
+
+    monkeypatch.setattr(tf.io, "TFRecordWriter", FullWriter)
     with pytest.raises(OSError, match="No space left") as caught:
         write_shard(str(tmp_path), NAME, [(context("a", 1), [bytes(1 << 20)])])
     assert caught.value.errno == errno.ENOSPC

@@ -97,7 +97,7 @@ def test_pickled_index_is_not_opened(shards, capfd):
     rewrite_index(shards, lambda rows: np.array([{"id": 1}], object))
     status, errors = run(capfd, str(shards))
     assert status == 1
-    assert any("records.npy is not a NumPy array" in error for error in errors)
+    assert any("records.npy is not an index" in error for error in errors)
 
 
 def rewrite_index(shards, change, kind="records"):

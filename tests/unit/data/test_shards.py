@@ -337,5 +337,5 @@ def test_index_of_python_objects_is_not_unpickled(directory):
     first = dataclasses.replace(shards[0], records_sha256=checksum)
     subset = dataclasses.replace(manifest.subsets["train"], shards=(first, shards[1]))
     dataclasses.replace(manifest, subsets={"train": subset}).save(str(directory))
-    with pytest.raises(DataError, match=r"records\.npy is not a NumPy array"):
+    with pytest.raises(DataError, match=r"records\.npy is not an index"):
         Shards.open(str(directory), "train")

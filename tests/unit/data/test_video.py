@@ -213,7 +213,7 @@ def test_short_side(make_video, tmp_path, size, short_side, expected):
 
 def test_too_long_for_a_jpeg(make_video, tmp_path):
     path = make_video(tmp_path / "clip.mp4", frames=1, size=(512, 16))
-    with pytest.raises(DamagedVideoError, match="512x16 are too long"):
+    with pytest.raises(DamagedVideoError, match="512x16 are too large"):
         read(path, 4096)
 
 

@@ -13,7 +13,7 @@ from rlstm_tf.model_config import ModelConfig
     [
         ("model", "trn", "model='trn' must be one of two_branch, rlstm"),
         ("cut", 5, "cut=5 must be str"),
-        ("num_segments", 0, "num_segments=0 must be a number from 1 to inf"),
+        ("num_segments", 0, "num_segments=0 must be a number from 1 to 1024"),
         ("num_segments", 2.5, "num_segments=2.5 must be int"),
         ("num_segments", True, "num_segments=True must be int"),
         ("units", -1, "units=-1 must be a number from 1"),

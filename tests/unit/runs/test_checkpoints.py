@@ -134,7 +134,7 @@ def test_checkpoint_without_enough_memory_is_not_skipped(tmp_path, monkeypatch):
         def none_left(*_, said=said):
             raise MemoryError(said)
 
-        monkeypatch.setattr("numpy.lib.npyio.NpzFile.__getitem__", none_left)
+        monkeypatch.setattr("rlstm_tf.storage.arrays._read_array", none_left)
         with pytest.raises(DataError, match=rf"cannot read .*step-000000002.npz: {reason}"):
             checkpoints.load_newest()
     # A damaged size field may ask for as much memory.
