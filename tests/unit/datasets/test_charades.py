@@ -284,7 +284,7 @@ def test_video_without_times(tree, tmp_path, monkeypatch):
     from tfrecords_tools.builder import decoded_video
 
     class Timeless(decoded_video.VideoReader):
-        def __init__(self, path, short_side, fps):
+        def __init__(self, path, short_side, *_):
             super().__init__(path, short_side)
 
         def frame_times(self):
