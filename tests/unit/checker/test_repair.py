@@ -75,7 +75,8 @@ def test_only_the_manifest_is_left(own, built, shards, capfd):
             path.unlink()
     status, out, errors = repair(capfd, shards, own)
     assert (status, errors) == (0, [])
-    assert out.count("repaired: ") == 3
+    # Three shards, and sources.jsonl.
+    assert out.count("repaired: ") == 4
     assert files(shards) == files(built)
 
 
