@@ -15,6 +15,8 @@ from rlstm_tf.data.stream_times import FrameTimes
 from rlstm_tf.data.video import DamagedVideoError, VideoReader, resize_frame, scale_size
 from rlstm_tf.errors import DataError
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+
 
 class PictureReader:
     """Streams the pictures of a folder in the order of their numbers; used like `VideoReader`.
@@ -117,10 +119,21 @@ class PictureReader:
 
 
 def _is_cut_off(content: bytes) -> bool:
-    """Returns whether a picture is empty, or a JPEG without an end, which OpenCV fills up."""
+    """Returns whether a picture is empty, or a JPEG or PNG without its end.
+
+    OpenCV fills up a JPEG.
+    """
     if content.startswith(b"\xff\xd8"):
         # From the last start of a scan: the end of a thumbnail comes before.
         return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    if content.startswith(_PNG):
+        at, kind = len(_PNG), b""
+        while at < len(content) and kind != b"IEND":
+            size, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+            # Its length, kind, content and checksum.
+            at += 12 + size
+        # OpenCV 4.11 asks for the memory that a chunk claims to have.
+        return kind != b"IEND" or at > len(content)
     return not content
 
 

@@ -158,3 +158,13 @@ def test_times(tmp_path):
         pytest.raises(DamagedVideoError, match="give --fps"),
     ):
         reader.frame_times()
+
+
+def test_a_png_whose_chunk_claims_gigabytes(tmp_path):
+    """OpenCV 4.11 would ask for them."""
+    content = bytearray(cv2.imencode(".png", np.zeros((40, 48, 3), np.uint8))[1].tobytes())
+    at = content.index(b"IDAT") - 4
+    content[at : at + 4] = b"\x7f\xff\xff\xff"
+    (tmp_path / "img_1.png").write_bytes(content)
+    with pytest.raises(DamagedVideoError, match=r"img_1\.png is cut off"):
+        PictureReader(str(tmp_path), 32)
