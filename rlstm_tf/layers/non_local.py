@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from rlstm_tf.compat import ops
-from rlstm_tf.layers.arguments import check_pairwise, check_units
+from rlstm_tf.layers.arguments import check_pairwise, check_shape, check_units
 from rlstm_tf.layers.initialization import reseed
 from rlstm_tf.layers.relation import TERMS, Relation
 
@@ -52,7 +52,8 @@ class NonLocalOperation(keras.layers.Layer):
 
     Raises:
         ValueError: `units` or `pairwise` is invalid, an input has another rank, C_x != C_y or
-            `attention_norm` with `"gaussian"`, or a term does not have the maps that it needs.
+            `attention_norm` with `"gaussian"`, or a term does not have the maps that it needs, of
+            the size that the layer was built with.
 
     Example:
         >>> X = np.random.normal(size=(2, 7, 7, 64)).astype("float32")
@@ -135,6 +136,9 @@ class NonLocalOperation(keras.layers.Layer):
     def call(self, inputs: Any, return_attention_scores: bool = False) -> Any:
         """Returns Z, or (Z, w_ij)."""
         X, Y = inputs if isinstance(inputs, (list, tuple)) else (inputs, inputs)
+        if self.local_term or self.displacement_term:
+            for name, maps in (("X", X), ("Y", Y)):
+                check_shape(name, maps.shape, (*self.relation.map_shape, maps.shape[-1]))
         x, y = _to_positions(X), _to_positions(Y)
         theta = x if self.theta is None else _embed(x, self.theta)
         phi = y if self.phi is None else _embed(y, self.phi)

@@ -160,9 +160,8 @@ class RelationalLSTM(keras.layers.RNN):
         if isinstance(sequences, (list, tuple)):  # symbolic initial states, under Keras 2.15
             sequences, *initial_state = sequences
         if initial_state is not None:
-            shapes = [tuple(state.shape) for state in initial_state]
-            if not isinstance(initial_state, (list, tuple)) or len(shapes) != 2:
-                raise ValueError(f"initial_state must be [H_0, C_0]. Received: shapes {shapes}")
+            if not isinstance(initial_state, (list, tuple)) or len(initial_state) != 2:
+                raise ValueError(f"initial_state must be [H_0, C_0]. Received: {initial_state!r}")
             initial_state = [ops.cast(state, self.compute_dtype) for state in initial_state]
         terms = self.cell.relate(sequences)
         mask = _mask_of_steps(mask, sequences.shape)

@@ -73,7 +73,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         H_t and the states `[H_t, C_t]`, each `[batch, H, W, units]` or `[batch, N, units]`.
 
     Raises:
-        ValueError: an argument is invalid, or X_t has another rank or an unknown size.
+        ValueError: an argument is invalid, or X_t or a state has another shape than it may have.
 
     In a functional model, Keras 3 takes outputs of `keras.layers.RNN` for vectors, whose shapes
     it then gives; stack `RelationalLSTM` there instead, with `return_sequences`.
@@ -140,7 +140,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         terms = inputs if len(inputs.shape) == 5 else self.relate(inputs)
         r_x, theta_h = ops.unstack(terms, axis=1)
         H, C, _ = self.step(r_x, theta_h, *map(self._to_positions, states))
-        H, C = self._to_map(H), self._to_map(C)
+        H, C = (ops.reshape(state, (-1, *self.map_shape, self.units)) for state in (H, C))
         return H, [H, C]
 
     def relate(self, X: Any) -> Any:
@@ -151,7 +151,10 @@ class RelationalLSTMCell(keras.layers.Layer):
         """
         theta_x, phi_x, g_x, theta_h = self._embed_input(X)
         r_x = self.relation_x.take(self.relation_x.weigh(theta_x, phi_x), g_x)
-        return self._split_time(ops.stack([r_x, theta_h], axis=1), X)
+        terms = ops.stack([r_x, theta_h], axis=1)
+        if len(X.shape) == len(self.map_shape) + 2:
+            return terms
+        return ops.reshape(terms, (-1, ops.shape(X)[1], *terms.shape[1:]))
 
     def step(self, r_x: Any, theta_h: Any, H: Any, C: Any) -> tuple[Any, Any, tuple]:
         """Computes eq. 3.
@@ -213,15 +216,6 @@ class RelationalLSTMCell(keras.layers.Layer):
 
     def _to_positions(self, state: Any) -> Any:
         return ops.reshape(state, (-1, prod(self.map_shape), self.units))
-
-    def _to_map(self, state: Any) -> Any:
-        return ops.reshape(state, (-1, *self.map_shape, self.units))
-
-    def _split_time(self, terms: Any, X: Any) -> Any:
-        """Restores the time axis of X, if it has one, from `[batch * T, ...]`."""
-        if len(X.shape) == len(self.map_shape) + 2:
-            return terms
-        return ops.reshape(terms, (-1, ops.shape(X)[1], *terms.shape[1:]))
 
     def build(self, input_shape: Any) -> None:
         """Adds the weights."""
@@ -288,14 +282,8 @@ class RelationalLSTMCell(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        config = {
-            **super().get_config(),
-            "units": self.units,
-            "pairwise": self.pairwise,
-            "attention_scale": self.attention_scale,
-            **{name: getattr(self, name) for name in (*TERMS, "unit_forget_bias")},
-            "use_bias": self.use_bias,
-        }
+        names = ("units", "pairwise", "attention_scale", *TERMS, "unit_forget_bias", "use_bias")
+        config = {**super().get_config(), **{name: getattr(self, name) for name in names}}
         for weight in ("kernel", "recurrent", "bias"):
             for kind in ("initializer", "regularizer", "constraint"):
                 name = f"{weight}_{kind}"

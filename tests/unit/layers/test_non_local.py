@@ -157,6 +157,18 @@ def test_time_distributed(T):
     assert tuple(pair.compute_output_shape([(None, 2, 3, 5), (None, 7, 2)])) == (None, 2, 3, 4)
 
 
+@pytest.mark.parametrize("term", ["local_term", "displacement_term"])
+@pytest.mark.parametrize("maps", [(3, 2), (4, 3)])
+def test_terms_refuse_maps_of_another_size(maps, term):
+    """Their positions would be regrouped to maps of the size that was built."""
+    layer = NonLocalOperation(4, **{term: True})
+    built, other = np.zeros((2, 2, 3, 5), "float32"), np.zeros((2, *maps, 5), "float32")
+    layer(built)
+    for inputs in (other, [other, built], [built, other]):
+        with pytest.raises(ValueError, match="must end with the axes"):
+            layer(inputs)
+
+
 def test_positional_arguments_are_those_of_before_the_options():
     layer = NonLocalOperation(4, "dot_product", 0.5, "ones", "zeros", "l2")
     assert isinstance(layer.kernel_initializer, keras.initializers.Ones)

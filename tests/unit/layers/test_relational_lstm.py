@@ -368,8 +368,10 @@ def test_invalid_arguments():
     for shape in ((2,), (2, 4), (2, 3, 2), (2, 3, 3, 2), X.shape):
         with pytest.raises(ValueError, match=r"mask must be \[batch, T\] or \[batch, T, H, W\]"):
             layer(X, mask=tf.ones(shape, tf.bool))
-    with pytest.raises(ValueError, match=r"initial_state must be \[H_0, C_0\]"):
-        layer(X, initial_state=[tf.zeros((2, 2, 3, UNITS))])
+    H_0 = tf.zeros((2, 2, 3, UNITS))
+    for states in ([H_0], [H_0] * 3, H_0):
+        with pytest.raises(ValueError, match=r"initial_state must be \[H_0, C_0\]"):
+            layer(X, initial_state=states)
     with pytest.raises(ValueError, match="a state must end with the axes"):
         layer.cell(X[:, 0], [tf.zeros((2, 3, 2, UNITS))] * 2)
 
