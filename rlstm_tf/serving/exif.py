@@ -71,19 +71,18 @@ class _Bytes:
 
     def __init__(self, data: tf.Tensor) -> None:
         self._last = tf.size(data, tf.int64)
-        self._data = tf.cast(tf.concat([data, tf.zeros([1], tf.uint8)], 0), tf.int64)
+        self._data = tf.concat([data, tf.zeros([1], tf.uint8)], 0)
 
     def at(self, place: Any) -> tf.Tensor:
         """Returns the bytes at these places, int64."""
-        return tf.gather(self._data, tf.minimum(tf.cast(place, tf.int64), self._last))
+        found = tf.gather(self._data, tf.minimum(tf.cast(place, tf.int64), self._last))
+        return tf.cast(found, tf.int64)
 
     def number(self, place: Any, size: int, big: Any = True) -> tf.Tensor:
         """Returns the unsigned numbers of `size` bytes at these places, int64."""
-        place = tf.cast(place, tf.int64)
-        parts = [self.at(place + index) for index in range(size)]
-        forward = sum(part * 256 ** (size - 1 - index) for index, part in enumerate(parts))
-        backward = sum(part * 256**index for index, part in enumerate(parts))
-        return tf.where(big, forward, backward)
+        places = tf.cast(place, tf.int64)[..., tf.newaxis] + tf.range(size, dtype=tf.int64)
+        factors = tf.constant([256**index for index in range(size)], tf.int64)
+        return tf.reduce_sum(self.at(places) * tf.where(big, factors[::-1], factors), axis=-1)
 
 
 def _find_exif(data: _Bytes) -> tuple[tf.Tensor, tf.Tensor]:
