@@ -88,8 +88,10 @@ def main(values: absl_flags.FlagValues) -> int | None:
             from rlstm_tf.tuning.directory import SearchDirectory
 
             plan, started_with = _plan(values)
+            unset = absl_flags.FlagValues()
+            define_flags(unset)
             directory = SearchDirectory(values.output)
-            with directory.open(started_with):
+            with directory.open(started_with, flags.format_flags(unset, ())):
                 best = search.run(plan, directory)
             say(f"best: trial {best.number}, {plan.objective} {best.score:.4f}, see")
             command = ["python", "-m", "rlstm_tf.train", f"--flagfile={directory.best}"]

@@ -48,13 +48,15 @@ class SearchDirectory:
         self._started_with: dict[str, str] = {}
 
     @contextlib.contextmanager
-    def open(self, started_with: dict[str, str]) -> Iterator[None]:
+    def open(self, started_with: dict[str, str], defaults: dict[str, str]) -> Iterator[None]:
         """Locks the directory and loads the state of its search.
 
         Waits until a training that a killed search left behind has ended.
 
         Args:
             started_with: what identifies the search: name -> text as a user gives it.
+            defaults: the same, of a command line without arguments. A flag that the search does not
+                record, as it is newer than the search, counts as its default.
 
         Raises:
             DataError: it cannot be written, is in use, or holds damaged or foreign files.
@@ -69,7 +71,7 @@ class SearchDirectory:
                 waiting = "waiting for the training of a killed search to save and end"
                 training = lock_file(self.path / ".training", in_use, waiting)
                 self.training_lock = files.enter_context(training).fileno()
-                self._load(started_with)
+                self._load(started_with, defaults)
                 for partial in self.path.glob("*" + PARTIAL):  # left by a killed process
                     partial.unlink(missing_ok=True)
                 self.runs.mkdir(exist_ok=True)
@@ -106,7 +108,7 @@ class SearchDirectory:
                     "--output"
                 )
 
-    def _load(self, started_with: dict[str, str]) -> None:
+    def _load(self, started_with: dict[str, str], defaults: dict[str, str]) -> None:
         self._started_with = started_with
         if not self.record.exists():
             return
@@ -123,7 +125,8 @@ class SearchDirectory:
                 "the runs in trials/ again"
             ) from None
         for name in sorted({*before, *started_with}):
-            was, now = before.get(name), started_with.get(name)
+            now = started_with.get(name)
+            was = before.get(name, now if now == defaults.get(name) else None)
             if was == now:
                 continue
             if not ended:

@@ -190,7 +190,7 @@ def test_disturbed_at_any_moment(shards, whole, tmp_path, times, survived):
 def test_a_second_search_is_refused(shards, tmp_path, survived):
     """Two processes cannot search in one directory."""
     output = tmp_path / "search"
-    with SearchDirectory(output).open({}):
+    with SearchDirectory(output).open({}, {}):
         second = start(shards, output)
         said, _ = second.communicate()
         assert second.returncode == 1

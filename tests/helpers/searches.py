@@ -38,7 +38,7 @@ def trained(run_dir, arguments, epochs, hold, seen):
     return {"val_accuracy": accuracy, "val_loss": 1 - accuracy}
 
 
-def searched(plan, output, monkeypatch, started=None, stop_after=None, begun=None):
+def searched(plan, output, monkeypatch, started=None, stop_after=None, begun=None, defaults=None):
     """Runs a search with `trained` for a training.
 
     Args:
@@ -58,7 +58,7 @@ def searched(plan, output, monkeypatch, started=None, stop_after=None, begun=Non
 
     monkeypatch.setattr(process, "train", train)
     directory = SearchDirectory(output)
-    with directory.open(started or {"seed": "--seed=0"}):
+    with directory.open(started or {"seed": "--seed=0"}, defaults or {}):
         try:
             search.run(plan, directory)
         except KeyboardInterrupt:

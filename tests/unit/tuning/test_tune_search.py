@@ -95,7 +95,7 @@ def test_equal_settings_are_trained_once(tmp_path, monkeypatch):
     few = plan("bayesian", space=space("num_segments=4|8"), max_trials=6)
     monkeypatch.setattr(process, "train", lambda *_: {"val_accuracy": 0.5, "val_loss": 1.0})
     directory = SearchDirectory(tmp_path / "search")
-    with directory.open({}):
+    with directory.open({}, {}):
         search.run(few, directory)
     reasons = [row["reason"] for row in rows(tmp_path / "search")]
     assert reasons.count("") == 2
@@ -116,7 +116,7 @@ def test_an_internal_error_does_not_fail_the_trial(tmp_path, monkeypatch):
 
     monkeypatch.setattr(process, "train", broken)
     directory = SearchDirectory(tmp_path / "search")
-    with directory.open({}), pytest.raises(ZeroDivisionError):
+    with directory.open({}, {}), pytest.raises(ZeroDivisionError):
         search.run(plan("random"), directory)
 
 
@@ -156,14 +156,14 @@ def test_directories_that_are_refused(tmp_path, monkeypatch):
     before = {path: path.read_bytes() for path in output.rglob("*.*") if path.is_file()}
 
     def refused(kind, named, started_with, path=output):
-        directory = SearchDirectory(path)
-        with pytest.raises(kind, match=re.escape(named)), directory.open(started_with):
+        opened = SearchDirectory(path).open(started_with, {"c": "--c=0"})
+        with pytest.raises(kind, match=re.escape(named)), opened:
             pass
 
     refused(UsageError, "with --a=1, this command has --a=2", {"a": "--a=2", "b": "--b=1"})
     refused(UsageError, "with --b=1, this command has no --b", {"a": "--a=1"})
     refused(UsageError, "with no --c, this command has --c=1", {"c": "--c=1", **_ab()})
-    with SearchDirectory(output).open(_ab()):
+    with SearchDirectory(output).open(_ab(), {}):
         refused(DataError, f"output {output} is in use by another search", _ab())
     other = tmp_path / "other"
     other.mkdir()
@@ -182,6 +182,13 @@ def test_directories_that_are_refused(tmp_path, monkeypatch):
     record.unlink()
     # The runs are still there: a training refuses them if they are others.
     assert searched(plan("random"), output, monkeypatch, _ab())
+
+
+def test_a_flag_that_is_newer_than_the_search_counts_as_its_default(tmp_path, monkeypatch):
+    output, newer = tmp_path / "search", {**_ab(), "c": "--c=0"}
+    assert searched(plan("random"), output, monkeypatch, _ab())
+    assert searched(plan("random"), output, monkeypatch, newer, defaults={"c": "--c=0"}) == []
+    assert json.loads((output / "search.json").read_text())["started_with"] == newer
 
 
 def test_other_flags_are_taken_until_a_trial_has_finished(tmp_path, monkeypatch):
@@ -266,7 +273,7 @@ def _ab():
 
 def test_waits_for_a_training_of_a_killed_search(tmp_path, capsys):
     output = tmp_path / "search"
-    with SearchDirectory(output).open({}):
+    with SearchDirectory(output).open({}, {}):
         pass
     with (output / ".training").open("w") as left:
         fcntl.flock(left, fcntl.LOCK_EX)
@@ -281,7 +288,7 @@ def test_waits_for_a_training_of_a_killed_search(tmp_path, capsys):
                 return real(file, operation)
 
             patch.setattr(fcntl, "flock", flock)
-            with SearchDirectory(output).open({}):
+            with SearchDirectory(output).open({}, {}):
                 pass
     assert [name.rpartition("/")[2] for name in waited] == [".training"]
     assert "waiting for the training of a killed search" in capsys.readouterr().out
