@@ -73,9 +73,8 @@ def reserve(output: str, plan: dict[str, Any]) -> Iterator[Reservation]:
                     shutil.rmtree(build, ignore_errors=True)
                 return
     manifest = Manifest.load(output)
-    if not remote and _belongs_to(build, manifest):
-        # Left behind by a build that was killed after it wrote the manifest.
-        shutil.rmtree(build, ignore_errors=True)
+    if not remote and os.path.isdir(build):
+        _clear(output, build, manifest)
     found = {name: getattr(manifest, name) for name in ("dataset", "split", "stream")}
     add = ", or add videos to it with --add"
     _require_same_plan(output, {**found, **manifest.settings}, plan, add)
@@ -129,9 +128,16 @@ def delete_unlisted(output: str, manifest: Manifest) -> None:
                 os.remove(join(output, name))
 
 
-def _belongs_to(build: str, manifest: Manifest) -> bool:
-    found = read_json(join(build, _PLAN))
-    return found is not None and found.get("plan") == manifest.settings.get("plan")
+def _clear(output: str, build: str, manifest: Manifest) -> None:
+    """Deletes the work of a build that was killed after it wrote the manifest, or began too late.
+
+    Leaves that of a build that adds videos.
+    """
+    # Whoever has the lock deletes the work, or adds videos.
+    with contextlib.suppress(DataError), _hold_lock(output, build):
+        found = read_json(join(build, _PLAN))
+        if found is None or found.get("plan") == manifest.settings.get("plan"):
+            shutil.rmtree(build, ignore_errors=True)
 
 
 @contextlib.contextmanager
