@@ -118,17 +118,19 @@ def _run(arguments, connection, printed, point, file_size, program):
     places = [flag for flag in arguments if flag.startswith(("--output=", "--data="))]
     output = places[0].partition("=")[2]
     numbers = itertools.count(1)
-    last = 0
+    last, paused = 0, False
 
     def hold(name, values):
-        nonlocal last
+        nonlocal last, paused
         if name not in _EVENTS and not (name == "open" and str(values[0]).startswith(output)):
             return
         last = next(numbers)
         path = str(values[0])
+        # Opening a file may be two events.
         if last == point or (
-            isinstance(point, tuple) and name == point[0] and path.endswith(point[1])
+            not paused and isinstance(point, tuple) and name == point[0] and path.endswith(point[1])
         ):
+            paused = True
             connection.send((name, path))
             connection.recv()
 
