@@ -19,7 +19,7 @@ import numpy as np
 from rlstm_tf.data import augmentation, sampling
 from rlstm_tf.data.augmentation import Box
 from rlstm_tf.data.input_config import InputConfig
-from rlstm_tf.data.jpeg import jpeg_size
+from rlstm_tf.data.jpeg import jpeg_shape
 from rlstm_tf.data.memory import aligned_empty
 from rlstm_tf.data.protocols import CENTER, Protocol
 from rlstm_tf.data.rng import rng_at
@@ -255,11 +255,11 @@ def _decode_frame(shards: Shards, video: int, frame: int, jpegs: dict[int, bytes
     temporal = shards.manifest.stream == "temporal"
     mode = cv2.IMREAD_GRAYSCALE if temporal else cv2.IMREAD_COLOR_RGB
     height, width = int(shards.heights[video]) * (2 if temporal else 1), int(shards.widths[video])
-    size = jpeg_size(jpegs[frame])
+    shape = jpeg_shape(jpegs[frame])
     # The decoder asks for the memory that the JPEG's header claims.
-    fits = size == (height, width)
+    fits = shape is not None and shape[:2] == (height, width)
     image = cv2.imdecode(np.frombuffer(jpegs[frame], np.uint8), mode) if fits else None
     if image is None:
-        found = "no image" if fits or size is None else f"{size[0]}x{size[1]} pixels"
+        found = "no image" if fits or shape is None else f"{shape[0]}x{shape[1]} pixels"
         raise DataError(f"{shards.name_of(video, frame)}: {found}, the index says {height}x{width}")
     return image

@@ -14,7 +14,7 @@ import numpy as np
 
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
-from rlstm_tf.data.jpeg import jpeg_size
+from rlstm_tf.data.jpeg import jpeg_shape
 from rlstm_tf.data.shard_index import find_record_problems, find_sample_problems, load_index
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import File, open_file
@@ -174,10 +174,10 @@ def _frame_problem(jpeg: bytes, crc32: int, shape: tuple[int, ...] | None) -> st
         return f"checksum {zlib.crc32(jpeg):08x}, {crc32:08x} when it was written"
     if shape is None:
         return None
-    size = jpeg_size(jpeg)
-    if size is not None and size != shape[:2]:
+    claimed = jpeg_shape(jpeg)
+    if claimed is not None and claimed != shape:
         # Not decoded: the decoder asks for the memory that the header claims.
-        return f"is {_describe((*size, *shape[2:]))}, the record says {_describe(shape)}"
+        return f"is {_describe(claimed)}, the record says {_describe(shape)}"
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         return "cannot be decoded"
