@@ -27,6 +27,7 @@ from benchmarks.timing import fastest, print_ratio
 from rlstm_tf.cli import app
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import UsageError
+from rlstm_tf.quiet import quiet
 
 OF_KERAS = 0.9
 
@@ -72,7 +73,7 @@ def _compare_with_keras(turns: int) -> None:
         num_segments=metadata.num_segments,
     )
     model = build_model(config, len(metadata.classes))
-    with tempfile.TemporaryDirectory() as directory, app.quiet():
+    with tempfile.TemporaryDirectory() as directory, quiet():
         exporter.save_version(Path(directory), model, metadata, name=None)
         signatures = artifact.load_signatures(Path(directory))
     traced = tf.function(lambda frames: model(frames, training=False))

@@ -22,6 +22,7 @@ from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import say
 from rlstm_tf.model_config import snippet_length
+from rlstm_tf.quiet import quiet
 from rlstm_tf.runs.directory import define_run_flags, read_flags
 from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, LocalMirror, local_mirror
 
@@ -78,7 +79,7 @@ def _export(
         model, checkpoint = load_model(run.path, values.checkpoint, settings, num_classes)
         metadata = dataclasses.replace(metadata, checkpoint=run.display_path(checkpoint))
         name = Path(os.path.abspath(networks.path)).name if values.warmup else None
-        with app.quiet():
+        with quiet():
             signatures = exporter.save_version(partial, model, metadata, name)
         version = versions.publish(partial, list_remote_versions(networks.directory))
     if int(version.name) in list_remote_versions(networks.directory):

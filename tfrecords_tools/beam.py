@@ -21,6 +21,7 @@ from absl import flags
 
 from rlstm_tf.cli import app
 from rlstm_tf.errors import UsageError
+from rlstm_tf.quiet import quiet
 from tfrecords_tools.builder import flags as shared
 from tfrecords_tools.datasets.registry import print_summary
 
@@ -39,7 +40,7 @@ def main(values: flags.FlagValues) -> int:
     shared.check_flags(values)
     app.load_tensorflow()
     try:
-        with app.quiet():
+        with quiet():
             import apache_beam  # noqa: F401
     except ImportError as error:
         raise UsageError(f"Apache Beam is needed: pip install 'rlstm-tf[beam]' ({error})") from None

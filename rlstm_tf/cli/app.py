@@ -18,7 +18,7 @@ from absl import flags
 from rlstm_tf.cli.flag_files import FlagValues
 from rlstm_tf.errors import OutputError, UsageError, UserError
 from rlstm_tf.messages import say
-from rlstm_tf.quiet import quiet as quiet
+from rlstm_tf.quiet import quiet
 
 USAGE = 2
 INTERRUPTED = 130

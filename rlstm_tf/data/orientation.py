@@ -12,7 +12,7 @@ _TOLERANCE = 0.02
 
 
 class Orientation(NamedTuple):
-    """What to do with a stored picture, in this order, to see it upright."""
+    """Steps that turn a stored picture upright, in this order."""
 
     swap_axes: bool = False
     mirror_x: bool = False

@@ -39,7 +39,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Addition:
-    """What to build beside finished shards.
+    """Plan of a build beside finished shards.
 
     Attributes:
         plan: all shards, those that stay included.

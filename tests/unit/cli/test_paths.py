@@ -41,7 +41,7 @@ def free_text():
 
 
 def test_every_flag_that_is_a_path_expands_it(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("HOME", "/people/ann")
     seen = set()
     for command, name, flag in free_text():
         is_path = name in PATHS and (command, name) not in OTHER_USES
@@ -49,17 +49,17 @@ def test_every_flag_that_is_a_path_expands_it(monkeypatch):
         seen.add(name)
         flag.parse(["~/a"] if isinstance(flag, flags.MultiFlag) else "~/a")
         found = flag.value[0] if isinstance(flag.value, list) else flag.value
-        assert found == ("/home/ann/a" if is_path else "~/a"), (command, name)
+        assert found == ("/people/ann/a" if is_path else "~/a"), (command, name)
     assert seen >= PATHS
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("~", "/home/ann"),
-        ("~/runs/a", "/home/ann/runs/a"),
-        ("$HOME/runs", "/home/ann/runs"),
-        ("${HOME}/runs/$RUN", "/home/ann/runs/7"),
+        ("~", "/people/ann"),
+        ("~/runs/a", "/people/ann/runs/a"),
+        ("$HOME/runs", "/people/ann/runs"),
+        ("${HOME}/runs/$RUN", "/people/ann/runs/7"),
         ("$NOWHERE/runs", "$NOWHERE/runs"),
         ("a~/b", "a~/b"),
         ("./~/a", "./~/a"),
@@ -69,7 +69,7 @@ def test_every_flag_that_is_a_path_expands_it(monkeypatch):
     ],
 )
 def test_expansion(given, expected, monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("HOME", "/people/ann")
     monkeypatch.setenv("RUN", "7")
     monkeypatch.delenv("NOWHERE", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -78,19 +78,19 @@ def test_expansion(given, expected, monkeypatch, tmp_path):
 
 
 def test_lists_repeated_flags_and_their_text(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("HOME", "/people/ann")
     values = FlagValues()
     paths.define_path("one", None, "A path.", flag_values=values)
     paths.define_path_list("list", ["x"], "Paths.", flag_values=values)
     paths.define_multi_path("multi", [], "Paths.", flag_values=values)
     assert (values["one"].value, values["list"].value, values["multi"].value) == (None, ["x"], [])
     values(["run", "--one=~/a b", "--list=~/a,b,$HOME", "--multi=~", "--multi=c"])
-    assert values.one == "/home/ann/a b"
-    assert values.list == ["/home/ann/a", "b", "/home/ann"]
-    assert values.multi == ["/home/ann", "c"]
+    assert values.one == "/people/ann/a b"
+    assert values.list == ["/people/ann/a", "b", "/people/ann"]
+    assert values.multi == ["/people/ann", "c"]
     # What a run records means the same to another user.
-    assert values["one"].serialize() == "--one=/home/ann/a b"
-    assert values["list"].serialize() == "--list=/home/ann/a,b,/home/ann"
+    assert values["one"].serialize() == "--one=/people/ann/a b"
+    assert values["list"].serialize() == "--list=/people/ann/a,b,/people/ann"
 
 
 def test_nothing_is_made_in_a_directory_of_that_name(monkeypatch, tmp_path, capsys):
