@@ -24,7 +24,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from benchmarks.machine import print_heading
-from rlstm_tf.cli import app, flags
+from rlstm_tf.cli import app, flags, input_flags
 from rlstm_tf.cli.paths import define_path_list
 
 
@@ -158,7 +158,7 @@ def _load(path: Path) -> tuple[Any, Any, Any]:
     settings = read_flags(path / "flags.cfg")
     shards = Shards.open(settings.data, "test")
     model, _ = load_model(path, "newest", settings, len(shards.classes))
-    return model, shards, InputConfig(**flags.input_arguments(settings))
+    return model, shards, InputConfig(**input_flags.arguments(settings))
 
 
 def spread(w: Any) -> tuple[Any, Any]:

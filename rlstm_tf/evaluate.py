@@ -13,7 +13,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flags
+from rlstm_tf.cli import app, flags, input_flags
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError
 from rlstm_tf.messages import say
@@ -67,7 +67,7 @@ def _evaluate(values: absl_flags.FlagValues, run: LocalMirror, output: Path) -> 
     run_dir = run.path
     settings: Any = read_flags(run_dir / "flags.cfg")
     settings.data = values.data or settings.data
-    arguments = flags.input_arguments(settings)
+    arguments = input_flags.arguments(settings)
     app.load_tensorflow()
     import tensorflow as tf
 

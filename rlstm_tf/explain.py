@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flags
+from rlstm_tf.cli import app, flags, input_flags
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import say
@@ -54,7 +54,7 @@ def main(values: absl_flags.FlagValues) -> None:
 
 def _explain(values: absl_flags.FlagValues, run_dir: Path) -> None:
     settings: Any = read_flags(run_dir / "flags.cfg")
-    arguments = flags.input_arguments(settings)
+    arguments = input_flags.arguments(settings)
     app.load_tensorflow()
     with app.importing_extra("report", "jinja2", "PIL"):
         from rlstm_tf.attention import animation, page

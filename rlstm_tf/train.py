@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flags, parsing
+from rlstm_tf.cli import app, flags, input_flags, parsing
 from rlstm_tf.messages import say
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.runs.remote import local_mirror
@@ -57,7 +57,7 @@ def _settings(values: absl_flags.FlagValues) -> TrainSettings:
     return TrainSettings(
         **arguments,
         model=ModelConfig.from_flags(values),
-        input=InputConfig(**flags.input_arguments(values)),
+        input=InputConfig(**input_flags.arguments(values)),
         num_epochs=values.epochs,
         drop_epochs=parsing.parse_drop_epochs(values),
         save_steps=save_steps,

@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flags, parsing
+from rlstm_tf.cli import app, flags, input_flags, parsing
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import UsageError
 from rlstm_tf.messages import say
@@ -74,7 +74,7 @@ def main(values: absl_flags.FlagValues) -> int | None:
     flags.require(values, "data", "output")
     flags.check_local(values, "output", "init_from")
     for check in (
-        flags.input_arguments,
+        input_flags.arguments,
         parsing.parse_drop_epochs,
         parsing.parse_save_every,
         _check_flags,
@@ -133,7 +133,7 @@ def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:
     from rlstm_tf.tuning.space import search_space
 
     check_image_size(values.backbone, values.image_size)
-    config = pipeline.InputConfig(**flags.input_arguments(values))
+    config = pipeline.InputConfig(**input_flags.arguments(values))
     shards, val = (Shards.open(values.data, name) for name in ("train", values.val_subset))
     for subset in (shards, val):
         pipeline.check_shards(subset, config)

@@ -11,22 +11,12 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf.choices import (
-    AUGMENT_ON,
-    CLASS_WEIGHTS,
-    MAX_BATCH,
-    MAX_FIELDS,
-    OPTIMIZERS,
-    PRECISIONS,
-    SAMPLINGS,
-    STRATEGIES,
-    STREAMS,
-)
-from rlstm_tf.cli import parsing
+from rlstm_tf.choices import CLASS_WEIGHTS, OPTIMIZERS, PRECISIONS, STRATEGIES
+from rlstm_tf.cli import input_flags, parsing
 from rlstm_tf.cli.flag_files import FlagValues
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import UsageError
-from rlstm_tf.model_config import FLOW_LENGTH, ModelConfig, Option, snippet_length
+from rlstm_tf.model_config import ModelConfig, Option
 
 # May differ when a run is resumed; any other change would make it another run.
 CHANGEABLE = {
@@ -41,7 +31,7 @@ def define_training(values: flags.FlagValues) -> None:
     """Defines the flags of a training: network, input, optimization, run."""
     define_options(values, ModelConfig.options())
     _define_embeddings(values)
-    define_input(values)
+    input_flags.define(values)
     _define_optimization(values)
     _define_run(values)
 
@@ -74,50 +64,6 @@ def _define_embeddings(values: flags.FlagValues) -> None:
         "shared embeddings were removed: each gate has its own theta and phi",
         flag_values=values,
     )
-
-
-def define_input(values: flags.FlagValues) -> None:
-    """Defines the flags of the frames."""
-    own: dict[str, Any] = {"flag_values": values}
-    define_path("data", None, "Directory of shards, by tfrecords_tools.build.", **own)
-    flags.DEFINE_enum("stream", "spatial", STREAMS, "RGB images or optical flow.", **own)
-    flags.DEFINE_integer(
-        "new_length",
-        None,
-        f"Flow fields per snippet, temporal stream only; {FLOW_LENGTH} if unset.",
-        1,
-        MAX_FIELDS,
-        **own,
-    )
-    help_text = "Videos per step, on all devices."
-    flags.DEFINE_integer("batch_size", 24, help_text, 1, MAX_BATCH, **own)
-    flags.DEFINE_list(
-        "crop_scales",
-        ["1", "0.875", "0.75", "0.66"],
-        "Sides of training crops, as shares of the short side.",
-        **own,
-    )
-    flags.DEFINE_boolean(
-        "flip",
-        True,
-        "Mirror half of the training videos; turn off if left and right matter.",
-        **own,
-    )
-    flags.DEFINE_enum(
-        "augment_on",
-        "host",
-        AUGMENT_ON,
-        "Where training frames are cropped and resized; with device, the host only decodes.",
-        **own,
-    )
-    flags.DEFINE_enum(
-        "sampling",
-        "uniform",
-        SAMPLINGS,
-        "Training samples of an epoch: each once, or each class equally often.",
-        **own,
-    )
-    flags.DEFINE_integer("seed", 0, "Seed of everything random.", 0, 2**32 - 1, **own)
 
 
 def _define_optimization(values: flags.FlagValues) -> None:
@@ -228,24 +174,6 @@ def parse_flagfiles(*paths: str) -> flags.FlagValues:
     define_training(values)
     values(["run", *(f"--flagfile={path}" for path in paths)])
     return values
-
-
-def input_arguments(values: flags.FlagValues) -> dict[str, Any]:
-    """Returns the arguments of `rlstm_tf.data.input_config.InputConfig`.
-
-    Raises:
-        UsageError: a crop scale outside (0, 1], or --new_length without flow.
-    """
-    names = (
-        *("num_segments", "image_size", "batch_size", "flip", "seed", "augment_on", "stream"),
-        "sampling",
-    )
-    arguments = {name: values[name].value for name in names}
-    arguments["crop_scales"] = parsing.parse_numbers(
-        "crop_scales", values.crop_scales, float, 1e-6, 1.0
-    )
-    arguments["new_length"] = snippet_length(values.stream, values.new_length)
-    return arguments
 
 
 def check_batch_size(batch_size: int, accumulate: int, replicas: int) -> None:

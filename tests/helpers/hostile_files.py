@@ -355,7 +355,7 @@ class RunReader:
             (self.directory / name).write_bytes(change_bytes(content, draw))
 
     def read(self):
-        from rlstm_tf.cli import flags, parsing
+        from rlstm_tf.cli import input_flags, parsing
         from rlstm_tf.data.input_config import InputConfig
         from rlstm_tf.data.video_views import RecordFormat
         from rlstm_tf.model_config import ModelConfig
@@ -363,7 +363,7 @@ class RunReader:
 
         run = RunDirectory(self.directory)
         values = read_flags(run.flags)
-        config = InputConfig(**flags.input_arguments(values))
+        config = InputConfig(**input_flags.arguments(values))
         ModelConfig.from_flags(values)
         parsing.parse_drop_epochs(values)
         parsing.parse_save_every(values)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from rlstm_tf import explain
 from rlstm_tf.attention.maps import compute_attention_maps
-from rlstm_tf.cli import app, flags
+from rlstm_tf.cli import app, input_flags
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.video_views import RecordFormat, video_views
 from rlstm_tf.runs.checkpoints import Checkpoints
@@ -37,7 +37,7 @@ def expected(run_dir, video):
     settings = read_flags(run_dir / "flags.cfg")
     run = RunDirectory(run_dir)
     model, _ = load_model(run_dir, "newest", settings, len(run.classes()))
-    config = InputConfig(**flags.input_arguments(settings))
+    config = InputConfig(**input_flags.arguments(settings))
     views = video_views(str(video), RecordFormat.from_manifest(run.manifest()), config)
     return views, compute_attention_maps(model, views.frames[0])
 

@@ -5,7 +5,7 @@ from absl import flags as absl_flags
 from command_lines import parse
 from repository import ROOT
 
-from rlstm_tf.cli import flags, parsing
+from rlstm_tf.cli import flags, input_flags, parsing
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.runs.directory import read_flags
@@ -25,14 +25,14 @@ def test_configurations_have_the_papers_numbers(name, monkeypatch):
     assert (values.learning_rate, values.momentum, values.weight_decay) == (5e-4, 0.9, 5e-4)
     assert (values.batch_norm, values.batch_norm_momentum) == ("population", 0.999)
     assert (values.pairwise, values.attention_scale) == ("embedded_gaussian", 1.0)
-    assert flags.input_arguments(values)["crop_scales"] == (1, 0.875, 0.75, 0.66)
+    assert input_flags.arguments(values)["crop_scales"] == (1, 0.875, 0.75, 0.66)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda p: p.name)
 def test_every_configuration_parses_and_names_its_command(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     values = parse(f"--flagfile=configs/{path.name}")
-    flags.input_arguments(values)
+    input_flags.arguments(values)
     parsing.parse_drop_epochs(values)
     assert f"--flagfile=configs/{path.name}" in path.read_text()
 
@@ -72,7 +72,7 @@ def test_missing_and_damaged_runs(tmp_path):
 def test_lists_of_numbers(argument, message):
     values = parse(argument)
     with pytest.raises(UsageError, match=message.replace("+", r"\+")):
-        (flags.input_arguments if "crop" in argument else parsing.parse_drop_epochs)(values)
+        (input_flags.arguments if "crop" in argument else parsing.parse_drop_epochs)(values)
 
 
 def test_drop_epochs_may_be_empty():

@@ -8,7 +8,7 @@ import pytest
 from repository import ROOT
 
 from rlstm_tf import evaluate, fuse, recipe, train
-from rlstm_tf.cli import app, flags
+from rlstm_tf.cli import app, flags, input_flags
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.reporting import paper_runs
 from rlstm_tf.reporting.paper_runs import DEMO, PAPER, Run
@@ -88,7 +88,7 @@ def test_every_command_parses_and_names_existing_files(capsys, monkeypatch, demo
             assert values.data in made
             assert values.init_from is None or values.init_from in made
             assert (values.stream == "temporal") == values.data.endswith("/temporal")
-            flags.input_arguments(values)
+            input_flags.arguments(values)
             made.add(values.run_dir)
         elif module == "rlstm_tf.evaluate":
             assert values.run_dir in made
