@@ -32,9 +32,9 @@ def define_flags(values: flags.FlagValues) -> None:
         "Directory with one folder per class; charades: of all files; folder: or a CSV file."
     )
     define_path("videos", None, help_text, **own)
-    help_text = "ucf101, hmdb51, charades: directory of the split files."
+    help_text = "ucf101, hmdb51, jhmdb, charades: directory of the split files."
     define_path("splits", None, help_text, **own)
-    flags.DEFINE_integer("split", None, "ucf101, hmdb51: number of the split.", 1, **own)
+    flags.DEFINE_integer("split", None, "ucf101, hmdb51, jhmdb: number of the split.", 1, **own)
     help_text = "folder: share of each class for the test set; default 0.2."
     flags.DEFINE_float("test_share", None, help_text, 0, 1, **own)
     help_text = "folder: frames per second of folders of pictures."
@@ -90,7 +90,7 @@ def check_flags(values: flags.FlagValues) -> None:
     if values.fps is not None and values.dataset != "folder":
         raise UsageError("--fps goes with --dataset=folder")
     if values.reuse and "split" not in required:
-        raise UsageError("--reuse goes with ucf101 and hmdb51, which have several splits")
+        raise UsageError("--reuse goes with ucf101, hmdb51 and jhmdb, which have several splits")
     if values.flow and values.stream == "spatial":
         raise UsageError("--flow does nothing without --stream=temporal")
     if values.stream == "temporal" and values.short_side < _SHORTEST_SIDE:

@@ -1,4 +1,4 @@
-"""HMDB-51: the official split files, one for each class and split."""
+"""HMDB-51: the official split files, one for each class and split; J-HMDB has such files too."""
 
 from __future__ import annotations
 
@@ -22,13 +22,19 @@ _SUBSETS = {"0": None, "1": "train", "2": "test"}
 
 
 def read_hmdb51(videos: str, splits: str, split: int) -> Dataset:
+    """Reads the split files (`testTrainMulti_7030_splits`); see `read_class_lists`."""
+    return read_class_lists("hmdb51", videos, splits, split)
+
+
+def read_class_lists(dataset: str, videos: str, splits: str, split: int) -> Dataset:
     """Reads `<class>_test_split<n>.txt` of every class; classes are in alphabetical order.
 
     A line is a file name and 1 (train), 2 (test) or 0 (not used in this split).
 
     Args:
+        dataset: name of the data set.
         videos: directory with one folder per class.
-        splits: directory of the split files (`testTrainMulti_7030_splits`).
+        splits: directory of the split files.
         split: 1, 2 or 3.
 
     Raises:
@@ -54,4 +60,4 @@ def read_hmdb51(videos: str, splits: str, split: int) -> Dataset:
                 video_id = confine(f"{name}/{file_name}", where, 2)
                 video = Video(video_id, path, (Action(label),), subset, group)
                 listed.append((where, video))
-    return make_dataset("hmdb51", split, classes, splits, listed)
+    return make_dataset(dataset, split, classes, splits, listed)

@@ -12,6 +12,7 @@ from tfrecords_tools.datasets.class_folders import describe_passed_over
 from tfrecords_tools.datasets.dataset import Dataset, drop_missing
 from tfrecords_tools.datasets.folder import read_folder
 from tfrecords_tools.datasets.hmdb51 import read_hmdb51
+from tfrecords_tools.datasets.jhmdb import read_jhmdb
 from tfrecords_tools.datasets.split_warnings import warn_of_groups, warn_of_untested_classes
 from tfrecords_tools.datasets.subsets import add_validation
 from tfrecords_tools.datasets.ucf101 import read_ucf101
@@ -28,6 +29,7 @@ class Reader(NamedTuple):
 DATASETS = {
     "ucf101": Reader(read_ucf101, ("splits", "split")),
     "hmdb51": Reader(read_hmdb51, ("splits", "split")),
+    "jhmdb": Reader(read_jhmdb, ("splits", "split")),
     "charades": Reader(read_charades, ("splits",)),
     "folder": Reader(read_folder, optional=("test_share", "group_by")),
 }
