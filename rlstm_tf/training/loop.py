@@ -33,6 +33,7 @@ from rlstm_tf.runs.remote import LocalMirror
 from rlstm_tf.runs.weights import initialize_from_run
 from rlstm_tf.training import optimizers
 from rlstm_tf.training.callbacks import CheckpointSaver, HistoryWriter, ProgressBar
+from rlstm_tf.training.epochs import fit
 from rlstm_tf.training.inputs import Inputs, balanced_weights, check_workers, open_inputs
 from rlstm_tf.training.preemption import StopRequest
 from rlstm_tf.training.settings import TrainSettings
@@ -106,7 +107,8 @@ def _fit(
     # Closed here, not by the garbage collector: it is endless and prefetches in threads.
     with contextlib.closing(_batches(inputs, config, state.step)) as batches:
         stop.raise_immediately = False
-        finished = trainer.fit(
+        finished = fit(
+            trainer,
             batches,
             epochs=inputs.epochs,
             num_epochs=settings.num_epochs,

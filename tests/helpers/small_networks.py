@@ -31,6 +31,11 @@ def linear_batches(count, batch=4, classes=3, seed=0):
         }
 
 
+def linear_trainer(model, learning_rate=0.1, momentum=0.9, weight_decay=0.0, **options):
+    optimizer = optimizers.sgd(learning_rate, momentum, model.trainable_variables)
+    return Trainer(model, optimizer, tf.distribute.get_strategy(), weight_decay, **options)
+
+
 def small_network(statistics="population", momentum=0.9, image_size=32, num_segments=3, classes=5):
     """A trunk with batch normalization, the Relational LSTM, and logits; no dropout."""
     images = x = keras.Input((image_size, image_size, 3))
