@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import trainings
 from benchmarks.settings import DISTRACTORS
-from rlstm_tf.errors import DataError
 from tfrecords_tools.synthetic.pairs import Pair
 from tfrecords_tools.synthetic.scenes import SCENES
 
@@ -21,19 +18,6 @@ TRUNK_SEED, DATA_SEED, VALIDATION_SEED = 11, 10, 12
 _FRAMES, _SIZE = 16, 56
 # A fifth is for testing, and a tenth of the others for the curves.
 TRAINING_SHARE = 0.8 * 0.9
-
-
-class CommandError(DataError):
-    """A command failed.
-
-    Attributes:
-        last: last line that it printed.
-    """
-
-    def __init__(self, module: str, status: int, log: Path) -> None:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        self.last = lines[-1] if lines else ""
-        super().__init__(f"{module} ended with status {status}: {self.last} ({log})")
 
 
 @dataclass(frozen=True)
@@ -100,35 +84,9 @@ def _make(
     flags = [f"--output={made / 'videos'}", f"--scenes={scenes}", f"--size={_SIZE}"]
     flags += [f"--num_frames={_FRAMES}", f"--seed={seed}", f"--distractors={distractors}"]
     flags.append(f"--videos_per_class={videos // (2 * len(PAIRS[scenes]))}")
-    run_command(log, "tfrecords_tools.demo", *flags)
+    trainings.run_command(log, "tfrecords_tools.demo", *flags)
     flags = [f"--videos={made / 'videos/videos'}", f"--splits={made / 'videos/ucfTrainTestlist'}"]
     flags += ["--dataset=ucf101", "--split=1", f"--val_share={val_share}", "--shards=4"]
     flags += [f"--short_side={_SIZE}", f"--output={records}"]
     if not (records / "manifest.json").exists():
-        run_command(log, "tfrecords_tools.build", *flags)
-
-
-def run_command(log: Path, module: str, *flags: str, core: int | None = None) -> None:
-    """Runs one of the project's commands, and appends its output to a file.
-
-    Args:
-        log: the file.
-        module: the command's module.
-        flags: its flags.
-        core: core that it runs on; all if None.
-
-    Raises:
-        CommandError: it failed.
-    """
-    environment = dict(os.environ)
-    if core is not None:
-        # Affinity is that of this thread, and inherited by its processes.
-        os.sched_setaffinity(0, {core})
-        environment.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
-    with log.open("ab") as file:
-        command = [sys.executable, "-m", module, *flags]
-        status = subprocess.run(
-            command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
-        ).returncode
-    if status:
-        raise CommandError(module, status, log)
+        trainings.run_command(log, "tfrecords_tools.build", *flags)

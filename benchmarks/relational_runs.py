@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import functools
-import json
-import os
-import queue
 import shlex
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from benchmarks import relational_data as data
-from benchmarks.machine import commit, describe
-from benchmarks.relational_data import CommandError, Size, run_command
+from benchmarks import trainings
+from benchmarks.machine import describe
+from benchmarks.relational_data import Size
 from benchmarks.settings import Setting
 from rlstm_tf.cli import flags
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.errors import DataError
 from rlstm_tf.evaluation import score_files
-from rlstm_tf.storage.atomic import write_atomic, writing
+from rlstm_tf.storage.atomic import writing
 
-# File in a run: its command, commit and machine.
-RECORD = "benchmark.json"
 CONFIG = "configs/relations.cfg"
 # Norm of a step's gradients, and share of the steps in which the rate rises: of all networks.
 CLIP_NORM = 5.0
 WARMUP = 0.05
 _TRUNK_RATE = 0.01
-# The end of the message of a training whose loss is not finite.
-_DIVERGED = "try a smaller --learning_rate"
 
 
 @dataclass(frozen=True)
@@ -128,37 +120,15 @@ def train_all(
         data.make_data(study.work, study.scenes, study.size, distractors)
     if subset == "validation":
         data.make_validation_data(study.work, study.scenes, study.size)
-    cores: queue.Queue[int | None] = queue.Queue()
-    for number in _cores(study.workers):
-        cores.put(number)
-
-    def on_a_core(work: Callable[..., Any], *arguments: Any) -> Any:
-        core = cores.get()
-        try:
-            return work(study, *arguments, core)
-        finally:
-            cores.put(core)
-
-    pool = ThreadPoolExecutor(cores.qsize())
-    try:
+    with trainings.Cores(study.workers) as cores:
         seeds = sorted({run.seed for run in runs})
-        for trunk in [pool.submit(on_a_core, _train_trunk, seed) for seed in seeds]:
+        for trunk in [cores.submit(_train_trunk, study, seed) for seed in seeds]:
             trunk.result()
-        jobs = {pool.submit(on_a_core, _train_and_score, run, subset): run for run in runs}
+        jobs = {cores.submit(_train_and_score, study, run, subset): run for run in runs}
         with progress_bar(len(runs), f"{study.scenes}, {subset}", "networks") as progress:
             for job in as_completed(jobs):
                 finish(jobs[job], job.result())
                 progress.update()
-    finally:
-        # If a run failed: waits for the running ones, starts no other.
-        pool.shutdown(cancel_futures=True)
-
-
-def _cores(workers: int | None) -> list[int | None]:
-    if not hasattr(os, "sched_getaffinity"):
-        return [None] * (workers or 1)
-    own = sorted(os.sched_getaffinity(0))
-    return [own[k % len(own)] for k in range(workers or len(own))]
 
 
 def _train_trunk(study: Study, seed: int, core: int | None) -> None:
@@ -168,7 +138,7 @@ def _train_trunk(study: Study, seed: int, core: int | None) -> None:
     shards = study.work / "data" / "trunk" / "records"
     directory = study.work / "runs" / f"trunk_{seed}"
     if _train(study, directory, shards, flags, core)["diverged"]:
-        raise DataError(f"the trunk of seed {seed} diverged: {_log(directory)}")
+        raise DataError(f"the trunk of seed {seed} diverged: {trainings.log_of(directory)}")
 
 
 def _train_and_score(study: Study, run: Run, subset: str, core: int | None) -> dict[str, Any]:
@@ -181,13 +151,8 @@ def _train_and_score(study: Study, run: Run, subset: str, core: int | None) -> d
         if subset == "validation":
             shards = study.work / "data" / "validation" / "records"
             command += [f"--data={shards}", "--split=train"]
-        run_command(_log(directory), *command, core=core)
+        trainings.run_command(trainings.log_of(directory), *command, core=core)
     return record
-
-
-def _log(directory: Path) -> Path:
-    # Not with_suffix: a learning rate has a dot.
-    return directory.with_name(f"{directory.name}.log")
 
 
 def _flags(study: Study, run: Run) -> list[str]:
@@ -208,41 +173,8 @@ def _schedule(videos: int, epochs: int) -> list[str]:
 def _train(
     study: Study, directory: Path, shards: Path, flags: list[str], core: int | None
 ) -> dict[str, Any]:
-    """Trains, unless done before; returns the content of `RECORD`."""
-    record, command = directory / RECORD, ["rlstm_tf.train", f"--flagfile={CONFIG}", *flags]
-    # Without the path of --work, which is of no use on other machines.
-    facts: dict[str, Any] = {
-        "command": " ".join(command),
-        "commit": commit(),
-        "machine": study.machine,
-        "diverged": False,
-    }
-    if record.exists():
-        done: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
-        if done["command"] != facts["command"]:
-            made = f"{directory} was made by {done['command']}"
-            raise DataError(f"{made}: delete it, or give another --work")
-        return done
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    command = [flag.replace("--init_from=", f"--init_from={study.work}/") for flag in command]
-    command += [f"--data={shards}", f"--run_dir={directory}", "--resume"]
-    try:
-        run_command(_log(directory), *command, core=core)
-    except CommandError as error:
-        if not error.last.endswith(_DIVERGED):
-            raise
-        facts["diverged"] = True
-    else:
-        _check_finished(directory, flags)
-    with writing(record):
-        directory.mkdir(exist_ok=True)
-        write_atomic(record, json.dumps(facts).encode())
-    return facts
-
-
-def _check_finished(directory: Path, flags: list[str]) -> None:
-    """Raises DataError if a training has stopped early: on SIGTERM it ends with status 0."""
-    history = directory / "history.csv"
-    done = len(pd.read_csv(history)) if history.exists() else 0
-    if f"--epochs={done}" not in flags:
-        raise DataError(f"{directory} was stopped after epoch {done}: the same command resumes it")
+    """Trains, unless done before; returns the content of `trainings.RECORD`."""
+    trunks = [flag for flag in flags if flag.startswith("--init_from=")]
+    places = [flag.replace("=", f"={study.work}/", 1) for flag in trunks] + [f"--data={shards}"]
+    command = [f"--flagfile={CONFIG}", *flags]
+    return trainings.train(directory, command, places, study.machine, core)

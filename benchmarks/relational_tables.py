@@ -11,15 +11,14 @@ import pandas as pd
 
 from benchmarks.relational_data import PAIRS
 from benchmarks.relational_runs import Run, Study, command_of, cost, schedule
+from benchmarks.row_files import ORIGIN, RowFile
 from rlstm_tf.errors import DataError
 from rlstm_tf.evaluation import score_files
 from rlstm_tf.reporting.benchmark import read_benchmark, tables
-from rlstm_tf.storage.atomic import write_atomic, writing
 from tfrecords_tools.synthetic.pairs import Pair
 
 _CURVES = ["setting", "seed", "epoch", "loss", "accuracy", "val_accuracy"]
 _SEARCH = ["setting", "seed", "learning_rate", "validation_accuracy"]
-_ORIGIN = ["command", "commit", "machine"]
 
 
 def pair_shares(
@@ -72,14 +71,14 @@ class Results:
         shares = [*dict.fromkeys(pair.group for pair in pairs)]
         shares += ["/".join(pair.classes) for pair in pairs]
         head = ["setting", "table", "seed", "learning_rate", *shares, "accuracy"]
-        head += ["parameters", "multiply_adds", "videos_per_second", *_ORIGIN]
-        self._search = self._beside("search")
-        self._columns = {
-            path: head,
-            self._beside("curves"): _CURVES,
-            self._search: [*_SEARCH, *_ORIGIN],
-        }
-        for file in self._columns:
+        head += ["parameters", "multiply_adds", "videos_per_second", *ORIGIN]
+        curves, search = (
+            path.with_name(f"{path.stem}_{kind}.csv") for kind in ("curves", "search")
+        )
+        self._rows = RowFile(path, head, ["setting", "seed"])
+        self._curves = RowFile(curves, _CURVES, ["setting", "seed"])
+        self._search = RowFile(search, [*_SEARCH, *ORIGIN], _SEARCH[:3])
+        for file in (self._rows, self._curves, self._search):
             self._check(file)
 
     def has(self, run: Run) -> bool:
@@ -88,12 +87,13 @@ class Results:
         Raises:
             DataError: the row is of another command.
         """
-        return self._has(self.path, run, {"seed": str(run.seed)})
+        key = {"setting": run.setting.name, "seed": run.seed}
+        return self._rows.has(key, command_of(self.study, run))
 
     def has_trial(self, run: Run) -> bool:
         """Returns whether there is a row of this trial of a learning rate; raises as `has`."""
-        key = {"seed": str(run.seed), "learning_rate": f"{run.rate:g}"}
-        return self._has(self._search, run, key)
+        key = {"setting": run.setting.name, "seed": run.seed, "learning_rate": f"{run.rate:g}"}
+        return self._search.has(key, command_of(self.study, run))
 
     def add(self, run: Run, record: dict[str, Any]) -> None:
         """Writes the row and the curve of a tested network; empty cells if it diverged.
@@ -121,8 +121,8 @@ class Results:
             history = pd.read_csv(directory / "history.csv")
             row["videos_per_second"] = f"{history['videos_per_second'].mean():.1f}"
             curve = history.assign(setting=run.setting.name, seed=run.seed)[_CURVES]
-            self._write(self._beside("curves"), curve, ["setting", "seed"])
-        self._write(self.path, pd.DataFrame([row]), ["setting", "seed"])
+            self._curves.write(curve)
+        self._rows.write(pd.DataFrame([row]))
 
     def add_trial(self, run: Run, record: dict[str, Any]) -> None:
         """Writes the row of a trial of a learning rate; an empty cell if it diverged."""
@@ -135,7 +135,7 @@ class Results:
         if not record["diverged"]:
             directory = run.directory(self.study.work) / "evaluation" / "validation"
             row["validation_accuracy"] = _accuracy(score_files.load(directory)[0])
-        self._write(self._search, pd.DataFrame([row]), _SEARCH[:3])
+        self._search.write(pd.DataFrame([row]))
 
     def best_rate(self, name: str) -> float:
         """Returns the learning rate with the highest accuracy, the smaller one of two.
@@ -146,7 +146,7 @@ class Results:
         Raises:
             DataError: none of its trials ended with numbers.
         """
-        rows = self._read(self._search)
+        rows = self._search.read()
         rows = rows[(rows["setting"] == name) & (rows["validation_accuracy"] != "")]
         if rows.empty:
             raise DataError(f"{name} diverged at each learning rate")
@@ -163,50 +163,11 @@ class Results:
             cells = tables.group_cells(table, benchmark)
             print(tables.to_markdown(table.title, tables.caption_of(benchmark), cells))
 
-    def _beside(self, kind: str) -> Path:
-        return self.path.with_name(f"{self.path.stem}_{kind}.csv")
-
-    def _has(self, path: Path, run: Run, key: dict[str, str]) -> bool:
-        rows = self._read(path)
-        is_run = rows["setting"] == run.setting.name
-        for column, value in key.items():
-            is_run &= rows[column] == value
-        command = command_of(self.study, run)
-        for found in rows["command"][is_run]:
-            if found != command:
-                raise DataError(f"{path} has a row of {found}: give another --output")
-        return bool(is_run.any())
-
-    def _check(self, path: Path) -> None:
-        for command in self._read(path).get("command", ()):
-            if not {*schedule(self.study, trial=path == self._search)} <= {*str(command).split()}:
-                raise DataError(f"{path} has a row of {command}: give another --output")
-
-    def _read(self, path: Path) -> pd.DataFrame:
-        columns = self._columns[path]
-        if not path.exists():
-            return pd.DataFrame(columns=columns, dtype=str)
-        try:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        except OSError as error:
-            raise DataError(f"{path}: {error.strerror}") from None
-        except ValueError:  # also of pandas' parser
-            table = pd.DataFrame()
-        if list(table) != columns:
-            raise DataError(f"{path} holds another table: give another --output")
-        return table
-
-    def _write(self, path: Path, new: pd.DataFrame, key: list[str]) -> None:
-        """Writes these rows after those of the file that have another key."""
-        new = new.reindex(columns=self._columns[path])
-        old = self._read(path)
-        again = pd.MultiIndex.from_frame(new[key].astype(str))
-        kept = old[~pd.MultiIndex.from_frame(old[key]).isin(again)]
-        options: Any = {"index": False, "float_format": "%.4f", "lineterminator": "\n"}
-        text = kept.to_csv(**options) + new.to_csv(header=False, **options)
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, text.encode())
+    def _check(self, file: RowFile) -> None:
+        for command in file.read().get("command", ()):
+            budget = schedule(self.study, trial=file is self._search)
+            if not {*budget} <= {*str(command).split()}:
+                raise DataError(f"{file.path} has a row of {command}: give another --output")
 
 
 def _accuracy(scores: score_files.Scores) -> float:

@@ -3,17 +3,19 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from absl import flags
 from benchmark_runs import make_study, write_history, write_scores
 
-from benchmarks import relational_data, relational_runs
-from benchmarks.relational_data import PAIRS, QUICK, WHOLE, CommandError
-from benchmarks.relational_runs import RECORD, Run, command_of, train_all
+from benchmarks import trainings
+from benchmarks.relational_data import PAIRS, QUICK, WHOLE
+from benchmarks.relational_runs import Run, command_of, train_all
 from benchmarks.relational_tables import Results
 from benchmarks.relations import SCENES, define_flags, run_study
 from benchmarks.settings import ABLATIONS, CELLS, MAIN
+from benchmarks.trainings import RECORD, CommandError
 from rlstm_tf.errors import DataError
 from rlstm_tf.reporting.benchmark.rows import GROUPS
 
@@ -35,18 +37,18 @@ class FakeCommands:
         self.diverging = ()
         self.epochs_left = 0
 
-    def __call__(self, log, module, *flags, core=None):
+    def __call__(self, log, module, *flags, core=None, used=None):
         given = dict(flag[2:].split("=", 1) for flag in flags if "=" in flag)
         self.lines.append((module, given))
         self.logs.append(log.name)
         if module == "rlstm_tf.train":
-            directory = relational_runs.Path(given["run_dir"])
+            directory = Path(given["run_dir"])
             write_history(directory, int(given["epochs"]) - self.epochs_left)
             if given["learning_rate"] in self.diverging:
                 log.write_text("step 3, learning rate 9: try a smaller --learning_rate\n")
                 raise CommandError(module, 1, log)
         elif module == "rlstm_tf.evaluate":
-            output = relational_runs.Path(given["output"])
+            output = Path(given["output"])
             rate = given["run_dir"].split("_")[-2]
             write_scores(output, RIGHT[output.name][rate])
 
@@ -57,10 +59,9 @@ class FakeCommands:
 @pytest.fixture
 def commands(monkeypatch):
     fake = FakeCommands()
-    monkeypatch.setattr(relational_data, "run_command", fake)
-    monkeypatch.setattr(relational_runs, "run_command", fake)
+    monkeypatch.setattr(trainings, "run_command", fake)
     # The affinity of the tests' own process would change.
-    monkeypatch.setattr(relational_runs, "_cores", lambda workers: [None])
+    monkeypatch.setattr(trainings, "cores_of", lambda workers: [None])
     return fake
 
 
@@ -149,12 +150,12 @@ def test_diverged_trials_are_not_chosen(tmp_path, study, commands):
 
 
 def test_other_failures_stop_the_study(tmp_path, study, commands, monkeypatch):
-    def fail(log, module, *flags, core=None):
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text("error: no space left\n")
-        raise CommandError(module, 1, log)
+    def fail(log, module, *flags, core=None, used=None):
+        if module == "rlstm_tf.train":
+            log.write_text("error: no space left\n")
+            raise CommandError(module, 1, log)
 
-    monkeypatch.setattr(relational_runs, "run_command", fail)
+    monkeypatch.setattr(trainings, "run_command", fail)
     results = Results(tmp_path / "out.csv", study)
     with pytest.raises(DataError, match=r"rlstm_tf.train ended with status 1: error: no space"):
         run_study(study, (SETTINGS["tsn"],), (0,), results)
