@@ -232,9 +232,9 @@ def weight_name(layer: Any, weight: Any) -> str:
     return f"{layer.name.replace('/', '_')}/{name}"
 
 
-def tensorflow_variables(model: Any) -> list[Any]:
-    """Returns the `tf.Variable`s of a model's weights."""
-    return [variable.value if KERAS_3 else variable for variable in model.variables]
+def tensorflow_variables(variables: list[Any]) -> list[Any]:
+    """Returns the `tf.Variable`s of a model's variables."""
+    return [variable.value if KERAS_3 else variable for variable in variables]
 
 
 def fused_batch_normalization(

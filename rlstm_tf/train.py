@@ -53,6 +53,7 @@ def _settings(values: absl_flags.FlagValues) -> TrainSettings:
         *("resume", "seed", "strategy", "val_subset", "warmup_steps", "weight_decay"),
     )
     arguments: dict[str, Any] = {name: values[name].value for name in same}
+    arguments["freeze"] = parsing.parse_freeze(values)
     save_steps, save_seconds = parsing.parse_save_every(values)
     return TrainSettings(
         **arguments,

@@ -122,6 +122,13 @@ def _define_optimization(values: flags.FlagValues) -> None:
         "rare classes would count twice: give one of the two",
         flag_values=values,
     )
+    flags.DEFINE_string(
+        "freeze",
+        "none",
+        "What of the backbone is not trained: none, trunk (all below the cut), or its first N "
+        "blocks.",
+        **own,
+    )
     flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras dtype policy.", **own)
     flags.DEFINE_boolean("jit", False, "Compile the step with XLA; one device only.", **own)
 

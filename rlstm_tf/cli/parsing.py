@@ -22,6 +22,19 @@ def parse_drop_epochs(values: flags.FlagValues) -> tuple[int, ...]:
     return epochs
 
 
+def parse_freeze(values: flags.FlagValues) -> str:
+    """Returns --freeze: `none`, `trunk`, or a number of blocks.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    text = values.freeze
+    number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_COUNT))
+    if text not in ("none", "trunk") and not (number and int(text)):
+        raise UsageError(f"--freeze={text}: none, trunk, or a number of blocks, 1 or more")
+    return text
+
+
 def parse_save_every(values: flags.FlagValues) -> tuple[int | None, float | None]:
     """Returns the interval between checkpoints in steps and in seconds; at least one is None.
 

@@ -41,7 +41,11 @@ class Dropout(keras.layers.Dropout):
     """`keras.layers.Dropout`; within `dropout_seed`, a pure function of that seed and its name."""
 
     def call(self, inputs: Any, training: Any = None) -> Any:
-        """In training, drops inputs with probability `rate` and scales the others up."""
+        """In training, drops inputs with probability `rate` and scales the others up.
+
+        An untrainable layer drops nothing, as an untrainable batch normalization learns nothing.
+        """
+        training = training if self.trainable else False
         seed = _seed.get()
         if seed is None or training is not True or not self.rate:
             return super().call(inputs, training=training)

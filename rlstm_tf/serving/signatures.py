@@ -48,7 +48,7 @@ class ServingModule(tf.Module):
     def __init__(self, model: keras.Model, metadata: ModelMetadata, assets: Path) -> None:
         super().__init__(name="rlstm_tf")
         # Not the model: Keras would save its layers too, and loading would need their code.
-        self.weights = tensorflow_variables(model)
+        self.weights = tensorflow_variables(model.variables)
         names, text = assets / CLASSES, assets / METADATA
         write_new(names, "".join(f"{name}\n" for name in metadata.classes).encode())
         write_new(text, metadata.to_json().encode())

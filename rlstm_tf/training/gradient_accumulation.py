@@ -108,6 +108,8 @@ def _take(total: tf.Variable) -> Any:
 
 def _population_layers(model: keras.Model) -> Iterator[BatchNormalization]:
     for layer in model.layers:
+        if not layer.trainable:
+            continue
         if isinstance(layer, keras.Model):
             yield from _population_layers(layer)
         elif isinstance(layer, BatchNormalization) and layer.training_statistics == "population":

@@ -28,6 +28,7 @@ from rlstm_tf.distributed.strategy import (
 from rlstm_tf.errors import DataError
 from rlstm_tf.messages import say
 from rlstm_tf.models import build_model
+from rlstm_tf.models.freezing import freeze_backbone
 from rlstm_tf.runs.checkpoints import Checkpoints, named_variables, restore
 from rlstm_tf.runs.remote import LocalMirror
 from rlstm_tf.runs.weights import initialize_from_run
@@ -147,6 +148,7 @@ def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers
     schedule = optimizers.StepSchedule(settings.learning_rate, drops, settings.warmup_steps)
     with inputs.strategy.scope():
         model = build_model(config, len(inputs.shards.classes))
+        freeze_backbone(model, settings.freeze)
         optimizer = optimizers.make_optimizer(
             settings.optimizer,
             schedule,

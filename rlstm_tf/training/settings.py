@@ -23,6 +23,7 @@ class TrainSettings:
         resume: resume the run in its directory, if there is one.
         model: the network.
         input: how frames are sampled, augmented and batched.
+        freeze: layers that are not trained, see `rlstm_tf.models.freezing.freeze_backbone`.
         strategy: name of a distribution strategy.
         num_epochs: epochs to train, including finished ones.
         optimizer: its name.
@@ -46,6 +47,7 @@ class TrainSettings:
     resume: bool
     model: ModelConfig
     input: InputConfig
+    freeze: str
     strategy: str
     num_epochs: int
     optimizer: str

@@ -153,7 +153,9 @@ class Trainer:
             rematerialize() if self.remat else contextlib.nullcontext(),
             defer_statistics_updates(),
         ):
-            with tf.GradientTape() as tape:
+            # Watches the trained weights alone, so that nothing below them is differentiated.
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(compat.tensorflow_variables(self.model.trainable_variables))
                 logits = self.model(frames, training=True)
                 losses = cross_entropy(logits, labels, self.class_weights)
                 loss = tf.reduce_mean(losses) / shares

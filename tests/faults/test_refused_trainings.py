@@ -49,6 +49,10 @@ WRONG = [
     (["--cut=conv9"], "conv9"),
     (["--backbone=inception_v3"], "--image_size=32: inception_v3 takes 75 pixels or more"),
     (["--class_weights=balanced", "--sampling=balanced"], "rare classes would count twice"),
+    (["--freeze=half"], "--freeze=half"),
+    (["--freeze=0"], "--freeze=0"),
+    (["--freeze=" + 5000 * "9"], "--freeze=999"),
+    (["--freeze=7"], "--freeze=7: the backbone has 6 blocks"),
     (["--seed=-1"], "seed"),
     (["--seed=4294967296"], "seed"),
     (["--learning_rate=1e300"], "learning_rate"),
@@ -64,6 +68,7 @@ OTHER = [
     (["--learning_rate=0.1"], "--learning_rate=0.1"),
     (["--precision=mixed_bfloat16"], "--precision=mixed_bfloat16"),
     (["--units=3"], "--units=3"),
+    (["--freeze=trunk"], "--freeze=trunk"),
     (["--flip=false"], "--noflip"),
 ]
 WRONG_EVALUATIONS = [

@@ -16,7 +16,16 @@ PATHS = {
     *("scores", "search", "splits", "steps", "video", "videos", "weights", "work"),
 }
 OTHERS = {
-    *("backbone", "batches", "channels", "crop_scales", "cut", "drop_epochs", "embeddings"),
+    *(
+        "backbone",
+        "batches",
+        "channels",
+        "crop_scales",
+        "cut",
+        "drop_epochs",
+        "embeddings",
+        "freeze",
+    ),
     *("group_by", "leave_out", "models", "only", "pipeline_options", "position"),
     *("profile_steps", "save_every", "seeds", "segments", "sides", "split", "title", "val_subset"),
 }

@@ -121,7 +121,7 @@ for name, scale_loss, accumulate in [("sgd", False, 1), *((name, True, 2) for na
         options = {"clip_norm": 0.1 if accumulate == 1 else None, "accumulate": accumulate}
         trainer = t.trainer_of(name, scale_loss, strategy=strategy, **options)
         t.losses(trainer, distribute_batches(strategy, make_dataset))
-        arrays = [*compat.tensorflow_variables(trainer.model)]
+        arrays = [*compat.tensorflow_variables(trainer.model.variables)]
         arrays += compat.optimizer_state(trainer.optimizer)
         result[f"{name} {scale_loss} {kind}"] = [
             [np.asarray(copy).tolist() for copy in strategy.experimental_local_results(w)]
