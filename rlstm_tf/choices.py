@@ -28,6 +28,7 @@ SAMPLINGS = ("uniform", "balanced")
 CLASS_WEIGHTS = ("none", "balanced")
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
+SCHEDULES = ("steps", "cosine")
 OPTIMIZERS = ("sgd", "sgdw", "adamw", "lamb")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 

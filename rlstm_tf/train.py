@@ -49,8 +49,9 @@ def _settings(values: absl_flags.FlagValues) -> TrainSettings:
 
     same = (
         *("accumulate", "class_weights", "clip_norm", "data", "deterministic", "init_from", "jit"),
-        *("keep_checkpoints", "learning_rate", "momentum", "optimizer", "precision", "remat"),
-        *("resume", "seed", "strategy", "val_subset", "warmup_steps", "weight_decay"),
+        *("keep_checkpoints", "label_smoothing", "learning_rate", "momentum", "optimizer"),
+        *("precision", "remat", "resume", "schedule", "seed", "strategy", "val_subset"),
+        *("warmup_steps", "weight_decay"),
     )
     arguments: dict[str, Any] = {name: values[name].value for name in same}
     arguments["freeze"] = parsing.parse_freeze(values)

@@ -122,6 +122,11 @@ def _check_flags(values: absl_flags.FlagValues) -> None:
     unused = "max_trials" if hyperband else "max_epochs"
     if values[unused].present:
         raise UsageError(f"--{unused} has no effect with --tuner={values.tuner}")
+    if hyperband and values.schedule == "cosine":
+        raise UsageError(
+            f"{flags.COSINE} ends with the epochs of a training, and Hyperband prolongs some: "
+            "give --tuner=random or bayesian"
+        )
 
 
 def _plan(values: absl_flags.FlagValues) -> tuple[Any, dict[str, str]]:

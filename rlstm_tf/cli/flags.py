@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf.choices import CLASS_WEIGHTS, OPTIMIZERS, PRECISIONS, STRATEGIES
+from rlstm_tf.choices import CLASS_WEIGHTS, OPTIMIZERS, PRECISIONS, SCHEDULES, STRATEGIES
 from rlstm_tf.cli import input_flags, parsing
 from rlstm_tf.cli.flag_files import FlagValues
 from rlstm_tf.cli.paths import define_path
@@ -23,6 +23,8 @@ CHANGEABLE = {
     *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "max_hours"),
     *("profile_steps", "remat", "run_dir", "save_every", "strategy"),
 }
+# --epochs may not change with this: a cosine ends with the last one.
+COSINE = "--schedule=cosine"
 # Less than float32 holds; a norm is multiplied by loss scales, and divided by.
 _MAX_FLOAT, _MAX_NORM = 3e38, 1e30
 
@@ -70,7 +72,16 @@ def _define_optimization(values: flags.FlagValues) -> None:
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_integer("epochs", 50, "Epochs to train.", 1, parsing.MAX_COUNT, **own)
     flags.DEFINE_float("learning_rate", 5e-4, "In the first epoch.", 0.0, _MAX_FLOAT, **own)
-    flags.DEFINE_list("drop_epochs", ["35", "45"], "Divide the rate by 10 after these.", **own)
+    flags.DEFINE_enum(
+        "schedule",
+        "steps",
+        SCHEDULES,
+        "Learning rate: steps, divided by 10 after --drop_epochs; cosine, falling to 0 over all "
+        "--epochs.",
+        **own,
+    )
+    help_text = "Divide the rate of --schedule=steps by 10 after these."
+    flags.DEFINE_list("drop_epochs", ["35", "45"], help_text, **own)
     flags.DEFINE_integer(
         "warmup_steps", 0, "First steps, over which the rate rises.", 0, parsing.MAX_COUNT, **own
     )
@@ -80,6 +91,14 @@ def _define_optimization(values: flags.FlagValues) -> None:
         "Scale a step's gradients down to this norm, that of all weights together.",
         1e-9,
         _MAX_NORM,
+        **own,
+    )
+    flags.DEFINE_float(
+        "label_smoothing",
+        0.0,
+        "Share of each label that is spread evenly over all classes, as in Keras.",
+        0.0,
+        0.9,
         **own,
     )
     flags.DEFINE_enum(

@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 from absl import flags
 
 from rlstm_tf.cli.flag_files import read_lines
-from rlstm_tf.cli.flags import CHANGEABLE, parse_flagfiles
+from rlstm_tf.cli.flags import CHANGEABLE, COSINE, parse_flagfiles
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.storage.atomic import PARTIAL, write_atomic, writing
@@ -141,7 +141,8 @@ class RunDirectory:
                 record, as it is newer than the run, counts as its default.
             classes: class names of the shards in --data, in the order of the logits.
             records: text of these shards' manifest.
-            resume: resume the run if there is one; the flags of `CHANGEABLE` may differ then.
+            resume: resume the run if there is one; the flags of `CHANGEABLE` may differ then,
+                but not `--epochs` with `COSINE`.
 
         Raises:
             DataError: the directory cannot be written, is locked by another training, is damaged,
@@ -205,7 +206,8 @@ class RunDirectory:
             known = name in given or not name.startswith("no")
             before.setdefault(name if known else name[2:], []).append(line)
         complete = all(name in before for name in _ALWAYS_GIVEN)
-        for name in sorted({*before, *given} - CHANGEABLE):
+        changeable = CHANGEABLE - ({"epochs"} if given.get("schedule") == COSINE else set())
+        for name in sorted({*before, *given} - changeable):
             if complete and name not in before and given[name] == defaults.get(name):
                 continue
             was, now = " ".join(before.get(name, ())), given.get(name, "")

@@ -138,14 +138,19 @@ def _report_stop(stop: StopRequest, step: int) -> None:
     say(f"stopped {why} {where}; {_RESUME_HINT}")
 
 
-def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers.StepSchedule]:
+def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers.Schedule]:
     """Builds model and optimizer; returns the learning rate's schedule too."""
     config = settings.model
     if settings.init_from or inputs.run.has_checkpoint():
         # Other weights replace them, so do not download any.
         config = dataclasses.replace(config, weights="none")
-    drops = [inputs.epochs.end_step(epoch - 1) for epoch in settings.drop_epochs]
-    schedule = optimizers.StepSchedule(settings.learning_rate, drops, settings.warmup_steps)
+    schedule = optimizers.make_schedule(
+        settings.schedule,
+        settings.learning_rate,
+        drop_steps=[inputs.epochs.end_step(epoch - 1) for epoch in settings.drop_epochs],
+        num_steps=inputs.epochs.end_step(settings.num_epochs - 1),
+        warmup_steps=settings.warmup_steps,
+    )
     with inputs.strategy.scope():
         model = build_model(config, len(inputs.shards.classes))
         freeze_backbone(model, settings.freeze)
@@ -172,6 +177,7 @@ def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers
         remat=settings.remat,
         clip_norm=settings.clip_norm,
         class_weights=weights,
+        label_smoothing=settings.label_smoothing,
         preprocess=make_preprocess(settings.input),
     )
     return trainer, schedule

@@ -1,4 +1,4 @@
-"""The paper's optimizer: SGD with momentum, a stepwise learning rate, L2 on the kernels.
+"""Optimizers and learning rates. The paper's: SGD with momentum, steps down, L2 on the kernels.
 
 The other optimizers decouple weight decay (Loshchilov and Hutter, arXiv 1711.05101).
 """
@@ -13,40 +13,77 @@ import tensorflow as tf
 
 from rlstm_tf import addons, compat
 
+Schedule = keras.optimizers.schedules.LearningRateSchedule
 
-class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
+
+class StepSchedule(Schedule):
     """Divides the learning rate by 10 after each of the given steps.
 
     Args:
         learning_rate: rate of the first step; 5e-4 in the paper.
         drop_steps: step counts after which the rate drops; the ends of epochs 35 and 45 in the
             paper's spatial stream.
-        warmup_steps: first steps, over which the rate rises linearly; 0 in the paper.
     """
 
-    def __init__(
-        self, learning_rate: float, drop_steps: Sequence[int], warmup_steps: int = 0
-    ) -> None:
+    def __init__(self, learning_rate: float, drop_steps: Sequence[int]) -> None:
         self.learning_rate = learning_rate
         self.drop_steps = list(drop_steps)
-        self.warmup_steps = warmup_steps
 
     def __call__(self, step: Any) -> Any:
         """Returns the rate of a step, counted from 0."""
         rate = tf.constant(self.learning_rate, tf.float32)
         for drop in self.drop_steps:
             rate = tf.where(tf.cast(step, tf.int64) >= drop, rate * 0.1, rate)
-        if self.warmup_steps:
-            rate *= tf.minimum((tf.cast(step, tf.float32) + 1) / self.warmup_steps, 1.0)
         return rate
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {
-            "learning_rate": self.learning_rate,
-            "drop_steps": self.drop_steps,
-            "warmup_steps": self.warmup_steps,
-        }
+        return {"learning_rate": self.learning_rate, "drop_steps": self.drop_steps}
+
+
+class WarmUp(Schedule):
+    """Multiplies the learning rate by a factor that rises linearly to 1 over the first steps.
+
+    Args:
+        schedule: the rate without it.
+        steps: number of steps; the first one takes 1 / steps of the rate.
+    """
+
+    def __init__(self, schedule: Schedule, steps: int) -> None:
+        self.schedule = schedule
+        self.steps = steps
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the rate of a step, counted from 0."""
+        return self.schedule(step) * tf.minimum((tf.cast(step, tf.float32) + 1) / self.steps, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"schedule": self.schedule, "steps": self.steps}
+
+
+def make_schedule(
+    name: str,
+    learning_rate: float,
+    drop_steps: Sequence[int],
+    num_steps: int,
+    warmup_steps: int = 0,
+) -> Schedule:
+    """Creates the schedule of the learning rate by name.
+
+    Args:
+        name: one of `rlstm_tf.choices.SCHEDULES`: `steps`, the paper's, or `cosine`, half a cosine
+            that falls to 0 over the training (Loshchilov and Hutter, arXiv 1608.03983, without
+            restarts).
+        learning_rate: rate of the first step.
+        drop_steps: step counts after which the rate of `steps` drops.
+        num_steps: steps of the whole training, over which `cosine` falls.
+        warmup_steps: steps of `WarmUp`; 0 in the paper.
+    """
+    schedule: Schedule = StepSchedule(learning_rate, drop_steps)
+    if name == "cosine":
+        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, num_steps)
+    return WarmUp(schedule, warmup_steps) if warmup_steps else schedule
 
 
 def sgd(
@@ -66,7 +103,7 @@ def sgd(
 
 def make_optimizer(
     name: str,
-    learning_rate: StepSchedule,
+    learning_rate: Schedule,
     momentum: float,
     weight_decay: float,
     variables: list[Any],

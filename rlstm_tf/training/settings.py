@@ -28,10 +28,11 @@ class TrainSettings:
         num_epochs: epochs to train, including finished ones.
         optimizer: its name.
         learning_rate: rate of the first epoch.
-        drop_epochs: epochs after which the rate is divided by 10.
-        warmup_steps: first steps, over which the rate rises linearly.
+        schedule, warmup_steps: see `rlstm_tf.training.optimizers.make_schedule`.
+        drop_epochs: epochs after which the rate of `steps` is divided by 10.
         momentum, weight_decay: see `rlstm_tf.training.optimizers.make_optimizer`.
-        accumulate, clip_norm, jit, remat, seed: see `rlstm_tf.training.trainer.Trainer`.
+        accumulate, clip_norm, jit, label_smoothing, remat, seed: see
+            `rlstm_tf.training.trainer.Trainer`.
         class_weights: `none`, or `balanced` for `rlstm_tf.training.inputs.balanced_weights`.
         precision: Keras's dtype policy.
         deterministic: use deterministic operations only.
@@ -52,8 +53,10 @@ class TrainSettings:
     num_epochs: int
     optimizer: str
     learning_rate: float
+    schedule: str
     drop_epochs: tuple[int, ...]
     warmup_steps: int
+    label_smoothing: float
     clip_norm: float | None
     momentum: float
     weight_decay: float

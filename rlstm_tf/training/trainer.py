@@ -42,7 +42,7 @@ class Trainer:
             `frames` unchanged by default.
         clip_norm: largest global norm of a step's gradients, without weight decay; larger ones are
             scaled down. None = no limit, as in the paper.
-        class_weights: factors on the loss of each class, `[classes]`; None = 1.
+        class_weights, label_smoothing: as in `rlstm_tf.training.losses.cross_entropy`.
 
     Attributes:
         step: optimizer steps taken; keys dropout.
@@ -64,6 +64,7 @@ class Trainer:
         preprocess: Callable[[Batch], Any] = itemgetter("frames"),
         clip_norm: float | None = None,
         class_weights: np.ndarray | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         if jit and strategy.num_replicas_in_sync > 1:
             raise UsageError(f"--jit takes one device, not {strategy.num_replicas_in_sync}")
@@ -77,6 +78,7 @@ class Trainer:
         self.preprocess = preprocess
         self.clip_norm = clip_norm
         self.class_weights = class_weights
+        self.label_smoothing = label_smoothing
         self.step = 0
         if accumulate > 1:
             with strategy.scope():
@@ -157,7 +159,7 @@ class Trainer:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(compat.tensorflow_variables(self.model.trainable_variables))
                 logits = self.model(frames, training=True)
-                losses = cross_entropy(logits, labels, self.class_weights)
+                losses = cross_entropy(logits, labels, self.class_weights, self.label_smoothing)
                 loss = tf.reduce_mean(losses) / shares
                 scaled_loss = compat.scale_loss(self.optimizer, loss)
             gradients = tape.gradient(scaled_loss, self.model.trainable_variables)

@@ -38,6 +38,8 @@ WRONG = [
     (["--crop_scales=1,2"], "--crop_scales=1,2"),
     (["--crop_scales=nan"], "--crop_scales=nan"),
     (["--drop_epochs=3,2"], "--drop_epochs=3,2"),
+    (["--schedule=linear"], "schedule"),
+    (["--label_smoothing=1"], "label_smoothing"),
     (["--drop_epochs=1.5"], "--drop_epochs=1.5"),
     (["--save_every=abc"], "--save_every=abc"),
     (["--save_every=0"], "--save_every=0"),

@@ -102,6 +102,7 @@ def test_errors_of_a_training(tmp_path, monkeypatch, status, output, kind, messa
         (["--val_subset=none"], "--val_subset=none cannot score a trial"),
         (["--val_subset=test"], "--val_subset=test is for the final test"),
         (["--strategy=multi_worker"], "--strategy=multi_worker"),
+        (["--tuner=hyperband", "--schedule=cosine"], "--schedule=cosine ends with the epochs"),
         (["--profile_steps=1,2"], "--profile_steps=1,2: it would profile every trial"),
         (["--tuner=grid"], "tuner"),
         (["--tuner=hyperband", "--max_trials=3"], "--max_trials has no effect"),

@@ -191,3 +191,11 @@ def test_manifest_of_the_shards_is_kept(tmp_path):
         (tmp_path / "manifest.json").write_text(changed)
         with pytest.raises(DataError, match=r"manifest\.json holds other records than run"):
             RunDirectory(tmp_path).manifest()
+
+
+def test_the_epochs_of_a_cosine_may_not_change(tmp_path):
+    whole = {**FLAGS, "schedule": "--schedule=cosine"}
+    add_checkpoint(opened(tmp_path, whole))
+    with pytest.raises(UsageError, match="started with --epochs=5, this command with --epochs=9"):
+        opened(tmp_path, {**whole, "epochs": "--epochs=9"}, resume=True)
+    opened(tmp_path, whole, resume=True)

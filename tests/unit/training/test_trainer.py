@@ -1,5 +1,7 @@
 """The trainer: its step as in NumPy."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -13,14 +15,14 @@ from rlstm_tf.training.trainer import Trainer
 
 # Balanced weights of classes with 6, 2 and 4 videos.
 @pytest.mark.parametrize("class_weights", [None, [12 / 18, 12 / 6, 12 / 12]])
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_step_is_sgd_with_momentum_and_decay_of_kernels_only(class_weights, accumulate):
+@pytest.mark.parametrize(("accumulate", "smoothing"), [(1, 0.0), (2, 0.0), (1, 0.3), (2, 0.3)])
+def test_step_is_sgd_with_momentum_and_decay_of_kernels_only(class_weights, accumulate, smoothing):
     model = linear_model()
     kernel, bias = (w.astype("float64") for w in model.get_weights())
     bias += [0.1, 0.2, 0.3]
     model.set_weights([kernel, bias])
-    options = {"class_weights": class_weights, "accumulate": accumulate}
-    trainer = linear_trainer(model, 0.1, 0.9, 0.01, **options)
+    options = {"class_weights": class_weights, "label_smoothing": smoothing}
+    trainer = linear_trainer(model, 0.1, 0.9, 0.01, accumulate=accumulate, **options)
     velocity = [np.zeros_like(kernel), np.zeros_like(bias)]
     for batch in linear_batches(3):
         x = (np.asarray(batch["frames"], "float64") / 127.5 - 1).mean(axis=(1, 2, 3))
@@ -28,9 +30,10 @@ def test_step_is_sgd_with_momentum_and_decay_of_kernels_only(class_weights, accu
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         labels = np.asarray(batch["label"])
         weights = np.ones(4) if class_weights is None else np.array(class_weights)[labels]
-        loss = -(weights * np.log(p[np.arange(4), labels])).mean()
+        targets = (1 - smoothing) * np.eye(3)[labels] + smoothing / 3
+        loss = -(weights * (targets * np.log(p)).sum(axis=1)).mean()
         correct = (logits.argmax(axis=1) == labels).sum()
-        error = weights[:, None] * (p - np.eye(3)[labels]) / 4
+        error = weights[:, None] * (p - targets) / 4
         gradients = [x.T @ error + 0.01 * kernel, error.sum(axis=0)]
         velocity = [0.9 * v - 0.1 * g for v, g in zip(velocity, gradients)]
         kernel, bias = kernel + velocity[0], bias + velocity[1]
@@ -48,11 +51,23 @@ def test_schedule_drops_after_given_steps():
     assert float(optimizers.StepSchedule(0.1, ())(1000)) == pytest.approx(0.1)
 
 
-def test_schedule_rises_over_the_first_steps():
-    schedule = optimizers.StepSchedule(0.1, (6,), warmup_steps=4)
+def test_cosine_falls_to_zero_over_the_training():
+    schedule = optimizers.make_schedule("cosine", 0.1, (2,), 10)
+    expected = [0.05 * (1 + math.cos(math.pi * step / 10)) for step in range(11)]
+    rates = [float(schedule(step)) for step in range(11)]
+    np.testing.assert_allclose(rates, expected, atol=1e-7)
+    assert rates[0] == np.float32(0.1)
+    assert rates[10] == 0
+
+
+@pytest.mark.parametrize("name", ["steps", "cosine"])
+def test_schedule_rises_over_the_first_steps(name):
+    after = {"steps": [0.1] * 6 + [0.01] * 2}
+    after["cosine"] = [0.05 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
+    schedule = optimizers.make_schedule(name, 0.1, (6,), 8, warmup_steps=4)
     rates = [float(schedule(step)) for step in range(8)]
-    expected = [0.025, 0.05, 0.075, 0.1, 0.1, 0.1, 0.01, 0.01]
-    np.testing.assert_allclose(rates, expected, rtol=1e-6)
+    expected = np.array(after[name]) * [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
+    np.testing.assert_allclose(rates, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("scale_loss", [False, True])
