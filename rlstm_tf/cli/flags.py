@@ -202,8 +202,13 @@ def parse_flagfiles(*paths: str) -> flags.FlagValues:
     return values
 
 
-def check_batch_size(batch_size: int, accumulate: int, replicas: int) -> None:
+def check_batch_size(batch_size: int, accumulate: int, replicas: int, mixup: float) -> None:
     """Raises UsageError if a batch cannot be divided into equal micro-batches on all replicas."""
+    if mixup and batch_size % (2 * accumulate * replicas):
+        raise UsageError(
+            f"--mixup={mixup:g} mixes pairs: --batch_size={batch_size} must be a multiple of "
+            f"2 x --accumulate={accumulate} x {replicas} replicas"
+        )
     if batch_size % (accumulate * replicas):
         raise UsageError(
             f"--batch_size={batch_size} must be a multiple of "

@@ -39,11 +39,38 @@ def define(values: flags.FlagValues) -> None:
         "Mirror half of the training videos; turn off if left and right matter.",
         **own,
     )
+    flags.DEFINE_float(
+        "color_jitter",
+        0.0,
+        "Change brightness, contrast and saturation of training videos by factors up to 1 plus or "
+        "minus this; 0.4 is usual.",
+        0.0,
+        1.0,
+        **own,
+    )
+    flags.DEFINE_float(
+        "random_erasing",
+        0.0,
+        "Share of the training videos in which a rectangle is erased; 0.25 is usual.",
+        0.0,
+        1.0,
+        **own,
+    )
+    flags.DEFINE_float(
+        "mixup",
+        0.0,
+        "Mix training videos and their labels in pairs, by shares from Beta(this, this); 0.2 is "
+        "usual.",
+        0.0,
+        1e3,
+        **own,
+    )
     flags.DEFINE_enum(
         "augment_on",
         "host",
         AUGMENT_ON,
-        "Where training frames are cropped and resized; with device, the host only decodes.",
+        "Where training frames are cropped, resized and changed; with device, the host only "
+        "decodes.",
         **own,
     )
     flags.DEFINE_enum(
@@ -64,7 +91,7 @@ def arguments(values: flags.FlagValues) -> dict[str, Any]:
     """
     names = (
         *("num_segments", "image_size", "batch_size", "flip", "seed", "augment_on", "stream"),
-        "sampling",
+        *("sampling", "color_jitter", "random_erasing", "mixup"),
     )
     found = {name: values[name].value for name in names}
     found["crop_scales"] = parsing.parse_numbers(

@@ -1,10 +1,16 @@
-"""Crops and flips of Temporal Segment Networks: multi-scale corner crops, and test crops.
+"""Random changes of a training clip, the same for all its frames; and the crops of tests.
 
-Source: Wang et al., "Temporal Segment Networks", ECCV 2016, section 3.2; arXiv 1811.07059, sec. 4.
+The paper's are the multi-scale corner crops and flips of TSN. Color jitter, random erasing and
+mixup are not the paper's, and off by default.
+
+Sources: Wang et al., "Temporal Segment Networks", ECCV 2016, section 3.2; arXiv 1811.07059, sec. 4.
+Color: Howard, arXiv 1312.5402. Erasing: Zhong et al., arXiv 1708.04896. Mixup: Zhang et al.,
+arXiv 1710.09412; `rlstm_tf.data.device_augmentation.mix` mixes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,6 +22,15 @@ from rlstm_tf.data import flow
 
 SCALES = (1.0, 0.875, 0.75, 0.66)
 NUM_CROPS = (1, 5)
+# Of erased pixels: gray; in flow, no motion.
+ERASED = flow.ZERO
+
+# Shares of red, green and blue in brightness (ITU-R BT.601).
+_LUMA = np.array([0.299, 0.587, 0.114])
+_GRAY = 127.5
+# Area of an erased rectangle, as a share of the frame, and the least ratio of its sides. Zhong et
+# al. go up to an area of 0.4, and draw again what does not fit. Up to 0.3, every ratio fits.
+_ERASED_AREA, _LEAST_RATIO = (0.02, 0.3), 0.3
 
 # TSN's 13 crop positions (x, y), in quarters of the free space: the corners, the center, the
 # middles of the edges, and the points halfway between the center and each corner.
@@ -157,3 +172,57 @@ def crop_flow(
                     plane = flow.negate(plane)
             planes.append(plane)
     cv2.merge(planes, out)
+
+
+def random_colors(rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Draws brightness, contrast and saturation, each from 1 - strength to 1 + strength.
+
+    Returns:
+        Their `color_map`.
+    """
+    return color_map(*rng.uniform(1 - strength, 1 + strength, 3))
+
+
+def color_map(brightness: float, contrast: float, saturation: float) -> np.ndarray:
+    """Returns the affine map of a pixel (R, G, B, 1) that changes a clip's colors.
+
+    Brightness is a distance from black, contrast one from mid-gray, saturation one from the gray of
+    equal luma; the factors scale these distances, in this order. Mid-gray is 127.5 and not a
+    frame's own mean, so that the map is the same for all frames.
+
+    Returns:
+        float32 [3, 4].
+    """
+    saturate = saturation * np.eye(3) + (1 - saturation) * _LUMA
+    offset = np.full((3, 1), (1 - contrast) * _GRAY)
+    return np.hstack([brightness * contrast * saturate, offset]).astype(np.float32)
+
+
+def change_colors(frames: np.ndarray, colors: np.ndarray) -> None:
+    """Changes the colors of a clip in place, up to one level of rounding.
+
+    Args:
+        frames: uint8 [T, S, S, 3], RGB, contiguous.
+        colors: float32 [3, 4], a `color_map`.
+    """
+    image = frames.reshape(-1, *frames.shape[2:])
+    image[...] = cv2.transform(image, colors)
+
+
+def random_rectangle(image_size: int, rng: np.random.Generator) -> Box:
+    """Draws the rectangle to erase: its area, the ratio of its sides, and its place.
+
+    Args:
+        image_size: side S of the frames, pixels.
+        rng: random number generator.
+    """
+    area = image_size**2 * rng.uniform(*_ERASED_AREA)
+    ratio = math.exp(rng.uniform(math.log(_LEAST_RATIO), -math.log(_LEAST_RATIO)))
+    height, width = (max(1, round(math.sqrt(s))) for s in (area * ratio, area / ratio))
+    x, y = rng.integers(image_size - width + 1), rng.integers(image_size - height + 1)
+    return Box(int(x), int(y), width, height)
+
+
+def erase(frames: np.ndarray, box: Box) -> None:
+    """Erases a rectangle of a clip in place: `ERASED` in uint8 [T, S, S, C]."""
+    frames[:, box.y : box.y + box.height, box.x : box.x + box.width] = ERASED

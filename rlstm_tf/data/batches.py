@@ -44,9 +44,11 @@ def training_rows(
 
     Returns:
         `frames` uint8 [R, *training_shape], RGB 0..255 or flow levels; `label` int32 [R]; `video`
-        int64 [R], positions in `shards`. If the device crops, the frames are uncropped, with
-        undefined padding at the right and bottom, and there are also `box` int32 [R, 4] (`Box`) and
-        `flip` bool [R].
+        int64 [R], positions in `shards`; with mixup, `share` float32 [R], see
+        `device_augmentation.mix`. If the device crops, the frames are uncropped, with undefined
+        padding at the right and bottom, and there are also `box` int32 [R, 4] (`Box`), `flip` bool
+        [R] and, as far as they are on, `colors` float32 [R, 3, 4] (`augmentation.color_map`) and
+        `erased` int32 [R, 4] (`Box`).
 
     Raises:
         DataError: a frame is damaged.
@@ -60,14 +62,23 @@ def training_rows(
         "label": np.array([draw.label for draw in draws], np.int32),
         "video": np.array([draw.video for draw in draws], np.int64),
     }
+    if config.mixup:
+        batch["share"] = np.array([draw.share for draw in draws], np.float32)
     if config.augment_on == "device":
         for draw, out in zip(draws, frames):
             _write_uncropped(shards, draw, out)
         batch["box"] = np.array([draw.box for draw in draws], np.int32)
         batch["flip"] = np.array([draw.flip for draw in draws])
+        if config.color_jitter:
+            batch["colors"] = np.array([draw.colors for draw in draws])
+        if config.random_erasing:
+            batch["erased"] = np.array([draw.erased for draw in draws], np.int32)
         return batch
     for draw, out in zip(draws, frames):
         _write_cropped(shards, config, draw.video, draw.frames, [draw.box], draw.flip, out[:, None])
+        if draw.colors is not None:
+            augmentation.change_colors(out, draw.colors)
+        augmentation.erase(out, draw.erased)
     return batch
 
 
@@ -122,7 +133,7 @@ def evaluation_example(
 
 
 class SampleDraw(NamedTuple):
-    """A training sample with its random crop, flip and snippets.
+    """A training sample with its random snippets and augmentation.
 
     Attributes:
         video: position in the shards.
@@ -130,6 +141,9 @@ class SampleDraw(NamedTuple):
         box: crop of all frames.
         flip: mirror all frames.
         frames: int64 [T, new_length], frame numbers in the video.
+        colors: change of the colors of all frames (`augmentation.color_map`), if any.
+        erased: rectangle to erase in all cropped frames, or one without pixels.
+        share: share of the sample itself in what mixup makes of it, 0..1.
     """
 
     video: int
@@ -137,6 +151,9 @@ class SampleDraw(NamedTuple):
     box: Box
     flip: bool
     frames: np.ndarray
+    colors: np.ndarray | None
+    erased: Box
+    share: float
 
 
 def draw_sample(shards: Shards, config: InputConfig, epoch: int, position: int) -> SampleDraw:
@@ -153,7 +170,19 @@ def draw_sample(shards: Shards, config: InputConfig, epoch: int, position: int) 
     flip = bool(generator.integers(2)) and config.flip
     starts = sampling.random_snippets(num_frames, config.num_segments, generator, config.new_length)
     frames = first + sampling.snippet_frames(starts, num_frames, config.new_length)
-    return SampleDraw(video, label, box, flip, frames)
+    colors, erased, share = None, Box(0, 0, 0, 0), 1.0
+    # Numbers of their own, so that no option changes what another one draws.
+    if config.color_jitter:
+        generator = rng_at(config.seed, epoch, position, purpose=3)
+        colors = augmentation.random_colors(generator, config.color_jitter)
+    if config.random_erasing:
+        generator = rng_at(config.seed, epoch, position, purpose=4)
+        if generator.random() < config.random_erasing:
+            erased = augmentation.random_rectangle(config.image_size, generator)
+    if config.mixup:
+        generator = rng_at(config.seed, epoch, position, purpose=5)
+        share = generator.beta(config.mixup, config.mixup)
+    return SampleDraw(video, label, box, flip, frames, colors, erased, share)
 
 
 def _write_cropped(

@@ -1,26 +1,41 @@
-"""Crops, resizes and flips training frames on the device, at the start of a training step.
+"""Augments training frames on the device, at the start of a training step.
 
-Results differ by at most one level of 255 from `augmentation.crop_and_resize` and `crop_flow`:
-OpenCV computes in fixed point, the device in float32.
+Results of each function differ by at most one level of 255 from the one in `augmentation`: OpenCV
+computes in fixed point, the device in float32. Color jitter can enlarge what the crops differ by.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Any
 
 import tensorflow as tf
 
+from rlstm_tf.data import augmentation
 from rlstm_tf.data.batches import Batch
 from rlstm_tf.data.input_config import InputConfig
 
 
 def make_preprocess(config: InputConfig) -> Callable[[Batch], Any]:
-    """Returns a function from a batch (`batches.training_rows`) to frames uint8 [R, T, S, S, C]."""
-    if config.augment_on == "host":
-        return itemgetter("frames")
-    return lambda batch: crop(batch["frames"], batch["box"], batch["flip"], config)
+    """Returns a function from a batch to what the network gets.
+
+    With augmentation on the host and without mixup, that is the batch's `frames` themselves.
+
+    Args:
+        config: batch options of `batches.training_rows`.
+    """
+
+    def preprocess(batch: Batch) -> Any:
+        frames = batch["frames"]
+        if config.augment_on == "device":
+            frames = crop(frames, batch["box"], batch["flip"], config)
+            if config.color_jitter:
+                frames = change_colors(frames, batch["colors"])
+            if config.random_erasing:
+                frames = erase(frames, batch["erased"])
+        return mix(frames, batch["share"]) if config.mixup else frames
+
+    return preprocess
 
 
 def crop(frames: Any, boxes: Any, flips: Any, config: InputConfig) -> tf.Tensor:
@@ -90,3 +105,61 @@ def _crop_axis(
     shape = [1] * len(images.shape)
     shape[0], shape[axis] = -1, size
     return low + (high - low) * tf.reshape(center - below, shape)
+
+
+def change_colors(frames: Any, colors: Any) -> tf.Tensor:
+    """Changes the colors of each clip, like `augmentation.change_colors`.
+
+    Args:
+        frames: uint8 [R, T, S, S, 3], RGB.
+        colors: float32 [R, 3, 4], the `augmentation.color_map` of each row.
+
+    Returns:
+        uint8 [R, T, S, S, 3].
+    """
+    pixels = tf.einsum("rtyxc,rdc->rtyxd", tf.cast(frames, tf.float32), colors[..., :3])
+    pixels += colors[:, None, None, None, :, 3]
+    return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+
+
+def erase(frames: Any, boxes: Any) -> tf.Tensor:
+    """Erases a rectangle of each clip, like `augmentation.erase`.
+
+    Args:
+        frames: uint8 [R, T, S, S, C].
+        boxes: int32 [R, 4], the `Box` of each row.
+
+    Returns:
+        uint8 [R, T, S, S, C].
+    """
+    x, y, width, height = (value[:, None] for value in tf.unstack(boxes, axis=1))
+    place = tf.range(frames.shape[2])
+    inside_x, inside_y = (place >= x) & (place < x + width), (place >= y) & (place < y + height)
+    inside = inside_y[:, None, :, None, None] & inside_x[:, None, None, :, None]
+    return tf.where(inside, tf.constant(augmentation.ERASED, tf.uint8), frames)
+
+
+def mix(inputs: Any, shares: Any) -> tf.Tensor:
+    """Mixes rows in pairs (0 and 1, 2 and 3, ...): share * itself + (1 - share) * the other.
+
+    Their order is random already. In pairs of neighbors, a batch gives the same on any number of
+    replicas and in any number of micro-batches, as long as each has an even number of rows.
+
+    Args:
+        inputs: [R, ...], R even: frames of any stream, or maps.
+        shares: float32 [R], 0..1.
+
+    Returns:
+        [R, ...] of the type of `inputs`; whole numbers are rounded.
+    """
+    inputs = tf.convert_to_tensor(inputs)
+    own = tf.cast(inputs, tf.float32)
+    shares = tf.reshape(shares, (-1, *[1] * (len(inputs.shape) - 1)))
+    mixed = shares * own + (1 - shares) * swap_pairs(own)
+    return tf.cast(tf.round(mixed) if inputs.dtype.is_integer else mixed, inputs.dtype)
+
+
+def swap_pairs(rows: Any) -> tf.Tensor:
+    """Swaps rows 0 and 1, 2 and 3, ...: [R, ...], R even."""
+    shape = rows.shape[1:]
+    return tf.reshape(tf.reverse(tf.reshape(rows, (-1, 2, *shape)), [1]), (-1, *shape))

@@ -42,6 +42,11 @@ class InputConfig:
         augment_on: crop and resize training frames on the `host`, or on the `device` at the start
             of the step (`rlstm_tf.data.device_augmentation`).
         sampling: `uniform` or `balanced`, see `rlstm_tf.data.sample_order`.
+        color_jitter: largest change of a training clip's brightness, contrast and saturation, each
+            a factor from 1 - it to 1 + it; 0 = off.
+        random_erasing: share of the training clips in which a rectangle is erased; 0 = off.
+        mixup: alpha of the Beta distribution of shares with which training clips are mixed in
+            pairs (`rlstm_tf.data.device_augmentation.mix`); 0 = off.
 
     Raises:
         UsageError: a number is out of range.
@@ -57,6 +62,9 @@ class InputConfig:
     new_length: int = 1
     augment_on: str = "host"
     sampling: str = "uniform"
+    color_jitter: float = 0.0
+    random_erasing: float = 0.0
+    mixup: float = 0.0
 
     def __post_init__(self):
         for name, most in _LARGEST.items():
@@ -67,6 +75,17 @@ class InputConfig:
         if self.stream == "spatial" and self.new_length != 1:
             raise UsageError(
                 f"new_length={self.new_length}: a snippet of the spatial stream is one image"
+            )
+        for name in ("color_jitter", "random_erasing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name}={getattr(self, name)} must be from 0 to 1")
+        # Beta numbers of far smaller or larger alphas are not finite, or always 1/2.
+        if self.mixup and not 1e-3 <= self.mixup <= 1e3:
+            raise UsageError(f"mixup={self.mixup} must be 0, or from 0.001 to 1000")
+        if self.color_jitter and self.stream == "temporal":
+            raise UsageError(
+                f"color_jitter={self.color_jitter}: flow has no colors; "
+                "it goes with the spatial stream"
             )
         if self.seed < 0:
             raise UsageError(f"seed={self.seed} must be at least 0")

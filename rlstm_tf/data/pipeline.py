@@ -80,6 +80,12 @@ def training_batches(
     }
     if config.augment_on == "device":
         signature |= {"box": (tf.int32, (size, 4)), "flip": (tf.bool, (size,))}
+        if config.color_jitter:
+            signature["colors"] = (tf.float32, (size, 3, 4))
+        if config.random_erasing:
+            signature["erased"] = (tf.int32, (size, 4))
+    if config.mixup:
+        signature["share"] = (tf.float32, (size,))
     buffers = BufferPool(shape)
 
     def make_rows(number: int) -> Batch:

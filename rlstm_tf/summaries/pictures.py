@@ -8,7 +8,7 @@ import tensorflow as tf
 from scipy.special import softmax
 
 from rlstm_tf.data.batch_schedule import EpochSchedule
-from rlstm_tf.data.batches import evaluation_example, training_rows
+from rlstm_tf.data.batches import Batch, evaluation_example, training_rows
 from rlstm_tf.data.device_augmentation import make_preprocess
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
@@ -22,8 +22,9 @@ _ROWS = 4  # videos of the augmented batch
 _NUM_ERRORS, _COLUMNS = 8, 4  # worst errors, and how many of them in a row
 _BATCH_SIDE, _ERROR_SIDE = 96, 192  # side to which smaller frames are enlarged, pixels
 _DESCRIPTIONS = {
-    "augmented_batch": "The first videos of the epoch as the network saw them, cropped and "
-    "mirrored: one video per row, one segment per column.",
+    "augmented_batch": "The first videos of the epoch as the network saw them, cropped, mirrored "
+    "and, as far as these are on, with changed colors, an erased rectangle and mixed in pairs: one "
+    "video per row, one segment per column.",
     "worst_errors": "The middle segments of the validation videos with the highest loss, highest "
     "first. Below the name: the true class, then the predicted one and its probability.",
     "confusion_matrix": confusion.DESCRIPTION,
@@ -54,11 +55,23 @@ class AugmentedBatch(keras.callbacks.Callback):
         rows = training_rows(self.shards, self.config, first, count)
         images = []
         snippets = drawing.to_rgb(np.asarray(make_preprocess(self.config)(rows)))
-        for video, label, segments in zip(rows["video"], rows["label"], snippets):
+        for text, segments in zip(self._captions(rows), snippets):
             side_by_side = drawing.enlarge(np.concatenate(segments, axis=1), _BATCH_SIDE)
-            text = f"{self.shards.classes[label]}: {self.shards.ids[video]}"
             images.append(drawing.add_caption(side_by_side, [(text, BLACK)]))
         _write(self.events, "augmented_batch", drawing.tile(images, columns=1))
+
+    def _captions(self, rows: Batch) -> list[str]:
+        names = [
+            f"{self.shards.classes[label]}: {self.shards.ids[video]}"
+            for video, label in zip(rows["video"], rows["label"])
+        ]
+        if not self.config.mixup:
+            return names
+        # The pairs of `mix`.
+        return [
+            f"{share:.2f} {name} + {1 - share:.2f} {names[row ^ 1]}"
+            for row, (name, share) in enumerate(zip(names, rows["share"]))
+        ]
 
 
 class Errors(keras.callbacks.Callback):

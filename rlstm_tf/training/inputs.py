@@ -68,8 +68,8 @@ def open_inputs(settings: TrainSettings, mirror: LocalMirror) -> Inputs:
         if not RunDirectory(source).has_checkpoint():
             raise DataError(f"--init_from: {source} holds no checkpoint yet")
     strategy = make_strategy(settings.strategy)
-    batch_size = settings.input.batch_size
-    check_batch_size(batch_size, settings.accumulate, strategy.num_replicas_in_sync)
+    batch_size, replicas = settings.input.batch_size, strategy.num_replicas_in_sync
+    check_batch_size(batch_size, settings.accumulate, replicas, settings.input.mixup)
     shards = Shards.open(settings.data, "train")
     scored = settings.val_subset != "none"
     val = Shards.open(settings.data, settings.val_subset) if scored else None

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from rlstm_tf import compat
+from rlstm_tf.data.device_augmentation import swap_pairs
 from rlstm_tf.errors import UsageError
 from rlstm_tf.layers.batch_normalization import defer_statistics_updates
 from rlstm_tf.models.dropout import dropout_seed
@@ -104,11 +105,12 @@ class Trainer:
 
         Args:
             batch: distributed tensors: `label` int32 `[B]` and the input of `preprocess`, by
-                default `frames` uint8 `[B, T, S, S, C]`. `video` is ignored.
+                default `frames` uint8 `[B, T, S, S, C]`. With `share` float32 `[B]`, `preprocess`
+                mixes pairs, see `rlstm_tf.data.device_augmentation.mix`. `video` is ignored.
 
         Returns:
-            Mean cross-entropy, weighted by class, and number of correct predictions, as tensors
-            that may still be computed.
+            Mean cross-entropy, weighted by class, and number of correct predictions (of the video
+            with the larger share), as tensors that may still be computed.
         """
         inputs = {name: value for name, value in batch.items() if name != "video"}
         step = tf.constant(self.step, tf.int64)
@@ -125,7 +127,7 @@ class Trainer:
 
     def _replica_step(self, batch: Batch, step: Any) -> tuple[Any, Any]:
         with self._dropout_seed(step, 0):
-            loss, correct, gradients = self._gradients(self.preprocess(batch), batch["label"])
+            loss, correct, gradients = self._gradients(batch)
         self._apply(gradients)
         return loss, correct
 
@@ -136,7 +138,7 @@ class Trainer:
         }
         before = self._accumulator.begin()
         with self._dropout_seed(step, index):
-            loss, correct, gradients = self._gradients(self.preprocess(rows), rows["label"])
+            loss, correct, gradients = self._gradients(rows)
         self._accumulator.add(gradients, before)
         return loss, correct
 
@@ -148,9 +150,10 @@ class Trainer:
         context = tf.distribute.get_replica_context()
         return dropout_seed(self.seed, step, context.replica_id_in_sync_group, index)
 
-    def _gradients(self, frames: Any, labels: Any) -> tuple[Any, Any, list[Any]]:
-        """Returns the rows' share of the mean loss, correct predictions, and scaled gradients."""
-        shares = self.strategy.num_replicas_in_sync * self.accumulate
+    def _gradients(self, rows: Batch) -> tuple[Any, Any, list[Any]]:
+        """Returns the rows' part of the mean loss, correct predictions, and scaled gradients."""
+        num_parts = self.strategy.num_replicas_in_sync * self.accumulate
+        frames, labels, shares = self.preprocess(rows), rows["label"], rows.get("share")
         with (
             rematerialize() if self.remat else contextlib.nullcontext(),
             defer_statistics_updates(),
@@ -159,12 +162,19 @@ class Trainer:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(compat.tensorflow_variables(self.model.trainable_variables))
                 logits = self.model(frames, training=True)
-                losses = cross_entropy(logits, labels, self.class_weights, self.label_smoothing)
-                loss = tf.reduce_mean(losses) / shares
+                losses = self._losses(logits, labels)
+                if shares is not None:
+                    others = swap_pairs(labels)
+                    losses = shares * losses + (1 - shares) * self._losses(logits, others)
+                    labels = tf.where(shares < 0.5, others, labels)
+                loss = tf.reduce_mean(losses) / num_parts
                 scaled_loss = compat.scale_loss(self.optimizer, loss)
             gradients = tape.gradient(scaled_loss, self.model.trainable_variables)
         predicted = tf.argmax(logits, axis=-1, output_type=labels.dtype)
         return loss, tf.reduce_sum(tf.cast(predicted == labels, tf.int32)), gradients
+
+    def _losses(self, logits: Any, labels: Any) -> Any:
+        return cross_entropy(logits, labels, self.class_weights, self.label_smoothing)
 
     def _apply(self, gradients: list[Any]) -> None:
         variables = self.model.trainable_variables

@@ -8,7 +8,10 @@ from trainings import assert_same_run, train_here
 
 from rlstm_tf.training.callbacks import CheckpointSaver
 
-MORE = ("--accumulate=2", "--precision=mixed_float16", "--epochs=3", "--sampling=balanced")
+MORE = (
+    *("--accumulate=2", "--precision=mixed_float16", "--epochs=3", "--sampling=balanced"),
+    *("--color_jitter=0.4", "--random_erasing=0.5", "--mixup=0.4"),
+)
 
 
 @pytest.fixture(scope="module")

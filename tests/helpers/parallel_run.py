@@ -16,6 +16,7 @@ from typing import Any
 from rlstm_tf.cli import app
 
 BATCH_SIZE, STEPS, CLASSES = 4, 20, 3
+DEVICE = {"augment_on": "device", "color_jitter": 0.4, "random_erasing": 0.5, "mixup": 0.4}
 
 
 def main(values: Any) -> None:
@@ -58,7 +59,7 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
         batch_size=BATCH_SIZE,
         num_segments=2,
         image_size=32,
-        augment_on="device" if mode == "device" else "host",
+        **DEVICE if mode == "device" else {},
     )
     assert_same(strategy, "number of samples", len(shards.samples))
     with strategy.scope():

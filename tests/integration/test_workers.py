@@ -100,7 +100,8 @@ def assert_same_losses(results):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_losses_are_the_same_where_the_devices_crop(data):
+def test_losses_are_the_same_where_the_devices_augment(data):
+    """Crops, colors, erased rectangles and mixed pairs."""
     assert_same_losses(results_of(data, "device"))
 
 

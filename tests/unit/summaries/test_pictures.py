@@ -1,8 +1,10 @@
 """Images for TensorBoard, compared pixel by pixel."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from small_shards import texture_jpeg, write_shards
+from small_shards import CLASSES, texture_jpeg, write_shards
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorflow import io, make_ndarray
 
@@ -87,6 +89,27 @@ def test_augmented_batch(spatial, tmp_path):
         assert (image[top - drawing.LINE - 4 : top] < 100).any(), "there is a caption"
         top += 3 * SIDE
     assert image.shape == (top + 4, 9 * SIDE + 8, 3)
+
+
+def test_augmented_batch_of_mixed_videos(spatial, tmp_path):
+    """The picture has what the network gets; captions name both videos and their shares."""
+    config = dataclasses.replace(CONFIG, color_jitter=0.4, random_erasing=1.0, mixup=1.0)
+    epochs = EpochSchedule(5, 2)
+    callback = AugmentedBatch(None, epochs, spatial, config)
+    rows = training_rows(spatial, config, 0, 2)
+    names = [
+        f"{CLASSES[label]}: {spatial.ids[v]}" for v, label in zip(rows["video"], rows["label"])
+    ]
+    (a, b), (first, second) = rows["share"], callback._captions(rows)
+    assert first == f"{a:.2f} {names[0]} + {1 - a:.2f} {names[1]}"
+    assert second == f"{b:.2f} {names[1]} + {1 - b:.2f} {names[0]}"
+    found = written(tmp_path, lambda events: AugmentedBatch(events, epochs, spatial, config), 0, 3)
+    ((_, image),) = found["images/augmented_batch"]
+    one, other = rows["frames"].astype(float)
+    expected = np.concatenate(a * one + (1 - a) * other, axis=1)
+    top = 4 + drawing.LINE + 4
+    shown = image[top : top + 3 * SIDE : 3, 4 : 4 + 9 * SIDE : 3]
+    assert np.abs(shown - expected).max() <= 0.501
 
 
 def test_augmented_batch_of_flow(temporal, tmp_path):
