@@ -10,7 +10,9 @@ MODELS = ("two_branch", "rlstm", "local", "tsn", "lstm", "convlstm", "transforme
 RELATIONAL = ("two_branch", "rlstm")
 RECURRENT = (*RELATIONAL, "lstm", "convlstm")
 BACKBONES = (
-    *("densenet121", "efficientnet_b0", "inception_v3", "mobilenet", "mobilenet_v2"),
+    *("densenet121", "efficientnet_b0"),
+    *("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
+    *("inception_v3", "mobilenet", "mobilenet_v2"),
     *("resnet50", "resnet101", "resnet50v2", "resnet101v2", "resnet152v2"),
     *("tiny_resnetv2", "vgg16", "vgg19"),
 )

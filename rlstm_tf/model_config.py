@@ -101,7 +101,7 @@ class ModelConfig:
     )
     cut: str | None = option(None, "Last layer of the trunk; the backbone's default if unset.")
     weights: str = option(
-        "imagenet", "imagenet (fetched by Keras), none (random), or a path of weights.", path=True
+        "imagenet", "imagenet (docs/backbones.md), none (random), or a path of weights.", path=True
     )
     num_segments: int = option(8, "T, snippets per video.", minimum=1, maximum=MAX_SEGMENTS)
     image_size: int = option(224, "Side of a frame, pixels.", minimum=32, maximum=MAX_SIDE)

@@ -8,15 +8,17 @@ import keras
 
 from rlstm_tf.compat import ops
 
-# Mean and divisor: the three modes of keras.applications, then those for levels of flow, whose zero
-# is 128, spread as widely as the mode of the same name spreads pixels.
+# Mean and divisor: the three modes of keras.applications, that of EfficientNet-Lite, then those for
+# levels of flow, whose zero is 128, spread as widely as the mode of the same name spreads pixels.
 _SCALES: dict[str, tuple[Any, Any]] = {
     "tf": (127.5, 127.5),
     "caffe": ((103.939, 116.779, 123.68), 1.0),
     "torch": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "lite": (127.0, 128.0),
     "flow_tf": (128.0, 127.0),
     "flow_caffe": (128.0, 1.0),
     "flow_torch": (128.0, 57.63),
+    "flow_lite": (128.0, 128.0),
 }
 SCALINGS = (*_SCALES, "none")
 
@@ -76,10 +78,10 @@ class PixelScaling(keras.layers.Layer):
     Args:
         scaling: for RGB pixels 0..255 a mode of
             `keras.applications.imagenet_utils.preprocess_input`: `"tf"` (-1..1), `"caffe"` (BGR
-            minus ImageNet's mean), `"torch"` (RGB minus the mean, over the standard deviation), or
-            `"none"` (0..255). For levels 1..255 of optical flow, any number of channels:
-            `"flow_tf"` (-1..1), `"flow_caffe"` (-127..127) or `"flow_torch"` (-2.2..2.2); no motion
-            is 0.
+            minus ImageNet's mean), `"torch"` (RGB minus the mean, over the standard deviation);
+            `"lite"` ((x - 127) / 128), or `"none"` (0..255). For levels 1..255 of optical flow, any
+            number of channels: `"flow_tf"` (-1..1), `"flow_caffe"` (-127..127), `"flow_torch"`
+            (-2.2..2.2) or `"flow_lite"` (-0.99..0.99); no motion is 0.
         **kwargs: further arguments of `keras.layers.Layer`.
 
     Raises:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -14,6 +13,11 @@ from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers import BatchNormalization
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models.dropout import Dropout
+from rlstm_tf.models.efficientnet_lite import (
+    efficientnet_lite0,
+    efficientnet_lite1,
+    efficientnet_lite2,
+)
 from rlstm_tf.models.flow_stem import flow_stem
 from rlstm_tf.models.rematerialization import Trunk
 from rlstm_tf.models.tiny_resnet import tiny_resnet_v2
@@ -24,10 +28,10 @@ class Application:
     """A Keras application that can be cut.
 
     Attributes:
-        build: takes `input_shape`, `include_top=False` and `weights`.
+        build: takes `input_shape`, `include_top=False` and `weights`: imagenet, None or a path.
         scaling: range of its input pixels, a name of `PixelScaling`.
         cut: default layer to cut at, one block before the end.
-        pretrained: Keras has ImageNet weights for it.
+        pretrained: there are ImageNet weights for it.
         min_size: smallest side of its images, pixels.
     """
 
@@ -38,13 +42,19 @@ class Application:
     min_size: int = 32
 
 
-def _tiny(input_shape: tuple, **_: Any) -> keras.Model:
-    return tiny_resnet_v2(input_shape)
+def _tiny(input_shape: tuple, include_top: bool, weights: str | None) -> keras.Model:
+    model = tiny_resnet_v2(input_shape)
+    if weights:
+        model.load_weights(weights)
+    return model
 
 
 APPLICATIONS = {
     "densenet121": Application(keras.applications.DenseNet121, "torch", "pool4_pool"),
     "efficientnet_b0": Application(keras.applications.EfficientNetB0, "torch", "block6d_add"),
+    "efficientnet_lite0": Application(efficientnet_lite0, "lite", "block6d_add"),
+    "efficientnet_lite1": Application(efficientnet_lite1, "lite", "block6e_add"),
+    "efficientnet_lite2": Application(efficientnet_lite2, "lite", "block6e_add"),
     "inception_v3": Application(keras.applications.InceptionV3, "tf", "mixed9", min_size=75),
     "mobilenet": Application(keras.applications.MobileNet, "tf", "conv_pw_12_relu"),
     "mobilenet_v2": Application(keras.applications.MobileNetV2, "tf", "block_15_add"),
@@ -89,8 +99,9 @@ def build_backbone(
         name: one of `APPLICATIONS`.
         cut: layer whose output ends the trunk; None = the application's default
             (`conv5_block2_out` for ResNetV2, the paper's conv5_2).
-        weights: `"imagenet"` (fetched by Keras), `"none"` (random), or the path of a weights file
-            that Keras wrote for the application without its top.
+        weights: `"imagenet"` (fetched by Keras; from an installed package for EfficientNet-Lite),
+            `"none"` (random), or the path of a weights file that Keras wrote for the application
+            without its top; EfficientNet-Lite also takes one of torch.
         image_size: S, side of the square images, pixels.
         statistics: mode of every batch normalization (`rlstm_tf.layers.BatchNormalization`).
         momentum: momentum of their moving statistics.
@@ -98,8 +109,8 @@ def build_backbone(
             first convolution is adapted to (`flow_stem`).
 
     Raises:
-        UsageError: unknown name, images that are too small for it, or a cut that is not a layer
-            with a single map.
+        UsageError: unknown name, images that are too small for it, a cut that is not a layer with
+            a single map, or ImageNet weights that are not installed.
         DataError: weights cannot be read or do not fit.
     """
     check_image_size(name, image_size)
@@ -131,11 +142,14 @@ def _build_application(
 ) -> keras.Model:
     if weights == "imagenet" and not application.pretrained:
         raise UsageError(f"{name} has no ImageNet weights: give --weights=none or a path")
+    is_path = weights not in ("imagenet", "none")
+    if is_path and not Path(weights).is_file():
+        raise DataError(f"weights {weights!r} must be imagenet, none or an existing file")
     try:
-        model = application.build(
+        return application.build(
             input_shape=input_shape,
             include_top=False,
-            weights="imagenet" if weights == "imagenet" else None,
+            weights=None if weights == "none" else weights,
         )
     except Exception as error:
         # keras.utils.get_file raises a bare Exception if a download fails.
@@ -143,15 +157,9 @@ def _build_application(
             raise DataError(
                 f"the ImageNet weights of {name} could not be fetched: {error}"
             ) from error
-        raise
-    if weights not in ("imagenet", "none"):
-        if not Path(weights).is_file():
-            raise DataError(f"weights {weights!r} must be imagenet, none or an existing file")
-        try:
-            model.load_weights(weights)
-        except (OSError, ValueError, KeyError) as error:
+        if is_path and isinstance(error, (OSError, ValueError, KeyError)):
             raise DataError(f"{weights} does not hold weights of {name}: {error}") from error
-    return model
+        raise
 
 
 def adapt(model: keras.Model, statistics: str, momentum: float) -> keras.Model:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.messages import say
 from rlstm_tf.runs.checkpoints import Checkpoints, named_variables
 from rlstm_tf.storage.atomic import write_atomic, writing
+from rlstm_tf.training.selection import best_epoch
 from rlstm_tf.training.state import TrainState
 
 Logs = dict[str, float]
@@ -103,7 +103,6 @@ class CheckpointSaver(keras.callbacks.Callback):
         checkpoints: the run's checkpoints.
         optimizer: saved with the model.
         state: progress of the run.
-        best: best validation score of the run so far, 0..1; None = no score yet.
         every_steps: steps between checkpoints within an epoch; None = no limit.
         every_seconds: seconds between checkpoints within an epoch; None = no limit.
         on_saved: called after each checkpoint.
@@ -114,7 +113,6 @@ class CheckpointSaver(keras.callbacks.Callback):
         checkpoints: Checkpoints,
         optimizer: keras.optimizers.Optimizer,
         state: TrainState,
-        best: float | None,
         every_steps: int | None = None,
         every_seconds: float | None = None,
         on_saved: Callable[[], None] = lambda: None,
@@ -124,7 +122,6 @@ class CheckpointSaver(keras.callbacks.Callback):
         self.checkpoints = checkpoints
         self.optimizer = optimizer
         self.state = state
-        self.best = best
         self.every_steps, self.every_seconds = every_steps, every_seconds
         self._last_save = time.monotonic()
 
@@ -137,15 +134,7 @@ class CheckpointSaver(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Saves a checkpoint, as the best one if its score is higher."""
-        logs = logs or {}
-        score = logs.get("val_accuracy", logs.get("val_map"))
-        # The mean average precision over no video is NaN.
-        if score is not None and math.isnan(score):
-            score = None
-        better = score is not None and (self.best is None or score > self.best)
-        if better:
-            self.best = score
-        self.save(better)
+        self.save(best_epoch(self.state.history) == self.state.epoch)
 
     def save(self, best: bool = False) -> None:
         """Saves a checkpoint now.
@@ -163,8 +152,7 @@ class CheckpointSaver(keras.callbacks.Callback):
         bad = [name for name, value in state.items() if not np.isfinite(value).all()]
         if bad:
             raise FloatingPointError(f"{bad[0]} is not finite after step {self.state.step}")
-        info = {**self.state.to_dict(), "best": self.best}
-        self.checkpoints.save(self.state.step, state, info, best)
+        self.checkpoints.save(self.state.step, state, self.state.to_dict(), best)
         self.on_saved()
         self._last_save = time.monotonic()
         self.state.start_clock()

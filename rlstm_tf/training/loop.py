@@ -6,7 +6,6 @@ Callbacks that write TensorBoard files are passed in, since `summaries` lies abo
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import shlex
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ import keras
 import tensorflow as tf
 
 from rlstm_tf.data import pipeline
-from rlstm_tf.data.device_augmentation import make_preprocess
-from rlstm_tf.distributed.consistency import assert_same_weights
 from rlstm_tf.distributed.strategy import (
     any_worker,
     assert_same,
@@ -27,19 +24,15 @@ from rlstm_tf.distributed.strategy import (
 )
 from rlstm_tf.errors import DataError
 from rlstm_tf.messages import say
-from rlstm_tf.models import build_model
-from rlstm_tf.models.freezing import freeze_backbone
-from rlstm_tf.runs.checkpoints import Checkpoints, named_variables, restore
+from rlstm_tf.runs.checkpoints import Checkpoints
 from rlstm_tf.runs.remote import LocalMirror
-from rlstm_tf.runs.weights import initialize_from_run
-from rlstm_tf.training import optimizers
 from rlstm_tf.training.callbacks import CheckpointSaver, HistoryWriter, ProgressBar
 from rlstm_tf.training.epochs import fit
-from rlstm_tf.training.inputs import Inputs, balanced_weights, check_workers, open_inputs
+from rlstm_tf.training.inputs import Inputs, check_workers, open_inputs
 from rlstm_tf.training.preemption import StopRequest
 from rlstm_tf.training.settings import TrainSettings
+from rlstm_tf.training.start import build, restore
 from rlstm_tf.training.state import SYNC_EVERY, TrainState
-from rlstm_tf.training.trainer import Trainer
 from rlstm_tf.training.validation import Validation, format_class_scores
 
 _RESUME_HINT = "the same command with --resume resumes it"
@@ -96,15 +89,15 @@ def _fit(
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_global_policy(settings.precision)
-    trainer, schedule = _build(settings, inputs)
+    trainer, schedule = build(settings, inputs)
     # Writes, so it follows every check.
     _open_run(settings, inputs)
-    state, best = _restore(settings, inputs, trainer)
+    state = restore(settings, inputs, trainer)
     config, last_step = settings.input, inputs.epochs.end_step(settings.num_epochs - 1)
     validation = Validation(trainer, inputs.val, config, stop) if inputs.val else None
     left = last_step - state.step
     progress = Progress(inputs, config, trainer.model, state, validation, left)
-    callbacks, save = _callbacks(settings, progress, trainer.optimizer, best, summaries)
+    callbacks, save = _callbacks(settings, progress, trainer.optimizer, summaries)
     # Closed here, not by the garbage collector: it is endless and prefetches in threads.
     with contextlib.closing(_batches(inputs, config, state.step)) as batches:
         stop.raise_immediately = False
@@ -138,51 +131,6 @@ def _report_stop(stop: StopRequest, step: int) -> None:
     say(f"stopped {why} {where}; {_RESUME_HINT}")
 
 
-def _build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers.Schedule]:
-    """Builds model and optimizer; returns the learning rate's schedule too."""
-    config = settings.model
-    if settings.init_from or inputs.run.has_checkpoint():
-        # Other weights replace them, so do not download any.
-        config = dataclasses.replace(config, weights="none")
-    schedule = optimizers.make_schedule(
-        settings.schedule,
-        settings.learning_rate,
-        drop_steps=[inputs.epochs.end_step(epoch - 1) for epoch in settings.drop_epochs],
-        num_steps=inputs.epochs.end_step(settings.num_epochs - 1),
-        warmup_steps=settings.warmup_steps,
-    )
-    with inputs.strategy.scope():
-        model = build_model(config, len(inputs.shards.classes))
-        freeze_backbone(model, settings.freeze)
-        optimizer = optimizers.make_optimizer(
-            settings.optimizer,
-            schedule,
-            settings.momentum,
-            settings.weight_decay,
-            model.trainable_variables,
-            scale_loss=settings.precision == "mixed_float16",
-        )
-    weights = None
-    if settings.class_weights == "balanced":
-        shards = inputs.shards
-        weights = balanced_weights(shards.samples["label"], len(shards.classes))
-    trainer = Trainer(
-        model,
-        optimizer,
-        inputs.strategy,
-        weight_decay=settings.weight_decay if settings.optimizer == "sgd" else 0.0,
-        accumulate=settings.accumulate,
-        jit=settings.jit,
-        seed=settings.seed,
-        remat=settings.remat,
-        clip_norm=settings.clip_norm,
-        class_weights=weights,
-        label_smoothing=settings.label_smoothing,
-        preprocess=make_preprocess(settings.input),
-    )
-    return trainer, schedule
-
-
 def _open_run(settings: TrainSettings, inputs: Inputs) -> None:
     """Locks the run's directory, once for all workers."""
     if not inputs.is_chief:
@@ -206,39 +154,10 @@ def _open_run(settings: TrainSettings, inputs: Inputs) -> None:
     inputs.upload()
 
 
-def _restore(
-    settings: TrainSettings, inputs: Inputs, trainer: Trainer
-) -> tuple[TrainState, float | None]:
-    """Restores the newest checkpoint, or initializes the weights from another run.
-
-    Returns:
-        The progress of the run, and its best validation score.
-    """
-    checkpoints = Checkpoints(inputs.run.checkpoints)
-    newest = checkpoints.load_newest()
-    state, best = TrainState(), None
-    variables = named_variables(trainer.model, trainer.optimizer)
-    if newest is not None:
-        arrays, info, path = newest
-        state, best = TrainState.from_dict(info, path), info["best"]
-        restore(variables, arrays, path)
-    elif settings.init_from:
-        name = settings.model.model
-        say(initialize_from_run(settings.init_from, trainer.model, name))
-    assert_same_weights(inputs.strategy, variables, state.to_dict())
-    if inputs.is_chief:
-        checkpoints.clear()
-        if newest is not None:
-            checkpoints.set_aside_after(path)
-            say(f"resumed from {inputs.mirror.display_path(path)}")
-    return state, best
-
-
 def _callbacks(
     settings: TrainSettings,
     progress: Progress,
     optimizer: keras.optimizers.Optimizer,
-    best: float | None,
     summaries: MakeCallbacks,
 ) -> tuple[list[keras.callbacks.Callback], Callable[[], None]]:
     """Returns this process's callbacks, and a function that saves; only the chief writes."""
@@ -249,7 +168,6 @@ def _callbacks(
         Checkpoints(inputs.run.checkpoints, settings.keep_checkpoints),
         optimizer,
         state,
-        best,
         settings.save_steps,
         settings.save_seconds,
         on_saved=inputs.upload,

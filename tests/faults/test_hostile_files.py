@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from builds import arguments
 from hostile_files import survive
+from torch_files import save
 
 from rlstm_tf.cli import app
 from rlstm_tf.cli.flag_files import FlagValues
@@ -45,6 +46,7 @@ def place(request, tmp_path):
         "run": make_run,
         "split": make_splits,
         "video": make_videos,
+        "weights": make_weights,
     }[kind](directory, request)
     return directory
 
@@ -127,6 +129,16 @@ def make_videos(directory, request):
     make_other(directory / "clip.flv", "flv", "yuv420p")
 
 
+def make_weights(directory, request):
+    draw = np.random.default_rng(0)
+    tensors = {
+        f"layer{number}.weight": draw.normal(size=(4, 3, number)).astype("float32")
+        for number in range(1, 4)
+    }
+    for form in ("archive", "sequence"):
+        save(directory / f"{form}.pth", tensors, form == "archive")
+
+
 def make_other(path, codec, pixels):
     """Writes a video by another codec; none if FFmpeg here lacks it."""
     if codec not in av.codecs_available:
@@ -150,6 +162,7 @@ def make_other(path, codec, pixels):
         ("run", 4_000, 400),
         ("split", 4_000, 400),
         ("video", 3_000, 300),
+        ("weights", 4_000, 400),
     ],
 )
 def test_changed_files(place, times, survived, record_property, kind, many, few):

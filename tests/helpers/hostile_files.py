@@ -444,3 +444,25 @@ class VideoReader:
             raise DataError(f"{path}: {reason}")
         if not pictures:
             read_video(path, lambda: video_views(path, form, config))
+
+
+class WeightsReader:
+    """Files of torch.save, in both formats."""
+
+    def __init__(self, directory):
+        self.before = {path: path.read_bytes() for path in sorted(directory.glob("*.pth"))}
+        self.path = next(iter(self.before))
+
+    def change(self, draw):
+        self.path = draw.choice(list(self.before))
+        self.path.write_bytes(change_bytes(self.before[self.path], draw))
+
+    def read(self):
+        from rlstm_tf.errors import DataError
+        from rlstm_tf.storage.torch_files import read_tensors
+
+        try:
+            tensors = read_tensors(str(self.path))
+        except ValueError as error:
+            raise DataError(f"{self.path}: {error}") from None
+        assert all(tensor.size <= 1000 for tensor in tensors.values())

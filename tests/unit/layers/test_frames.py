@@ -30,7 +30,16 @@ def test_scaling_equals_keras_applications(scaling):
     np.testing.assert_allclose(PixelScaling(scaling)(pixels), result, atol=2e-4)
 
 
-@pytest.mark.parametrize(("scaling", "most"), [("tf", 1), ("caffe", 127), ("torch", 127 / 57.63)])
+def test_scaling_of_efficientnet_lite():
+    pixels = np.array([0, 127, 191, 255], "uint8").reshape(1, 2, 2, 1)
+    scaled = np.asarray(PixelScaling("lite")(pixels))
+    np.testing.assert_array_equal(scaled.ravel(), [-0.9921875, 0, 0.5, 1])
+
+
+@pytest.mark.parametrize(
+    ("scaling", "most"),
+    [("tf", 1), ("caffe", 127), ("torch", 127 / 57.63), ("lite", 127 / 128)],
+)
 def test_no_motion_is_zero(scaling, most):
     """Flow levels are 1 ... 255, and 128 is no motion; 20 channels keep their order."""
     levels = np.full((1, 1, 3, 20), 128, "uint8")
@@ -43,7 +52,7 @@ def test_no_motion_is_zero(scaling, most):
 
 def test_flow_has_the_range_of_pixels():
     """For each scaling, half the range from darkest to brightest pixel, within 1."""
-    for scaling in ("tf", "caffe", "torch"):
+    for scaling in ("tf", "caffe", "torch", "lite"):
         ends = np.stack([np.zeros((1, 1, 3)), np.full((1, 1, 3), 255)]).astype("uint8")
         dark, bright = np.asarray(PixelScaling(scaling)(ends)).mean(axis=(1, 2, 3))
         flow = float(np.asarray(PixelScaling(f"flow_{scaling}")(np.full((1, 1, 1, 2), 255))).max())

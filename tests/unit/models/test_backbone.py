@@ -30,6 +30,8 @@ PARAMETERS = {
     ("mobilenet", 96): (2_162_880, 1_065_984, 15_529_253),
     ("mobilenet_v2", 96): (1_364_864, 893_120, 3_681_285),
     ("efficientnet_b0", 64): (2_912_364, 1_137_200, 5_835_761),
+    ("efficientnet_lite0", 64): (2_387_616, 1_025_408, 5_087_429),
+    ("efficientnet_lite2", 64): (3_691_984, 1_177_184, 6_762_821),
     ("vgg16", 64): (7_635_264, 7_079_424, 24_658_853),
     ("vgg19", 64): (10_585_152, 9_439_232, 32_328_357),
     ("inception_v3", 96): (15_722_720, 6_080_064, 72_371_653),
@@ -45,6 +47,8 @@ NAMES = {
     "mobilenet": 1698999945,
     "mobilenet_v2": 1017498500,
     "efficientnet_b0": 4262991705,
+    "efficientnet_lite0": 2470550753,
+    "efficientnet_lite2": 779253825,
     "vgg16": 4004509703,
     "vgg19": 3166476498,
     "inception_v3": 815079857,
@@ -53,9 +57,10 @@ NAMES = {
     "resnet50v2": 2982022692,
     "resnet101v2": 3826764483,
 }
-# Residual, sequential, inverted residual, with squeeze and excitation.
-FAMILIES = ("tiny_resnetv2", "vgg16", "mobilenet_v2", "efficientnet_b0")
-SLOW_TO_BUILD = {"resnet152v2"}  # the same code as resnet50v2 and resnet101v2
+# Residual, sequential, inverted residual, with squeeze and excitation, without.
+FAMILIES = ("tiny_resnetv2", "vgg16", "mobilenet_v2", "efficientnet_b0", "efficientnet_lite0")
+# The same code as others of their family.
+SLOW_TO_BUILD = {"resnet152v2", "efficientnet_lite1"}
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,9 @@ def test_backbone_adapts_weights_from_a_file(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", ["tiny_resnetv2", "efficientnet_b0", "vgg16"])
+@pytest.mark.parametrize(
+    "name", ["tiny_resnetv2", "efficientnet_b0", "efficientnet_lite0", "vgg16"]
+)
 def test_zero_flow_is_zero_at_the_first_convolution(name):
     backbone = build_backbone(name, weights="none", image_size=64, channels=CHANNELS)
     levels = np.full((1, 64, 64, CHANNELS), ZERO, "uint8")

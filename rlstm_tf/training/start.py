@@ -1,0 +1,105 @@
+"""The start of a training: its network and optimizer, and the weights that they start from."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rlstm_tf.data.device_augmentation import make_preprocess
+from rlstm_tf.distributed.consistency import assert_same_weights
+from rlstm_tf.messages import say
+from rlstm_tf.models import build_model
+from rlstm_tf.models.freezing import freeze_backbone
+from rlstm_tf.runs import checkpoints as checkpoint_files
+from rlstm_tf.runs.checkpoints import Checkpoints, named_variables
+from rlstm_tf.runs.weights import initialize_from_run
+from rlstm_tf.training import optimizers
+from rlstm_tf.training.inputs import Inputs, balanced_weights
+from rlstm_tf.training.settings import TrainSettings
+from rlstm_tf.training.state import TrainState
+from rlstm_tf.training.trainer import Trainer
+
+
+def build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers.Schedule]:
+    """Builds network and optimizer, on the devices.
+
+    Returns:
+        Their trainer, and the schedule of the learning rate.
+
+    Raises:
+        UserError: the network, its weights or the combination of settings is refused.
+    """
+    config = settings.model
+    if settings.init_from or inputs.run.has_checkpoint():
+        # Other weights replace them, so do not download any.
+        config = dataclasses.replace(config, weights="none")
+    schedule = optimizers.make_schedule(
+        settings.schedule,
+        settings.learning_rate,
+        drop_steps=[inputs.epochs.end_step(epoch - 1) for epoch in settings.drop_epochs],
+        num_steps=inputs.epochs.end_step(settings.num_epochs - 1),
+        warmup_steps=settings.warmup_steps,
+    )
+    with inputs.strategy.scope():
+        model = build_model(config, len(inputs.shards.classes))
+        freeze_backbone(model, settings.freeze)
+        optimizer = optimizers.make_optimizer(
+            settings.optimizer,
+            schedule,
+            settings.momentum,
+            settings.weight_decay,
+            model.trainable_variables,
+            scale_loss=settings.precision == "mixed_float16",
+        )
+    weights = None
+    if settings.class_weights == "balanced":
+        shards = inputs.shards
+        weights = balanced_weights(shards.samples["label"], len(shards.classes))
+    trainer = Trainer(
+        model,
+        optimizer,
+        inputs.strategy,
+        weight_decay=settings.weight_decay if settings.optimizer == "sgd" else 0.0,
+        accumulate=settings.accumulate,
+        jit=settings.jit,
+        seed=settings.seed,
+        remat=settings.remat,
+        clip_norm=settings.clip_norm,
+        class_weights=weights,
+        label_smoothing=settings.label_smoothing,
+        preprocess=make_preprocess(settings.input),
+    )
+    return trainer, schedule
+
+
+def restore(settings: TrainSettings, inputs: Inputs, trainer: Trainer) -> TrainState:
+    """Restores the newest checkpoint, or initializes the weights from another run.
+
+    Args:
+        settings: the settings.
+        inputs: the inputs, whose run has been opened.
+        trainer: from `build`.
+
+    Returns:
+        The progress of the run.
+
+    Raises:
+        DataError: a checkpoint cannot be read or is of another network, or workers differ.
+    """
+    checkpoints = Checkpoints(inputs.run.checkpoints)
+    newest = checkpoints.load_newest()
+    state = TrainState()
+    variables = named_variables(trainer.model, trainer.optimizer)
+    if newest is not None:
+        arrays, info, path = newest
+        state = TrainState.from_dict(info, path)
+        checkpoint_files.restore(variables, arrays, path)
+    elif settings.init_from:
+        name = settings.model.model
+        say(initialize_from_run(settings.init_from, trainer.model, name))
+    assert_same_weights(inputs.strategy, variables, state.to_dict())
+    if inputs.is_chief:
+        checkpoints.clear()
+        if newest is not None:
+            checkpoints.set_aside_after(path)
+            say(f"resumed from {inputs.mirror.display_path(path)}")
+    return state
