@@ -11,8 +11,10 @@ from torch_files import save
 
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.layers import PixelScaling
+from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import efficientnet_lite as lite
 from rlstm_tf.models.backbone import build_backbone
+from rlstm_tf.models.branches import encode_snippets
 
 # Width and height of the images, and all parameters: Google's figures are 4.652, 5.416 and 6.092
 # million without the statistics of batch normalization.
@@ -122,7 +124,8 @@ def test_a_backbone_takes_the_weights_of_any_number_of_classes(tmp_path, tensors
         backbone.tail.get_layer("top_conv").get_weights()[0][0, 0],
         tensors["_conv_head.weight"][:, :, 0, 0].T,
     )
-    assert backbone.scaling == "lite"
+    scaled = keras.Model(*encode_snippets(backbone, ModelConfig(num_segments=2)))
+    assert scaled.get_layer("scale").scaling == "lite"
 
 
 def test_weights_from_a_file_of_keras(tmp_path):
