@@ -18,7 +18,7 @@ INSTALL_ADDONS = $(RUN_ADDONS) -m pip install --quiet $(call pins,$(PYTHON_ADDON
 STEPS = benchmarks/results/steps.csv
 
 .PHONY: help demo paper-demo paper-commands test test-addons test-faults test-all \
-  update lint format docs benchmark
+  update lint format docs benchmark jhmdb
 
 help:
 	@echo "make demo         install, then: videos, records, training, test, export (15 minutes)"
@@ -32,6 +32,7 @@ help:
 	@echo "make lint         formatter, linter, type checker"
 	@echo "make docs         the documentation as a site, in site/"
 	@echo "make benchmark    speed, as ratios"
+	@echo "make jhmdb VIDEOS=DIR SPLITS=DIR   every network on the splits of J-HMDB (docs/jhmdb.md)"
 
 .venv/installed: setup.cfg pyproject.toml constraints/default.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 - 3.13 found; make PYTHON=..." >&2; exit 2; }
@@ -153,3 +154,9 @@ benchmark: .venv/installed-dev
 	$(RUN) -m benchmarks.records
 	$(RUN) -m benchmarks.serving
 	$(RUN) -m benchmarks.startup
+
+# Resumed by the same command. ARGS: a portion, as `python -m benchmarks.jhmdb --help` says.
+jhmdb: .venv/installed-dev
+	@test -n "$(VIDEOS)" && test -n "$(SPLITS)" || \
+	  { echo "error: give both directories of J-HMDB: make jhmdb VIDEOS=DIR SPLITS=DIR" >&2; exit 2; }
+	$(RUN) -m benchmarks.jhmdb --videos='$(VIDEOS)' --splits='$(SPLITS)' $(ARGS)

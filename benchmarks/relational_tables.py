@@ -78,8 +78,9 @@ class Results:
         self._rows = RowFile(path, head, ["setting", "seed"])
         self._curves = RowFile(curves, _CURVES, ["setting", "seed"])
         self._search = RowFile(search, [*_SEARCH, *ORIGIN], _SEARCH[:3])
-        for file in (self._rows, self._curves, self._search):
-            self._check(file)
+        self._rows.check_flags(schedule(study))
+        self._curves.read()
+        self._search.check_flags(schedule(study, trial=True))
 
     def has(self, run: Run) -> bool:
         """Returns whether there is a row of this training.
@@ -162,12 +163,6 @@ class Results:
         for table in tables.tables_of(benchmark):
             cells = tables.group_cells(table, benchmark)
             print(tables.to_markdown(table.title, tables.caption_of(benchmark), cells))
-
-    def _check(self, file: RowFile) -> None:
-        for command in file.read().get("command", ()):
-            budget = schedule(self.study, trial=file is self._search)
-            if not {*budget} <= {*str(command).split()}:
-                raise DataError(f"{file.path} has a row of {command}: give another --output")
 
 
 def _accuracy(scores: score_files.Scores) -> float:

@@ -31,9 +31,9 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from benchmarks.machine import print_heading
+from benchmarks.portions import parse_names, parse_seeds
 from benchmarks.settings import ABLATIONS, CELLS, MAIN, QUICK_NETWORKS, Setting
 from rlstm_tf.cli import app
-from rlstm_tf.cli.parsing import parse_numbers
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import UsageError
 
@@ -68,7 +68,9 @@ def main(values: flags.FlagValues) -> None:
     """Makes videos and runs that do not exist, writes and prints the results."""
     if values.quick and values.seeds is not None:
         raise UsageError("--quick has seed 0 alone: give no --seeds")
-    seeds = (0,) if values.quick else _seeds(values.seeds)
+    seeds: tuple[int, ...] = (0,) if values.quick else ()
+    if values.seeds is not None:
+        seeds = parse_seeds(values.seeds)
     if values.output and os.path.isdir(values.output):
         raise UsageError(f"--output={values.output} is a directory: give a file, NAME.csv")
     settings = _settings(values.ablations, values.only, values.quick)
@@ -120,19 +122,6 @@ def run_study(
     train_all(study, runs, "test", results.add)
 
 
-def _seeds(texts: list[str] | None) -> tuple[int, ...]:
-    """Returns the seeds, each once; none if the flag is not set.
-
-    Raises:
-        UsageError: one is not a seed, or the flag is empty.
-    """
-    if texts is None:
-        return ()
-    if not texts:
-        raise UsageError("--seeds is empty: give at least one")
-    return tuple(dict.fromkeys(parse_numbers("seeds", texts, int, 0, 2**32 - 1)))
-
-
 def _settings(ablations: bool, only: list[str], quick: bool) -> tuple[Setting, ...]:
     """Returns the settings to train: those in `only`; if empty, all, or those of --quick.
 
@@ -141,11 +130,8 @@ def _settings(ablations: bool, only: list[str], quick: bool) -> tuple[Setting, .
     """
     networks = tuple(it for it in MAIN if only or not quick or it.name in QUICK_NETWORKS)
     settings = networks + (ABLATIONS + CELLS if ablations else ())
-    names = [setting.name for setting in settings]
-    for name in only:
-        if name not in names:
-            raise UsageError(f"--only={name}: unknown setting, known: {', '.join(names)}")
-    chosen = tuple(setting for setting in settings if setting.name in only or not only)
+    names = parse_names("only", only, [setting.name for setting in settings])
+    chosen = tuple(setting for setting in settings if setting.name in names)
     cells = [setting.name for setting in chosen if setting in CELLS]
     if cells:
         app.load_tensorflow()

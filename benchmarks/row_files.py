@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,13 @@ class RowFile:
             raise DataError(f"{self.path} holds another table: give another --output")
         return table
 
+    def find(self, key: Mapping[str, Any]) -> pd.DataFrame:
+        """Returns the rows with these cells, as texts; raises as `read`."""
+        rows = self.read()
+        for column, value in key.items():
+            rows = rows[rows[column] == str(value)]
+        return rows
+
     def has(self, key: Mapping[str, Any], command: str) -> bool:
         """Returns whether there is a row with this key.
 
@@ -55,13 +62,18 @@ class RowFile:
         Raises:
             DataError: it is of another command.
         """
-        rows = self.read()
-        for column, value in key.items():
-            rows = rows[rows[column] == str(value)]
+        rows = self.find(key)
         for found in rows["command"]:
             if found != command:
                 raise DataError(f"{self.path} has a row of {found}: give another --output")
         return not rows.empty
+
+    def check_flags(self, flags: Collection[str]) -> None:
+        """Raises DataError if a row is of a training without these flags."""
+        for command in self.read()["command"]:
+            words = command.split()
+            if words[0] == "rlstm_tf.train" and not {*flags} <= {*words}:
+                raise DataError(f"{self.path} has a row of {command}: give another --output")
 
     def write(self, rows: pd.DataFrame) -> None:
         """Writes these rows after those of the file that have another key.

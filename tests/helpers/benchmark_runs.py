@@ -1,9 +1,12 @@
-"""Made-up runs of the relational benchmark."""
+"""Made-up runs of the relational benchmark, and commands that make them up."""
+
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.relational_data import WHOLE
 from benchmarks.relational_runs import Study, command_of
+from benchmarks.trainings import CommandError
 from rlstm_tf.evaluation import score_files
 from tfrecords_tools.synthetic.relations import CLASSES
 
@@ -41,3 +44,35 @@ def make_run(study, run, right=20, diverged=False, subset="test"):
         write_scores(directory / "evaluation" / subset, right)
     facts = {"commit": "abc", "machine": "two cores", "diverged": diverged}
     return {"command": command_of(study, run), **facts}
+
+
+class FakeCommands:
+    """Takes the place of `trainings.run_command`: writes what commands leave, and notes them.
+
+    Args:
+        right: takes the directory of the scores and that of the run, or None for fused scores;
+            returns how many classes are right in the scores.
+    """
+
+    def __init__(self, right):
+        self.right = right
+        self.lines = []
+        self.logs = []
+        self.diverging = ()
+        self.epochs_left = 0
+
+    def __call__(self, log, module, *flags, core=None, used=None):
+        given = dict(flag[2:].split("=", 1) for flag in flags if "=" in flag)
+        self.lines.append((module, given))
+        self.logs.append(log.name)
+        if module == "rlstm_tf.train":
+            write_history(Path(given["run_dir"]), int(given["epochs"]) - self.epochs_left)
+            if given["learning_rate"] in self.diverging:
+                log.write_text("step 3, learning rate 9: try a smaller --learning_rate\n")
+                raise CommandError(module, 1, log)
+        elif module in ("rlstm_tf.evaluate", "rlstm_tf.fuse"):
+            output, run_dir = Path(given["output"]), given.get("run_dir")
+            write_scores(output, self.right(output, run_dir and Path(run_dir)))
+
+    def flags_of(self, module):
+        return [given for name, given in self.lines if name == module]

@@ -26,9 +26,9 @@ def file_of(name, clip):
     return f"Film_{clip // 3}_{name}_u_nm_np1_fr_med_{clip % 3}.avi"
 
 
-def link_clips(real, directory, number):
-    """Links that many genuine clips, one class after the other; returns the directory."""
-    lists = [sorted((real / "jhmdb/videos" / name).iterdir()) for name in CLASSES]
+def link_clips(real, directory, number, classes=CLASSES):
+    """Links that many genuine clips, one of each class, then the next; returns the directory."""
+    lists = [sorted((real / "jhmdb/videos" / name).iterdir()) for name in classes]
     for clip in [clip for clips in zip(*lists) for clip in clips][:number]:
         (directory / clip.parent.name).mkdir(parents=True, exist_ok=True)
         (directory / clip.parent.name / clip.name).symlink_to(clip)

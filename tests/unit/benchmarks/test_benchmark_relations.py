@@ -10,6 +10,7 @@ import pytest
 from benchmark_runs import make_run, make_study
 
 from benchmarks import relations
+from benchmarks.portions import parse_seeds
 from benchmarks.relational_data import QUICK
 from benchmarks.relational_runs import Run
 from benchmarks.relational_tables import Results, pair_shares
@@ -228,8 +229,7 @@ def test_invalid_flags(tmp_path, capsys, monkeypatch, arguments, status, message
 
 def test_a_seed_given_twice_counts_once():
     """Two trainings in one directory would disturb each other."""
-    assert relations._seeds(["3", "0", "3"]) == (3, 0)
-    assert relations._seeds(None) == ()
+    assert parse_seeds(["3", "0", "3"]) == (3, 0)
 
 
 def test_the_best_rate(tmp_path, study):
@@ -260,7 +260,7 @@ def test_results_have_no_path_of_a_machine():
 def test_unknown_settings_are_refused(capsys):
     arguments = ["relations", "--only=two_branch,three_branch"]
     assert app.run(relations.main, relations.define_flags, arguments) == 2
-    assert "--only=three_branch: unknown setting, known: tsn, local" in capsys.readouterr().err
+    assert "--only=three_branch: unknown, known: tsn, local" in capsys.readouterr().err
 
 
 def test_networks_of_quick():

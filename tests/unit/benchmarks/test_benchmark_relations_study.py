@@ -3,11 +3,10 @@
 import dataclasses
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 from absl import flags
-from benchmark_runs import make_study, write_history, write_scores
+from benchmark_runs import FakeCommands, make_study
 
 from benchmarks import trainings
 from benchmarks.relational_data import PAIRS, QUICK, WHOLE
@@ -28,37 +27,13 @@ RIGHT = {
 }
 
 
-class FakeCommands:
-    """Takes the place of `run_command`: writes what the commands leave, and notes them."""
-
-    def __init__(self):
-        self.lines = []
-        self.logs = []
-        self.diverging = ()
-        self.epochs_left = 0
-
-    def __call__(self, log, module, *flags, core=None, used=None):
-        given = dict(flag[2:].split("=", 1) for flag in flags if "=" in flag)
-        self.lines.append((module, given))
-        self.logs.append(log.name)
-        if module == "rlstm_tf.train":
-            directory = Path(given["run_dir"])
-            write_history(directory, int(given["epochs"]) - self.epochs_left)
-            if given["learning_rate"] in self.diverging:
-                log.write_text("step 3, learning rate 9: try a smaller --learning_rate\n")
-                raise CommandError(module, 1, log)
-        elif module == "rlstm_tf.evaluate":
-            output = Path(given["output"])
-            rate = given["run_dir"].split("_")[-2]
-            write_scores(output, RIGHT[output.name][rate])
-
-    def flags_of(self, module):
-        return [given for name, given in self.lines if name == module]
+def right(output, run_dir):
+    return RIGHT[output.name][run_dir.name.split("_")[-2]]
 
 
 @pytest.fixture
 def commands(monkeypatch):
-    fake = FakeCommands()
+    fake = FakeCommands(right)
     monkeypatch.setattr(trainings, "run_command", fake)
     # The affinity of the tests' own process would change.
     monkeypatch.setattr(trainings, "cores_of", lambda workers: [None])
