@@ -135,7 +135,7 @@ if not KERAS_3:
         def call(self, inputs: Any, mask: Any = None, training: Any = None) -> Any:
             shape = self.compute_output_shape(inputs.shape)[1:]
             states = [tf.zeros((tf.shape(inputs)[0], *shape), inputs.dtype)] * 2
-            for X in tf.unstack(inputs, axis=1):
+            for X in tf.unstack(inputs, axis=1)[:: -1 if self.go_backwards else 1]:
                 _, states = self.cell.call(X, states, training=training)
             return states[0]
 

@@ -133,7 +133,9 @@ class ModelConfig:
         False, "Begin with a bias of 1 in the forget gate, as Keras's LSTM does.", models=RELATIONAL
     )
     bidirectional: bool = option(
-        False, "Run half of the units from the last snippet to the first.", models=RELATIONAL
+        False,
+        "Run half of the units from the last snippet to the first.",
+        models=(*RELATIONAL, "convlstm"),
     )
     lstm_cell: str = option(
         "standard",

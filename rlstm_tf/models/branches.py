@@ -40,11 +40,10 @@ def relational_lstm(config: ModelConfig, channels: int) -> Callable[[Any], Any]:
     """Makes the Relational LSTM for maps of `channels` channels.
 
     Returns:
-        Function from maps `[batch, T, H, W, C]` to the last hidden state `[batch, H, W, units]`.
-        Bidirectional: two layers of half the units each; their last states are concatenated.
+        See `in_directions`.
     """
 
-    def layer(units: int, name: str, **kwargs: Any) -> keras.layers.Layer:
+    def layer(units: int, **kwargs: Any) -> keras.layers.Layer:
         return RelationalLSTM(
             units,
             pairwise=config.pairwise,
@@ -54,15 +53,33 @@ def relational_lstm(config: ModelConfig, channels: int) -> Callable[[Any], Any]:
             displacement_term=config.displacement_term,
             unit_forget_bias=config.unit_forget_bias,
             unroll=True,
-            name=name,
             **kwargs,
         )
 
+    return in_directions(layer, "relational_lstm", config, channels)
+
+
+def in_directions(
+    layer: Callable[..., Any], name: str, config: ModelConfig, channels: int
+) -> Callable[[Any], Any]:
+    """Makes a recurrent layer, or, bidirectional, two of half the units each.
+
+    Args:
+        layer: makes a layer from units, `name` and `go_backwards`.
+        name: of the layer; the one that goes backward has `_back` behind it.
+        config: options of the network.
+        channels: C of the maps.
+
+    Returns:
+        Function from maps `[batch, T, H, W, C]` to the last hidden state `[batch, H, W, units]`:
+        with two layers, the last state of each, concatenated.
+    """
     units = config.state_size(channels)
     if not config.bidirectional:
-        return layer(units, "relational_lstm")
-    forward = layer(units // 2, "relational_lstm")
-    backward = layer(units // 2, "relational_lstm_back", go_backwards=True)
+        made: Callable[[Any], Any] = layer(units, name=name)
+        return made
+    forward = layer(units // 2, name=name)
+    backward = layer(units // 2, name=f"{name}_back", go_backwards=True)
     concatenate = keras.layers.Concatenate(name="both_ways")
     return lambda maps: concatenate([forward(maps), backward(maps)])
 

@@ -170,6 +170,20 @@ def test_options_reach_the_relational_lstm():
     assert {name: config[name] for name in options} == options
 
 
+@pytest.mark.parametrize(
+    ("model", "name"), [("two_branch", "relational_lstm"), ("convlstm", "conv_lstm")]
+)
+def test_both_directions(model, name):
+    """Half of the units each; the second layer is the first one on the reversed snippets."""
+    network = build(model, units=6, bidirectional=True)
+    forward, backward = network.get_layer(name), network.get_layer(f"{name}_back")
+    X = np.random.default_rng(0).normal(size=(2, 3, 4, 4, 64)).astype("float32")
+    backward.set_weights(forward.get_weights())
+    assert forward(X).shape == (2, 4, 4, 3)
+    np.testing.assert_allclose(backward(X), forward(X[:, ::-1]), atol=1e-6)
+    assert np.abs(np.asarray(backward(X)) - np.asarray(forward(X))).max() > 1e-3
+
+
 def test_unrolled_convlstm_equals_keras():
     X = np.random.default_rng(0).normal(size=(2, 3, 4, 5, 6)).astype("float32")
     ours = unrolled_conv_lstm(7, kernel_size=3, padding="same")
