@@ -183,12 +183,20 @@ def train_all(
     """
     if not runs:
         return
-    for run in {run.records: run for run in runs}.values():
+    firsts: dict[str, Run] = {}
+    for run in runs:
+        firsts.setdefault(run.records, run)
+    for run in firsts.values():
         _build(study, run)
-    with trainings.Cores(study.workers) as cores:
-        jobs = {cores.submit(_train_and_score, study, run): run for run in runs}
-        what = "trials" if runs[0].search else "trainings"
-        with progress_bar(len(runs), f"J-HMDB, {what}", "networks") as progress:
+    what = "trials" if runs[0].search else "trainings"
+    with progress_bar(len(runs), f"J-HMDB, {what}", "networks") as progress:
+        # The others would wait for the maps of their trunk, which these cache.
+        for run in firsts.values():
+            finish(run, _train_and_score(study, run, None))
+            progress.update()
+        with trainings.Cores(study.workers) as cores:
+            others = (run for run in runs if run not in firsts.values())
+            jobs = {cores.submit(_train_and_score, study, run): run for run in others}
             for job in as_completed(jobs):
                 finish(jobs[job], job.result())
                 progress.update()

@@ -115,7 +115,8 @@ def to_markdown(rows: pd.DataFrame) -> str:
     Returns:
         Markdown. A split's number is the mean over its seeds; the deviation over seeds is that of
         the seeds of one split, pooled over splits; the deviation over splits is that of the means
-        of splits. Both are deviations of the sample.
+        of splits. Both are deviations of the sample. Seconds are medians, since some trainings
+        also cache the maps of the trunk; the memory is the largest.
     """
     numbers = ["accuracy", *_USAGE]
     rows = rows.astype({"split": int})
@@ -138,7 +139,7 @@ def _summary(own: pd.DataFrame, splits: Sequence[int]) -> list[str]:
     means = by_split.groupby(level=0).mean()
     pooled = np.sqrt(by_split.groupby(level=0).var().mean())
     numbers = [*(means.get(split, np.nan) for split in splits), means.mean(), pooled, means.std()]
-    cells = [f"{number:.1f}" for number in (*numbers, *own[_USAGE[:2]].mean())]
+    cells = [f"{number:.1f}" for number in (*numbers, *own[_USAGE[:2]].median())]
     cells.append(f"{own['gigabytes'].max():.2f}")
     lost = len(own) - len(by_split)
     count = f"{len(own)}, {lost} diverged" if lost else f"{len(own)}"

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import re
 import shutil
+from collections import Counter
 from concurrent.futures import Future
 
 import pandas as pd
@@ -83,9 +84,7 @@ def test_settings_are_chosen_before_a_test_list_is_scored(study, results, comman
     assert [row["validation_accuracy"] for row in trials[:3]] == ["0.4000", "0.4500", "0.4500"]
     rows = rows_of(tmp_path / "out.csv")
     assert [(row["split"], row["network"], row["seed"]) for row in rows[:3]] == [
-        ("1", "tsn", "0"),
-        ("1", "two_branch", "0"),
-        ("2", "tsn", "0"),
+        *(("1", "tsn", "0"), ("2", "tsn", "0"), ("3", "tsn", "0")),
     ]
     assert (rows[0]["accuracy"], rows[0]["learning_rate"]) == ("0.5000", "0.01")
     assert (rows[0]["machine"], rows[0]["stream"]) == ("two cores", "rgb")
@@ -118,7 +117,7 @@ def test_shards(study, results, commands):
 def test_tvl1_has_one_split_and_the_settings_of_dis(study, results, commands, tmp_path):
     run_all(study, results, streams=("rgb", "tvl1"))
     trials = rows_of(tmp_path / "out_search.csv")
-    assert [row["stream"] for row in trials] == ["rgb"] * 3 + ["dis"] * 3
+    assert Counter(row["stream"] for row in trials) == {"rgb": 3, "dis": 3}
     rows = rows_of(tmp_path / "out.csv")
     assert [(row["stream"], row["split"]) for row in rows] == [
         *(("rgb", "1"), ("rgb", "2"), ("rgb", "3")),
