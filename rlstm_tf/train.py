@@ -48,10 +48,10 @@ def _settings(values: absl_flags.FlagValues) -> TrainSettings:
     from rlstm_tf.data.input_config import InputConfig
 
     same = (
-        *("accumulate", "class_weights", "clip_norm", "data", "deterministic", "init_from", "jit"),
-        *("keep_checkpoints", "label_smoothing", "learning_rate", "momentum", "optimizer"),
-        *("precision", "remat", "resume", "schedule", "seed", "strategy", "val_subset"),
-        *("warmup_steps", "weight_decay"),
+        *("accumulate", "class_weights", "clip_norm", "data", "deterministic", "ema_momentum"),
+        *("init_from", "jit", "keep_checkpoints", "label_smoothing", "learning_rate"),
+        *("momentum", "optimizer", "patience", "precision", "pretrained_factor", "remat", "resume"),
+        *("schedule", "seed", "strategy", "val_subset", "warmup_steps", "weight_decay"),
     )
     arguments: dict[str, Any] = {name: values[name].value for name in same}
     arguments["freeze"] = parsing.parse_freeze(values)

@@ -111,6 +111,8 @@ def _check_flags(values: absl_flags.FlagValues) -> None:
             f"--val_subset={values.val_subset} {reason}: give --val_subset=val, which "
             "tfrecords_tools.build --val_share=0.1 takes from the training videos"
         )
+    if values.patience:
+        raise UsageError(f"--patience={values.patience}: a search trains all epochs of a trial")
     if values.strategy == "multi_worker":
         raise UsageError("--strategy=multi_worker: a search runs on one machine")
     if values.profile_steps:

@@ -21,7 +21,7 @@ from rlstm_tf.model_config import ModelConfig, Option
 # May differ when a run is resumed; any other change would make it another run.
 CHANGEABLE = {
     *("accumulate", "data", "deterministic", "epochs", "keep_checkpoints", "max_hours"),
-    *("profile_steps", "remat", "run_dir", "save_every", "strategy"),
+    *("patience", "profile_steps", "remat", "run_dir", "save_every", "strategy"),
 }
 # --epochs may not change with this: a cosine ends with the last one.
 COSINE = "--schedule=cosine"
@@ -101,6 +101,23 @@ def _define_optimization(values: flags.FlagValues) -> None:
         0.9,
         **own,
     )
+    flags.DEFINE_float(
+        "ema_momentum",
+        None,
+        "Average the weights over the steps with this momentum (0.999); the average is what is "
+        "validated, evaluated and exported.",
+        0.0,
+        1.0,
+        **own,
+    )
+    flags.DEFINE_float(
+        "pretrained_factor",
+        1.0,
+        "Factor on the learning rate of the layers that --weights or --init_from gave.",
+        0.0,
+        1.0,
+        **own,
+    )
     flags.DEFINE_enum(
         "optimizer",
         "sgd",
@@ -156,6 +173,14 @@ def _define_run(values: flags.FlagValues) -> None:
     own: dict[str, Any] = {"flag_values": values}
     define_path("run_dir", None, "Directory of the run.", **own)
     define_path("init_from", None, "Run to initialize from: spatial stream or TSN.", **own)
+    flags.register_multi_flags_validator(
+        ["pretrained_factor", "weights", "init_from"],
+        lambda given: (
+            given["pretrained_factor"] == 1 or given["weights"] != "none" or given["init_from"]
+        ),
+        "no layer is pretrained: give --weights or --init_from",
+        flag_values=values,
+    )
     flags.DEFINE_boolean("resume", False, "Resume the run in --run_dir, if there is one.", **own)
     flags.DEFINE_enum(
         "strategy",
@@ -166,6 +191,21 @@ def _define_run(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_string(
         "val_subset", "val", "Subset to score after each epoch: val, test, none.", **own
+    )
+    flags.DEFINE_integer(
+        "patience",
+        None,
+        "End after this many epochs without a better validation; evaluation, export and "
+        "--init_from then take the best epoch.",
+        1,
+        parsing.MAX_COUNT,
+        **own,
+    )
+    flags.register_multi_flags_validator(
+        ["patience", "val_subset"],
+        lambda given: given["patience"] is None or given["val_subset"] not in ("none", "test"),
+        "needs a set that is neither trained on nor the final test: --val_subset=val",
+        flag_values=values,
     )
     flags.DEFINE_string(
         "save_every",

@@ -52,7 +52,13 @@ def define_run_flags(values: flags.FlagValues) -> None:
     """Defines --run_dir and --checkpoint, for commands that read a trained run."""
     own: dict[str, Any] = {"flag_values": values}
     define_path("run_dir", None, "Directory of the run.", **own)
-    flags.DEFINE_enum("checkpoint", "newest", ("newest", "best"), "Checkpoint to load.", **own)
+    flags.DEFINE_enum(
+        "checkpoint",
+        None,
+        ("newest", "best"),
+        "Checkpoint to load; if unset the newest, or the best of a run with --patience.",
+        **own,
+    )
 
 
 def read_flags(path: Path) -> flags.FlagValues:

@@ -24,13 +24,14 @@ _TRUNK, _TAIL = "model/trunk/", "model/tail/"
 
 
 def load_model(
-    run_dir: Path, which: str, settings: Any, num_classes: int
+    run_dir: Path, which: str | None, settings: Any, num_classes: int
 ) -> tuple[keras.Model, Path]:
     """Builds a run's network and loads one of its checkpoints.
 
     Args:
         run_dir: the run's directory.
-        which: `newest` or `best`.
+        which: `newest` or `best`; None = what the run stands for: the best of one with
+            `--patience`, else the newest.
         settings: the run's flags, from `read_flags`. Its `precision` becomes Keras's dtype policy.
         num_classes: number of the run's classes.
 
@@ -41,17 +42,22 @@ def load_model(
     Raises:
         DataError: the checkpoint is missing, damaged, or from another network.
     """
-    checkpoints = Checkpoints(run_dir / "checkpoints")
-    if which == "best":
-        (state, _), path = checkpoints.load(checkpoints.best), checkpoints.best
-    else:
-        state, _, path = checkpoints.require_newest()
+    state, path = _load_state(run_dir, which, settings)
     keras.mixed_precision.set_global_policy(settings.precision)
     # The checkpoint replaces pretrained weights, so do not download any.
     config = dataclasses.replace(ModelConfig.from_flags(settings), weights="none")
     model = build_model(config, num_classes)
     restore(named_variables(model), state, path)
     return model, path
+
+
+def _load_state(run_dir: Path, which: str | None, settings: Any) -> tuple[State, Path]:
+    checkpoints = Checkpoints(run_dir / "checkpoints")
+    # A run whose first epoch has not ended has no best one yet.
+    if which == "best" or (which is None and settings.patience and checkpoints.best.exists()):
+        return checkpoints.load(checkpoints.best)[0], checkpoints.best
+    state, _, path = checkpoints.require_newest()
+    return state, path
 
 
 @dataclass
@@ -74,8 +80,8 @@ class WeightReport:
         return list(dict.fromkeys(layers))
 
 
-def initialize_from_run(directory: str, model: keras.Model, name: str) -> str:
-    """Initializes a network from the newest checkpoint of a run.
+def initialize_from_run(directory: str, model: keras.Model, name: str) -> tuple[WeightReport, str]:
+    """Initializes a network from a run, from the checkpoint that `load_model` takes by default.
 
     Args:
         directory: the run's directory, local or in a store.
@@ -83,16 +89,16 @@ def initialize_from_run(directory: str, model: keras.Model, name: str) -> str:
         name: its `--model`.
 
     Returns:
-        A one-line summary for the user.
+        The origin of each weight, and a one-line summary for the user.
 
     Raises:
         DataError: the run or checkpoint is missing, or does not fit (see `initialize_from`).
     """
     with local_mirror(directory, ONLY_FOR_TRAINING) as source:
         before = read_flags(source.path / "flags.cfg")
-        state, _, path = Checkpoints(source.path / "checkpoints").require_newest()
+        state, path = _load_state(source.path, None, before)
         done = initialize_from(model, state, path, same_model=before.model == name)
-    return (
+    return done, (
         f"started from {source.display_path(path)}: {len(done.copied)} weights copied, "
         f"{len(done.adapted)} adapted from RGB to flow, {len(done.new)} newly initialized "
         f"({', '.join(done.new_layers()) or 'none'})"
@@ -144,6 +150,15 @@ def initialize_from(model: keras.Model, state: State, path: Path, same_model: bo
     for name, value in values.items():
         variables[name].assign(value)
     return result
+
+
+def backbone_weights(model: keras.Model) -> list[str]:
+    """Returns the names of the weights that a network takes from a pretrained backbone.
+
+    Args:
+        model: the network, from `build_model`.
+    """
+    return [name for name in named_variables(model) if _in_backbone(name)]
 
 
 def _in_backbone(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.messages import say
-from rlstm_tf.runs.checkpoints import Checkpoints, named_variables
+from rlstm_tf.runs.checkpoints import Checkpoints
 from rlstm_tf.storage.atomic import write_atomic, writing
 from rlstm_tf.training.selection import best_epoch
 from rlstm_tf.training.state import TrainState
@@ -101,7 +101,7 @@ class CheckpointSaver(keras.callbacks.Callback):
 
     Args:
         checkpoints: the run's checkpoints.
-        optimizer: saved with the model.
+        variables: what to save, by name.
         state: progress of the run.
         every_steps: steps between checkpoints within an epoch; None = no limit.
         every_seconds: seconds between checkpoints within an epoch; None = no limit.
@@ -111,7 +111,7 @@ class CheckpointSaver(keras.callbacks.Callback):
     def __init__(
         self,
         checkpoints: Checkpoints,
-        optimizer: keras.optimizers.Optimizer,
+        variables: Mapping[str, Any],
         state: TrainState,
         every_steps: int | None = None,
         every_seconds: float | None = None,
@@ -120,7 +120,7 @@ class CheckpointSaver(keras.callbacks.Callback):
         super().__init__()
         self.on_saved = on_saved
         self.checkpoints = checkpoints
-        self.optimizer = optimizer
+        self.variables = variables
         self.state = state
         self.every_steps, self.every_seconds = every_steps, every_seconds
         self._last_save = time.monotonic()
@@ -147,8 +147,7 @@ class CheckpointSaver(keras.callbacks.Callback):
             FloatingPointError: a weight is not finite; nothing is saved.
         """
         self.state.sync()
-        variables = named_variables(self.model, self.optimizer)
-        state = {name: variable.numpy() for name, variable in variables.items()}
+        state = {name: variable.numpy() for name, variable in self.variables.items()}
         bad = [name for name, value in state.items() if not np.isfinite(value).all()]
         if bad:
             raise FloatingPointError(f"{bad[0]} is not finite after step {self.state.step}")

@@ -1,4 +1,4 @@
-"""Epochs of a training: steps, validation, callbacks.
+"""Epochs of a training: steps, validation, callbacks, early stopping.
 
 Keras's own `fit` cannot resume exactly, and that of Keras 3 does not work with every strategy.
 Models, optimizers and callbacks are Keras's.
@@ -14,6 +14,7 @@ import keras
 from rlstm_tf.data.batch_schedule import EpochSchedule
 from rlstm_tf.errors import DataError
 from rlstm_tf.training.preemption import Stopped
+from rlstm_tf.training.selection import is_exhausted
 from rlstm_tf.training.state import SYNC_EVERY, TrainState
 from rlstm_tf.training.trainer import Batch, Trainer
 
@@ -29,6 +30,7 @@ def fit(
     learning_rate: Callable[[int], Any],
     validate: Callable[[], Logs] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    patience: int | None = None,
     should_stop: Callable[[int], bool] = lambda step: False,
     on_stop: Callable[[], None] = lambda: None,
 ) -> bool:
@@ -47,11 +49,13 @@ def fit(
             `videos_per_second`, `input_wait_share` (share of the time of its steps, 0..1) and
             `val_*` from `validate`; `state` is at the next epoch then. The end of training is
             reported after an error too.
+        patience: epochs without a better validation score after which training ends; see
+            `rlstm_tf.training.selection.is_exhausted`.
         should_stop: called with the number of steps taken before every step; True stops.
         on_stop: called if `should_stop` ended the training, or `validate` by `Stopped`.
 
     Returns:
-        True if the last epoch is finished.
+        True if the training is finished: by its last epoch or by `patience`.
 
     Raises:
         DataError: the loss, or a weight to be saved, is not finite.
@@ -62,7 +66,7 @@ def fit(
         try:
             # Inside try: if a callback fails to begin, the others are still ended.
             listeners.on_train_begin()
-            while state.epoch < num_epochs:
+            while state.epoch < num_epochs and not is_exhausted(state.history, patience):
                 epoch = state.epoch
                 listeners.on_epoch_begin(epoch)
                 _epoch(trainer, batches, epochs, state, learning_rate, listeners, should_stop)

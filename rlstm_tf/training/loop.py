@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from rlstm_tf.training.callbacks import CheckpointSaver, HistoryWriter, Progress
 from rlstm_tf.training.epochs import fit
 from rlstm_tf.training.inputs import Inputs, check_workers, open_inputs
 from rlstm_tf.training.preemption import StopRequest
+from rlstm_tf.training.selection import best_epoch
 from rlstm_tf.training.settings import TrainSettings
 from rlstm_tf.training.start import build, restore
 from rlstm_tf.training.state import SYNC_EVERY, TrainState
@@ -97,7 +98,7 @@ def _fit(
     validation = Validation(trainer, inputs.val, config, stop) if inputs.val else None
     left = last_step - state.step
     progress = Progress(inputs, config, trainer.model, state, validation, left)
-    callbacks, save = _callbacks(settings, progress, trainer.optimizer, summaries)
+    callbacks, save = _callbacks(settings, progress, trainer.variables(), summaries)
     # Closed here, not by the garbage collector: it is endless and prefetches in threads.
     with contextlib.closing(_batches(inputs, config, state.step)) as batches:
         stop.raise_immediately = False
@@ -110,6 +111,7 @@ def _fit(
             learning_rate=schedule,
             validate=validation,
             callbacks=callbacks,
+            patience=settings.patience,
             should_stop=_should_stop(inputs.strategy, stop),
             on_stop=save,
         )
@@ -117,10 +119,21 @@ def _fit(
         inputs.upload()
         if finished and validation and validation.logits.size:
             say(*format_class_scores(validation.shards, validation.logits))
+        if finished and settings.patience:
+            _report_best(settings, state)
     # Also keeps a worker that finished first from looking lost to the others.
     assert_same(inputs.strategy, "steps taken", state.step)
     if not finished:
         _report_stop(stop, state.step)
+
+
+def _report_best(settings: TrainSettings, state: TrainState) -> None:
+    """Tells why training ended, and which epoch `--checkpoint` stands for from now on."""
+    why = "the last epoch"
+    if state.epoch < settings.num_epochs:
+        why = f"epoch {state.epoch}, {settings.patience} without a better validation"
+    best = best_epoch(state.history) or state.epoch
+    say(f"ended after {why}; evaluation and export take epoch {best}, the best one")
 
 
 def _report_stop(stop: StopRequest, step: int) -> None:
@@ -157,7 +170,7 @@ def _open_run(settings: TrainSettings, inputs: Inputs) -> None:
 def _callbacks(
     settings: TrainSettings,
     progress: Progress,
-    optimizer: keras.optimizers.Optimizer,
+    variables: Mapping[str, Any],
     summaries: MakeCallbacks,
 ) -> tuple[list[keras.callbacks.Callback], Callable[[], None]]:
     """Returns this process's callbacks, and a function that saves; only the chief writes."""
@@ -166,7 +179,7 @@ def _callbacks(
         return [], state.sync
     saver = CheckpointSaver(
         Checkpoints(inputs.run.checkpoints, settings.keep_checkpoints),
-        optimizer,
+        variables,
         state,
         settings.save_steps,
         settings.save_seconds,

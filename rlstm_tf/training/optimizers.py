@@ -13,10 +13,8 @@ import tensorflow as tf
 
 from rlstm_tf import addons, compat
 
-Schedule = keras.optimizers.schedules.LearningRateSchedule
 
-
-class StepSchedule(Schedule):
+class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Divides the learning rate by 10 after each of the given steps.
 
     Args:
@@ -41,7 +39,7 @@ class StepSchedule(Schedule):
         return {"learning_rate": self.learning_rate, "drop_steps": self.drop_steps}
 
 
-class WarmUp(Schedule):
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     """Multiplies the learning rate by a factor that rises linearly to 1 over the first steps.
 
     Args:
@@ -49,7 +47,9 @@ class WarmUp(Schedule):
         steps: number of steps; the first one takes 1 / steps of the rate.
     """
 
-    def __init__(self, schedule: Schedule, steps: int) -> None:
+    def __init__(
+        self, schedule: keras.optimizers.schedules.LearningRateSchedule, steps: int
+    ) -> None:
         self.schedule = schedule
         self.steps = steps
 
@@ -68,7 +68,7 @@ def make_schedule(
     drop_steps: Sequence[int],
     num_steps: int,
     warmup_steps: int = 0,
-) -> Schedule:
+) -> keras.optimizers.schedules.LearningRateSchedule:
     """Creates the schedule of the learning rate by name.
 
     Args:
@@ -80,7 +80,7 @@ def make_schedule(
         num_steps: steps of the whole training, over which `cosine` falls.
         warmup_steps: steps of `WarmUp`; 0 in the paper.
     """
-    schedule: Schedule = StepSchedule(learning_rate, drop_steps)
+    schedule: Any = StepSchedule(learning_rate, drop_steps)
     if name == "cosine":
         schedule = keras.optimizers.schedules.CosineDecay(learning_rate, num_steps)
     return WarmUp(schedule, warmup_steps) if warmup_steps else schedule
@@ -103,7 +103,7 @@ def sgd(
 
 def make_optimizer(
     name: str,
-    learning_rate: Schedule,
+    learning_rate: keras.optimizers.schedules.LearningRateSchedule,
     momentum: float,
     weight_decay: float,
     variables: list[Any],

@@ -1,4 +1,4 @@
-"""The best epoch of a run, by its validation."""
+"""The best epoch of a run by its validation, and the end of a run that no longer improves."""
 
 from __future__ import annotations
 
@@ -23,3 +23,15 @@ def best_epoch(history: Sequence[Mapping[str, Any]]) -> int | None:
         if score is not None and score > best_score:
             best, best_score = epoch, score
     return best
+
+
+def is_exhausted(history: Sequence[Mapping[str, Any]], patience: int | None) -> bool:
+    """Returns whether the last `patience` epochs brought no better validation score.
+
+    Keras's EarlyStopping counts alike, but forgets its count when a run is resumed.
+
+    Args:
+        history: a row of metrics for each finished epoch.
+        patience: number of epochs; None = never.
+    """
+    return patience is not None and len(history) - (best_epoch(history) or 0) >= patience

@@ -33,9 +33,13 @@ class TrainSettings:
         momentum, weight_decay: see `rlstm_tf.training.optimizers.make_optimizer`.
         accumulate, clip_norm, jit, label_smoothing, remat, seed: see
             `rlstm_tf.training.trainer.Trainer`.
+        ema_momentum: see `rlstm_tf.training.averaging.WeightAverage`; None = no average.
+        pretrained_factor: factor on the learning rate of the weights from `--weights` or
+            `init_from`.
         class_weights: `none`, or `balanced` for `rlstm_tf.training.inputs.balanced_weights`.
         precision: Keras's dtype policy.
         deterministic: use deterministic operations only.
+        patience: epochs without a better validation score after which training ends, or None.
         save_steps, save_seconds: interval between checkpoints within an epoch, or None.
         keep_checkpoints: number of newest checkpoints to keep.
         flags: `--name=value` of every flag of the command, empty where it has no value.
@@ -57,6 +61,8 @@ class TrainSettings:
     drop_epochs: tuple[int, ...]
     warmup_steps: int
     label_smoothing: float
+    ema_momentum: float | None
+    pretrained_factor: float
     clip_norm: float | None
     momentum: float
     weight_decay: float
@@ -67,6 +73,7 @@ class TrainSettings:
     class_weights: str
     precision: str
     deterministic: bool
+    patience: int | None
     save_steps: int | None
     save_seconds: float | None
     keep_checkpoints: int

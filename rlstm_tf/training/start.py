@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import keras
+
 from rlstm_tf.data.device_augmentation import make_preprocess
 from rlstm_tf.distributed.consistency import assert_same_weights
 from rlstm_tf.messages import say
@@ -11,15 +13,18 @@ from rlstm_tf.models import build_model
 from rlstm_tf.models.freezing import freeze_backbone
 from rlstm_tf.runs import checkpoints as checkpoint_files
 from rlstm_tf.runs.checkpoints import Checkpoints, named_variables
-from rlstm_tf.runs.weights import initialize_from_run
+from rlstm_tf.runs.weights import backbone_weights, initialize_from_run
 from rlstm_tf.training import optimizers
+from rlstm_tf.training.averaging import WeightAverage
 from rlstm_tf.training.inputs import Inputs, balanced_weights
 from rlstm_tf.training.settings import TrainSettings
 from rlstm_tf.training.state import TrainState
 from rlstm_tf.training.trainer import Trainer
 
 
-def build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers.Schedule]:
+def build(
+    settings: TrainSettings, inputs: Inputs
+) -> tuple[Trainer, keras.optimizers.schedules.LearningRateSchedule]:
     """Builds network and optimizer, on the devices.
 
     Returns:
@@ -50,6 +55,8 @@ def build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers.
             model.trainable_variables,
             scale_loss=settings.precision == "mixed_float16",
         )
+        momentum = settings.ema_momentum
+        average = None if momentum is None else WeightAverage(model, momentum)
     weights = None
     if settings.class_weights == "balanced":
         shards = inputs.shards
@@ -66,6 +73,8 @@ def build(settings: TrainSettings, inputs: Inputs) -> tuple[Trainer, optimizers.
         clip_norm=settings.clip_norm,
         class_weights=weights,
         label_smoothing=settings.label_smoothing,
+        average=average,
+        pretrained_factor=settings.pretrained_factor,
         preprocess=make_preprocess(settings.input),
     )
     return trainer, schedule
@@ -88,14 +97,21 @@ def restore(settings: TrainSettings, inputs: Inputs, trainer: Trainer) -> TrainS
     checkpoints = Checkpoints(inputs.run.checkpoints)
     newest = checkpoints.load_newest()
     state = TrainState()
-    variables = named_variables(trainer.model, trainer.optimizer)
+    variables = trainer.variables()
     if newest is not None:
         arrays, info, path = newest
         state = TrainState.from_dict(info, path)
         checkpoint_files.restore(variables, arrays, path)
-    elif settings.init_from:
-        name = settings.model.model
-        say(initialize_from_run(settings.init_from, trainer.model, name))
+    else:
+        pretrained = _initialize(settings, trainer.model)
+        if settings.pretrained_factor < 1:
+            state.pretrained = pretrained
+        if trainer.average:
+            trainer.average.restart()
+    trainable = {id(weight) for weight in trainer.model.trainable_variables}
+    weights = named_variables(trainer.model)
+    found = [weights[name] for name in state.pretrained]
+    trainer.pretrained = [weight for weight in found if id(weight) in trainable]
     assert_same_weights(inputs.strategy, variables, state.to_dict())
     if inputs.is_chief:
         checkpoints.clear()
@@ -103,3 +119,12 @@ def restore(settings: TrainSettings, inputs: Inputs, trainer: Trainer) -> TrainS
             checkpoints.set_aside_after(path)
             say(f"resumed from {inputs.mirror.display_path(path)}")
     return state
+
+
+def _initialize(settings: TrainSettings, model: keras.Model) -> list[str]:
+    """Gives a network its first weights, if `build` has not; returns the pretrained ones' names."""
+    if settings.init_from:
+        report, text = initialize_from_run(settings.init_from, model, settings.model.model)
+        say(text)
+        return [*report.copied, *report.adapted]
+    return [] if settings.model.weights == "none" else backbone_weights(model)

@@ -15,7 +15,7 @@ from rlstm_tf.errors import DataError
 SYNC_EVERY = 10
 _KEYS = ("step", "epoch", "loss", "correct", "seconds", "history")
 # Missing from the checkpoints of earlier versions.
-_OPTIONAL_KEYS = ("waited",)
+_OPTIONAL_KEYS = ("waited", "pretrained")
 
 
 @dataclass(eq=False)
@@ -27,6 +27,7 @@ class TrainState:
         epoch: epochs finished, with their validation.
         loss, correct: sums over the current epoch's steps whose results have been read.
         seconds: training time of these steps.
+        pretrained: names of the weights whose steps `--pretrained_factor` scales.
         waited: the part of `seconds` spent waiting for the next batch.
         history: a row of `history.csv` for each finished epoch.
     """
@@ -38,6 +39,7 @@ class TrainState:
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     waited: float = 0.0
+    pretrained: list[str] = field(default_factory=list)
     _pending: list[tuple[Any, Any]] = field(default_factory=list, init=False, repr=False)
     _clock: float = field(default_factory=time.perf_counter, init=False, repr=False)
 

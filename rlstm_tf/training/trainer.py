@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -17,6 +17,8 @@ from rlstm_tf.errors import UsageError
 from rlstm_tf.layers.batch_normalization import defer_statistics_updates
 from rlstm_tf.models.dropout import dropout_seed
 from rlstm_tf.models.rematerialization import rematerialize
+from rlstm_tf.runs.checkpoints import named_variables
+from rlstm_tf.training.averaging import WeightAverage
 from rlstm_tf.training.gradient_accumulation import Accumulator
 from rlstm_tf.training.losses import cross_entropy
 from rlstm_tf.training.optimizers import is_decayed
@@ -44,9 +46,14 @@ class Trainer:
         clip_norm: largest global norm of a step's gradients, without weight decay; larger ones are
             scaled down. None = no limit, as in the paper.
         class_weights, label_smoothing: as in `rlstm_tf.training.losses.cross_entropy`.
+        average: average of the weights, to be kept up with them.
+        pretrained_factor: factor on the steps of the weights in `pretrained`, hence on their
+            learning rate.
 
     Attributes:
         step: optimizer steps taken; keys dropout.
+        pretrained: trainable weights that come from another training. Set it before the first
+            step.
 
     Raises:
         UsageError: `jit` with several replicas, which XLA cannot reduce.
@@ -66,6 +73,8 @@ class Trainer:
         clip_norm: float | None = None,
         class_weights: np.ndarray | None = None,
         label_smoothing: float = 0.0,
+        average: WeightAverage | None = None,
+        pretrained_factor: float = 1.0,
     ) -> None:
         if jit and strategy.num_replicas_in_sync > 1:
             raise UsageError(f"--jit takes one device, not {strategy.num_replicas_in_sync}")
@@ -80,25 +89,58 @@ class Trainer:
         self.clip_norm = clip_norm
         self.class_weights = class_weights
         self.label_smoothing = label_smoothing
+        self.average = average
+        self.pretrained_factor = pretrained_factor
+        self.pretrained: Sequence[Any] = ()
         self.step = 0
         if accumulate > 1:
             with strategy.scope():
                 self._accumulator = Accumulator(model)
-        self._full_step = self._compiled(self._replica_step, jit)
+        self._full_step = self._compiled(self._replica_step, jit, updates=True)
         self._micro_step = self._compiled(self._replica_micro_step, jit)
-        self._apply_step = self._compiled(self._replica_apply, jit)
+        self._apply_step = self._compiled(self._replica_apply, jit, updates=True)
 
-    def _compiled(self, function: Callable[..., Any], jit: bool) -> Callable[..., Any]:
-        """Compiles a replica's function to run on all replicas and sum the results."""
+    def variables(self) -> dict[str, Any]:
+        """Returns what a checkpoint of this training holds, by name."""
+        variables = named_variables(self.model, self.optimizer)
+        return self.average.add_to(variables) if self.average else variables
+
+    def final_weights(self) -> contextlib.AbstractContextManager[None]:
+        """Returns a context in which the model has the weights that the training is to give."""
+        return self.average.in_model() if self.average else contextlib.nullcontext()
+
+    def _compiled(
+        self, function: Callable[..., Any], jit: bool, updates: bool = False
+    ) -> Callable[..., Any]:
+        """Compiles a replica's function to run on all replicas and sum the results.
+
+        If it `updates` the weights, its last argument is the number of steps taken before.
+        """
         # AutoGraph rewrites Python control flow: there is none, and tracing is faster without it.
         inner = tf.function(function, jit_compile=True, autograph=False) if jit else function
 
         def distributed(*args: Any) -> Any:
-            values = self.strategy.run(inner, args=args)
+            with self._update(args[-1]) if updates else contextlib.nullcontext():
+                values = self.strategy.run(inner, args=args)
             total = tf.distribute.ReduceOp.SUM
             return [self.strategy.reduce(total, value, axis=None) for value in values]
 
         return tf.function(distributed, autograph=False)
+
+    @contextlib.contextmanager
+    def _update(self, step: Any) -> Iterator[None]:
+        """Scales the updates in this context of pretrained weights, then averages all weights.
+
+        An update is proportional to the learning rate, for every optimizer (of `lamb` but for the
+        square of the weight decay), so that a factor on one is a factor on the other.
+        """
+        before = [tf.identity(tf.convert_to_tensor(weight)) for weight in self.pretrained]
+        yield
+        for weight, old in zip(self.pretrained, before):
+            new = tf.convert_to_tensor(weight)
+            weight.assign(old + self.pretrained_factor * (new - old))
+        if self.average is not None:
+            self.average.update(step)
 
     def train_step(self, batch: Batch) -> tuple[Any, Any]:
         """Takes one optimizer step on a global batch.
@@ -122,7 +164,7 @@ class Trainer:
         for index in range(1, self.accumulate):
             micro_loss, micro_correct = self._micro_step(inputs, step, tf.constant(index))
             loss, correct = loss + micro_loss, correct + micro_correct
-        self._apply_step()
+        self._apply_step(step)
         return loss, correct
 
     def _replica_step(self, batch: Batch, step: Any) -> tuple[Any, Any]:
@@ -142,7 +184,7 @@ class Trainer:
         self._accumulator.add(gradients, before)
         return loss, correct
 
-    def _replica_apply(self) -> tuple[Any, ...]:
+    def _replica_apply(self, step: Any) -> tuple[Any, ...]:
         self._apply(self._accumulator.end(self.accumulate))
         return ()
 

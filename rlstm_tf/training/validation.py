@@ -23,7 +23,7 @@ _WORST = 10
 
 
 class Validation:
-    """Callable that scores the validation set with the current weights.
+    """Callable that scores the validation set with the current weights, or their average.
 
     Args:
         trainer: its model is scored, on its devices.
@@ -59,7 +59,10 @@ class Validation:
             DataError: the set cannot be read.
         """
         labels = self.shards.labels
-        with contextlib.closing(pipeline.iterate(self._batches, self.shards)) as once:
+        with (
+            self._trainer.final_weights(),
+            contextlib.closing(pipeline.iterate(self._batches, self.shards)) as once,
+        ):
             self.logits = self._scorer.score(once, len(labels), self._check_stop)
         try:
             result = metrics.compute_metrics(labels, self.logits)

@@ -12,17 +12,23 @@ MORE = (
     *("--accumulate=2", "--precision=mixed_float16", "--epochs=3", "--sampling=balanced"),
     *("--color_jitter=0.4", "--random_erasing=0.5", "--mixup=0.4"),
 )
+# What the paper does not have.
+RECIPE = (
+    *("--schedule=cosine", "--warmup_steps=2", "--label_smoothing=0.1", "--optimizer=adamw"),
+    *("--init_from={short}", "--pretrained_factor=0.5", "--ema_momentum=0.9", "--clip_norm=1"),
+    *("--class_weights=balanced", "--patience=2", "--epochs=3"),
+)
 
 
-@pytest.fixture(scope="module")
-def whole(shards, tmp_path_factory):
-    run_dir = tmp_path_factory.mktemp("whole16") / "run"
-    assert train_here(shards, run_dir, *MORE) == 0
-    return run_dir
+@pytest.mark.parametrize("more", [MORE, RECIPE], ids=["parts", "recipe"])
+def test_with_all_its_state(shards, short, more, tmp_path, monkeypatch, times, survived):
+    """The loss scale and its counter are state; the sums of a batch's parts are none.
 
-
-def test_parts_of_batches_and_a_loss_scale(shards, whole, tmp_path, monkeypatch, times, survived):
-    """The loss scale and its counter are state; the sums of a batch's parts are none."""
+    So are averages of weights and what was pretrained; epochs of patience follow from the history.
+    """
+    more = [flag.format(short=short) for flag in more]
+    whole = tmp_path / "whole"
+    assert train_here(shards, whole, *more) == 0
     steps = (1, 4, 7) if times(1, 0) else (4,)
     save = CheckpointSaver.on_train_batch_end
     for step in steps:
@@ -35,9 +41,9 @@ def test_parts_of_batches_and_a_loss_scale(shards, whole, tmp_path, monkeypatch,
         run_dir = tmp_path / f"run{step}"
         with monkeypatch.context() as patched:
             patched.setattr(CheckpointSaver, "on_train_batch_end", stop)
-            assert train_here(shards, run_dir, *MORE) == 0
+            assert train_here(shards, run_dir, *more) == 0
         assert (run_dir / "checkpoints" / f"step-{step:09d}.npz").exists()
         assert not (run_dir / "checkpoints" / "step-000000008.npz").exists()
-        assert train_here(shards, run_dir, *MORE) == 0
+        assert train_here(shards, run_dir, *more) == 0
         assert_same_run(run_dir, whole)
     survived(2, len(steps))

@@ -101,6 +101,7 @@ def test_errors_of_a_training(tmp_path, monkeypatch, status, output, kind, messa
         (["--data="], "--data must be given"),
         (["--val_subset=none"], "--val_subset=none cannot score a trial"),
         (["--val_subset=test"], "--val_subset=test is for the final test"),
+        (["--patience=3"], "--patience=3: a search trains all epochs"),
         (["--strategy=multi_worker"], "--strategy=multi_worker"),
         (["--tuner=hyperband", "--schedule=cosine"], "--schedule=cosine ends with the epochs"),
         (["--profile_steps=1,2"], "--profile_steps=1,2: it would profile every trial"),

@@ -10,14 +10,14 @@ import pytest
 import reference
 import tensorflow as tf
 import warm_python
-from optimizer_trainers import DECAY, losses, model_of, trainer_of
+from optimizer_trainers import DECAY, RECIPE, losses, model_of, trainer_of
 from repository import ROOT
 from small_networks import linear_batches
 
 from rlstm_tf import addons, compat
 from rlstm_tf.choices import OPTIMIZERS
 from rlstm_tf.errors import UsageError
-from rlstm_tf.runs.checkpoints import Checkpoints, named_variables, restore
+from rlstm_tf.runs.checkpoints import Checkpoints, restore
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -48,35 +48,42 @@ def test_steps_equal_reference(name):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("scale_loss", [False, True])
+@pytest.mark.parametrize(
+    ("scale_loss", "options"), [(False, {}), (True, {}), (True, RECIPE)], ids=["", "scale", "all"]
+)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_resumed_training_equals_uninterrupted_one(name, scale_loss, tmp_path):
+def test_resumed_training_equals_uninterrupted_one(name, scale_loss, options, tmp_path):
     given = list(linear_batches(6))
-    whole = trainer_of(name, scale_loss)
+    whole = trainer_of(name, scale_loss, **options)
     expected = losses(whole, given)
-    first = trainer_of(name, scale_loss)
+    first = trainer_of(name, scale_loss, **options)
     assert losses(first, given[:3]) == expected[:3]
-    state = {
-        key: np.asarray(value)
-        for key, value in named_variables(first.model, first.optimizer).items()
-    }
+    state = {key: np.asarray(value) for key, value in first.variables().items()}
     path = Checkpoints(tmp_path).save(3, state, {})
-    second = trainer_of(name, scale_loss, model_of(seed=1))
-    restore(
-        named_variables(second.model, second.optimizer), Checkpoints(tmp_path).load(path)[0], path
-    )
+    second = trainer_of(name, scale_loss, model_of(seed=1), **options)
+    restore(second.variables(), Checkpoints(tmp_path).load(path)[0], path)
     second.step = 3
     assert losses(second, given[3:]) == expected[3:]
-    for found, wanted in zip(second.model.get_weights(), whole.model.get_weights()):
-        np.testing.assert_array_equal(found, wanted)
+    wanted = whole.variables()
+    for key, found in second.variables().items():
+        np.testing.assert_array_equal(np.asarray(found), np.asarray(wanted[key]), err_msg=key)
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    ("jit", "options"), [(False, {}), (True, {}), (True, RECIPE)], ids=["", "jit", "all"]
+)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_micro_batches_and_xla_take_same_step(name, jit):
+def test_micro_batches_and_xla_take_same_step(name, jit, options):
     given = list(linear_batches(4))
-    whole, accumulated = trainer_of(name), trainer_of(name, accumulate=2, jit=jit)
+    whole = trainer_of(name, **options)
+    accumulated = trainer_of(name, accumulate=2, jit=jit, **options)
     np.testing.assert_allclose(losses(accumulated, given), losses(whole, given), rtol=1e-4)
+    wanted = whole.variables()
+    for key, found in accumulated.variables().items():
+        if not key.startswith("optimizer/"):
+            np.testing.assert_allclose(
+                np.asarray(found), np.asarray(wanted[key]), rtol=1e-4, atol=1e-5, err_msg=key
+            )
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -92,6 +99,29 @@ def test_float16_decay_is_independent_of_loss_scale(name):
     for number, (found, wanted) in enumerate(zip(trainer.model.get_weights(), before)):
         left = 1 - 0.02 * DECAY if number in (0, 4) else 1.0
         np.testing.assert_allclose(found, left * wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "sgdw", "adamw"])
+def test_pretrained_weights_have_a_rate_of_their_own(name):
+    """Steps of the first two weights, with a quarter of the rate, equal those with such a rate."""
+    trainer = trainer_of(name, pretrained_factor=0.25)
+    start = [w.astype("float64") for w in trainer.model.get_weights()]
+    rng = np.random.default_rng(1)
+    gradients = [[rng.normal(size=w.shape) for w in start] for _ in range(6)]
+
+    @tf.function
+    def apply(given, step):
+        with trainer._update(step):
+            trainer.strategy.run(trainer._apply, args=(given,))
+
+    for number, given in enumerate(gradients):
+        apply([tf.constant(g, tf.float32) for g in given], tf.constant(number, tf.int64))
+    for number, (found, w) in enumerate(zip(trainer.model.get_weights(), start)):
+        rates = np.array([0.02, 0.02, 0.002, 0.002, 0.0002, 0.0002])
+        rates *= 0.25 if number < 2 else 1
+        own = [given[number] for given in gradients]
+        wanted, _ = reference.optimizer_steps(name, w, own, rates, DECAY, number in (0, 4))
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=2e-5)
 
 
 REPLICAS = """
@@ -118,10 +148,11 @@ strategies = {kind: make_strategy(kind) for kind in ("none", "mirrored")}
 result = {}
 for name, scale_loss, accumulate in [("sgd", False, 1), *((name, True, 2) for name in OPTIMIZERS)]:
     for kind, strategy in strategies.items():
-        options = {"clip_norm": 0.1 if accumulate == 1 else None, "accumulate": accumulate}
-        trainer = t.trainer_of(name, scale_loss, strategy=strategy, **options)
+        options = {"clip_norm": 0.1} if accumulate == 1 else t.RECIPE
+        trainer = t.trainer_of(name, scale_loss, None, strategy, accumulate=accumulate, **options)
         t.losses(trainer, distribute_batches(strategy, make_dataset))
         arrays = [*compat.tensorflow_variables(trainer.model.variables)]
+        arrays += [v for key, v in trainer.variables().items() if key.startswith("model/")]
         arrays += compat.optimizer_state(trainer.optimizer)
         result[f"{name} {scale_loss} {kind}"] = [
             [np.asarray(copy).tolist() for copy in strategy.experimental_local_results(w)]

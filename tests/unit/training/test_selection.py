@@ -1,10 +1,12 @@
-"""The best epoch of a run."""
+"""The best epoch of a run, and early stopping."""
 
 import math
 
+import keras
+import numpy as np
 import pytest
 
-from rlstm_tf.training.selection import best_epoch
+from rlstm_tf.training.selection import best_epoch, is_exhausted
 
 
 @pytest.mark.parametrize(
@@ -20,3 +22,23 @@ from rlstm_tf.training.selection import best_epoch
 )
 def test_best_epoch(name, scores, expected):
     assert best_epoch([{name: score} for score in scores]) == expected
+
+
+def test_early_stopping_equals_keras():
+    """Keras's own callback, which cannot resume, stops after the same epochs."""
+    rng = np.random.default_rng(0)
+    for patience in (1, 2, 3):
+        scores = [float(score) for score in rng.integers(0, 6, 12)]
+        callback = keras.callbacks.EarlyStopping("val_accuracy", patience=patience, mode="max")
+        callback.set_model(keras.Sequential())
+        callback.model.stop_training = False
+        callback.on_train_begin()
+        for epoch in range(12):
+            history = [{"val_accuracy": score} for score in scores[: epoch + 1]]
+            callback.on_epoch_end(epoch, history[-1])
+            assert is_exhausted(history, patience) == callback.model.stop_training
+            if callback.model.stop_training:
+                break
+        assert callback.model.stop_training
+        assert not is_exhausted(history, None)
+    assert not is_exhausted([], 1)
