@@ -150,6 +150,7 @@ benchmark: .venv/installed-dev
 	$(RUN) -m benchmarks.layers
 	$(RUN) -m benchmarks.growth
 	$(RUN) -m benchmarks.models
+	$(RUN) -m benchmarks.cached_maps
 	$(RUN) -m benchmarks.input
 	$(RUN) -m benchmarks.records
 	$(RUN) -m benchmarks.serving

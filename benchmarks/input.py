@@ -65,11 +65,12 @@ def main(values: flags.FlagValues) -> None:
             videos = os.path.join(directory, "videos")
             write_clips(videos, values.clips, values.frames)
         for stream, options in _OPTIONS.items():
-            data = _build(videos, os.path.join(directory, stream), options)
+            data = build_shards(videos, os.path.join(directory, stream), options)
             _measure(values, videos, data, stream)
 
 
-def _build(videos: str, output: str, options: tuple[str, ...]) -> str:
+def build_shards(videos: str, output: str, options: tuple[str, ...]) -> str:
+    """Builds shards of a folder of videos, all to train on; returns their directory."""
     command = [sys.executable, "-m", "tfrecords_tools.build", "--dataset=folder", "--test_share=0"]
     command += [f"--videos={videos}", f"--output={output}", "--max_bad_videos=1000000", *options]
     result = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)

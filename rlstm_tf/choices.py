@@ -28,6 +28,8 @@ SUBSETS = ("train", "val", "test")
 AUGMENT_ON = ("host", "device")
 SAMPLINGS = ("uniform", "balanced")
 CLASS_WEIGHTS = ("none", "balanced")
+# Crops and flips whose maps are cached (`rlstm_tf.cached_maps.plan`).
+CACHE_VIEWS = ("center", "corners", "scales", "mirrored")
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
 SCHEDULES = ("steps", "cosine")

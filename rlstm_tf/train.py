@@ -40,11 +40,12 @@ def main(values: absl_flags.FlagValues) -> None:
             with local_mirror(values.run_dir, exclude=("evaluation",)) as mirror:
                 loop.train(settings, mirror, stop, summaries)
         except preemption.Stopped:
-            say("stopped by SIGTERM before anything was done")
+            say("stopped by SIGTERM before the first step")
 
 
 def _settings(values: absl_flags.FlagValues) -> TrainSettings:
     # Here, so that --help does not load OpenCV.
+    from rlstm_tf.cached_maps.plan import CacheConfig
     from rlstm_tf.data.input_config import InputConfig
 
     same = (
@@ -54,11 +55,16 @@ def _settings(values: absl_flags.FlagValues) -> TrainSettings:
         *("schedule", "seed", "strategy", "val_subset", "warmup_steps", "weight_decay"),
     )
     arguments: dict[str, Any] = {name: values[name].value for name in same}
-    arguments["freeze"] = parsing.parse_freeze(values)
+    cache = None
+    if values.cache_maps:
+        flags.check_local(values, "cache_maps")
+        cache = CacheConfig(values.cache_maps, tuple(values.cache_views), values.cache_frames)
     save_steps, save_seconds = parsing.parse_save_every(values)
     return TrainSettings(
         **arguments,
         model=ModelConfig.from_flags(values),
+        freeze=parsing.parse_freeze(values),
+        cache=cache,
         input=InputConfig(**input_flags.arguments(values)),
         num_epochs=values.epochs,
         drop_epochs=parsing.parse_drop_epochs(values),

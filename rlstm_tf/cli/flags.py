@@ -11,8 +11,14 @@ from typing import Any
 
 from absl import flags
 
-from rlstm_tf.choices import CLASS_WEIGHTS, OPTIMIZERS, PRECISIONS, SCHEDULES, STRATEGIES
-from rlstm_tf.cli import input_flags, parsing
+from rlstm_tf.choices import (
+    CLASS_WEIGHTS,
+    OPTIMIZERS,
+    PRECISIONS,
+    SCHEDULES,
+    STRATEGIES,
+)
+from rlstm_tf.cli import freezing_flags, input_flags, parsing
 from rlstm_tf.cli.flag_files import FlagValues
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import UsageError
@@ -35,6 +41,7 @@ def define_training(values: flags.FlagValues) -> None:
     _define_embeddings(values)
     input_flags.define(values)
     _define_optimization(values)
+    freezing_flags.define(values)
     _define_run(values)
 
 
@@ -157,13 +164,6 @@ def _define_optimization(values: flags.FlagValues) -> None:
         lambda given: given["class_weights"] == "none" or given["sampling"] == "uniform",
         "rare classes would count twice: give one of the two",
         flag_values=values,
-    )
-    flags.DEFINE_string(
-        "freeze",
-        "none",
-        "What of the backbone is not trained: none, trunk (all below the cut), or its first N "
-        "blocks.",
-        **own,
     )
     flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras dtype policy.", **own)
     flags.DEFINE_boolean("jit", False, "Compile the step with XLA; one device only.", **own)

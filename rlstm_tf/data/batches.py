@@ -75,7 +75,7 @@ def training_rows(
             batch["erased"] = np.array([draw.erased for draw in draws], np.int32)
         return batch
     for draw, out in zip(draws, frames):
-        _write_cropped(shards, config, draw.video, draw.frames, [draw.box], draw.flip, out[:, None])
+        write_cropped(shards, config, draw.video, draw.frames, [draw.box], draw.flip, out[:, None])
         if draw.colors is not None:
             augmentation.change_colors(out, draw.colors)
         augmentation.erase(out, draw.erased)
@@ -128,7 +128,7 @@ def evaluation_example(
     boxes = augmentation.evaluation_crops(*size, config.image_size, protocol.num_crops)
     out = frames.reshape(len(starts), len(boxes), *config.video_shape)
     # `write_views` takes the crops after the segments; swapaxes does not copy.
-    _write_cropped(shards, config, position, numbers, boxes, False, out.swapaxes(1, 2))
+    write_cropped(shards, config, position, numbers, boxes, False, out.swapaxes(1, 2))
     return {"frames": frames, "video": np.int64(position)}
 
 
@@ -185,7 +185,7 @@ def draw_sample(shards: Shards, config: InputConfig, epoch: int, position: int) 
     return SampleDraw(video, label, box, flip, frames, colors, erased, share)
 
 
-def _write_cropped(
+def write_cropped(
     shards: Shards,
     config: InputConfig,
     video: int,
@@ -194,7 +194,20 @@ def _write_cropped(
     flip: bool,
     out: np.ndarray,
 ) -> None:
-    """Calls `write_views` with the images of a video in `shards`."""
+    """Writes crops of a video's snippets into `out`: `write_views` with its images in `shards`.
+
+    Args:
+        shards: shards that hold the video.
+        config: batch options.
+        video: position of the video in `shards`.
+        numbers: int64 [..., new_length], frames of each snippet.
+        boxes: K crops.
+        flip: mirror all crops.
+        out: array to write into, uint8 [..., K, S, S, C].
+
+    Raises:
+        DataError: a frame is damaged.
+    """
     # Sorted, so that neighbors are read at once.
     needed = sorted(set(numbers.ravel().tolist()))
     jpegs = dict(zip(needed, shards.read_frames(video, needed)))

@@ -92,7 +92,7 @@ def training_batches(
         first = replicas.offset(number, config.batch_size)
         return training_rows(shards, config, first, size, buffers.empty())
 
-    dataset = _map_parallel(slices, make_rows, shards, signature, num_threads)
+    dataset = map_parallel(slices, make_rows, shards, signature, num_threads)
     return dataset.prefetch(replicas.num_local)
 
 
@@ -131,7 +131,7 @@ def evaluation_batches(
         position = replicas.offset(number, config.batch_size) + offset
         return evaluation_example(shards, config, position, protocol)
 
-    dataset = _map_parallel(
+    dataset = map_parallel(
         tf.data.Dataset.range(num_slices * size),
         make_example,
         shards,
@@ -209,7 +209,7 @@ def _close_active() -> None:
         generator.close()
 
 
-def _map_parallel(
+def map_parallel(
     numbers: tf.data.Dataset,
     make: Callable[[int], Batch],
     shards: Shards,

@@ -20,6 +20,7 @@ from rlstm_tf.data.sample_order import SampleClasses
 from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shard_index import find_record_problems, find_sample_problems, load_index
 from rlstm_tf.errors import DataError
+from rlstm_tf.storage.arrays import map_array
 from rlstm_tf.storage.files import File, is_remote, open_file
 
 
@@ -186,9 +187,7 @@ def _open_shard(directory: str, entry: schema.Shard) -> tuple[_Shard, np.ndarray
 
 def _map_index(path: str) -> np.ndarray:
     try:
-        # A memory map is shared by the processes of a machine. Viewed as a plain array, since
-        # np.memmap takes five times as long to select rows.
-        return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        return map_array(path)
     except OSError as error:
         raise DataError(f"{path}: {open_error_reason(error)}") from None
     except ValueError as error:  # it has changed since it was loaded

@@ -33,7 +33,9 @@ def encode_snippets(backbone: Backbone, config: ModelConfig) -> tuple[Any, Any]:
         (config.num_segments, *backbone.trunk.input_shape[1:]), dtype="uint8", name="frames"
     )
     images = PixelScaling(backbone.scaling, name="scale")(FoldTime(name="fold")(frames))
-    return frames, backbone.trunk(images)
+    # Names the place where a training from cached maps begins; computes nothing.
+    maps = keras.layers.Activation("linear", name="maps")(backbone.trunk(images))
+    return frames, maps
 
 
 def relational_lstm(config: ModelConfig, channels: int) -> Callable[[Any], Any]:

@@ -39,8 +39,9 @@ def callbacks(
     result: list[keras.callbacks.Callback] = [
         Description(events, name, hparams, metrics),
         Scalars(events),
-        AugmentedBatch(events, epochs, shards, config),
     ]
+    if progress.maps is None:
+        result.append(AugmentedBatch(events, epochs, shards, config))
     if validation:
         result.append(Errors(events, validation, config))
     layer = find_relational_lstm(progress.model)

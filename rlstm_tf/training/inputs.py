@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from rlstm_tf.cached_maps.plan import check_augmentation
 from rlstm_tf.cli.flags import check_batch_size
 from rlstm_tf.data import pipeline
 from rlstm_tf.data.batch_schedule import EpochSchedule
@@ -78,6 +79,8 @@ def open_inputs(settings: TrainSettings, mirror: LocalMirror) -> Inputs:
             f"--class_weights=balanced: videos of {settings.data} have several labels each, so no "
             "weight is that of their class; --sampling=balanced goes with them"
         )
+    if settings.cache:
+        check_augmentation(settings.input)
     for subset in (shards, val) if val else (shards,):
         pipeline.check_shards(subset, settings.input)
     return Inputs(

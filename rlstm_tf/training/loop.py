@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from rlstm_tf.cached_maps.cached_maps import CachedMaps
 from rlstm_tf.data import pipeline
 from rlstm_tf.distributed.strategy import (
     any_worker,
     assert_same,
     current_worker,
-    distribute_batches,
     watch_workers,
 )
 from rlstm_tf.errors import DataError
 from rlstm_tf.messages import say
 from rlstm_tf.runs.checkpoints import Checkpoints
 from rlstm_tf.runs.remote import LocalMirror
+from rlstm_tf.training.batches import open_maps, training_batches
 from rlstm_tf.training.callbacks import CheckpointSaver, HistoryWriter, ProgressBar
 from rlstm_tf.training.epochs import fit
 from rlstm_tf.training.inputs import Inputs, check_workers, open_inputs
@@ -50,6 +51,7 @@ class Progress:
         state: progress of the run, updated in place.
         validation: scores the validation set, if there is one.
         steps_left: steps to the end of the last epoch.
+        maps: cached maps that take the place of frames, if any.
     """
 
     inputs: Inputs
@@ -58,6 +60,7 @@ class Progress:
     state: TrainState
     validation: Validation | None
     steps_left: int
+    maps: CachedMaps | None
 
 
 MakeCallbacks = Callable[[Progress], list[keras.callbacks.Callback]]
@@ -94,13 +97,14 @@ def _fit(
     # Writes, so it follows every check.
     _open_run(settings, inputs)
     state = restore(settings, inputs, trainer)
+    maps = open_maps(settings, inputs, trainer.model)
     config, last_step = settings.input, inputs.epochs.end_step(settings.num_epochs - 1)
     validation = Validation(trainer, inputs.val, config, stop) if inputs.val else None
     left = last_step - state.step
-    progress = Progress(inputs, config, trainer.model, state, validation, left)
+    progress = Progress(inputs, config, trainer.model, state, validation, left, maps)
     callbacks, save = _callbacks(settings, progress, trainer.variables(), summaries)
     # Closed here, not by the garbage collector: it is endless and prefetches in threads.
-    with contextlib.closing(_batches(inputs, config, state.step)) as batches:
+    with contextlib.closing(training_batches(inputs, config, state.step, maps)) as batches:
         stop.raise_immediately = False
         finished = fit(
             trainer,
@@ -192,19 +196,6 @@ def _callbacks(
         # Last: a checkpoint implies that the other callbacks' files are written.
         saver,
     ], saver.save
-
-
-def _batches(
-    inputs: Inputs, config: pipeline.InputConfig, first_step: int
-) -> Generator[Any, None, None]:
-    """Yields the batches of this process's replicas from a step on."""
-    batches = distribute_batches(
-        inputs.strategy,
-        lambda replicas: pipeline.training_batches(
-            inputs.shards, config, first_step, replicas=replicas
-        ),
-    )
-    return pipeline.iterate(batches, inputs.shards)
 
 
 def _should_stop(strategy: tf.distribute.Strategy, stop: StopRequest) -> Callable[[int], bool]:

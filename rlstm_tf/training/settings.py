@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rlstm_tf.model_config import ModelConfig
 
 if TYPE_CHECKING:
+    from rlstm_tf.cached_maps.plan import CacheConfig
     from rlstm_tf.data.input_config import InputConfig
 
 
@@ -24,6 +25,7 @@ class TrainSettings:
         model: the network.
         input: how frames are sampled, augmented and batched.
         freeze: layers that are not trained, see `rlstm_tf.models.freezing.freeze_backbone`.
+        cache: options of cached maps to train from, or None.
         strategy: name of a distribution strategy.
         num_epochs: epochs to train, including finished ones.
         optimizer: its name.
@@ -53,6 +55,7 @@ class TrainSettings:
     model: ModelConfig
     input: InputConfig
     freeze: str
+    cache: CacheConfig | None
     strategy: str
     num_epochs: int
     optimizer: str

@@ -6,6 +6,7 @@ import dataclasses
 
 import keras
 
+from rlstm_tf.cached_maps.batches import take_maps, upper_network
 from rlstm_tf.data.device_augmentation import make_preprocess
 from rlstm_tf.distributed.consistency import assert_same_weights
 from rlstm_tf.messages import say
@@ -57,6 +58,7 @@ def build(
         )
         momentum = settings.ema_momentum
         average = None if momentum is None else WeightAverage(model, momentum)
+    upper = upper_network(model) if settings.cache else None
     weights = None
     if settings.class_weights == "balanced":
         shards = inputs.shards
@@ -75,7 +77,8 @@ def build(
         label_smoothing=settings.label_smoothing,
         average=average,
         pretrained_factor=settings.pretrained_factor,
-        preprocess=make_preprocess(settings.input),
+        preprocess=make_preprocess(settings.input) if upper is None else take_maps(upper),
+        upper=upper,
     )
     return trainer, schedule
 

@@ -49,6 +49,8 @@ class Trainer:
         average: average of the weights, to be kept up with them.
         pretrained_factor: factor on the steps of the weights in `pretrained`, hence on their
             learning rate.
+        upper: the part of the model that takes what `preprocess` returns; default: all of it. What
+            stands below it has no trainable weights.
 
     Attributes:
         step: optimizer steps taken; keys dropout.
@@ -75,10 +77,12 @@ class Trainer:
         label_smoothing: float = 0.0,
         average: WeightAverage | None = None,
         pretrained_factor: float = 1.0,
+        upper: keras.Model | None = None,
     ) -> None:
         if jit and strategy.num_replicas_in_sync > 1:
             raise UsageError(f"--jit takes one device, not {strategy.num_replicas_in_sync}")
         self.model = model
+        self.upper = upper or model
         self.optimizer = optimizer
         self.strategy = strategy
         self.weight_decay = weight_decay
@@ -195,7 +199,7 @@ class Trainer:
     def _gradients(self, rows: Batch) -> tuple[Any, Any, list[Any]]:
         """Returns the rows' part of the mean loss, correct predictions, and scaled gradients."""
         num_parts = self.strategy.num_replicas_in_sync * self.accumulate
-        frames, labels, shares = self.preprocess(rows), rows["label"], rows.get("share")
+        inputs, labels, shares = self.preprocess(rows), rows["label"], rows.get("share")
         with (
             rematerialize() if self.remat else contextlib.nullcontext(),
             defer_statistics_updates(),
@@ -203,7 +207,7 @@ class Trainer:
             # Watches the trained weights alone, so that nothing below them is differentiated.
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(compat.tensorflow_variables(self.model.trainable_variables))
-                logits = self.model(frames, training=True)
+                logits = self.upper(inputs, training=True)
                 losses = self._losses(logits, labels)
                 if shares is not None:
                     others = swap_pairs(labels)

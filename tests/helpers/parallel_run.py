@@ -1,6 +1,6 @@
 """Twenty steps and an evaluation on the devices of a strategy, for test_workers.py.
 
-    python tests/helpers/parallel_run.py STRATEGY SHARDS [endless|strangers|device|two_branch]
+    python tests/helpers/parallel_run.py STRATEGY SHARDS [endless|strangers|device|two_branch|maps]
 
 Run in processes of its own: devices are divided, and workers joined, before TensorFlow starts.
 Prints one line of JSON at the end, and the number of each step as it is done.
@@ -44,7 +44,6 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
     import keras
 
     from rlstm_tf.data import pipeline
-    from rlstm_tf.data.device_augmentation import make_preprocess
     from rlstm_tf.data.shards import Shards
     from rlstm_tf.distributed.consistency import assert_same_weights
     from rlstm_tf.distributed.strategy import assert_same, current_worker, distribute_batches
@@ -69,11 +68,9 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
         # As from a file that another machine has another version of.
         model.weights[-1].assign([float(current_worker(strategy).index)] * CLASSES)
     assert_same_weights(strategy, named_variables(model, optimizer), TrainState().to_dict())
-    frames = make_preprocess(config)
-    trainer = Trainer(model, optimizer, strategy, weight_decay=5e-4, preprocess=frames)
-    batches = distribute_batches(
-        strategy, lambda replicas: pipeline.training_batches(shards, config, replicas=replicas)
-    )
+    options, make_dataset = _source(mode, model, shards, config, data)
+    trainer = Trainer(model, optimizer, strategy, weight_decay=5e-4, **options)
+    batches = distribute_batches(strategy, make_dataset)
     losses, rows = [], []
     with contextlib.closing(pipeline.iterate(batches, shards)) as iterator:
         for step in range(10**6 if mode == "endless" else STEPS):
@@ -90,6 +87,26 @@ def _run(strategy: Any, data: str, mode: str) -> dict[str, Any]:
     }
 
 
+def _source(mode: str, model: Any, shards: Any, config: Any, data: str) -> Any:
+    """Returns options of the trainer, and the function that makes its batches."""
+    from rlstm_tf.cached_maps import batches as batches_of_maps
+    from rlstm_tf.cached_maps.builder import open_cache
+    from rlstm_tf.cached_maps.plan import CacheConfig
+    from rlstm_tf.data import pipeline
+    from rlstm_tf.data.device_augmentation import make_preprocess
+
+    def batches_of_frames(replicas: Any) -> Any:
+        return pipeline.training_batches(shards, config, replicas=replicas)
+
+    if mode != "maps":
+        return {"preprocess": make_preprocess(config)}, batches_of_frames
+    # The workers of this machine share it: one makes it, the other waits.
+    maps = open_cache(model, shards, config, CacheConfig("auto"), data)
+    upper = batches_of_maps.upper_network(model)
+    options = {"upper": upper, "preprocess": batches_of_maps.take_maps(upper)}
+    return options, lambda replicas: batches_of_maps.training_batches(maps, replicas=replicas)
+
+
 def _rows(strategy: Any, value: Any) -> list[list[int]]:
     return [part.numpy().tolist() for part in strategy.experimental_local_results(value)]
 
@@ -99,10 +116,11 @@ def _model(mode: str) -> Any:
 
     from rlstm_tf.model_config import ModelConfig
     from rlstm_tf.models import build_model
+    from rlstm_tf.models.freezing import freeze_backbone
 
     # With fast statistics, rounding errors soon grow large.
     momentum = 0.99
-    if mode != "two_branch":
+    if mode not in ("two_branch", "maps"):
         return small_network(momentum=momentum, num_segments=2, classes=CLASSES)
     config = ModelConfig(
         backbone="tiny_resnetv2",
@@ -112,7 +130,9 @@ def _model(mode: str) -> Any:
         num_segments=2,
         dropout=0.0,
     )
-    return build_model(config, CLASSES)
+    model = build_model(config, CLASSES)
+    freeze_backbone(model, "trunk" if mode == "maps" else "none")
+    return model
 
 
 def _scores(trainer: Any, shards: Any, config: Any) -> Any:

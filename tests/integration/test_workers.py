@@ -105,6 +105,10 @@ def test_losses_are_the_same_where_the_devices_augment(data):
     assert_same_losses(results_of(data, "device"))
 
 
+def test_losses_from_cached_maps_are_those_of_one_device(data):
+    assert_same_losses(results_of(data, "maps"))
+
+
 def test_rows_of_all_workers_are_the_epochs_in_order(results, data):
     one, two, first, second = results
     samples = Shards.open(str(data), "train").samples["video"]

@@ -27,9 +27,10 @@ ALLOWED = {
     "rlstm_tf.runs": "compat errors messages model_config storage cli data models",
     "rlstm_tf.distributed": "errors messages storage data",
     "rlstm_tf.attention": "choices compat errors layers data serving",
+    "rlstm_tf.cached_maps": "choices errors messages storage cli data runs",
     "rlstm_tf.training": (
         "addons compat errors messages model_config storage cli layers data evaluation models "
-        "runs distributed"
+        "runs distributed cached_maps"
     ),
     "rlstm_tf.tuning": "errors messages model_config storage cli runs",
     "rlstm_tf.summaries": "messages storage layers data evaluation attention training",
@@ -49,8 +50,8 @@ READ_WHOLE = (
     *("rlstm_tf.reporting.published", "rlstm_tf.attention.page"),
     # Files that the user names on the command line, texts of one's own program.
     *("rlstm_tf.cli.flag_files", "rlstm_tf.model_config"),
-    # Arrays that `arrays` has checked, or that this process has just written.
-    *("rlstm_tf.data.shards", "tfrecords_tools.builder.shard_builder"),
+    # Arrays that this process has just written.
+    "tfrecords_tools.builder.shard_builder",
 )
 # Beside the commands.
 READ_FLAGS = ("rlstm_tf.cli", "rlstm_tf.runs.directory", "tfrecords_tools.builder.flags")

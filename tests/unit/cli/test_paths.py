@@ -12,10 +12,12 @@ from rlstm_tf.cli.flag_files import FlagValues
 
 # Flags of free text that are paths, and those that are not. A new one goes into one of these.
 PATHS = {
+    "cache_maps",
     *("benchmark", "data", "gif", "init_from", "model", "output", "reuse", "run_dir", "runs"),
     *("scores", "search", "splits", "steps", "video", "videos", "weights", "work"),
 }
 OTHERS = {
+    "cache_views",
     *(
         "backbone",
         "batches",

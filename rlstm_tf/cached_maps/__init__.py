@@ -1,0 +1,1 @@
+"""Maps of a frozen trunk, computed once and trained from."""
