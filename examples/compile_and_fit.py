@@ -1,4 +1,4 @@
-"""Trains the two-branch network with Keras alone: compile, fit, ModelCheckpoint, load_model.
+"""Trains a network with Keras alone: compile, fit, ModelCheckpoint, load_model.
 
     python examples/compile_and_fit.py --data=data/demo/records --output=runs/fit.keras
 
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import keras
 
+from rlstm_tf.choices import MODELS
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.pairs import evaluation_pairs, training_pairs
 from rlstm_tf.data.shards import Shards
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
     """
     options = _parse(arguments)
     network = ModelConfig(
-        model="two_branch",
+        model=options.model,
         backbone="tiny_resnetv2",
         cut="conv4_block1_out",
         weights="none",
@@ -86,6 +87,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="directory of shards with train, val, test")
     parser.add_argument("--output", required=True, help="file to write, NAME.keras")
+    parser.add_argument("--model", default="two_branch", choices=MODELS)
     parser.add_argument("--image_size", type=int, default=64, help="side of a frame, pixels")
     parser.add_argument("--num_segments", type=int, default=8, help="snippets per video")
     parser.add_argument("--batch_size", type=int, default=16)
