@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
         optimizer=keras.optimizers.SGD(rate, momentum=0.9, global_clipnorm=5.0),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        # Keras 3 compiles with XLA by default, which takes minutes for an unrolled LSTM.
+        # Keras 3 compiles with XLA by default, which takes long for an unrolled LSTM.
         jit_compile=False,
     )
     history = model.fit(
