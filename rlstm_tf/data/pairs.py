@@ -8,6 +8,7 @@ from rlstm_tf.data.device_augmentation import make_preprocess
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.pipeline import evaluation_batches, training_batches
 from rlstm_tf.data.shards import Shards
+from rlstm_tf.errors import UsageError
 
 
 def training_pairs(shards: Shards, config: InputConfig, first_step: int = 0) -> tf.data.Dataset:
@@ -23,8 +24,10 @@ def training_pairs(shards: Shards, config: InputConfig, first_step: int = 0) -> 
 
     Raises:
         DataError: the shards do not fit the config.
-        UsageError: a batch has more rows than there are samples.
+        UsageError: a batch has more rows than there are samples, or mixup is asked for.
     """
+    if config.mixup:
+        raise UsageError(f"mixup={config.mixup:g}: a pair has one label, a mixed clip has two")
     preprocess = make_preprocess(config)
     batches = training_batches(shards, config, first_step)
     return batches.map(lambda batch: (preprocess(batch), batch["label"]))

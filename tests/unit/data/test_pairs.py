@@ -9,6 +9,7 @@ from rlstm_tf.data import pipeline
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.pairs import evaluation_pairs, training_pairs
 from rlstm_tf.data.shards import Shards
+from rlstm_tf.errors import UsageError
 
 LENGTHS = [5, 12, 1, 7, 9, 20, 8]
 CONFIG = InputConfig(batch_size=3, num_segments=2, image_size=32)
@@ -44,6 +45,12 @@ def test_frames_that_the_device_would_crop_are_cropped_too(shards):
         assert here.shape == expected.shape
         # Frames of one color.
         np.testing.assert_allclose(here, expected, atol=3)
+
+
+def test_mixup_is_refused(shards):
+    """It would need two labels for each clip."""
+    with pytest.raises(UsageError, match="mixup=0.2: a pair has one label"):
+        training_pairs(shards, dataclasses.replace(CONFIG, batch_size=2, mixup=0.2))
 
 
 def test_evaluation_pairs_are_each_video_once_in_order(shards):
