@@ -49,7 +49,7 @@ def test_frames_that_the_device_would_crop_are_cropped_too(shards):
 
 def test_mixup_is_refused(shards):
     """It would need two labels for each clip."""
-    with pytest.raises(UsageError, match="mixup=0.2: a pair has one label"):
+    with pytest.raises(UsageError, match="a pair has one label"):
         training_pairs(shards, dataclasses.replace(CONFIG, batch_size=2, mixup=0.2))
 
 
