@@ -69,7 +69,7 @@ MAIN = (
     Setting("two_branch", "models", ("--model=two_branch",), seeds=_MOST_SEEDS),
     Setting(WINNER, "models", ("--model=two_branch", *WINNING_OPTIONS), seeds=_MOST_SEEDS),
 )
-# Each winning option alone, and all but it.
+# Each winning option alone, all but it, and all with half of the units in each direction.
 _OPTIONS = (
     *(_variant("options", option[2:], option, like=WINNER) for option in WINNING_OPTIONS),
     *(
@@ -81,6 +81,7 @@ _OPTIONS = (
         )
         for option in WINNING_OPTIONS
     ),
+    _variant("options", "both_ways", *WINNING_OPTIONS, "--bidirectional", like=WINNER),
 )
 # Tables 3 and 5 of the paper, and options that it does not vary.
 ABLATIONS = (
@@ -101,6 +102,12 @@ ABLATIONS = (
     ),
     *(_variant("state", f"units={units}", f"--units={units}") for units in (UNITS // 2, UNITS * 2)),
     _variant("direction", "bidirectional", "--bidirectional"),
+    Setting(
+        "convlstm_both_ways",
+        "direction",
+        ("--model=convlstm", "--bidirectional"),
+        like="convlstm",
+    ),
     *(_variant("objects", f"distractors={number}", distractors=number) for number in (0, 5)),
 )
 # Cells of tensorflow-addons, and that of Keras on the same stack.

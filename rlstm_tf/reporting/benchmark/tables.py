@@ -27,7 +27,11 @@ OTHERS = {
     _PAPER: "the paper's two branches",
 }
 _FACTS = dict(zip(FACTS, ("learning rate", "parameters", "multiply-adds")))
-_LABELS = {_WINNER: "two-branch, winning options"}
+_LABELS = {
+    _WINNER: "two-branch, winning options",
+    "both_ways": "winning options, both directions",
+    "convlstm_both_ways": "ConvLSTM, both directions",
+}
 _TITLES = {
     MODELS: "Networks",
     "options": "Options of the relation",

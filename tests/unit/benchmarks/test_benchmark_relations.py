@@ -85,7 +85,12 @@ def test_names_of_settings():
         share = 10 if setting.name == "transformer" else 1
         assert setting.rates == tuple(rate / share for rate in RATES)
     assert not any(setting.like for setting in MAIN)
-    assert {setting.like for setting in (*ABLATIONS, *CELLS)} == {"two_branch", WINNER, "lstm"}
+    assert {setting.like for setting in (*ABLATIONS, *CELLS)} == {
+        "two_branch",
+        WINNER,
+        "convlstm",
+        "lstm",
+    }
 
 
 def test_all_networks_have_the_cut_and_dropout_of_the_protocol():
@@ -108,6 +113,7 @@ def test_options_alone_and_all_but_one():
         assert given[f"without_{option[2:]}"] == set(WINNING_OPTIONS) - {option}
     assert not given["two_branch"]
     assert not given["bidirectional"]
+    assert given["both_ways"] == set(WINNING_OPTIONS)
 
 
 def test_choice_within_pairs():
