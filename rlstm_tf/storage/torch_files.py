@@ -1,14 +1,13 @@
 """Reads the tensors of a file that `torch.save` wrote: without torch, and nothing but tensors.
 
-A pickle is a program. This one runs only if all its instructions are among those that `torch.save`
-writes for named tensors, and whatever it calls is replaced by the three classes below.
+A pickle is a program. Python's unpickler does not run it: `_unpickle` does, which knows only the
+instructions that `torch.save` writes for named tensors, and calls nothing that a file names.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import pickle
 import pickletools
 import zipfile
 from typing import Any, NamedTuple
@@ -19,13 +18,12 @@ from rlstm_tf.storage.files import open_file
 
 # Bytes. EfficientNet-Lite2 takes 25 million, 62,000 of them for names and shapes.
 _MAX_FILE = 1 << 27
-_MAX_PICKLE = 1 << 20
-_INSTRUCTIONS = {
-    *("PROTO", "STOP", "MARK", "GLOBAL", "REDUCE", "BUILD", "BINPERSID", "NONE", "NEWTRUE"),
-    *("BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "NEWFALSE", "BININT", "BININT1", "BININT2"),
-    *("LONG1", "BINFLOAT", "BINUNICODE", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
-    *("EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS"),
-}
+_MAX_PICKLE = 1 << 17
+# Of NumPy 1.
+_MAX_DIMENSIONS = 32
+# Instructions that push their argument, or a constant.
+_ARGUMENTS = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"}
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 # Of the format before torch 1.6, which has no other name.
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
 
@@ -63,34 +61,28 @@ class _RefusedError(ValueError):
 class _Storage(NamedTuple):
     """Numbers that tensors are laid over."""
 
-    dtype: str
+    dtype: np.dtype
     key: str
     size: int
 
 
-class _Plain:
-    """Takes no attributes from a pickle."""
+class _Tensor(NamedTuple):
+    """A tensor whose numbers come later. All but the storage is as the pickle has it."""
 
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-class _Names(_Plain, dict):
-    """Stands for OrderedDict. torch adds versions of layers as an attribute, which we leave out."""
-
-
-class _Tensor(_Plain):
-    """Stands for `torch._utils._rebuild_tensor_v2`: a tensor whose numbers come later."""
-
-    def __init__(self, storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: Any):
-        self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
+    storage: _Storage
+    offset: Any
+    shape: Any
+    strides: Any
 
     def lay_over(self, numbers: np.ndarray) -> np.ndarray:
         """Returns the tensor as a view, which takes no memory of its own."""
+        dimensions = self.shape, self.strides
+        if not all(isinstance(it, tuple) and len(it) <= _MAX_DIMENSIONS for it in dimensions):
+            raise _RefusedError("a tensor without a shape or strides")
         sizes = (self.offset, *self.shape, *self.strides)
-        if len(self.shape) != len(self.strides) or not all(
-            isinstance(size, int) and size >= 0 for size in sizes
-        ):
+        if not all(isinstance(size, int) and size >= 0 for size in sizes):
+            raise _RefusedError("a tensor whose shape or strides are not natural numbers")
+        if len(self.shape) != len(self.strides):
             raise _RefusedError(f"a tensor of shape {self.shape} and strides {self.strides}")
         steps = zip(self.shape, self.strides)
         last = self.offset + sum((size - 1) * stride for size, stride in steps)
@@ -101,33 +93,16 @@ class _Tensor(_Plain):
         return np.lib.stride_tricks.as_strided(numbers, self.shape, strides, writeable=False)
 
 
-_CALLED = {
-    ("collections", "OrderedDict"): _Names,
-    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
-    ("torch", "DoubleStorage"): "<f8",
-    ("torch", "FloatStorage"): "<f4",
-    ("torch", "HalfStorage"): "<f2",
-    ("torch", "IntStorage"): "<i4",
-    ("torch", "LongStorage"): "<i8",
+_NAMES, _TENSOR = object(), object()
+_GLOBALS = {
+    "collections OrderedDict": _NAMES,
+    "torch._utils _rebuild_tensor_v2": _TENSOR,
+    "torch DoubleStorage": np.dtype("<f8"),
+    "torch FloatStorage": np.dtype("<f4"),
+    "torch HalfStorage": np.dtype("<f2"),
+    "torch IntStorage": np.dtype("<i4"),
+    "torch LongStorage": np.dtype("<i8"),
 }
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, program: bytes, storages: dict[str, _Storage]):
-        super().__init__(io.BytesIO(program))
-        self._storages = storages
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _CALLED:
-            raise _RefusedError(f"it holds {module}.{name}; only tensors are read")
-        return _CALLED[module, name]
-
-    def persistent_load(self, pid: Any) -> _Storage:
-        _, dtype, key, _, size = pid[:5]
-        storage = _Storage(dtype, key, size)
-        if self._storages.setdefault(key, storage) != storage:
-            raise _RefusedError(f"its numbers {key} have two sizes or types")
-        return storage
 
 
 def _unpickle(content: bytes, begin: int, storages: dict[str, _Storage]) -> tuple[Any, int]:
@@ -136,15 +111,87 @@ def _unpickle(content: bytes, begin: int, storages: dict[str, _Storage]) -> tupl
     Returns:
         The object, and the position after the pickle.
     """
+    stack: list[Any] = []
+    marks: list[int] = []
+    memo: dict[Any, Any] = {}
+
+    def pop_marked() -> list[Any]:
+        first = marks.pop()
+        values = stack[first:]
+        del stack[first:]
+        return values
+
     program, length = content[begin : begin + _MAX_PICKLE], 0
     for instruction, argument, position in pickletools.genops(program):
-        if instruction.name not in _INSTRUCTIONS:
-            raise _RefusedError(f"it holds a pickled {instruction.name}; only tensors are read")
-        # Python would make a table as long as the largest of these numbers.
-        if instruction.name.endswith("BINPUT") and int(argument or 0) > len(program):
-            raise _RefusedError(f"its pickle counts {argument} objects")
+        name = instruction.name
+        if name in _ARGUMENTS:
+            stack.append(argument)
+        elif name in _CONSTANTS:
+            stack.append(_CONSTANTS[name])
+        elif name in ("BINPUT", "LONG_BINPUT"):
+            memo[argument] = stack[-1]
+        elif name in ("BINGET", "LONG_BINGET"):
+            stack.append(memo[argument])
+        elif name == "MARK":
+            marks.append(len(stack))
+        elif name == "TUPLE":
+            stack.append(tuple(pop_marked()))
+        elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
+            count = int(name[-1])
+            stack[-count:] = [tuple(stack[-count:])]
+        elif name == "EMPTY_LIST":
+            stack.append([])
+        elif name in ("APPEND", "APPENDS"):
+            values = pop_marked() if name == "APPENDS" else [stack.pop()]
+            stack[-1].extend(values)
+        elif name == "EMPTY_DICT":
+            stack.append({})
+        elif name in ("SETITEM", "SETITEMS"):
+            values = pop_marked() if name == "SETITEMS" else [stack.pop(-2), stack.pop()]
+            for key, value in zip(values[::2], values[1::2]):
+                stack[-1][_check_name(key)] = value
+        elif name == "GLOBAL":
+            if argument not in _GLOBALS:
+                found = str(argument).replace(" ", ".")
+                raise _RefusedError(f"it holds {found:.100}; only tensors are read")
+            stack.append(_GLOBALS[argument])
+        elif name == "REDUCE":
+            arguments = stack.pop()
+            stack.append(_call(stack.pop(), arguments))
+        elif name == "BINPERSID":
+            stack.append(_add_storage(stack.pop(), storages))
+        elif name == "BUILD":
+            # Attributes: torch adds versions of layers, which are left out.
+            stack.pop()
+        elif name not in ("PROTO", "STOP"):
+            raise _RefusedError(f"it holds a pickled {name}; only tensors are read")
         length = (position or 0) + 1
-    return _Unpickler(program, storages).load(), begin + length
+    return stack.pop(), begin + length
+
+
+def _call(function: Any, arguments: Any) -> Any:
+    if function is _NAMES and arguments == ():
+        return {}
+    if function is _TENSOR and isinstance(arguments[0], _Storage):
+        return _Tensor(*arguments[:4])
+    raise _RefusedError("damaged: its pickle calls what is not a function")
+
+
+def _check_name(key: Any) -> str:
+    # Python could spend forever on the hash of a nested tuple, or crash.
+    if not isinstance(key, str):
+        raise _RefusedError(f"it holds a {type(key).__name__} in place of a name")
+    return key
+
+
+def _add_storage(values: Any, storages: dict[str, _Storage]) -> _Storage:
+    _, dtype, key, _, size = values[:5]
+    if not isinstance(dtype, np.dtype) or not isinstance(size, int):
+        raise _RefusedError("damaged: it holds numbers without a type or size")
+    storage = _Storage(dtype, _check_name(key), size)
+    if storages.setdefault(key, storage) != storage:
+        raise _RefusedError(f"its numbers {key:.100} have two sizes or types")
+    return storage
 
 
 def _read_sequence(content: bytes) -> dict[str, np.ndarray]:
@@ -158,7 +205,7 @@ def _read_sequence(content: bytes) -> dict[str, np.ndarray]:
     if (magic, version, system["little_endian"]) != (_MAGIC, _VERSION, True):
         raise _RefusedError("not a file of torch.save on a common processor")
     numbers = {}
-    for key in keys:
+    for key in map(_check_name, keys):
         position += 8
         size = int.from_bytes(content[position - 8 : position], "little")
         if size != storages[key].size:
@@ -198,6 +245,6 @@ def _lay_out(tensors: Any, numbers: dict[str, np.ndarray]) -> dict[str, np.ndarr
     if not isinstance(tensors, dict):
         raise _RefusedError(f"it holds a {type(tensors).__name__}, not tensors by name")
     for name, tensor in tensors.items():
-        if not isinstance(name, str) or not isinstance(tensor, _Tensor):
+        if not isinstance(tensor, _Tensor):
             raise _RefusedError(f"its entry {name!r:.100} is not a tensor")
     return {name: tensor.lay_over(numbers[tensor.storage.key]) for name, tensor in tensors.items()}
