@@ -83,7 +83,8 @@ def _measure(values: flags.FlagValues, videos: str, data: str, stream: str) -> N
     import numpy as np
 
     from benchmarks import readers
-    from rlstm_tf.data import batches, pipeline
+    from rlstm_tf.data import pipeline
+    from rlstm_tf.data.sample_draw import draw_sample
     from rlstm_tf.data.shards import Shards
 
     shards = Shards.open(data, "train")
@@ -97,7 +98,7 @@ def _measure(values: flags.FlagValues, videos: str, data: str, stream: str) -> N
     )
     # The samples of the pipeline's first steps.
     samples = [divmod(number, len(shards.samples)) for number in range(count * size)]
-    views = [batches.draw_sample(shards, host, *sample) for sample in samples]
+    views = [draw_sample(shards, host, *sample) for sample in samples]
     jpegs = [
         shards.read_frames(view.video, sorted(set(view.frames.ravel().tolist()))) for view in views
     ]

@@ -39,7 +39,7 @@ def bare_loop(
     Args:
         decode: from `opencv` or `simplejpeg`.
         jpegs: JPEGs by view, in the order of its frames, each once.
-        views: from `rlstm_tf.data.batches.draw_sample`.
+        views: from `rlstm_tf.data.sample_draw.draw_sample`.
         batch: uint8 [B, T, S, S, C], overwritten.
         threads: number of threads.
     """

@@ -11,11 +11,12 @@ import tensorflow as tf
 
 from rlstm_tf.cached_maps.cached_maps import CachedMaps
 from rlstm_tf.data.batch_schedule import ALL, EpochSchedule, ReplicaSlice
-from rlstm_tf.data.batches import Batch, draw_sample
+from rlstm_tf.data.batches import Batch
 from rlstm_tf.data.device_augmentation import mix
 from rlstm_tf.data.memory import aligned_empty
 from rlstm_tf.data.pipeline import map_parallel
 from rlstm_tf.data.rng import rng_at
+from rlstm_tf.data.sample_draw import draw_sample
 from rlstm_tf.errors import UsageError
 
 

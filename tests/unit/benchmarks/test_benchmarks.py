@@ -160,6 +160,7 @@ def test_the_bare_loop_fills_the_batch_of_the_pipeline(temporal, tmp_path):
     from benchmarks import readers
     from rlstm_tf.data import batches
     from rlstm_tf.data.input_config import InputConfig
+    from rlstm_tf.data.sample_draw import draw_sample
     from rlstm_tf.data.shards import Shards
 
     stream = "temporal" if temporal else "spatial"
@@ -168,7 +169,7 @@ def test_the_bare_loop_fills_the_batch_of_the_pipeline(temporal, tmp_path):
     length = 2 if temporal else 1
     config = InputConfig(2, 3, 32, stream=stream, new_length=length, flip=False)
     expected = batches.training_rows(shards, config, 0, 2)["frames"]
-    views = [batches.draw_sample(shards, config, 0, position) for position in range(2)]
+    views = [draw_sample(shards, config, 0, position) for position in range(2)]
     jpegs = [shards.read_frames(view.video, sorted(view.frames.ravel().tolist())) for view in views]
     for threads in (1, 2):
         out = np.zeros_like(expected)

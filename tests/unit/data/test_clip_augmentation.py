@@ -10,6 +10,7 @@ from small_shards import texture_jpeg, write_shards
 from rlstm_tf.data import augmentation, batches, device_augmentation, flow, pipeline
 from rlstm_tf.data.augmentation import Box
 from rlstm_tf.data.input_config import InputConfig
+from rlstm_tf.data.sample_draw import draw_sample
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import UsageError
 
@@ -125,7 +126,7 @@ def test_a_clip_is_changed_as_a_whole(shards):
     found, plain = (batches.training_rows(shards, config, 0, 12) for config in (ALL_ON, PLAIN))
     erased = 0
     for row in range(12):
-        draw = batches.draw_sample(shards, ALL_ON, *divmod(row, len(shards.samples)))
+        draw = draw_sample(shards, ALL_ON, *divmod(row, len(shards.samples)))
         x, y, width, height = draw.erased
         inside = np.zeros((SIDE, SIDE), bool)
         inside[y : y + height, x : x + width] = True
@@ -144,7 +145,7 @@ def test_a_clip_is_changed_as_a_whole(shards):
 
 def test_no_option_changes_what_another_draws(shards):
     draws = [
-        batches.draw_sample(shards, dataclasses.replace(PLAIN, **options), 2, 3)
+        draw_sample(shards, dataclasses.replace(PLAIN, **options), 2, 3)
         for options in (
             {},
             {"color_jitter": 0.4},
@@ -215,7 +216,7 @@ def test_two_micro_batches_mix_the_same_pairs():
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_shares_are_beta_distributed(shards, alpha):
     config = dataclasses.replace(PLAIN, mixup=alpha)
-    shares = [batches.draw_sample(shards, config, e, p).share for e in range(250) for p in range(6)]
+    shares = [draw_sample(shards, config, e, p).share for e in range(250) for p in range(6)]
     assert 0 <= min(shares) <= max(shares) <= 1
     deviation = 1 / np.sqrt(4 * (2 * alpha + 1))
     assert abs(np.mean(shares) - 0.5) < 4 * deviation / np.sqrt(1500)
@@ -225,7 +226,7 @@ def test_shares_are_beta_distributed(shards, alpha):
 @pytest.mark.parametrize("alpha", [1e-3, 1e3])
 def test_extreme_alphas_give_numbers(shards, alpha):
     config = dataclasses.replace(PLAIN, mixup=alpha)
-    shares = [batches.draw_sample(shards, config, e, 0).share for e in range(200)]
+    shares = [draw_sample(shards, config, e, 0).share for e in range(200)]
     assert all(0 <= share <= 1 for share in shares)
 
 
@@ -240,7 +241,7 @@ def test_flow_is_erased_and_mixed_but_has_no_colors(tmp_path):
         made[where] = np.asarray(device_augmentation.make_preprocess(own)(batch))
     # Fields of one motion: the crops of both places are equal.
     np.testing.assert_array_equal(made["host"], made["device"])
-    x, y, width, height = batches.draw_sample(shards, config, 0, 2).erased
+    x, y, width, height = draw_sample(shards, config, 0, 2).erased
     frames = batches.training_rows(shards, config, 2, 1)["frames"][0]
     assert (frames[:, y : y + height, x : x + width] == flow.ZERO).all()
     assert (frames != flow.ZERO).any()

@@ -23,6 +23,7 @@ from rlstm_tf.data import augmentation, batches, flow, pipeline, sample_order, s
 from rlstm_tf.data.pipeline import InputConfig
 from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER, Protocol, get_protocol
 from rlstm_tf.data.rng import rng_at
+from rlstm_tf.data.sample_draw import draw_sample
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError, UsageError
 
@@ -115,7 +116,7 @@ def test_row_does_not_depend_on_the_batch_size(shards):
     """An epoch ends within the batch: samples 9 and 10, then sample 0 of the next."""
     rows = batches.training_rows(shards, config(), 9, 3)
     for row, (epoch, position) in enumerate([(0, 9), (0, 10), (1, 0)]):
-        draw = batches.draw_sample(shards, config(), epoch, position)
+        draw = draw_sample(shards, config(), epoch, position)
         assert rows["video"][row] == draw.video
         assert rows["label"][row] == shards.labels[draw.video]
         np.testing.assert_array_equal(frame_numbers(rows["frames"][row]), draw.frames[:, 0])
@@ -134,7 +135,7 @@ def test_epoch_order_is_the_same_everywhere():
 
 def test_draws_depend_only_on_seed_epoch_and_position(shards):
     def draw(position, epoch=5, **changes):
-        sample = batches.draw_sample(shards, config(**changes), epoch, position)
+        sample = draw_sample(shards, config(**changes), epoch, position)
         return sample.video, sample.label, sample.box, sample.flip, sample.frames.tolist()
 
     alone = draw(10)
@@ -193,7 +194,7 @@ def test_flow_snippet_holds_x_and_y_of_consecutive_fields(fields):
     batch = training_batch(fields, settings, 0)
     assert batch["frames"].shape == (11, 3, SIZE, SIZE, 10)
     for position, (video, shown) in enumerate(zip(batch["video"], batch["frames"])):
-        frames = batches.draw_sample(fields, settings, 0, position).frames
+        frames = draw_sample(fields, settings, 0, position).frames
         assert frames.shape == (3, 5)
         length = int(fields.num_frames[video])
         np.testing.assert_array_equal(
@@ -226,7 +227,7 @@ def test_about_half_of_the_flow_is_flipped(fields):
     settings = config(batch_size=1, stream="temporal")
     flips = {True: 0, False: 0}
     for step in range(22):
-        draw = batches.draw_sample(fields, settings, *divmod(step, 11))
+        draw = draw_sample(fields, settings, *divmod(step, 11))
         shown = training_batch(fields, settings, step)["frames"][0]
         x, y = field_levels(number_of(fields, draw.video), int(draw.frames[0, 0]))
         x = 2 * flow.ZERO - x if draw.flip else x
@@ -291,7 +292,7 @@ def test_flow_snippets_stay_in_their_interval(tmp_path):
     write_shards(tmp_path / "s", [30], actions=[[(0, 8, 6)]], stream="temporal", multi_label=True)
     found = Shards.open(str(tmp_path / "s"), "train")
     settings = config(batch_size=1, stream="temporal", new_length=10)
-    frames = batches.draw_sample(found, settings, 0, 0).frames
+    frames = draw_sample(found, settings, 0, 0).frames
     assert frames.tolist() == [[8, 9, 10, 11, 12, 13, 13, 13, 13, 13]] * 3
 
 

@@ -9,6 +9,7 @@ from small_shards import write_shards
 from rlstm_tf.data import batches
 from rlstm_tf.data.batch_schedule import ReplicaSlice
 from rlstm_tf.data.input_config import InputConfig
+from rlstm_tf.data.sample_draw import draw_sample
 from rlstm_tf.data.sample_order import SampleClasses, balanced_order
 from rlstm_tf.data.shards import Shards
 
@@ -89,5 +90,5 @@ def test_several_labels(tmp_path):
     write_shards(tmp_path / "shards", [5] * 3, actions=actions, multi_label=True)
     found = Shards.open(str(tmp_path / "shards"), "train")
     config = InputConfig(batch_size=3, num_segments=2, image_size=16, sampling="balanced")
-    labels = [batches.draw_sample(found, config, 0, n).label for n in range(6)]
+    labels = [draw_sample(found, config, 0, n).label for n in range(6)]
     assert Counter(labels) == {0: 2, 1: 2, 2: 2}
