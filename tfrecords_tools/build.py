@@ -27,7 +27,7 @@ from tfrecords_tools.builder import flags as shared
 from tfrecords_tools.datasets.registry import print_summary
 
 if TYPE_CHECKING:
-    from rlstm_tf.data.schema import Manifest
+    from rlstm_tf.data.manifest import Manifest
     from tfrecords_tools.builder.plan import Plan
 
 
@@ -85,7 +85,8 @@ def _check_add(values: flags.FlagValues) -> None:
 def _add(values: flags.FlagValues, listed: Plan) -> Manifest:
     """Adds videos to finished shards; returns the new manifest."""
     app.load_tensorflow()
-    from rlstm_tf.data.schema import SOURCES, Manifest
+    from rlstm_tf.data.manifest import Manifest
+    from rlstm_tf.data.schema import SOURCES
     from tfrecords_tools.builder import local_build
     from tfrecords_tools.builder.addition import plan_addition
     from tfrecords_tools.builder.output_directory import delete_unlisted, reserve_for_addition

@@ -25,7 +25,7 @@ from rlstm_tf.storage.files import is_remote
 from tfrecords_tools.builder import flags as shared
 
 if TYPE_CHECKING:
-    from rlstm_tf.data.schema import Manifest
+    from rlstm_tf.data.manifest import Manifest
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -46,7 +46,7 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(values: flags.FlagValues) -> int:
     """Verifies, and repairs if asked; the exit status is 1 if a problem remains."""
     _check_flags(values)
-    from rlstm_tf.data.schema import Manifest
+    from rlstm_tf.data.manifest import Manifest
     from tfrecords_tools.checker.checks import find_problems
     from tfrecords_tools.checker.split_checks import find_warnings
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from rlstm_tf.data import schema
 from rlstm_tf.data.descriptors import open_error_reason
+from rlstm_tf.data.manifest import Manifest, Shard
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.arrays import parse_array
 from rlstm_tf.storage.files import open_file
@@ -45,7 +46,7 @@ def load_index(path: str, sha256: str) -> np.ndarray:
         raise DataError(f"{path} is not an index: {error}") from None
 
 
-def find_record_problems(shard: schema.Shard, records: np.ndarray, frames: np.ndarray) -> list[str]:
+def find_record_problems(shard: Shard, records: np.ndarray, frames: np.ndarray) -> list[str]:
     """Checks the indexes of records and frames against each other and the manifest.
 
     Args:
@@ -104,7 +105,7 @@ def find_record_problems(shard: schema.Shard, records: np.ndarray, frames: np.nd
 
 
 def find_sample_problems(
-    shard: schema.Shard, manifest: schema.Manifest, records: np.ndarray, samples: np.ndarray
+    shard: Shard, manifest: Manifest, records: np.ndarray, samples: np.ndarray
 ) -> list[str]:
     """Checks the index of samples: every label is in the class list, every interval in its video.
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from rlstm_tf.data import schema
 from rlstm_tf.data.descriptors import open_error_reason, raise_open_file_limit
+from rlstm_tf.data.manifest import Manifest, Shard
 from rlstm_tf.data.sample_order import SampleClasses
-from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shard_index import find_record_problems, find_sample_problems, load_index
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.arrays import map_array
@@ -167,7 +167,7 @@ class Shards:
         return jpegs
 
 
-def _open_shard(directory: str, entry: schema.Shard) -> tuple[_Shard, np.ndarray]:
+def _open_shard(directory: str, entry: Shard) -> tuple[_Shard, np.ndarray]:
     """Returns a shard and its records, after checking its files' size or sha256."""
     path = schema.tfrecord_path(directory, entry.name)
     try:

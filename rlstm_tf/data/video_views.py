@@ -14,10 +14,10 @@ from rlstm_tf.data import augmentation, sampling
 from rlstm_tf.data.batches import write_views
 from rlstm_tf.data.flow import ZERO, quantize
 from rlstm_tf.data.input_config import InputConfig
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.optical_flow import METHODS, SHORTEST_SIDE, make_flow_function
 from rlstm_tf.data.picture_reader import PictureReader, open_video
 from rlstm_tf.data.protocols import CENTER, Protocol
-from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.video import DamagedVideoError, VideoReader, encode_jpeg
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.json_values import require_type

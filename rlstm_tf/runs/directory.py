@@ -34,7 +34,7 @@ from rlstm_tf.storage.json_values import require_names
 from rlstm_tf.storage.locks import lock_file
 
 if TYPE_CHECKING:
-    from rlstm_tf.data.schema import Manifest
+    from rlstm_tf.data.manifest import Manifest
 
 BEST = "best.npz"
 _TRAIN = ("python", "-m", "rlstm_tf.train")
@@ -258,7 +258,7 @@ class RunDirectory:
         Raises:
             DataError: it is missing or damaged.
         """
-        from rlstm_tf.data.schema import Manifest
+        from rlstm_tf.data.manifest import Manifest
 
         try:
             text = read_text(str(self._manifest))

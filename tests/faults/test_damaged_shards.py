@@ -11,8 +11,8 @@ from builds import files
 from small_shards import jpeg, write_shards
 
 from rlstm_tf.data import pipeline
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.pipeline import InputConfig
-from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 from tfrecords_tools.checker.checks import find_problems

@@ -9,7 +9,7 @@ import pytest
 from build_processes import Build
 from builds import files
 
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from tfrecords_tools.checker.checks import find_problems
 
 

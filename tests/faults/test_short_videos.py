@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from builds import arguments, files, run
 
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.video import DamagedVideoError, VideoReader
 from tfrecords_tools import verify
 

@@ -11,7 +11,7 @@ import pytest
 from small_shards import CLASSES, write_shards
 
 from rlstm_tf.data import schema
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 from tfrecords_tools.builder.plan import make_plan

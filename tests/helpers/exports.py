@@ -15,7 +15,7 @@ from absl import flags as absl_flags
 
 from rlstm_tf import export
 from rlstm_tf.cli import app, flags
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from rlstm_tf.runs.checkpoints import Checkpoints, named_variables

@@ -219,7 +219,7 @@ class ManifestReader:
     def read(self):
         from rlstm_tf.data import batches
         from rlstm_tf.data.input_config import InputConfig
-        from rlstm_tf.data.schema import Manifest
+        from rlstm_tf.data.manifest import Manifest
         from rlstm_tf.data.shards import Shards
         from rlstm_tf.data.video_views import RecordFormat
         from rlstm_tf.errors import DataError

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from rlstm_tf.data import flow, schema
+from rlstm_tf.data.manifest import Manifest, Subset
 from tfrecords_tools.builder import shard_writer
 
 CLASSES = ("approach", "recede", "swap")
@@ -85,14 +86,14 @@ def write_shards(
         ]
         name = schema.shard_name(subset, index, num_shards)
         shards.append(shard_writer.write_shard(str(directory), name, videos, frames_per_record))
-    manifest = schema.Manifest(
+    manifest = Manifest(
         dataset="folder",
         split=0,
         stream=stream,
         classes=CLASSES,
         settings={},
         subsets={
-            subset: schema.Subset(
+            subset: Subset(
                 *(len(lengths), sum(lengths), sum(shard.samples for shard in shards)),
                 tuple(shards),
             )

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_runs import TINY, run
 
 from rlstm_tf import evaluate, train
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from tfrecords_tools import build, verify
 
 SMALL = (*TINY, "--epochs=3")

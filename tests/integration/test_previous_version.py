@@ -14,7 +14,7 @@ from repository import ROOT
 
 from rlstm_tf import evaluate, export, predict, train
 from rlstm_tf.cli import app
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.evaluation import score_files
 from tfrecords_tools import build, verify
 

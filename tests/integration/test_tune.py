@@ -11,7 +11,7 @@ from small_shards import texture_jpeg, write_shards
 
 from rlstm_tf import tune
 from rlstm_tf.cli import app, flags
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.tuning import process
 from rlstm_tf.tuning.results import ENDED, FAILED

@@ -16,6 +16,7 @@ from typing import Any
 from rlstm_tf.choices import SUBSETS
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.shard_index import load_index
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.checksums import FileDigest
@@ -71,7 +72,7 @@ class Addition:
 
 
 def plan_addition(
-    output: str, manifest: schema.Manifest, listed: Plan, allow_missing: bool, workers: int
+    output: str, manifest: Manifest, listed: Plan, allow_missing: bool, workers: int
 ) -> Addition | None:
     """Compares the videos with those that finished shards were built from.
 
@@ -143,7 +144,7 @@ def plan_addition(
 
 
 def recover_added_plan(
-    manifest: schema.Manifest, dataset: Dataset, sources: Iterable[Source], settings: dict[str, Any]
+    manifest: Manifest, dataset: Dataset, sources: Iterable[Source], settings: dict[str, Any]
 ) -> Plan:
     """Recovers the plan of shards to which videos were added.
 
@@ -166,7 +167,7 @@ def recover_added_plan(
     return make_added_plan(dataset, manifest.stream, _without(settings, ("plan",)), assigned)
 
 
-def _require_same_settings(output: str, manifest: schema.Manifest, listed: Plan) -> None:
+def _require_same_settings(output: str, manifest: Manifest, listed: Plan) -> None:
     ours = _without(listed.identity, _OF_SHARDS)
     found = {name: getattr(manifest, name) for name in ("dataset", "split", "stream")}
     theirs = {**found, **_without(manifest.settings, _OF_SHARDS)}
@@ -221,7 +222,7 @@ def _pin(dataset: Dataset, sources: Sequence[Source], val_share: float) -> Datas
 
 def _keep_shards(
     output: str,
-    manifest: schema.Manifest,
+    manifest: Manifest,
     dataset: Dataset,
     sources: Sequence[Source],
     unchanged: Mapping[str, Source],
@@ -264,7 +265,7 @@ def _keep_shards(
 
 def _assign_new_shards(
     dataset: Dataset,
-    manifest: schema.Manifest,
+    manifest: Manifest,
     assigned: dict[str, list[Video]],
     shards: int,
 ) -> None:

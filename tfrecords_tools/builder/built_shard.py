@@ -9,6 +9,7 @@ from typing import Any
 
 from rlstm_tf.choices import SUBSETS
 from rlstm_tf.data import schema
+from rlstm_tf.data.manifest import Manifest, Shard, Subset
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import writing
 from rlstm_tf.storage.checksums import FileDigest, verify_checksum, with_checksum
@@ -34,7 +35,7 @@ class BuiltShard:
         num_choices: number of its videos of whose video streams one was chosen.
     """
 
-    shard: schema.Shard
+    shard: Shard
     damaged: tuple[dict[str, str], ...]
     labels_without_sample: int
     sources: dict[str, FileDigest]
@@ -76,7 +77,7 @@ def load_built_shard(output: str, name: str, plan: str) -> BuiltShard | None:
         # A build that was begun by version 0.1.0 did not record them.
         values = {"sources": {}, "partial": [], "num_choices": 0, **values}
         values = require_fields(BuiltShard, values, path)
-        shard = schema.Shard(**require_fields(schema.Shard, values["shard"], path))
+        shard = Shard(**require_fields(Shard, values["shard"], path))
     except DataError as error:
         raise DataError(f"{error}: delete it and build again") from None
     found = file_sizes(schema.shard_paths(output, name))
@@ -87,7 +88,7 @@ def load_built_shard(output: str, name: str, plan: str) -> BuiltShard | None:
     return BuiltShard(**{**values, **lists, "shard": shard, "sources": sources})
 
 
-def save_manifest(output: str, plan: Plan, built: Mapping[str, BuiltShard]) -> schema.Manifest:
+def save_manifest(output: str, plan: Plan, built: Mapping[str, BuiltShard]) -> Manifest:
     """Writes the record of the video files, and then the manifest.
 
     Args:
@@ -109,9 +110,7 @@ def save_manifest(output: str, plan: Plan, built: Mapping[str, BuiltShard]) -> s
     return manifest
 
 
-def _make_manifest(
-    plan: Plan, built: Mapping[str, BuiltShard], sources_sha256: str
-) -> schema.Manifest:
+def _make_manifest(plan: Plan, built: Mapping[str, BuiltShard], sources_sha256: str) -> Manifest:
     dataset = plan.dataset
     damaged = [video for name in plan.shards for video in built[name].damaged]
     partial = [video for name in plan.shards for video in built[name].partial]
@@ -121,7 +120,7 @@ def _make_manifest(
             built[name].shard for name, videos in plan.shards.items() if videos[0].subset == subset
         )
         if any(shard.videos for shard in shards):
-            subsets[subset] = schema.Subset(
+            subsets[subset] = Subset(
                 sum(shard.videos for shard in shards),
                 sum(shard.frames for shard in shards),
                 sum(shard.samples for shard in shards),
@@ -136,7 +135,7 @@ def _make_manifest(
     num_choices = sum(one.num_choices for one in built.values())
     if num_choices:
         notes["videos_with_several_video_streams"] = num_choices
-    return schema.Manifest(
+    return Manifest(
         dataset=dataset.name,
         split=dataset.split,
         stream=plan.stream,

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.errors import DataError
 from rlstm_tf.messages import say
 from rlstm_tf.storage.atomic import PARTIAL, cannot_write, sync_file, writing
@@ -86,7 +87,7 @@ def build(
     stored: Mapping[str, StoredVideo],
     left_out: Sequence[str],
     run: Callable[[Job, list[ShardListing]], None],
-) -> schema.Manifest:
+) -> Manifest:
     """Builds the shards that are not finished yet.
 
     Args:

@@ -15,7 +15,7 @@ from rlstm_tf.storage.files import is_directory, is_remote
 from tfrecords_tools.datasets.registry import DATASETS, LIST_SETTINGS, read_dataset
 
 if TYPE_CHECKING:
-    from rlstm_tf.data.schema import Manifest
+    from rlstm_tf.data.manifest import Manifest
     from tfrecords_tools.builder.plan import Plan
 
 # As in rlstm_tf.data.optical_flow, whose import of OpenCV --help does not wait for.

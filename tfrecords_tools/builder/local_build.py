@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.storage.atomic import write_atomic, writing
 from tfrecords_tools.builder.addition import Addition
 from tfrecords_tools.builder.built_shard import (
@@ -33,7 +34,7 @@ def build(
     stored: Mapping[str, StoredVideo],
     left_out: Iterable[str],
     addition: Addition | None = None,
-) -> schema.Manifest:
+) -> Manifest:
     """Builds the shards that are not finished yet.
 
     Args:

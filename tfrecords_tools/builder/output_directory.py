@@ -14,7 +14,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from rlstm_tf.data.schema import MANIFEST, Manifest, join, shard_of
+from rlstm_tf.data.manifest import Manifest
+from rlstm_tf.data.schema import MANIFEST, join, shard_of
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage import creation
 from rlstm_tf.storage.atomic import PARTIAL, writing

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import UsageError
 from rlstm_tf.storage.checksums import FileDigest

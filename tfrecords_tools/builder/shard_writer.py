@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from rlstm_tf.data import schema
+from rlstm_tf.data.manifest import Shard
 from rlstm_tf.storage.atomic import PARTIAL
 from rlstm_tf.storage.creation import create_file, write_new
 
@@ -66,7 +67,7 @@ def write_shard(
     videos: Iterable[tuple[Context, Iterable[bytes]]],
     frames_per_record: int = FRAMES_PER_RECORD,
     scratch: str | None = None,
-) -> schema.Shard:
+) -> Shard:
     """Writes a shard and its index; the files appear in `directory` once all are complete.
 
     Args:
@@ -104,7 +105,7 @@ def write_shard(
     for path, target in zip(partial, targets):
         os.replace(path, target)
     num_samples = int((samples["num_frames"] > 0).sum())
-    return schema.Shard(name, len(records), num_videos, len(frames), num_samples, size, *checksums)
+    return Shard(name, len(records), num_videos, len(frames), num_samples, size, *checksums)
 
 
 def _write_records(

@@ -12,7 +12,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rlstm_tf.data.schema import MANIFEST, SOURCES, Manifest, join
+from rlstm_tf.data.manifest import Manifest
+from rlstm_tf.data.schema import MANIFEST, SOURCES, join
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.checksums import FileDigest
 from rlstm_tf.storage.files import read_text

@@ -15,6 +15,7 @@ import numpy as np
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
 from rlstm_tf.data.jpeg import jpeg_shape
+from rlstm_tf.data.manifest import Manifest, Shard
 from rlstm_tf.data.shard_index import find_record_problems, find_sample_problems, load_index
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.files import File, open_file
@@ -25,7 +26,7 @@ _BLOCK = 1 << 20
 
 def find_problems(
     directory: str,
-    manifest: schema.Manifest,
+    manifest: Manifest,
     decode: bool,
     names: Collection[str] | None = None,
 ) -> dict[str, list[str]]:
@@ -67,9 +68,7 @@ def find_problems(
 class _Check:
     """Checks one shard; collects `problems` and the ids of its videos."""
 
-    def __init__(
-        self, directory: str, shard: schema.Shard, manifest: schema.Manifest, progress: Any
-    ):
+    def __init__(self, directory: str, shard: Shard, manifest: Manifest, progress: Any):
         self.shard = shard
         self.problems: list[str] = []
         self.ids: list[str] = []

@@ -6,6 +6,7 @@ from typing import Any
 
 from rlstm_tf.choices import MAX_SIDE
 from rlstm_tf.data import schema
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.shard_index import load_index
 from rlstm_tf.errors import DataError, UsageError
 from tfrecords_tools.builder.addition import recover_added_plan
@@ -26,9 +27,7 @@ _BOUNDS = {
 }
 
 
-def recover_plan(
-    directory: str, manifest: schema.Manifest, videos: str, splits: str | None
-) -> Plan:
+def recover_plan(directory: str, manifest: Manifest, videos: str, splits: str | None) -> Plan:
     """Recovers the plan of a finished build.
 
     Args:
@@ -81,7 +80,7 @@ def _check_settings(settings: dict[str, Any], directory: str) -> None:
             raise DataError(f"{path}: settings: {name} is {value!r}, from {low} to {high} allowed")
 
 
-def _describe_difference(plan: Plan, directory: str, manifest: schema.Manifest) -> str:
+def _describe_difference(plan: Plan, directory: str, manifest: Manifest) -> str:
     dataset = plan.dataset
     if dataset.classes != manifest.classes:
         now, built = set(dataset.classes), set(manifest.classes)
@@ -101,7 +100,7 @@ def _describe_difference(plan: Plan, directory: str, manifest: schema.Manifest) 
     return "a video has another name, size, label or subset"
 
 
-def _read_ids(directory: str, manifest: schema.Manifest) -> tuple[set[str], bool]:
+def _read_ids(directory: str, manifest: Manifest) -> tuple[set[str], bool]:
     """Reads the ids of the built videos; returns False if a damaged index hides some."""
     ids = {video["id"] for video in manifest.damaged}
     complete = True

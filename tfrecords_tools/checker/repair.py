@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.data import schema
+from rlstm_tf.data.manifest import Manifest, Shard
 from rlstm_tf.storage.atomic import writing
 from rlstm_tf.storage.creation import make_directory
 from rlstm_tf.storage.files import write_text
@@ -58,7 +59,7 @@ def reserve_for_repair(directory: str) -> Iterator[str]:
 
 def repair(
     directory: str,
-    manifest: schema.Manifest,
+    manifest: Manifest,
     plan: Plan,
     damaged: Collection[str],
     work: str,
@@ -107,7 +108,7 @@ def repair(
 
 
 def _restore_sources(
-    directory: str, manifest: schema.Manifest, plan: Plan, left_out: Mapping[str, str]
+    directory: str, manifest: Manifest, plan: Plan, left_out: Mapping[str, str]
 ) -> str | None:
     text = format_sources(
         plan,
@@ -125,7 +126,7 @@ def _restore_sources(
     return None
 
 
-def _compare(built: BuiltShard, entry: schema.Shard, left_out: Collection[str]) -> str | None:
+def _compare(built: BuiltShard, entry: Shard, left_out: Collection[str]) -> str | None:
     if built.shard == entry:
         return None
     new = [video for video in built.damaged if video["id"] not in left_out]

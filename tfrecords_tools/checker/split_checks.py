@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from rlstm_tf.data import schema
+from rlstm_tf.data.manifest import Manifest, Shard
 from rlstm_tf.data.shard_index import load_index
 from tfrecords_tools.builder.sources import load_sources
 from tfrecords_tools.datasets.dataset import Action, Video
@@ -20,7 +21,7 @@ from tfrecords_tools.datasets.split_warnings import (
 _FEW_VIDEOS = 5
 
 
-def find_warnings(directory: str, manifest: schema.Manifest) -> list[str]:
+def find_warnings(directory: str, manifest: Manifest) -> list[str]:
     """Finds equal files, classes of few videos or without a test, and split groups.
 
     Groups are those that the build was given. If it was given none, they are guessed from the names
@@ -58,7 +59,7 @@ def find_warnings(directory: str, manifest: schema.Manifest) -> list[str]:
     ]
 
 
-def _read_labels(directory: str, shard: schema.Shard) -> Iterator[tuple[str, tuple[Action, ...]]]:
+def _read_labels(directory: str, shard: Shard) -> Iterator[tuple[str, tuple[Action, ...]]]:
     records = load_index(schema.records_path(directory, shard.name), shard.records_sha256)
     samples = load_index(schema.samples_path(directory, shard.name), shard.samples_sha256)
     labels: defaultdict[int, list[int]] = defaultdict(list)

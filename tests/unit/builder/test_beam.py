@@ -12,7 +12,7 @@ import pytest
 from builds import arguments, files, kill_once_made, run
 
 from rlstm_tf.cli import app
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.errors import DataError
 from tfrecords_tools import beam
 from tfrecords_tools.builder import decoded_video, distributed_build

@@ -12,7 +12,7 @@ from repository import ROOT
 
 from rlstm_tf.cli import app
 from rlstm_tf.data import schema, video
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from tfrecords_tools import build, verify
 
 FOLDER = "--dataset=folder --videos=v --output=o"

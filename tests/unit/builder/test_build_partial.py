@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from builds import arguments, run
 
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 from tfrecords_tools import verify

@@ -10,7 +10,7 @@ import pytest
 from builds import arguments, files, run
 from jobs import upload
 
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.data.video import VideoReader
 from tfrecords_tools import verify

@@ -16,8 +16,8 @@ from repository import ROOT
 
 from rlstm_tf.cli import app
 from rlstm_tf.data.flow import ZERO, dequantize
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.optical_flow import compute_flow
-from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.data.video import VideoReader, encode_jpeg
 from tfrecords_tools import build, verify

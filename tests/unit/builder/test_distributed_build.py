@@ -18,7 +18,7 @@ from builds import arguments, files, run
 from jobs import plan_of, remote_files, run_job, start_and_kill, upload
 
 from rlstm_tf.cli import app
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage import files as data_files
 from tfrecords_tools import beam, verify

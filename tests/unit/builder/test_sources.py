@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from builds import arguments, files, run
 
-from rlstm_tf.data.schema import SOURCES, Manifest
+from rlstm_tf.data.manifest import Manifest
+from rlstm_tf.data.schema import SOURCES
 from rlstm_tf.errors import DataError
 from tfrecords_tools import verify
 from tfrecords_tools.builder import decoded_video, output_directory

@@ -14,7 +14,7 @@ import warm_python
 from builds import arguments, files, run
 from small_shards import flip_byte, write_shards
 
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from tfrecords_tools import verify
 from tfrecords_tools.builder import decoded_video
 from tfrecords_tools.checker.repair import reserve_for_repair

@@ -10,7 +10,7 @@ from builds import arguments, run
 from small_shards import write_shards
 
 from rlstm_tf.data import schema
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.shards import Shards
 from tfrecords_tools import verify
 

@@ -9,7 +9,7 @@ import pytest
 from small_shards import CLASSES, context, flip_byte, jpeg, write_shards
 
 from rlstm_tf.cli import app
-from rlstm_tf.data import schema
+from rlstm_tf.data.manifest import Manifest, Subset
 from rlstm_tf.storage import files
 from tfrecords_tools import verify
 from tfrecords_tools.builder import shard_writer
@@ -174,8 +174,8 @@ def test_decode_finds_what_checksums_cannot(tmp_path, capfd):
     small = cv2.imencode(".jpg", np.zeros((8, 16, 3), np.uint8))[1].tobytes()
     videos = [(context("a", 0, 3), [jpeg(0, 0), small, b"no JPEG"])]
     shard = shard_writer.write_shard(str(tmp_path), "test-00000-of-00001", videos)
-    subsets = {"test": schema.Subset(1, 3, 1, (shard,))}
-    schema.Manifest("folder", 0, "spatial", CLASSES, {}, subsets).save(str(tmp_path))
+    subsets = {"test": Subset(1, 3, 1, (shard,))}
+    Manifest("folder", 0, "spatial", CLASSES, {}, subsets).save(str(tmp_path))
     assert run(capfd, str(tmp_path)) == (0, [])
     status, errors = run(capfd, str(tmp_path), "--decode")
     assert status == 1

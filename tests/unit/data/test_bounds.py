@@ -9,7 +9,7 @@ import pytest
 from small_shards import write_shards
 
 from rlstm_tf.data.input_config import InputConfig
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.data.video import DamagedVideoError, VideoReader
 from rlstm_tf.data.video_views import RecordFormat

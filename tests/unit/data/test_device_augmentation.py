@@ -13,6 +13,7 @@ from rlstm_tf.data import augmentation, batches, flow, pipeline, schema
 from rlstm_tf.data.augmentation import Box
 from rlstm_tf.data.device_augmentation import crop, make_preprocess
 from rlstm_tf.data.input_config import InputConfig
+from rlstm_tf.data.manifest import Manifest, Subset
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.layers import FoldTime, PixelScaling, UnfoldTime
 from rlstm_tf.training import optimizers
@@ -77,8 +78,8 @@ def shards(request, tmp_path_factory):
         videos.append((context(f"v{number}", number % 3, 7, height, width), jpegs))
     name = schema.shard_name("train", 0, 1)
     shard = shard_writer.write_shard(str(directory), name, videos)
-    subset = schema.Subset(len(SIZES), 7 * len(SIZES), len(SIZES), (shard,))
-    manifest = schema.Manifest("folder", 0, request.param, ("a", "b", "c"), {}, {"train": subset})
+    subset = Subset(len(SIZES), 7 * len(SIZES), len(SIZES), (shard,))
+    manifest = Manifest("folder", 0, request.param, ("a", "b", "c"), {}, {"train": subset})
     manifest.save(str(directory))
     return Shards.open(str(directory), "train")
 

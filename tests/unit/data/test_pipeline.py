@@ -19,7 +19,8 @@ from small_shards import (
     write_shards,
 )
 
-from rlstm_tf.data import augmentation, batches, flow, pipeline, sample_order, sampling, schema
+from rlstm_tf.data import augmentation, batches, flow, pipeline, sample_order, sampling
+from rlstm_tf.data.manifest import Manifest, Subset
 from rlstm_tf.data.pipeline import InputConfig
 from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER, Protocol, get_protocol
 from rlstm_tf.data.rng import rng_at
@@ -411,8 +412,8 @@ def _shards_of(tmp_path, jpegs, label=0, height=HEIGHT, width=WIDTH):
 
     video = context("v0", label, len(jpegs), height, width), jpegs
     shard = shard_writer.write_shard(str(tmp_path), "train-00000-of-00001", [video])
-    subsets = {"train": schema.Subset(1, len(jpegs), 1, (shard,))}
-    schema.Manifest("folder", 0, "spatial", CLASSES, {}, subsets).save(str(tmp_path))
+    subsets = {"train": Subset(1, len(jpegs), 1, (shard,))}
+    Manifest("folder", 0, "spatial", CLASSES, {}, subsets).save(str(tmp_path))
     return Shards.open(str(tmp_path), "train")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from rlstm_tf.choices import STREAMS
 from rlstm_tf.data import schema
-from rlstm_tf.data.schema import Manifest, Shard, Subset
+from rlstm_tf.data.manifest import Manifest, Shard, Subset
 from rlstm_tf.errors import DataError
 
 SHARD = Shard("train-00000-of-00001", 3, 2, 9, 4, 1234, "a" * 64, "b" * 64, "c" * 64, "d" * 64)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from small_shards import CLASSES, HEIGHT, WIDTH, field_levels, flip_byte, jpeg, write_shards
 
 from rlstm_tf.data import schema
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError
 
@@ -284,7 +285,7 @@ def _rewrite(directory, kind, change):
     """Changes an index of the first shard, and its checksum in the manifest."""
     path = directory / f"train-00000-of-00002.{kind}.npy"
     np.save(path, change(np.load(path)))
-    manifest = schema.Manifest.load(str(directory))
+    manifest = Manifest.load(str(directory))
     subset = manifest.subsets["train"]
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     first = dataclasses.replace(subset.shards[0], **{f"{kind}_sha256": checksum})
@@ -331,7 +332,7 @@ def test_inconsistent_index_is_refused(directory, kind, change, message):
 def test_index_of_python_objects_is_not_unpickled(directory):
     path = directory / "train-00000-of-00002.records.npy"
     np.save(path, np.array([print, None], object), allow_pickle=True)
-    manifest = schema.Manifest.load(str(directory))
+    manifest = Manifest.load(str(directory))
     shards = manifest.subsets["train"].shards
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     first = dataclasses.replace(shards[0], records_sha256=checksum)

@@ -10,8 +10,8 @@ from builds import arguments
 from rlstm_tf.cli import app
 from rlstm_tf.data.batches import evaluation_example
 from rlstm_tf.data.input_config import InputConfig
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.data.protocols import CENTER, CHARADES, PAPER
-from rlstm_tf.data.schema import Manifest
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.data.timeline import frame_times, window_snippets, window_views, windows
 from rlstm_tf.data.video import DamagedVideoError, VideoReader

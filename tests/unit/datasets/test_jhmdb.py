@@ -6,7 +6,7 @@ import pytest
 from builds import run
 from jhmdb_lists import file_of, link_clips, write_lists
 
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.errors import DataError
 from tfrecords_tools import verify
 from tfrecords_tools.datasets.jhmdb import CLASSES, COUNTS, read_jhmdb

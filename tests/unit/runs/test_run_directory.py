@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from rlstm_tf.data.schema import Manifest
+from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.runs.directory import RunDirectory
 
