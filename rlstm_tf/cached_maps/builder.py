@@ -61,21 +61,22 @@ def open_cache(
         waiting = f"waits for another process, which makes {files.directory}"
         lock = lock_file(files.lock, f"{files.directory} was deleted meanwhile", waiting)
     with lock:
-        if not files.check_key(key):
-            files.write_json(files.key, key)
+        files.check_key(key)
         if files.manifest.exists():
             say(f"maps of the trunk: {files.directory}, {_size(plan.num_bytes)}")
         else:
-            _build(files, plan, trunk_function(model))
+            _build(files, plan, key, trunk_function(model))
     return CachedMaps(files, plan)
 
 
-def _build(files: CacheFiles, plan: Plan, compute: Compute) -> None:
+def _build(files: CacheFiles, plan: Plan, key: dict[str, Any], compute: Compute) -> None:
     numbers = range(len(plan.rows))
     done = [number for number in numbers if _is_finished(files, plan, number)]
     left = [number for number in numbers if number not in done]
     share = plan.rows[left].sum() / plan.rows.sum()
     _check_room(files, plan, int(share * plan.num_bytes))
+    # Not before: without room, the directory must take a smaller cache.
+    files.write_json(files.key, key)
     if done:
         say(f"{len(done)} of {len(numbers)} files of them are there")
     title = "maps of the trunk"

@@ -37,7 +37,8 @@ class CacheFiles:
 
     def __init__(self, directory: str) -> None:
         self.directory = Path(directory)
-        self.lock = self.directory / ".lock"
+        # Not `.lock`, which a training holds in its own directory: it would wait for itself.
+        self.lock = self.directory / ".cache.lock"
         self.key = self.directory / "cache.json"
         self.manifest = self.directory / "manifest.json"
 
@@ -49,21 +50,24 @@ class CacheFiles:
         """Returns the path of the checksums of a file of maps."""
         return str(self.directory / f"checks-{number:05d}.npy")
 
-    def check_key(self, key: dict[str, Any]) -> bool:
-        """Returns whether the directory has a key; False = it is new, or empty.
+    def check_key(self, key: dict[str, Any]) -> None:
+        """Checks that the directory has this key, or is empty.
 
         Raises:
             DataError: it has another key, holds something else, or cannot be read.
         """
         found = read_json(str(self.key))
         if found is None:
-            others = [path.name for path in self.directory.iterdir() if path != self.lock]
+            # A killed process may have left a part of the key.
+            ours = self.lock.name, self.key.name
+            others = [path.name for path in self.directory.iterdir()]
+            others = [name for name in others if not name.startswith(ours)]
             if others:
                 raise DataError(
                     f"--cache_maps: {self.directory} holds {min(others)} but no {self.key.name}: "
                     "give another directory, or delete what is left of a cache"
                 )
-            return False
+            return
         found = verify_checksum(found, str(self.key))
         for name, value in key.items():
             if found.get(name) != value:
@@ -72,7 +76,6 @@ class CacheFiles:
                     f"{json.dumps(found.get(name))} where this training has {json.dumps(value)}: "
                     "give another directory, or delete this one"
                 )
-        return True
 
     def write_json(self, path: Path, values: dict[str, Any]) -> None:
         """Writes JSON values with their checksum, atomically.

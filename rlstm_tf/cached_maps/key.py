@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import Any
 
 import keras
@@ -61,4 +62,5 @@ def find_directory(key: dict[str, Any], plan: Plan, data: str) -> str:
     if is_remote(data):
         raise UsageError(f"--cache_maps=auto: --data={data} is not local, give a directory")
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return f"{data.rstrip('/')}.maps/{digest[:16]}"
+    # Absolute, since `.` has no name to go beside.
+    return f"{os.path.abspath(data)}.maps/{digest[:16]}"

@@ -107,6 +107,16 @@ def test_killed_between_any_two_files(open_cache, whole, tmp_path, monkeypatch, 
     survived(1, 8)
 
 
+def test_killed_while_the_key_is_written(open_cache, whole, tmp_path, survived):
+    left = tmp_path / "maps" / "cache.json.0123456789abcdef.partial"
+    left.parent.mkdir()
+    left.write_bytes(b"{")
+    open_cache(left.parent)
+    left.unlink()
+    assert_same(left.parent, whole)
+    survived(1, 1)
+
+
 def test_killed_by_the_system(data, tmp_path, survived):
     """SIGKILL in a process of its own; its lock goes with it."""
     line = (*FROZEN, f"--cache_maps={tmp_path / 'maps'}")
@@ -120,14 +130,14 @@ def test_killed_by_the_system(data, tmp_path, survived):
 
 
 def test_too_large_for_the_disk(open_cache, tmp_path, survived):
-    """Said before anything is computed."""
+    """Said before anything is computed; the directory takes a smaller cache then."""
     root = tmp_path / "disk"
     with mounted(root) as remount:
         remount("size=300k")
         error = refused(root / "maps", open_cache)
         assert error.startswith("maps of the trunk: 8 videos, 61 snippets, 5 views, 0.6 MB, ")
         assert "0.3 MB free: fewer --cache_views or --cache_frames, or another" in error
-        assert not list((root / "maps").glob("maps*"))
+        assert [path.name for path in (root / "maps").iterdir()] == [".cache.lock"]
     survived(7, 1)
 
 
@@ -158,7 +168,7 @@ def copy(whole, tmp_path):
 def test_a_changed_byte(open_cache, copy, survived):
     """Of any file: refused by name, when it is opened or when the map is read."""
     draws = random.Random(1)
-    paths = sorted(path for path in copy.iterdir() if path.name != ".lock")
+    paths = sorted(path for path in copy.iterdir() if path.name != ".cache.lock")
     for path in paths:
         before = path.read_bytes()
         # Of each map, since not all of them are read.
@@ -198,17 +208,20 @@ def test_a_damaged_file_of_an_unfinished_cache_is_made_again(open_cache, copy, w
 
 
 def test_another_directory(open_cache, data, tmp_path, capsys, survived):
-    """Someone's files, a file, a place in a store."""
+    """Someone's files, a file, the run's own directory, a place in a store."""
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.tex").write_text("mine")
     assert "holds thesis.tex but no cache.json" in refused(mine, open_cache)
     assert refused(mine / "thesis.tex", open_cache).startswith("cannot write ")
     assert (mine / "thesis.tex").read_text() == "mine"
+    run_dir = tmp_path / "run"
+    assert train_here(data, run_dir, *FROZEN, f"--cache_maps={run_dir}") == 1
+    assert "but no cache.json" in error_of(capsys.readouterr().err)
     line = (*FROZEN, "--cache_maps=s3://bucket/maps")
     assert train_here(data, tmp_path / "run", *line) == 2
     assert "must be local" in error_of(capsys.readouterr().err)
-    survived(9, 3)
+    survived(9, 4)
 
 
 def test_maps_that_do_not_fit_into_float16(open_cache, tmp_path, monkeypatch, survived):

@@ -13,7 +13,8 @@ from trainings import assert_same_run, evaluate_here, train_here
 from rlstm_tf.cached_maps import builder
 from rlstm_tf.cached_maps.batches import take_maps, training_rows, upper_network
 from rlstm_tf.cached_maps.builder import decode_views, open_cache
-from rlstm_tf.cached_maps.plan import CacheConfig
+from rlstm_tf.cached_maps.key import find_directory
+from rlstm_tf.cached_maps.plan import CacheConfig, Plan
 from rlstm_tf.data import batches as batches_of_frames
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
@@ -178,6 +179,14 @@ def test_the_command(square, tmp_path, capsys):
     (cache,) = square.with_name("shards.maps").iterdir()
     assert not list(cache.glob("*.partial"))
     assert evaluate_here(whole) == 0
+
+
+def test_beside_the_shards_wherever_they_are(square, tmp_path, monkeypatch):
+    """`.` and a slash at the end name the directory too."""
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(Shards.open(str(square), "train"), config_of(), CacheConfig("auto"), (4, 4, 64))
+    for data in (".", str(tmp_path), f"{tmp_path}/"):
+        assert find_directory({}, plan, data).startswith(f"{tmp_path}.maps/")
 
 
 def test_a_cache_of_another_trunk(square, tmp_path):
