@@ -9,6 +9,7 @@ import keras
 from rlstm_tf.cached_maps.batches import take_maps, upper_network
 from rlstm_tf.data.device_augmentation import make_preprocess
 from rlstm_tf.distributed.consistency import assert_same_weights
+from rlstm_tf.errors import UsageError
 from rlstm_tf.messages import say
 from rlstm_tf.models import build_model
 from rlstm_tf.models.freezing import freeze_backbone
@@ -96,6 +97,7 @@ def restore(settings: TrainSettings, inputs: Inputs, trainer: Trainer) -> TrainS
 
     Raises:
         DataError: a checkpoint cannot be read or is of another network, or workers differ.
+        UsageError: no weight that is trained is pretrained, but has a rate of its own.
     """
     checkpoints = Checkpoints(inputs.run.checkpoints)
     newest = checkpoints.load_newest()
@@ -115,6 +117,11 @@ def restore(settings: TrainSettings, inputs: Inputs, trainer: Trainer) -> TrainS
     weights = named_variables(trainer.model)
     found = [weights[name] for name in state.pretrained]
     trainer.pretrained = [weight for weight in found if id(weight) in trainable]
+    if settings.pretrained_factor < 1 and not trainer.pretrained:
+        raise UsageError(
+            f"--pretrained_factor={settings.pretrained_factor:g} has no effect: "
+            f"--freeze={settings.freeze} leaves no pretrained layer to train"
+        )
     assert_same_weights(inputs.strategy, variables, state.to_dict())
     if inputs.is_chief:
         checkpoints.clear()
