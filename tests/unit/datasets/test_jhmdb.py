@@ -44,6 +44,14 @@ def test_validation_takes_whole_films(real):
     counts = subsets(dataset)
     assert counts["test"] == 268
     assert 0.2 < counts["val"] / 660 < 0.3
+    # What the protocol says of clips that the splits share.
+    ids = {name: {v.id for v in dataset.videos if v.subset == name} for name in counts}
+    shared = {}
+    for split in (2, 3):
+        other = read_jhmdb(str(real / "jhmdb/videos"), str(real / "jhmdb/splits"), split)
+        tested = {video.id for video in other.videos if video.subset == "test"}
+        shared[split] = len(tested - ids["test"]), len(tested & ids["val"])
+    assert shared == {2: (176, 46), 3: (191, 44)}
     films = {name: {v.group for v in dataset.videos if v.subset == name} for name in counts}
     assert not films["train"] & films["val"]
     for name in ("train", "val"):
