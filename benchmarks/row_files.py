@@ -72,7 +72,7 @@ class RowFile:
         """Raises DataError if a row is of a training without these flags."""
         for command in self.read()["command"]:
             words = command.split()
-            if words[0] == "rlstm_tf.train" and not {*flags} <= {*words}:
+            if words[:1] != ["rlstm_tf.fuse"] and not {*flags} <= {*words}:
                 raise DataError(f"{self.path} has a row of {command}: give another --output")
 
     def write(self, rows: pd.DataFrame) -> None:

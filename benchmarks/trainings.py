@@ -106,6 +106,9 @@ def train(
             raise DataError(f"{made}: delete it, or give another --work")
         return done
     directory.parent.mkdir(parents=True, exist_ok=True)
+    if not directory.exists():
+        # Of a run that was deleted.
+        used.unlink(missing_ok=True)
     command = ["rlstm_tf.train", *flags, *places, f"--run_dir={directory}", "--resume"]
     try:
         run_command(log_of(directory), *command, core=core, used=used)

@@ -176,6 +176,11 @@ def test_rows_of_others_are_refused(study, results, commands, tmp_path):
     (tmp_path / "out.csv").write_text(text.replace("--model=tsn", "--model=local"))
     with pytest.raises(DataError, match=r"out.csv has a row of .*=local .*give another --output"):
         run_all(study, results)
+    pd.DataFrame(rows_of(tmp_path / "out.csv")).assign(command="").to_csv(
+        tmp_path / "out.csv", index=False
+    )
+    with pytest.raises(DataError, match=r"out.csv has a row of : give another --output"):
+        Results(tmp_path / "out.csv", study)
 
 
 def test_the_same_for_every_network(study):

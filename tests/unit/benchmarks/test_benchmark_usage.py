@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from benchmark_runs import write_history
 
-from benchmarks import usage
+from benchmarks import trainings, usage
 from benchmarks.usage import Usage
 
 # Has a child of 100 MB, and ends once a look at both has been written.
@@ -44,6 +45,18 @@ def test_usage_of_a_process_and_its_children(tmp_path, monkeypatch):
 
 def test_nothing_is_used_before_the_first_attempt(tmp_path):
     assert Usage.load(tmp_path / "used.json") == Usage(0, 0, 0)
+
+
+def test_attempts_of_a_deleted_run_do_not_count(tmp_path, monkeypatch):
+    def train(log, module, *flags, core, used):
+        write_history(tmp_path / used.name.split(".")[0], 1)
+
+    monkeypatch.setattr(trainings, "run_command", train)
+    (tmp_path / "stopped").mkdir()
+    for name, seconds in (("stopped", 5), ("deleted", 0)):
+        Usage(5, 4, 3).save(tmp_path / f"{name}.used.json")
+        record = trainings.train(tmp_path / name, ["--epochs=1"], [], "two cores", None)
+        assert record["seconds"] == seconds
 
 
 def test_a_process_that_is_gone():
