@@ -8,6 +8,7 @@ docs/fit.md compares this with rlstm_tf.train.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 import keras
@@ -16,6 +17,7 @@ from rlstm_tf.choices import MODELS
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.pairs import evaluation_pairs, training_pairs
 from rlstm_tf.data.shards import Shards
+from rlstm_tf.errors import UserError
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 
@@ -51,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
         seed=options.seed,
     )
     train, val, test = (Shards.open(options.data, name) for name in ("train", "val", "test"))
+    pairs = training_pairs(train, frames)
     steps = len(train.samples) // frames.batch_size
 
     keras.utils.set_random_seed(options.seed)
@@ -64,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
         jit_compile=False,
     )
     history = model.fit(
-        training_pairs(train, frames),
+        pairs,
         steps_per_epoch=steps,
         epochs=options.epochs,
         # The batches are shuffled already.
@@ -98,4 +101,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -2,6 +2,8 @@
 
 import csv
 import importlib.util
+import runpy
+import sys
 
 import numpy as np
 import pytest
@@ -24,11 +26,12 @@ LOOP = (
     "--learning_rate=0.02",
 )
 
+PATH = ROOT / "examples" / "compile_and_fit.py"
+
 
 @pytest.fixture(scope="module")
 def example():
-    path = ROOT / "examples" / "compile_and_fit.py"
-    spec = importlib.util.spec_from_file_location("compile_and_fit", path)
+    spec = importlib.util.spec_from_file_location("compile_and_fit", PATH)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -48,3 +51,10 @@ def test_fit_trains_as_the_loop_does(example, tiny_shards, tmp_path):
     # Of the epoch that ModelCheckpoint kept, loaded again.
     assert np.isfinite(found["test_loss"]).all()
     assert found["test_accuracy"][0] in np.arange(5) / 4
+
+
+def test_errors_are_one_line(tmp_path, monkeypatch):
+    given = ["compile_and_fit.py", f"--data={tmp_path}", f"--output={tmp_path}/best.keras"]
+    monkeypatch.setattr(sys, "argv", given)
+    with pytest.raises(SystemExit, match="^error: no shards in .*$"):
+        runpy.run_path(str(PATH), run_name="__main__")
