@@ -56,5 +56,5 @@ def test_fit_trains_as_the_loop_does(example, tiny_shards, tmp_path):
 def test_errors_are_one_line(tmp_path, monkeypatch):
     given = ["compile_and_fit.py", f"--data={tmp_path}", f"--output={tmp_path}/best.keras"]
     monkeypatch.setattr(sys, "argv", given)
-    with pytest.raises(SystemExit, match="^error: no shards in .*$"):
+    with pytest.raises(SystemExit, match=r"^error: no shards in .*$"):
         runpy.run_path(str(PATH), run_name="__main__")
