@@ -19,6 +19,8 @@ from rlstm_tf.storage.files import open_file
 # Bytes. EfficientNet-Lite2 takes 25 million, 62,000 of them for names and shapes.
 _MAX_FILE = 1 << 27
 _MAX_PICKLE = 1 << 17
+# Parts of an archive; Lite2 has 390. zipfile makes an object of each.
+_MAX_PARTS = 10_000
 # Of NumPy 1.
 _MAX_DIMENSIONS = 32
 # Instructions that push their argument, or a constant.
@@ -220,6 +222,9 @@ def _read_sequence(content: bytes) -> dict[str, np.ndarray]:
 def _read_archive(content: bytes) -> dict[str, np.ndarray]:
     """Reads a zip archive with a pickle, and a member for each storage."""
     storages: dict[str, _Storage] = {}
+    # What an entry of the archive's directory begins with.
+    if content.count(b"PK\1\2") > _MAX_PARTS:
+        raise _RefusedError(f"it has more than {_MAX_PARTS} parts")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         # Also true of parts that overlap.
         if sum(member.file_size for member in archive.infolist()) > len(content):

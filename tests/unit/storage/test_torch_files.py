@@ -103,6 +103,17 @@ def test_large_files(tmp_path, monkeypatch):
         read_tensors(str(path))
 
 
+def test_archives_of_many_parts(tmp_path, monkeypatch):
+    path = tmp_path / "net.pth"
+    save(path, TENSORS, archive=True)
+    parts = len(zipfile.ZipFile(path).namelist())
+    monkeypatch.setattr(torch_files, "_MAX_PARTS", parts)
+    assert len(read_tensors(str(path))) == len(TENSORS)
+    monkeypatch.setattr(torch_files, "_MAX_PARTS", parts - 1)
+    with pytest.raises(ValueError, match="has more than 5 parts"):
+        read_tensors(str(path))
+
+
 def archived(program, **numbers):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as members:
