@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rlstm_tf.cached_maps.plan import Plan
-from rlstm_tf.data.descriptors import raise_open_file_limit
+from rlstm_tf.data.descriptors import open_error_reason, raise_open_file_limit
 from rlstm_tf.data.shard_index import load_index
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.arrays import map_array
@@ -25,7 +25,8 @@ from rlstm_tf.storage.atomic import write_atomic, writing
 from rlstm_tf.storage.checksums import verify_checksum, with_checksum
 from rlstm_tf.storage.json_values import read_json, require_type
 
-_AGAIN = "delete it, and the same command makes it again"
+# Not the file: a manifest tells that all of them are there.
+_AGAIN = "delete the directory, and the same command makes the cache again"
 
 
 class CacheFiles:
@@ -132,7 +133,7 @@ class CachedMaps:
                 raise DataError(
                     f"{self._files.maps(number)}, map {row}, of video "
                     f"{self.plan.shards.ids[video]!r}: checksum {checksum:08x}, {expected:08x} "
-                    f"when it was written: {self._files.directory} is damaged, {_AGAIN}"
+                    f"when it was written; {_AGAIN}"
                 )
         return maps
 
@@ -145,8 +146,10 @@ def open_maps(path: str, shape: Sequence[int]) -> np.ndarray:
     """
     try:
         maps = map_array(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; {_AGAIN}") from None
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; {_AGAIN}") from None
+        raise DataError(f"{path}: {open_error_reason(error)}") from None
     except ValueError as error:
         raise DataError(f"{path} is damaged: {error}; {_AGAIN}") from None
     if maps.shape != tuple(shape) or maps.dtype != np.float16:
