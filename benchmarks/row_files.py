@@ -11,7 +11,7 @@ import pandas as pd
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import write_atomic, writing
 
-# What tells how a row was made.
+# Columns that say how a row was made.
 ORIGIN = ("command", "commit", "machine")
 
 
@@ -20,8 +20,8 @@ class RowFile:
 
     Args:
         path: the file; need not exist.
-        columns: of the file.
-        key: columns that no two calls of `write` share the cells of.
+        columns: names of the columns.
+        key: columns that identify what one call of `write` wrote.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], key: Sequence[str]) -> None:

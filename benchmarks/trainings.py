@@ -134,10 +134,10 @@ def _check_finished(directory: Path, flags: Sequence[str]) -> None:
 
 
 class Cores:
-    """Runs functions at a time, each on a core of its own. If one fails, no other is started.
+    """Runs functions in parallel, each on its own core. If one fails, no other is started.
 
     Args:
-        workers: functions at a time; None = one per core.
+        workers: number of functions that run at once; None = one per core.
     """
 
     def __init__(self, workers: int | None) -> None:
