@@ -148,7 +148,7 @@ class RunDirectory:
             classes: class names of the shards in --data, in the order of the logits.
             records: text of these shards' manifest.
             resume: resume the run if there is one; the flags of `CHANGEABLE` may differ then,
-                but not `--epochs` with `COSINE`.
+                but not `--epochs` with `COSINE`, and so may the place of `--cache_maps`.
 
         Raises:
             DataError: the directory cannot be written, is locked by another training, is damaged,
@@ -213,6 +213,8 @@ class RunDirectory:
             before.setdefault(name if known else name[2:], []).append(line)
         complete = all(name in before for name in _ALWAYS_GIVEN)
         changeable = CHANGEABLE - ({"epochs"} if given.get("schedule") == COSINE else set())
+        # Only whether there is a cache changes a run: its place may be another on each machine.
+        changeable |= {"cache_maps"} & given.keys() & before.keys()
         for name in sorted({*before, *given} - changeable):
             if complete and name not in before and given[name] == defaults.get(name):
                 continue

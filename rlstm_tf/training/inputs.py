@@ -111,7 +111,7 @@ def check_workers(settings: TrainSettings, inputs: Inputs) -> None:
         DataError: they differ.
     """
     texts = {
-        f"--{name}": "" if name in ("data", "run_dir") else text
+        f"--{name}": "given" if text and name in ("data", "run_dir", "cache_maps") else text
         for name, text in settings.flags.items()
     }
     texts["shards' manifest"] = inputs.shards.manifest.to_json()
