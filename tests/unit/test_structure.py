@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 
 import pytest
 from repository import ROOT
@@ -216,6 +217,12 @@ def test_the_modules_are_found():
     names = {name_of(path) for path in MODULES}
     assert {"rlstm_tf.layers.relational_lstm", "rlstm_tf.train", "tfrecords_tools.build"} <= names
     assert {"rlstm_tf.train", "tfrecords_tools.build"} <= COMMANDS
+
+
+def test_names_of_test_modules_are_unique():
+    """Pytest imports them by their names alone."""
+    counts = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in counts.items() if count > 1] == []
 
 
 def unquoted(path):

@@ -17,17 +17,8 @@ PATHS = {
     *("scores", "search", "splits", "steps", "video", "videos", "weights", "work"),
 }
 OTHERS = {
-    "cache_views",
-    *(
-        "backbone",
-        "batches",
-        "channels",
-        "crop_scales",
-        "cut",
-        "drop_epochs",
-        "embeddings",
-        "freeze",
-    ),
+    *("backbone", "batches", "cache_views", "channels", "crop_scales", "cut", "drop_epochs"),
+    *("embeddings", "freeze", "streams"),
     *("group_by", "leave_out", "models", "only", "pipeline_options", "position"),
     *("profile_steps", "save_every", "seeds", "segments", "sides", "split", "title", "val_subset"),
 }
