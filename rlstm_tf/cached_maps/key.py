@@ -1,4 +1,4 @@
-"""What cached maps depend on, so that maps of another trunk or other frames are never used."""
+"""The key of a cache, so that maps of another trunk or of other frames are never used."""
 
 from __future__ import annotations
 

@@ -40,6 +40,7 @@ def define_training(values: flags.FlagValues) -> None:
     define_options(values, ModelConfig.options())
     _define_embeddings(values)
     input_flags.define(values)
+    _define_schedule(values)
     _define_optimization(values)
     freezing_flags.define(values)
     _define_run(values)
@@ -75,7 +76,7 @@ def _define_embeddings(values: flags.FlagValues) -> None:
     )
 
 
-def _define_optimization(values: flags.FlagValues) -> None:
+def _define_schedule(values: flags.FlagValues) -> None:
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_integer("epochs", 50, "Epochs to train.", 1, parsing.MAX_COUNT, **own)
     flags.DEFINE_float("learning_rate", 5e-4, "In the first epoch.", 0.0, _MAX_FLOAT, **own)
@@ -92,6 +93,18 @@ def _define_optimization(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "warmup_steps", 0, "First steps, over which the rate rises.", 0, parsing.MAX_COUNT, **own
     )
+    flags.DEFINE_float(
+        "pretrained_factor",
+        1.0,
+        "Factor on the learning rate of the layers that --weights or --init_from gave.",
+        0.0,
+        1.0,
+        **own,
+    )
+
+
+def _define_optimization(values: flags.FlagValues) -> None:
+    own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_float(
         "clip_norm",
         None,
@@ -113,14 +126,6 @@ def _define_optimization(values: flags.FlagValues) -> None:
         None,
         "Average the weights over the steps with this momentum (0.999); the average is what is "
         "validated, evaluated and exported.",
-        0.0,
-        1.0,
-        **own,
-    )
-    flags.DEFINE_float(
-        "pretrained_factor",
-        1.0,
-        "Factor on the learning rate of the layers that --weights or --init_from gave.",
         0.0,
         1.0,
         **own,

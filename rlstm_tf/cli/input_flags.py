@@ -27,6 +27,19 @@ def define(values: flags.FlagValues) -> None:
     )
     help_text = "Videos per step, on all devices."
     flags.DEFINE_integer("batch_size", 24, help_text, 1, MAX_BATCH, **own)
+    flags.DEFINE_enum(
+        "sampling",
+        "uniform",
+        SAMPLINGS,
+        "Training samples of an epoch: each once, or each class equally often.",
+        **own,
+    )
+    flags.DEFINE_integer("seed", 0, "Seed of everything random.", 0, 2**32 - 1, **own)
+    _define_augmentation(values)
+
+
+def _define_augmentation(values: flags.FlagValues) -> None:
+    own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_list(
         "crop_scales",
         ["1", "0.875", "0.75", "0.66"],
@@ -73,14 +86,6 @@ def define(values: flags.FlagValues) -> None:
         "decodes.",
         **own,
     )
-    flags.DEFINE_enum(
-        "sampling",
-        "uniform",
-        SAMPLINGS,
-        "Training samples of an epoch: each once, or each class equally often.",
-        **own,
-    )
-    flags.DEFINE_integer("seed", 0, "Seed of everything random.", 0, 2**32 - 1, **own)
 
 
 def arguments(values: flags.FlagValues) -> dict[str, Any]:

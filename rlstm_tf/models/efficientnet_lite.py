@@ -22,7 +22,7 @@ from rlstm_tf.storage.torch_files import read_tensors
 
 
 class _Variant(NamedTuple):
-    """How a network differs from the others.
+    """Differences of a network from the others.
 
     Attributes:
         depth: factor on the repeats of each stage but the first and the last.
