@@ -4,10 +4,10 @@
     python -m benchmarks.jhmdb --videos=JHMDB/videos --splits=JHMDB/splits          # all of it
     python -m benchmarks.jhmdb --only=tsn,two_branch --streams=rgb --split=1 --seeds=0 ...
 
-First each network is trained with each of the same settings on three quarters of the training
-list of split 1, and scored on the rest of it. Then it is trained with the best of them on each
-split, with each seed, and scored on the test list, once (docs/jhmdb_protocol.md). The scores of RGB
-and flow are fused with the weights that are best on that rest.
+First each network is trained with each of the same settings on a part of the clips that no split
+tests, and scored on the rest of them. Then it is trained with the best of them on each split, with
+each seed, and scored on the test list, once (docs/jhmdb_protocol.md). The scores of RGB and flow
+are fused with the weights that are best on that rest.
 
 The same command resumes a stopped benchmark. A row is written as soon as a network is scored, and
 what has a row is not trained again. Each training has one core to itself. Fusion needs the scores
