@@ -62,7 +62,7 @@ class Trial(NamedTuple):
 
 
 # In this order, the first of equally good ones is chosen.
-TRIALS = tuple(map(Trial, (0.003, 0.01, 0.03)))
+TRIALS = tuple(map(Trial, (0.003, 0.01, 0.03, 0.1)))
 
 
 class Size(NamedTuple):

@@ -214,7 +214,7 @@ def test_the_same_for_every_network(study):
         }
         assert len(texts) == 1
     assert "--stream=temporal" in texts.pop()
-    assert len(TRIALS) == 3
+    assert len(TRIALS) == 4
     assert {name: it.splits for name, it in STREAMS.items()} == {
         **dict.fromkeys(("rgb", "dis"), (1, 2, 3)),
         "tvl1": (1,),
