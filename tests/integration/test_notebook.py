@@ -8,7 +8,7 @@ from repository import ROOT
 NOTEBOOK = ROOT / "examples" / "own_videos.ipynb"
 TINY = [
     *("--backbone=tiny_resnetv2", "--weights=none", "--freeze=trunk", "--num_segments=2"),
-    *("--image_size=32", "--batch_size=4", "--epochs=2", "--drop_epochs=1"),
+    *("--image_size=32", "--batch_size=4", "--epochs=2"),
 ]
 
 
