@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flags, input_flags, parsing
+from rlstm_tf.cli import app, flags, freezing_flags, input_flags, parsing
 from rlstm_tf.messages import say
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.runs.remote import local_mirror
@@ -55,6 +55,7 @@ def _settings(values: absl_flags.FlagValues) -> TrainSettings:
         *("schedule", "seed", "strategy", "val_subset", "warmup_steps", "weight_decay"),
     )
     arguments: dict[str, Any] = {name: values[name].value for name in same}
+    freezing_flags.check_cache(values)
     cache = None
     if values.cache_maps:
         flags.check_local(values, "cache_maps")

@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from rlstm_tf.cli import app, flags, input_flags, parsing
+from rlstm_tf.cli import app, flags, freezing_flags, input_flags, parsing
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import UsageError
 from rlstm_tf.messages import say
@@ -77,6 +77,7 @@ def main(values: absl_flags.FlagValues) -> int | None:
         input_flags.arguments,
         parsing.parse_drop_epochs,
         parsing.parse_save_every,
+        freezing_flags.check_cache,
         _check_flags,
     ):
         check(values)

@@ -8,6 +8,7 @@ from absl import flags
 
 from rlstm_tf.choices import CACHE_VIEWS, MAX_SEGMENTS
 from rlstm_tf.cli.paths import define_path
+from rlstm_tf.errors import UsageError
 
 
 def define(values: flags.FlagValues) -> None:
@@ -36,3 +37,14 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "cache_frames", 32, "Snippets to cache of a video that has more.", 1, MAX_SEGMENTS, **own
     )
+
+
+def check_cache(values: flags.FlagValues) -> None:
+    """Raises UsageError if an option of the cached maps was given, and --cache_maps was not."""
+    if values.cache_maps:
+        return
+    for name in ("cache_views", "cache_frames"):
+        flag = values[name]
+        # Not whether it is present: the flags.cfg of every run gives the defaults too.
+        if flag.value != flag.default:
+            raise UsageError(f"{flag.serialize()} has no effect without --cache_maps")

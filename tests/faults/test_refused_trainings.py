@@ -68,6 +68,8 @@ WRONG = [
     (["--cache_maps=x", "--cache_views=above"], "--cache_views=above"),
     (["--cache_maps=x", "--freeze=trunk", "--color_jitter=0.1"], "--color_jitter=0.1"),
     (["--cache_frames=0"], "cache_frames"),
+    (["--cache_frames=8"], "--cache_frames=8 has no effect without --cache_maps"),
+    (["--cache_views=center"], "--cache_views=center has no effect without --cache_maps"),
     (["--seed=-1"], "seed"),
     (["--seed=4294967296"], "seed"),
     (["--learning_rate=1e300"], "learning_rate"),

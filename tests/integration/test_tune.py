@@ -112,6 +112,7 @@ def test_errors_of_a_training(tmp_path, monkeypatch, status, output, kind, messa
         (["--search=dropout=0:2"], "--search=dropout=0:2"),
         (["--search=units"], "units has no effect with --model=tsn"),
         (["--drop_epochs=2,1"], "--drop_epochs=2,1"),
+        (["--cache_frames=8"], "--cache_frames=8 has no effect"),
     ],
     ids=str,
 )

@@ -5,7 +5,7 @@ from absl import flags as absl_flags
 from command_lines import parse
 from repository import ROOT
 
-from rlstm_tf.cli import flags, input_flags, parsing
+from rlstm_tf.cli import flags, freezing_flags, input_flags, parsing
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.runs.directory import read_flags
@@ -77,6 +77,18 @@ def test_lists_of_numbers(argument, message):
 
 def test_drop_epochs_may_be_empty():
     assert parsing.parse_drop_epochs(parse("--drop_epochs=")) == ()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--cache_maps=auto", "--cache_frames=8", "--cache_views=center"],
+        # As in the flags.cfg of a run without cached maps.
+        ["--cache_frames=32", "--cache_views=center,mirrored"],
+    ],
+)
+def test_options_of_cached_maps_that_are_taken(given):
+    freezing_flags.check_cache(parse(*given))
 
 
 @pytest.mark.parametrize("norm", ["0", "-1", "1e31"])
