@@ -109,6 +109,12 @@ def restore(settings: TrainSettings, inputs: Inputs, trainer: Trainer) -> TrainS
         checkpoint_files.restore(variables, arrays, path)
     else:
         pretrained = _initialize(settings, trainer.model)
+        if inputs.is_chief and settings.freeze != "none" and _starts_random(settings):
+            say(
+                f"warning: --freeze={settings.freeze} keeps random weights: give --weights or "
+                "--init_from",
+                error=True,
+            )
         if settings.pretrained_factor < 1:
             state.pretrained = pretrained
         if trainer.average:
@@ -131,10 +137,14 @@ def restore(settings: TrainSettings, inputs: Inputs, trainer: Trainer) -> TrainS
     return state
 
 
+def _starts_random(settings: TrainSettings) -> bool:
+    return settings.model.weights == "none" and not settings.init_from
+
+
 def _initialize(settings: TrainSettings, model: keras.Model) -> list[str]:
     """Gives a network its first weights, if `build` has not; returns the pretrained ones' names."""
     if settings.init_from:
         report, text = initialize_from_run(settings.init_from, model, settings.model.model)
         say(text)
         return [*report.copied, *report.adapted]
-    return [] if settings.model.weights == "none" else backbone_weights(model)
+    return [] if _starts_random(settings) else backbone_weights(model)

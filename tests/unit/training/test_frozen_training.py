@@ -72,11 +72,14 @@ def test_frozen_dropout_drops_nothing():
 FROZEN = ("--freeze=trunk", "--model=lstm", "--optimizer=adamw", "--val_subset=val")
 
 
-def test_resumed(tiny_shards, tmp_path):
+def test_resumed(tiny_shards, tmp_path, capsys):
+    """As it would be without the stop; it warns of random weights when it starts."""
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert train_here(tiny_shards, whole, *FROZEN, "--epochs=2") == 0
     assert train_here(tiny_shards, stopped, *FROZEN, "--epochs=1") == 0
+    assert capsys.readouterr().err.count("warning: --freeze=trunk keeps random weights") == 2
     assert train_here(tiny_shards, stopped, *FROZEN, "--epochs=2") == 0
+    assert "warning" not in capsys.readouterr().err
     assert_same_run(stopped, whole)
     saved = arrays(sorted(whole.glob("checkpoints/step-*"))[-1])
     kernels = [name for name in saved if name.startswith("model/trunk/") and "kernel" in name]
