@@ -19,6 +19,7 @@ from rlstm_tf.runs.checkpoints import Checkpoints
 from rlstm_tf.storage.atomic import write_atomic, writing
 from rlstm_tf.training.selection import best_epoch
 from rlstm_tf.training.state import TrainState
+from rlstm_tf.training.validation import Validation
 
 Logs = dict[str, float]
 
@@ -92,6 +93,28 @@ class HistoryWriter(keras.callbacks.Callback):
         writer.writerows(rows)
         with writing(self.path):
             write_atomic(self.path, text.getvalue().encode())
+
+
+class BestScores(keras.callbacks.Callback):
+    """Keeps the scores of the best epoch, which a run with `--patience` stands for.
+
+    Args:
+        validation: scores the validation set, V videos, at the end of each epoch.
+        state: progress of the run.
+
+    Attributes:
+        logits: float32 `[V, classes]`; `[V, 0]` while no epoch of this process is the best one.
+    """
+
+    def __init__(self, validation: Validation, state: TrainState) -> None:
+        super().__init__()
+        self.validation, self.state = validation, state
+        self.logits = validation.logits
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Keeps the scores of an epoch that is better than all before."""
+        if best_epoch(self.state.history) == self.state.epoch:
+            self.logits = self.validation.logits
 
 
 class CheckpointSaver(keras.callbacks.Callback):

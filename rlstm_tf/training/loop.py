@@ -27,7 +27,7 @@ from rlstm_tf.messages import say
 from rlstm_tf.runs.checkpoints import Checkpoints
 from rlstm_tf.runs.remote import LocalMirror
 from rlstm_tf.training.batches import open_maps, training_batches
-from rlstm_tf.training.callbacks import CheckpointSaver, HistoryWriter, ProgressBar
+from rlstm_tf.training.callbacks import BestScores, CheckpointSaver, HistoryWriter, ProgressBar
 from rlstm_tf.training.epochs import fit
 from rlstm_tf.training.inputs import Inputs, check_workers, open_inputs
 from rlstm_tf.training.preemption import StopRequest
@@ -103,6 +103,10 @@ def _fit(
     left = last_step - state.step
     progress = Progress(inputs, config, trainer.model, state, validation, left, maps)
     callbacks, save = _callbacks(settings, progress, trainer.variables(), summaries)
+    scores: Validation | BestScores | None = validation
+    if validation and settings.patience:
+        scores = BestScores(validation, state)
+        callbacks.append(scores)
     # Closed here, not by the garbage collector: it is endless and prefetches in threads.
     with contextlib.closing(training_batches(inputs, config, state.step, maps)) as batches:
         stop.raise_immediately = False
@@ -121,8 +125,8 @@ def _fit(
         )
     if inputs.is_chief:
         inputs.upload()
-        if finished and validation and validation.logits.size:
-            say(*format_class_scores(validation.shards, validation.logits))
+        if finished and inputs.val and scores and scores.logits.size:
+            say(*format_class_scores(inputs.val, scores.logits))
         if finished and settings.patience:
             _report_best(settings, state)
     # Also keeps a worker that finished first from looking lost to the others.

@@ -1,11 +1,13 @@
 """The best epoch of a run, and early stopping."""
 
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
+from rlstm_tf.training.callbacks import BestScores
 from rlstm_tf.training.selection import best_epoch, is_exhausted
 
 
@@ -22,6 +24,21 @@ from rlstm_tf.training.selection import best_epoch, is_exhausted
 )
 def test_best_epoch(name, scores, expected):
     assert best_epoch([{name: score} for score in scores]) == expected
+
+
+def test_scores_of_the_best_epoch():
+    """Of equal ones, the first; none that an earlier process had."""
+    state = SimpleNamespace(history=[{"val_accuracy": 0.3}], epoch=1)
+    validation = SimpleNamespace(logits=np.empty((2, 0), np.float32))
+    scores = BestScores(validation, state)
+    found = []
+    for score in (0.2, 0.5, 0.5, 0.4):
+        state.history.append({"val_accuracy": score})
+        state.epoch += 1
+        validation.logits = np.full((2, 3), state.epoch, np.float32)
+        scores.on_epoch_end(state.epoch - 1)
+        found.append(scores.logits.max(initial=0))
+    assert found == [0, 3, 3, 3]
 
 
 def test_early_stopping_equals_keras():

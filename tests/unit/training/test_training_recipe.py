@@ -68,6 +68,7 @@ def test_a_run_ends_when_it_no_longer_improves(tiny_shards, tmp_path, capsys):
     output = capsys.readouterr().out
     why = "epoch 3, 2 without a better validation; evaluation and export take epoch 1, the best one"
     assert f"ended after {why}" in output
+    assert "accuracy of each class in val" in output
     assert len(history(run_dir)) == 3
     assert metrics(run_dir)["checkpoint"].endswith("best.npz")
     assert metrics(run_dir, "--checkpoint=newest")["checkpoint"].endswith("step-000000005.npz")
@@ -76,7 +77,10 @@ def test_a_run_ends_when_it_no_longer_improves(tiny_shards, tmp_path, capsys):
     assert len(history(run_dir)) == 3
     assert train_here(tiny_shards, run_dir, *SLOW, "--patience=9") == 0
     assert len(history(run_dir)) == 4
-    assert "ended after the last epoch; evaluation" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "ended after the last epoch; evaluation" in output
+    # Of the best epoch, which another training took.
+    assert "accuracy of each class" not in output
 
 
 def test_what_a_run_stands_for(averaged, tmp_path):
