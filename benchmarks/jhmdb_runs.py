@@ -189,15 +189,15 @@ def train_all(
     for run in firsts.values():
         _build(study, run)
     what = "trials" if runs[0].search else "trainings"
-    with progress_bar(len(runs), f"J-HMDB, {what}", "networks") as progress:
-        with trainings.Cores(study.workers) as cores:
-            # The others would wait for the maps of their trunk, which the first ones cache.
-            others = [run for run in runs if run not in firsts.values()]
-            for group in (firsts.values(), others):
-                jobs = {cores.submit(_train_and_score, study, run): run for run in group}
-                for job in as_completed(jobs):
-                    finish(jobs[job], job.result())
-                    progress.update()
+    progress = progress_bar(len(runs), f"J-HMDB, {what}", "networks")
+    with progress, trainings.Cores(study.workers) as cores:
+        # The others would wait for the maps of their trunk, which the first ones cache.
+        others = [run for run in runs if run not in firsts.values()]
+        for group in (firsts.values(), others):
+            jobs = {cores.submit(_train_and_score, study, run): run for run in group}
+            for job in as_completed(jobs):
+                finish(jobs[job], job.result())
+                progress.update()
 
 
 def _build(study: Study, run: Run) -> None:
