@@ -16,7 +16,7 @@ from rlstm_tf.storage.atomic import writing
 
 CONFIG = "configs/jhmdb.cfg"
 # Name in the tables -> flags of its training, after those of the configuration.
-NETWORKS = {
+NETWORKS: dict[str, tuple[str, ...]] = {
     name: (f"--model={name}",)
     for name in ("tsn", "local", "lstm", "convlstm", "rlstm", "two_branch")
 }
