@@ -9,6 +9,7 @@ import tensorflow as tf
 from rlstm_tf.layers import BatchNormalization, FoldTime, PixelScaling, RelationalLSTM, UnfoldTime
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
+from rlstm_tf.models.freezing import freeze_backbone
 from rlstm_tf.models.rematerialization import Trunk
 from rlstm_tf.training import optimizers
 from rlstm_tf.training.trainer import Trainer
@@ -52,23 +53,23 @@ def small_network(statistics="population", momentum=0.9, image_size=32, num_segm
     return keras.Model(inputs, keras.layers.Dense(classes, dtype="float32", name="logits")(x))
 
 
+def tiny_network(classes, freeze="none", **options):
+    """Builds a network on the tiny backbone, with the same random weights each time."""
+    keras.utils.set_random_seed(1)
+    given = {"backbone": "tiny_resnetv2", "weights": "none", "image_size": 32, "num_segments": 3}
+    network = build_model(ModelConfig(**{**given, **options}), classes)
+    freeze_backbone(network, freeze)
+    return network
+
+
 def trainer_of(statistics="population", momentum=0.9, scale_loss=False, model=None, **options):
     """Makes a trainer of `small_network`, or of a network by its name."""
-    keras.utils.set_random_seed(1)
     if model is None:
+        keras.utils.set_random_seed(1)
         network = small_network(statistics, momentum)
     else:
-        config = ModelConfig(
-            model=model,
-            backbone="tiny_resnetv2",
-            weights="none",
-            image_size=32,
-            batch_norm=statistics,
-            batch_norm_momentum=momentum,
-            num_segments=3,
-            dropout=0.0,
-        )
-        network = build_model(config, 5)
+        normalization = {"batch_norm": statistics, "batch_norm_momentum": momentum}
+        network = tiny_network(5, model=model, dropout=0.0, **normalization)
     optimizer = optimizers.sgd(0.01, 0.9, network.trainable_variables, scale_loss)
     return Trainer(network, optimizer, tf.distribute.get_strategy(), 5e-4, **options)
 

@@ -2,10 +2,10 @@
 
 import csv
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_networks import tiny_network
 from small_shards import texture_jpeg, write_shards
 from tiny_runs import make_shards
 from trainings import assert_same_run, evaluate_here, train_here
@@ -19,9 +19,6 @@ from rlstm_tf.data import batches as batches_of_frames
 from rlstm_tf.data.input_config import InputConfig
 from rlstm_tf.data.shards import Shards
 from rlstm_tf.errors import DataError, UsageError
-from rlstm_tf.model_config import ModelConfig
-from rlstm_tf.models import build_model
-from rlstm_tf.models.freezing import freeze_backbone
 from rlstm_tf.training import optimizers
 from rlstm_tf.training.trainer import Trainer
 
@@ -43,20 +40,8 @@ def square(tmp_path_factory, make_video):
     return root / "shards"
 
 
-def network(model="tsn", channels=3, **more):
-    keras.utils.set_random_seed(1)
-    config = ModelConfig(
-        model=model,
-        backbone="tiny_resnetv2",
-        weights="none",
-        image_size=32,
-        num_segments=3,
-        channels=channels,
-        **more,
-    )
-    made = build_model(config, 3)
-    freeze_backbone(made, "trunk")
-    return made
+def network(model="tsn", **more):
+    return tiny_network(3, "trunk", model=model, **more)
 
 
 def config_of(**more):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from evaluations import description
 
 from rlstm_tf import fuse
 from rlstm_tf.cli import app
@@ -11,17 +12,7 @@ from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.evaluation import fusion, score_files
 from rlstm_tf.evaluation.score_files import Scores
 
-METADATA = {
-    "dataset": "ucf101",
-    "split": 1,
-    "subset": "test",
-    "stream": "spatial",
-    "model": "two_branch",
-    "num_segments": 8,
-    "cut": "conv5_block2_out",
-    "backbone": "resnet101v2",
-    "protocol": "paper",
-}
+METADATA = description()
 
 
 def make_scores(logits, ids="abc", labels=(0, 1, 1), classes=("left", "right")):

@@ -1,12 +1,11 @@
 """Which layers of a backbone are frozen."""
 
 import pytest
+from small_networks import tiny_network
 
 from rlstm_tf.errors import UsageError
-from rlstm_tf.model_config import ModelConfig
-from rlstm_tf.models import build_model
 from rlstm_tf.models.backbone import build_backbone
-from rlstm_tf.models.freezing import freeze_backbone, split_by_block
+from rlstm_tf.models.freezing import split_by_block
 
 # Blocks of each backbone, in the trunk at the default cut and above it, and layers after the last.
 BLOCKS = {
@@ -23,12 +22,7 @@ QUICK = ("mobilenet", "mobilenet_v2", "tiny_resnetv2", "vgg16")
 
 
 def tiny(model="two_branch", freeze="none"):
-    config = ModelConfig(
-        model=model, backbone="tiny_resnetv2", weights="none", image_size=32, num_segments=2
-    )
-    network = build_model(config, 3)
-    freeze_backbone(network, freeze)
-    return network
+    return tiny_network(3, freeze, model=model, num_segments=2)
 
 
 @pytest.mark.parametrize("name", BLOCKS)

@@ -1,32 +1,18 @@
 """Training with a frozen trunk: what changes, what is computed, what is saved."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_networks import batches, run
+from small_networks import batches, run, tiny_network
 from trainings import arrays, assert_same_run, train_here
 
-from rlstm_tf.model_config import ModelConfig
-from rlstm_tf.models import build_model
 from rlstm_tf.models.dropout import Dropout, dropout_seed
-from rlstm_tf.models.freezing import freeze_backbone
 from rlstm_tf.training import optimizers
 from rlstm_tf.training.trainer import Trainer
 
 
-def trainer_of(freeze, model="tsn", **options):
-    keras.utils.set_random_seed(1)
-    config = ModelConfig(
-        model=model,
-        backbone="tiny_resnetv2",
-        weights="none",
-        image_size=32,
-        num_segments=3,
-        batch_norm_momentum=0.5,
-    )
-    network = build_model(config, 5)
-    freeze_backbone(network, freeze)
+def trainer_of(freeze, **options):
+    network = tiny_network(5, freeze, model="tsn", batch_norm_momentum=0.5)
     optimizer = optimizers.sgd(0.1, 0.9, network.trainable_variables)
     return Trainer(network, optimizer, tf.distribute.get_strategy(), 0.5, **options)
 
