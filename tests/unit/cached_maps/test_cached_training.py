@@ -100,8 +100,12 @@ def test_samples_are_those_without_a_cache(square, tmp_path):
     np.testing.assert_allclose(mixed, by_hand.reshape(24, 4, 4, 64), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"jit": True}, {"accumulate": 2, "remat": True}])
-def test_losses_are_those_without_a_cache(square, tmp_path, options):
+# XLA takes long for the two-branch network.
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("tsn", {"jit": True}), ("two_branch", {"accumulate": 2, "remat": True})],
+)
+def test_losses_are_those_without_a_cache(square, tmp_path, name, options):
     """Of ten steps with dropout and batch normalization; float16 has 11 bits."""
     shards = Shards.open(str(square), "train")
     config = config_of(crop_scales=(1.0,))
@@ -117,12 +121,12 @@ def test_losses_are_those_without_a_cache(square, tmp_path, options):
             found.append(float(trainer.train_step(batch)[0]))
         return found
 
-    plain = network("two_branch", dropout=0.5)
+    plain = network(name, dropout=0.5)
     expected = losses(
         trainer_of(plain),
         lambda first, count: batches_of_frames.training_rows(shards, config, first, count),
     )
-    model = network("two_branch", dropout=0.5)
+    model = network(name, dropout=0.5)
     cache = CacheConfig(str(tmp_path / "maps"), frames=40)
     maps = open_cache(model, shards, config, cache, str(square))
     upper = upper_network(model)
