@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import trainings
 from benchmarks.relational_data import WHOLE
 from benchmarks.relational_runs import Study, command_of
 from benchmarks.trainings import CommandError
@@ -73,6 +74,15 @@ class FakeCommands:
         elif module in ("rlstm_tf.evaluate", "rlstm_tf.fuse"):
             output, run_dir = Path(given["output"]), given.get("run_dir")
             write_scores(output, self.right(output, run_dir and Path(run_dir)))
+
+    @classmethod
+    def install(cls, right, monkeypatch):
+        """Takes that place until the end of a test; returns the commands."""
+        fake = cls(right)
+        monkeypatch.setattr(trainings, "run_command", fake)
+        # The affinity of the tests' own process would change.
+        monkeypatch.setattr(trainings, "cores_of", lambda workers: [None])
+        return fake
 
     def flags_of(self, module):
         return [given for name, given in self.lines if name == module]

@@ -49,10 +49,7 @@ def right(output, run_dir):
 
 @pytest.fixture
 def commands(monkeypatch):
-    fake = FakeCommands(right)
-    monkeypatch.setattr(trainings, "run_command", fake)
-    monkeypatch.setattr(trainings, "cores_of", lambda workers: [None])
-    return fake
+    return FakeCommands.install(right, monkeypatch)
 
 
 @pytest.fixture

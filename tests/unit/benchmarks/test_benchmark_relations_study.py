@@ -33,11 +33,7 @@ def right(output, run_dir):
 
 @pytest.fixture
 def commands(monkeypatch):
-    fake = FakeCommands(right)
-    monkeypatch.setattr(trainings, "run_command", fake)
-    # The affinity of the tests' own process would change.
-    monkeypatch.setattr(trainings, "cores_of", lambda workers: [None])
-    return fake
+    return FakeCommands.install(right, monkeypatch)
 
 
 @pytest.fixture
