@@ -39,6 +39,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Largest numbers that a flag, a run's flags.cfg, a manifest or a model.json may give: far above any
 # use. Memory is asked for by them.
 MAX_SEGMENTS = 1024
+MAX_WINDOW = 64  # snippets of a stream; each is a part of the graph
 MAX_SIDE = 8192  # pixels
 MAX_FIELDS = 64  # of a snippet
 MAX_UNITS = 4096

@@ -41,6 +41,7 @@ else:
         flip=lambda x, axis: tf.reverse(x, [axis]),
         matmul=tf.matmul,
         mean=tf.reduce_mean,
+        minimum=tf.minimum,
         ones=tf.ones,
         relu=tf.nn.relu,
         reshape=tf.reshape,
@@ -55,6 +56,7 @@ else:
         tanh=tf.tanh,
         transpose=tf.transpose,
         unstack=lambda x, axis: tf.unstack(x, axis=axis),
+        where=tf.where,
         zeros=tf.zeros,
         zeros_like=tf.zeros_like,
     )
@@ -210,6 +212,16 @@ def optimizer_state(optimizer: Any) -> list[Any]:
         scale = optimizer._loss_scale
         variables = [*variables, scale.current_loss_scale, scale.counter]
     return list(variables)
+
+
+def first_call(layer: Any) -> tuple[Any, Any]:
+    """Returns input and output of a layer where its network was built.
+
+    Models made of parts of the network call it again; Keras 2.15 then has no single `input`.
+    """
+    if KERAS_3:
+        return layer.input, layer.output
+    return layer.get_input_at(0), layer.get_output_at(0)
 
 
 def weight_name(layer: Any, weight: Any) -> str:

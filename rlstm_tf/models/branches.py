@@ -21,6 +21,8 @@ from rlstm_tf.models.dropout import Dropout
 # All new layers (section 4). Keras's default for recurrent kernels, an orthogonal matrix, takes
 # half a minute to draw for a convolution of 1,024 channels.
 INITIALIZER = "glorot_uniform"
+# Behind the name of a recurrent layer: the name of the one that goes backward.
+BACKWARD = "_back"
 
 
 def encode_snippets(backbone: Backbone, config: ModelConfig) -> tuple[Any, Any]:
@@ -68,7 +70,7 @@ def in_directions(
 
     Args:
         layer: makes a layer from units, `name` and `go_backwards`.
-        name: of the layer; the one that goes backward has `_back` behind it.
+        name: of the layer; the one that goes backward has `BACKWARD` behind it.
         config: options of the network.
         channels: C of the maps.
 
@@ -81,7 +83,7 @@ def in_directions(
         made: Callable[[Any], Any] = layer(units, name=name)
         return made
     forward = layer(units // 2, name=name)
-    backward = layer(units // 2, name=f"{name}_back", go_backwards=True)
+    backward = layer(units // 2, name=f"{name}{BACKWARD}", go_backwards=True)
     concatenate = keras.layers.Concatenate(name="both_ways")
     return lambda maps: concatenate([forward(maps), backward(maps)])
 
