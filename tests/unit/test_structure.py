@@ -22,7 +22,7 @@ ALLOWED = {
     "rlstm_tf.layers": "choices compat",
     "rlstm_tf.data": "choices errors storage",
     "rlstm_tf.evaluation": "errors storage",
-    "rlstm_tf.models": "addons compat errors layers model_config storage",
+    "rlstm_tf.models": "addons choices compat errors layers model_config storage",
     "rlstm_tf.reporting": "errors storage data evaluation",
     "rlstm_tf.serving": "compat errors storage data",
     "rlstm_tf.runs": "compat errors messages model_config storage cli data models",
