@@ -2,8 +2,8 @@
 
     python -m rlstm_tf.export --run_dir=runs/demo --output=saved_models/demo
 
-Writes the next numbered version into --output: signatures for frames and JPEG files, class names
-and warm-up requests. See docs/serving.md.
+Writes the next numbered version into --output: signatures for frames, JPEG files and streams, class
+names and warm-up requests. See docs/serving.md and docs/streaming.md.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags as absl_flags
 
 from rlstm_tf import __version__
+from rlstm_tf.choices import MAX_WINDOW
 from rlstm_tf.cli import app, flags
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError, UsageError
@@ -38,6 +39,8 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     absl_flags.DEFINE_boolean(
         "warmup", True, "Write requests that a server runs before it serves the network.", **own
     )
+    help_text = "A step of a stream answers for the last T snippets; for all of them if unset."
+    absl_flags.DEFINE_integer("window", None, help_text, 1, MAX_WINDOW, **own)
 
 
 def main(values: absl_flags.FlagValues) -> None:
@@ -78,15 +81,33 @@ def _export(
         num_classes = len(metadata.classes)
         model, checkpoint = load_model(run.path, values.checkpoint, settings, num_classes)
         metadata = dataclasses.replace(metadata, checkpoint=run.display_path(checkpoint))
+        streaming = _make_streaming(model, values.window)
         name = Path(os.path.abspath(networks.path)).name if values.warmup else None
         with quiet():
-            signatures = exporter.save_version(partial, model, metadata, name)
+            signatures = exporter.save_version(partial, model, metadata, name, streaming)
         version = versions.publish(partial, list_remote_versions(networks.directory))
     if int(version.name) in list_remote_versions(networks.directory):
         raise DataError(f"{networks.directory} is in use by another export")
     # Last: a server loads a version as soon as it has a graph.
     networks.upload(last=f"{version.name}/{GRAPH}")
     return signatures, run.display_path(checkpoint), networks.display_path(version)
+
+
+def _make_streaming(model: Any, window: int | None) -> Any:
+    """Returns a step of the network, or None, and tells why, if it has none.
+
+    Raises:
+        UsageError: a window is given, and the network cannot stream with one either.
+    """
+    from rlstm_tf.models.streaming import StreamingModel
+
+    try:
+        return StreamingModel(model, window)
+    except UsageError as error:
+        if window is not None:
+            raise
+        say(f"no signatures for streams: {error}")
+        return None
 
 
 def _read_metadata(run_dir: Path, settings: Any) -> ModelMetadata:

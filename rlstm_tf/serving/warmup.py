@@ -7,7 +7,7 @@ TensorFlow Serving reads them from `assets.extra/tf_serving_warmup_requests`, a 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,29 +35,46 @@ def require_serving_api() -> None:
         )
 
 
-def example_requests(metadata: ModelMetadata) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Makes requests with one video for every signature, with and without resizing.
+def example_requests(
+    metadata: ModelMetadata, signatures: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Makes requests with one video or stream for every signature, with and without resizing.
 
     Args:
         metadata: the network's metadata.
+        signatures: its signatures, as functions. `init_state`, if there, gives the state of a step.
 
     Yields:
         A signature's name, and its inputs as NumPy arrays by name.
     """
+    import tensorflow as tf
+
     T, S, _, C = metadata.input_config().video_shape
     short = metadata.short_side
     rng = np.random.default_rng(0)
+    streams, state = "init_state" in signatures, {}
+    if streams:
+        decay = np.ones(1, np.float32)
+        yield "init_state", {"decay": decay}
+        answer = signatures["init_state"](decay=tf.constant(decay))
+        state = {name: value.numpy() for name, value in answer.items()}
     if metadata.stream == "spatial":
         for height, width in ((S, S), (2 * short, 2 * short * 4 // 3)):
             frames = np.stack([_texture(rng, height, width) for _ in range(T)])
             yield "serving_default", {"frames": frames[None]}
             jpegs = [encode_jpeg(frame, metadata.jpeg_quality) for frame in frames]
             yield "serve_jpeg", {"frames_bytes": np.array([jpegs], object)}
+            if streams:
+                yield "step", {"frames": frames[:1], **state}
+                yield "step_jpeg", {"frames_bytes": np.array(jpegs[:1], object), **state}
         return
     L = metadata.new_length
     fields = [_texture(rng, 2 * short, short * 4 // 3)[..., 0] for _ in range(T * L)]
     planes = np.stack(fields).reshape(T, L, 2, short, -1).transpose(0, 3, 4, 1, 2)
-    yield "serving_default", {"frames": planes.reshape(1, T, short, -1, C)}
+    snippets = planes.reshape(T, short, -1, C)
+    yield "serving_default", {"frames": snippets[None]}
+    if streams:
+        yield "step", {"frames": snippets[:1], **state}
     jpegs = [encode_jpeg(field, metadata.jpeg_quality) for field in fields]
     yield "serve_flow", {"fields_bytes": np.array(jpegs, object).reshape(1, T, L)}
 
@@ -67,13 +84,16 @@ def _texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def write_requests(version: Path, name: str, metadata: ModelMetadata) -> None:
+def write_requests(
+    version: Path, name: str, metadata: ModelMetadata, signatures: Mapping[str, Any]
+) -> None:
     """Writes the warm-up requests of a version.
 
     Args:
         version: directory of the version.
         name: the model's name at the server.
         metadata: the network's metadata.
+        signatures: its signatures, as functions.
 
     Raises:
         DataError: the directory cannot be created.
@@ -86,7 +106,7 @@ def write_requests(version: Path, name: str, metadata: ModelMetadata) -> None:
     with writing(path):
         path.parent.mkdir()
     with tf.io.TFRecordWriter(str(path)) as file:
-        for signature, inputs in example_requests(metadata):
+        for signature, inputs in example_requests(metadata, signatures):
             request = predict_pb2.PredictRequest()
             request.model_spec.name, request.model_spec.signature_name = name, signature
             for key, value in inputs.items():

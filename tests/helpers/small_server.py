@@ -34,21 +34,30 @@ class Session:
             if name.startswith("__"):
                 continue
             options = config_pb2.CallableOptions()
-            (feed,) = signature.inputs
-            options.feed.append(signature.inputs[feed].name)
+            types = {feed: each.dtype for feed, each in sorted(signature.inputs.items())}
+            options.feed.extend(signature.inputs[feed].name for feed in types)
             outputs = sorted(signature.outputs)
             options.fetch.extend(signature.outputs[output].name for output in outputs)
             call = self._session._make_callable_from_options(options)
-            self._calls[name] = feed, signature.inputs[feed].dtype, outputs, call
+            self._calls[name] = types, outputs, call
 
     def run(self, signature, inputs):
         """Outputs by name; raises ValueError or tf.errors.OpError."""
-        feed, dtype, outputs, call = self._calls[signature]
-        value = inputs[feed]
-        # The server compares data types before it runs anything.
-        if tf.as_dtype(value.dtype) != tf.as_dtype(dtype):
-            raise ValueError(f"{feed} is {value.dtype}, expected {tf.as_dtype(dtype).name}")
-        return dict(zip(outputs, call(value)))
+        types, outputs, call = self._calls[signature]
+        # The server compares names and data types before it runs anything.
+        if set(inputs) != set(types):
+            raise ValueError(f"inputs are {sorted(inputs)}, expected {sorted(types)}")
+        for feed, dtype in types.items():
+            if tf.as_dtype(inputs[feed].dtype) != tf.as_dtype(dtype):
+                found = inputs[feed].dtype
+                raise ValueError(f"{feed} is {found}, expected {tf.as_dtype(dtype).name}")
+        return dict(zip(outputs, call(*(inputs[feed] for feed in types))))
+
+    def types(self, signature):
+        """NumPy's data types of the inputs, by name."""
+        return {
+            feed: tf.as_dtype(it).as_numpy_dtype for feed, it in self._calls[signature][0].items()
+        }
 
     def close(self):
         self._session.close()
@@ -93,11 +102,22 @@ def _handler(session):
 def _predictions(session, body):
     """A row an instance, strings as text: the row format of the REST interface."""
     signature = body.get("signature_name", "serving_default")
-    rows = [instance["frames_bytes"] for instance in body["instances"]]
-    files = [[base64.b64decode(file["b64"]) for file in row] for row in rows]
-    found = session.run(signature, {"frames_bytes": np.array(files, object)})
+    rows, types = [_parsed(row) for row in body["instances"]], session.types(signature)
+    inputs = {name: np.array([row[name] for row in rows], types.get(name)) for name in rows[0]}
+    found = session.run(signature, inputs)
     plain = {name: _plain(value) for name, value in found.items()}
     return [{name: plain[name][row] for name in plain} for row in range(len(rows))]
+
+
+def _parsed(value):
+    """The bytes of each file in place of its base64."""
+    if isinstance(value, list):
+        return [_parsed(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"b64"}:
+        return base64.b64decode(value["b64"])
+    return {name: _parsed(each) for name, each in value.items()}
 
 
 def _plain(value):

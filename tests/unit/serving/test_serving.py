@@ -85,7 +85,7 @@ def drive(client, run, rest, grpc):
     logits = run.model(seen).numpy()[0]
     best = CLASSES[int(logits.argmax())]
     share = float(np.exp(logits.max()) / np.exp(logits).sum())
-    for predict, server in ((client.predict_rest, rest), (client.predict_grpc, grpc)):
+    for call, server in ((client.call_rest, rest), (client.call_grpc, grpc)):
         for bad in (
             files[:1],
             [*files, files[0]],
@@ -94,11 +94,19 @@ def drive(client, run, rest, grpc):
             [files[0][: len(files[0]) // 2], files[1]],
         ):
             with pytest.raises(RuntimeError, match=r"JPEG|frames_bytes"):
-                predict(server, "demo", bad)
-            answer = predict(server, "demo", files)
+                client.classify(call, server, "demo", bad)
+            answer = client.classify(call, server, "demo", files)
             assert answer[0][0] == best
             assert answer[0][1] == pytest.approx(share, abs=1e-4)
             assert len(answer) == 5
+            # T frames of a stream are a clip.
+            *_, last = client.classify_stream(call, server, "demo", files)
+            assert [label for label, _ in last] == [label for label, _ in answer]
+            assert last[0][1] == pytest.approx(share, abs=1e-4)
+            inputs = call(server, "demo", "init_state", {"decay": 1.0})
+            inputs |= {"frames_bytes": files[0], "state_network": 1}
+            with pytest.raises(RuntimeError, match="not of this network"):
+                call(server, "demo", "step_jpeg", inputs)
 
 
 def test_client_with_stand_in_server(client, run, saved_models, tmp_path, capsys):
@@ -114,6 +122,9 @@ def test_client_with_stand_in_server(client, run, saved_models, tmp_path, capsys
             lines = capsys.readouterr().out.splitlines()
             assert len(lines) == 5
             assert lines[0].split("  ")[1] in CLASSES
+            assert client.main(["--model=demo", server, "--stream", "--decay=0.9", *paths]) == 0
+            lines = capsys.readouterr().out.splitlines()
+            assert [line.split("  ")[0] for line in lines] == ["0.jpg", "1.jpg"]
             assert client.main(["--model=demo", server, paths[0]]) == 1
             assert capsys.readouterr().err.startswith("error: ")
     assert client.main(["--model=demo", f"--rest={rest}", *paths]) == 1
