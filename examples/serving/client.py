@@ -62,7 +62,8 @@ def call_grpc(server: str, model: str, signature: str, inputs: dict[str, Any]) -
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = model, signature
     for name, value in inputs.items():
-        request.inputs[name].CopyFrom(make_tensor_proto([value]))
+        batch = value[None] if hasattr(value, "shape") else [value]
+        request.inputs[name].CopyFrom(make_tensor_proto(batch))
     with grpc.insecure_channel(server) as channel:
         service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         try:
