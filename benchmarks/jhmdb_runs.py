@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import jhmdb_untested, trainings
 from benchmarks.machine import describe
+from benchmarks.settings import WINNING_OPTIONS
 from rlstm_tf.cli.terminal import progress_bar
 from rlstm_tf.evaluation import fusion, score_files
 from rlstm_tf.storage.atomic import writing
@@ -21,10 +22,7 @@ NETWORKS: dict[str, tuple[str, ...]] = {
     for name in ("tsn", "local", "lstm", "convlstm", "rlstm", "two_branch")
 }
 # The best of the relational benchmark (docs/relations.md).
-NETWORKS["both_ways"] = (
-    *("--model=two_branch", "--attention_norm", "--local_term", "--displacement_term"),
-    *("--unit_forget_bias", "--bidirectional"),
-)
+NETWORKS["both_ways"] = ("--model=two_branch", *WINNING_OPTIONS, "--bidirectional")
 # Share of the clips that no split tests; trials are compared on it.
 HELD_OUT = 0.3
 SEARCH_SPLIT, SEARCH_SEED = 1, 0
