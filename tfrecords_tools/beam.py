@@ -15,13 +15,10 @@ same command again to resume a job that was stopped: finished shards are kept.
 
 from __future__ import annotations
 
-import logging
-
 from absl import flags
 
+from rlstm_tf import beam_job
 from rlstm_tf.cli import app
-from rlstm_tf.errors import UsageError
-from rlstm_tf.quiet import quiet
 from tfrecords_tools.builder import flags as shared
 from tfrecords_tools.datasets.registry import print_summary
 
@@ -39,21 +36,10 @@ def main(values: flags.FlagValues) -> int:
     """Builds shards; the exit status is 1 if more videos are damaged than allowed."""
     shared.check_flags(values)
     app.load_tensorflow()
-    try:
-        with quiet():
-            import apache_beam  # noqa: F401
-    except ImportError as error:
-        raise UsageError(f"Apache Beam is needed: pip install 'rlstm-tf[beam]' ({error})") from None
-    # Its warnings are meant for authors of pipelines; the error that ends a job is raised again.
-    logging.getLogger().setLevel(logging.CRITICAL)
+    pipeline = beam_job.make_pipeline(values.pipeline_options)
     from tfrecords_tools.builder import beam_pipeline, distributed_build
     from tfrecords_tools.builder.reuse import find_stored_videos
 
-    pipeline = beam_pipeline.make_pipeline(values.pipeline_options)
-    if not beam_pipeline.runs_locally(pipeline):
-        # Shows where the job runs, which one needs to know to cancel it.
-        logging.basicConfig()
-        logging.getLogger("apache_beam").setLevel(logging.INFO)
     plan = shared.plan_build(values)
     print_summary(plan.dataset)
     manifest = distributed_build.build(

@@ -11,9 +11,10 @@ import pytest
 from builds import arguments, files, run
 from jobs import plan_of, remote_files, run_job
 
+from rlstm_tf import worker_pool
 from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.errors import DataError
-from tfrecords_tools.builder import decoded_video, worker_pool
+from tfrecords_tools.builder import decoded_video
 from tfrecords_tools.builder.decoded_video import DecodeTask
 
 VIDEO = "run <b>é/3.mp4"

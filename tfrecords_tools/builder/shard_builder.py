@@ -20,6 +20,7 @@ from rlstm_tf.data import schema
 from rlstm_tf.errors import DataError
 from rlstm_tf.storage.atomic import writing
 from rlstm_tf.storage.checksums import FileDigest
+from rlstm_tf.worker_pool import Crash, run_tasks
 from tfrecords_tools.builder import decoded_video
 from tfrecords_tools.builder.built_shard import BuiltShard
 from tfrecords_tools.builder.decoded_video import DecodeTask
@@ -27,7 +28,6 @@ from tfrecords_tools.builder.download import delete_download, download_ahead
 from tfrecords_tools.builder.plan import Plan
 from tfrecords_tools.builder.reuse import StoredVideo
 from tfrecords_tools.builder.shard_writer import Context, Sample, write_shard
-from tfrecords_tools.builder.worker_pool import Crash, run_tasks
 from tfrecords_tools.datasets.dataset import Action, Video
 from tfrecords_tools.datasets.source_files import digest_source
 
