@@ -49,6 +49,7 @@ else:
         shape=_shape,
         sigmoid=tf.sigmoid,
         softmax=tf.nn.softmax,
+        split=tf.split,
         square=tf.square,
         stack=tf.stack,
         stop_gradient=tf.stop_gradient,

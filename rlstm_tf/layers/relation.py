@@ -79,8 +79,9 @@ def embed(x: Any, kernel: Any, bias: Any, gates: int, units: int) -> list[Any]:
     embedded = matmul(ops.reshape(x, (-1, channels)), kernel)
     if bias is not None:
         embedded = embedded + bias
-    embedded = ops.reshape(embedded, (-1, N, kernel.shape[1] // (gates * units), gates, units))
-    return ops.unstack(ops.transpose(embedded, (2, 0, 3, 1, 4)), axis=0)
+    # Four axes at most: graphics units of phones take no more.
+    embedded = ops.reshape(embedded, (-1, N, kernel.shape[1] // units, units))
+    return ops.split(ops.transpose(embedded, (0, 2, 1, 3)), kernel.shape[1] // (gates * units), 1)
 
 
 class Relation:

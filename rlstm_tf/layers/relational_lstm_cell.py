@@ -137,8 +137,8 @@ class RelationalLSTMCell(keras.layers.Layer):
         for state in states:
             check_shape("a state", state.shape, (*self.map_shape, self.units))
         # `RelationalLSTM` relates all of X before its loop, and passes the result: the only rank 5.
-        terms = inputs if len(inputs.shape) == 5 else self.relate(inputs)
-        r_x, theta_h = ops.unstack(terms, axis=1)
+        is_related = len(inputs.shape) == 5
+        r_x, theta_h = ops.unstack(inputs, axis=1) if is_related else self._relate(inputs)
         H, C, _ = self.step(r_x, theta_h, *map(self._to_positions, states))
         H, C = (ops.reshape(state, (-1, *self.map_shape, self.units)) for state in (H, C))
         return H, [H, C]
@@ -149,9 +149,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         Returns:
             `[batch, (T,) 2, gates, N, units]`: r(X_t, X_t) and theta_h(X_t), each for i, f, o, g.
         """
-        theta_x, phi_x, g_x, theta_h = self._embed_input(X)
-        r_x = self.relation_x.take(self.relation_x.weigh(theta_x, phi_x), g_x)
-        terms = ops.stack([r_x, theta_h], axis=1)
+        terms = ops.stack(self._relate(X), axis=1)
         if len(X.shape) == len(self.map_shape) + 2:
             return terms
         return ops.reshape(terms, (-1, ops.shape(X)[1], *terms.shape[1:]))
@@ -202,6 +200,11 @@ class RelationalLSTMCell(keras.layers.Layer):
         start = (names.index(name) * len(GATES) + GATES.index(gate)) * self.units
         block = slice(start, start + self.units)
         return kernel[:, block], None if bias is None else bias[block]
+
+    def _relate(self, X: Any) -> tuple[Any, Any]:
+        """Returns r(X_t, X_t) and theta_h(X_t), `[batch, gates, N, units]` each."""
+        theta_x, phi_x, g_x, theta_h = self._embed_input(X)
+        return self.relation_x.take(self.relation_x.weigh(theta_x, phi_x), g_x), theta_h
 
     def _embed_input(self, X: Any) -> list[Any]:
         check_shape("X", X.shape, (*self.map_shape, self.kernel.shape[0]))

@@ -6,6 +6,7 @@ docs/streaming.md has the equations, and what forgetting costs.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import keras
@@ -47,7 +48,7 @@ class StreamingModel:
         decay     [batch]
         count     [batch]            snippets in the window so far
         features  [batch, window, K]
-        X         [batch, window, ...]
+        X         [batch, window, K]
 
     Args:
         model: network of `rlstm_tf.models`, whose layers the step shares; not changed.
@@ -104,8 +105,10 @@ class StreamingModel:
             H = tuple(reduced[len(means)].shape[1:])
             self._reduced_shapes.update(H=H, C=H)
         self.state_shapes = {"decay": (), **self._reduced_shapes}
+        self._encoded_shapes = {name: tuple(x.shape[1:]) for name, x in encoded.items()}
         if window is not None:
-            kept = {name: (window, *tensor.shape[1:]) for name, tensor in encoded.items()}
+            # A snippet's maps are kept as one row: phones' accelerators take four axes at most.
+            kept = {name: (window, prod(shape)) for name, shape in self._encoded_shapes.items()}
             self.state_shapes = {"decay": (), "count": (), **kept}
 
     def init_state(self, batch_size: Any, decay: Any = 1.0) -> State:
@@ -137,7 +140,7 @@ class StreamingModel:
             state = self._reduce(encoded, state)
             return self._to_logits(state), state
         kept = {
-            name: ops.concatenate([state[name][:, 1:], value[:, None]], axis=1)
+            name: ops.concatenate([state[name][:, 1:], _as_row(value)], axis=1)
             for name, value in encoded.items()
         }
         count = ops.minimum(state["count"] + 1.0, float(self.window))
@@ -163,18 +166,23 @@ class StreamingModel:
         result is `H_back`, without decay: the state of one that streams has no such half.
         """
         decay = state["decay"]
-        inputs = {name: value for name, value in state.items() if name in ("features", "X")}
-        W = next(iter(inputs.values())).shape[1]
+        W = self.window
+        snippets = [
+            {
+                name: ops.reshape(state[name][:, t], (-1, *shape))
+                for name, shape in self._encoded_shapes.items()
+            }
+            for t in range(W)
+        ]
         # The newest snippet is the last; a stream with n < W has none in the first W - n places.
         present = [state["count"] >= float(W - t) for t in range(W)]
         reduced = {"decay": decay, **_zeros(self._reduced_shapes, ops.shape(decay)[0])}
         for t in range(W):
-            encoded = {name: value[:, t] for name, value in inputs.items()}
-            reduced = _where(present[t], self._reduce(encoded, reduced), reduced)
+            reduced = _where(present[t], self._reduce(snippets[t], reduced), reduced)
         if self._back is not None:
             back = {name: ops.zeros_like(reduced["H"]) for name in "HC"}
             for t in reversed(range(W)):
-                H, C = _run(self._back, inputs["X"][:, t], **back)
+                H, C = _run(self._back, snippets[t]["X"], **back)
                 back = _where(present[t], {"H": H, "C": C}, back)
             reduced["H_back"] = back["H"]
         return reduced
@@ -210,6 +218,11 @@ def _run(cell: keras.layers.Layer, X: Any, H: Any, C: Any) -> tuple[Any, Any]:
 
 def _zeros(shapes: dict[str, tuple[int, ...]], batch_size: Any) -> State:
     return {name: ops.zeros((batch_size, *shape), "float32") for name, shape in shapes.items()}
+
+
+def _as_row(value: Any) -> Any:
+    """Flattens `[batch, ...]` to `[batch, 1, K]`."""
+    return ops.reshape(value, (-1, 1, prod(value.shape[1:])))
 
 
 def _where(condition: Any, state: State, other: State) -> State:
