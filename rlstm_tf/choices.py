@@ -35,6 +35,9 @@ STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
 SCHEDULES = ("steps", "cosine")
 OPTIMIZERS = ("sgd", "sgdw", "adamw", "lamb")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+EXPORT_FORMATS = ("savedmodel", "litert")
+# How weights of a LiteRT file are stored: float32, float16, or int8 where that saves most.
+QUANTIZATIONS = ("none", "float16", "dynamic")
 
 # Largest numbers that a flag, a run's flags.cfg, a manifest or a model.json may give: far above any
 # use. Memory is asked for by them.

@@ -1,15 +1,18 @@
-"""Exports a trained run as a SavedModel that TensorFlow Serving loads.
+"""Exports a trained run: as a SavedModel that TensorFlow Serving loads, or for phones.
 
     python -m rlstm_tf.export --run_dir=runs/demo --output=saved_models/demo
+    python -m rlstm_tf.export --run_dir=runs/demo --format=litert --output=demo.tflite
 
-Writes the next numbered version into --output: signatures for frames, JPEG files and streams, class
-names and warm-up requests. See docs/serving.md and docs/streaming.md.
+The first writes the next numbered version into --output: signatures for frames, JPEG files and
+streams, class names and warm-up requests. See docs/serving.md and docs/streaming.md. The second
+writes one file for LiteRT, for frames of one size (docs/deploy.md).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags as absl_flags
 
 from rlstm_tf import __version__
-from rlstm_tf.choices import MAX_WINDOW
+from rlstm_tf.choices import EXPORT_FORMATS, MAX_WINDOW, QUANTIZATIONS
 from rlstm_tf.cli import app, flags
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError, UsageError
@@ -26,16 +29,28 @@ from rlstm_tf.model_config import snippet_length
 from rlstm_tf.quiet import quiet
 from rlstm_tf.runs.directory import define_run_flags, read_flags
 from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, LocalMirror, local_mirror
+from rlstm_tf.storage.atomic import write_atomic, writing
 
 if TYPE_CHECKING:
     from rlstm_tf.serving.artifact import ModelMetadata
+    from rlstm_tf.serving.fixed_metadata import FrameSize
+
+# Flags that other formats have no use for.
+_ONLY_LITERT = ("frame_size", "quantize")
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
     """Defines the flags."""
     define_run_flags(values)
     own: dict[str, Any] = {"flag_values": values}
-    define_path("output", None, "Directory, for example saved_models/NAME.", **own)
+    help_text = "Directory, for example saved_models/NAME; for LiteRT a file, NAME.tflite."
+    define_path("output", None, help_text, **own)
+    help_text = "A SavedModel for servers and rlstm_tf.predict, or a LiteRT file for phones."
+    absl_flags.DEFINE_enum("format", EXPORT_FORMATS[0], EXPORT_FORMATS, help_text, **own)
+    help_text = "LiteRT: WIDTHxHEIGHT of the frames, 640x480; those of the network if unset."
+    absl_flags.DEFINE_string("frame_size", None, help_text, **own)
+    help_text = "LiteRT: store weights as float16, or as int8 where that saves most (dynamic)."
+    absl_flags.DEFINE_enum("quantize", QUANTIZATIONS[0], QUANTIZATIONS, help_text, **own)
     absl_flags.DEFINE_boolean(
         "warmup", True, "Write requests that a server runs before it serves the network.", **own
     )
@@ -44,8 +59,19 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 
 
 def main(values: absl_flags.FlagValues) -> None:
-    """Exports a checkpoint as the next version."""
+    """Exports a checkpoint in the format asked for."""
     flags.require(values, "run_dir", "output")
+    if values.format == "litert":
+        _export_litert(values)
+        return
+    for name in _ONLY_LITERT:
+        if values[name].present:
+            raise UsageError(f"--{name} needs --format=litert: a SavedModel has no such option")
+    _export_savedmodel(values)
+
+
+def _export_savedmodel(values: absl_flags.FlagValues) -> None:
+    """Writes the next version of a SavedModel."""
     from rlstm_tf.serving import warmup
 
     if values.warmup:
@@ -91,6 +117,60 @@ def _export(
     # Last: a server loads a version as soon as it has a graph.
     networks.upload(last=f"{version.name}/{GRAPH}")
     return signatures, run.display_path(checkpoint), networks.display_path(version)
+
+
+def _export_litert(values: absl_flags.FlagValues) -> None:
+    """Writes one LiteRT file."""
+    flags.check_local(values, "output")
+    output = Path(values.output)
+    if output.suffix != ".tflite":
+        raise UsageError(f"--output={output}: a LiteRT file has a name that ends with .tflite")
+    if output.is_dir():
+        raise UsageError(f"--output={output} is a directory: give the name of a file")
+    size = _parse_frame_size(values.frame_size)
+    with local_mirror(values.run_dir, ONLY_FOR_TRAINING) as run:
+        settings: Any = read_flags(run.path / "flags.cfg")
+        # What stands for a precision of training there is --quantize.
+        settings.precision = "float32"
+        app.load_tensorflow()
+        from rlstm_tf.runs.weights import load_model
+        from rlstm_tf.serving import litert
+        from rlstm_tf.serving.fixed_metadata import FixedMetadata, FrameSize
+
+        network = _read_metadata(run.path, settings)
+        model, checkpoint = load_model(run.path, values.checkpoint, settings, len(network.classes))
+        source = run.display_path(checkpoint)
+        network = dataclasses.replace(network, checkpoint=source)
+        frame_size = size or FrameSize(network.image_size, network.image_size)
+        metadata = FixedMetadata(network, frame_size, values.window, values.quantize)
+        streaming = _make_streaming(model, values.window)
+        with quiet():
+            content, signatures, found = litert.convert(model, metadata, streaming)
+    with writing(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(output, content)
+    say(f"{source}: converted with signatures {', '.join(signatures)}")
+    say(f"logits differ by up to {found.difference:.2g}; the largest is {found.largest:.2g}")
+    say(f"file: {output}, {len(content) / 1e6:.2f} MB, for frames of {frame_size}")
+    command = ["python", "examples/litert/classify.py", f"--model={output}", "VIDEO"]
+    say(f"try it: {shlex.join(command)}")
+
+
+def _parse_frame_size(text: str | None) -> FrameSize | None:
+    """Returns --frame_size, or None if it is unset.
+
+    Raises:
+        UsageError: it is not WIDTHxHEIGHT.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text, re.ASCII)
+    if found is None:
+        raise UsageError(f"--frame_size={text} must be WIDTHxHEIGHT in pixels, for example 640x480")
+    from rlstm_tf.serving.fixed_metadata import FrameSize
+
+    width, height = map(int, found.groups())
+    return FrameSize(height, width)
 
 
 def _make_streaming(model: Any, window: int | None) -> Any:

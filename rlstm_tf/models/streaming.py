@@ -145,7 +145,7 @@ class StreamingModel:
         }
         count = ops.minimum(state["count"] + 1.0, float(self.window))
         state = {"decay": state["decay"], "count": count, **kept}
-        return self._to_logits(self._reduce_window(state)), state
+        return self._to_logits(self._reduce_window(state, self.window)), state
 
     def _reduce(self, encoded: State, state: State) -> State:
         """Computes the equations of a step."""
@@ -159,14 +159,13 @@ class StreamingModel:
             new["H"], new["C"] = _run(self._cell, encoded["X"], H, C)
         return new
 
-    def _reduce_window(self, state: State) -> State:
+    def _reduce_window(self, state: State, W: int) -> State:
         """Computes the equations of a step for each snippet in the window, from a new start.
 
         The second half of a bidirectional network runs from the newest snippet to the oldest. Its
         result is `H_back`, without decay: the state of one that streams has no such half.
         """
         decay = state["decay"]
-        W = self.window
         snippets = [
             {
                 name: ops.reshape(state[name][:, t], (-1, *shape))

@@ -13,12 +13,23 @@ from rlstm_tf.cli.flag_files import FlagValues
 # Flags of free text that are paths, and those that are not. A new one goes into one of these.
 PATHS = {
     "cache_maps",
-    *("benchmark", "data", "gif", "init_from", "model", "output", "reuse", "run_dir", "runs"),
+    *(
+        "benchmark",
+        "data",
+        "files",
+        "gif",
+        "init_from",
+        "model",
+        "output",
+        "reuse",
+        "run_dir",
+        "runs",
+    ),
     *("scores", "search", "splits", "steps", "video", "videos", "weights", "work"),
 }
 OTHERS = {
     *("backbone", "batches", "cache_views", "channels", "crop_scales", "cut", "drop_epochs"),
-    *("embeddings", "freeze", "streams"),
+    *("embeddings", "frame_size", "freeze", "streams"),
     *("group_by", "leave_out", "models", "only", "pipeline_options", "position"),
     *("profile_steps", "save_every", "seeds", "segments", "sides", "split", "title", "val_subset"),
 }
