@@ -2,13 +2,16 @@
 
     python -m rlstm_tf.predict clip.mp4 other.avi --model=saved_models/demo
     python -m rlstm_tf.predict long.mp4 --model=saved_models/demo --timeline
+    python -m rlstm_tf.predict --stream=/dev/video0 --every=0.5s --model=saved_models/demo
 
-Prints the five most probable classes of each video, or with --timeline the class at each time.
+Prints the five most probable classes of each video, with --timeline the class at each time, or of a
+stream a line of JSON for each answer.
 For a damaged video, prints one line on standard error and goes to the next; the status is then 1.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -27,6 +30,7 @@ from rlstm_tf.messages import decode_name, escape, say
 from rlstm_tf.runs.remote import local_mirror
 
 WINDOW = 4.0
+EVERY = "0.5s"
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -42,15 +46,25 @@ def define_flags(values: flags.FlagValues) -> None:
     )
     help_text = "Video stream to read, from 0; default the one marked as default, else the largest."
     flags.DEFINE_integer("video_stream", None, help_text, 0, **own)
+    define_path("stream", None, "Camera, pipe or file to answer for; - = standard input.", **own)
+    help_text = f"stream: time between two answers, seconds; 0 = every frame; default {EVERY}."
+    flags.DEFINE_string("every", None, help_text, **own)
+    help_text = "stream: what an answer keeps of the past (docs/streaming.md); default 1, all."
+    flags.DEFINE_float("decay", None, help_text, 0.0, 1.0, **own)
     help_text = "timeline: frames per second of folders of pictures."
     flags.DEFINE_float("fps", None, help_text, 0.001, 1000, **own)
 
 
 def main(values: flags.FlagValues) -> int:
     """Loads the network and classifies the videos in turn."""
+    if values.stream is not None:
+        return _predict_stream(values)
     if not values.videos:
         raise UsageError("no video was given: give at least one file")
     require(values, "model")
+    for name in ("every", "decay"):
+        if values[name].value is not None:
+            raise UsageError(f"--{name} needs --stream")
     given = [name for name in ("window", "stride", "fps") if values[name].value is not None]
     if given and not values.timeline:
         raise UsageError(f"--{given[0]} needs --timeline")
@@ -84,6 +98,73 @@ def main(values: flags.FlagValues) -> int:
                 _say_stream(video)
             classified.append(_print_answer(classify, video, values.json))
         return 0 if all(classified) else 1
+
+
+def _predict_stream(values: flags.FlagValues) -> int:
+    """Prints a line of JSON for each answer, until the stream ends."""
+    require(values, "model")
+    if values.videos:
+        raise UsageError(f"--stream={values.stream} goes without videos: {values.videos[0]}")
+    for name in ("timeline", "window", "stride", "fps"):
+        if values[name].value not in (None, False):
+            raise UsageError(f"--{name} does not go with --stream: export --window=T sets a window")
+    every = _parse_seconds("every", values.every or EVERY)
+    decay = 1.0 if values.decay is None else values.decay
+    from rlstm_tf.data.live import LiveReader
+    from rlstm_tf.serving.artifact import find_newest_version
+
+    with local_mirror(_newest(values.model)) as model:
+        version = find_newest_version(model.path)
+        app.load_tensorflow()
+        from rlstm_tf.serving.stream_predictor import StreamPredictor
+
+        predictor = StreamPredictor.load(version, values.stream, decay)
+        record_format = predictor.metadata.record_format
+        reader = LiveReader(values.stream, every, record_format, values.video_stream)
+        answers = dropped = 0
+        try:
+            with reader:
+                for frame in reader:
+                    dropped += frame.dropped
+                    _print_stream_answer(predictor, frame)
+                    answers += 1
+        finally:
+            # A closed standard error does not hide how the stream ended.
+            with contextlib.suppress(OSError):
+                say(f"{answers} answers, {dropped} frames dropped", error=True)
+        if reader.damaged:
+            raise DataError(f"{values.stream}: packets that do not decode: {reader.damaged}")
+        return 0
+
+
+def _print_stream_answer(predictor: Any, frame: Any) -> None:
+    from rlstm_tf.serving.predictor import top_classes
+
+    logits, probabilities = predictor.predict(frame.image)
+    best = top_classes(probabilities, logits, predictor.metadata.classes)
+    answer = {
+        "time": round(frame.time, 6),
+        "top": [one._asdict() for one in best],
+        "logits": logits.tolist(),
+        "dropped": frame.dropped,
+    }
+    say(json.dumps(answer, allow_nan=False))
+
+
+def _parse_seconds(name: str, text: str) -> float:
+    """Parses `0.5s` or `0.5`.
+
+    Raises:
+        UsageError: it is neither, or not from 0 to 86400.
+    """
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError:
+        seconds = -1.0
+    # NaN compares false.
+    if not 0 <= seconds <= 86_400:
+        raise UsageError(f"--{name}={text} must be seconds from 0 to 86400, such as 0.5s")
+    return seconds
 
 
 def _newest(model: str) -> str:

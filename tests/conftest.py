@@ -216,3 +216,40 @@ def tiny_export(tiny_run, make_once):
     from tiny_runs import make_export
 
     return make_once("tiny_exports", lambda root: make_export(tiny_run, root / "small")) / "small"
+
+
+@pytest.fixture(scope="session")
+def small_run(make_once):
+    """A run with random weights, of a two-branch network for two frames of 32 x 32."""
+    from exports import SMALL, make_run, open_run
+
+    return open_run(make_once("small_runs", lambda root: make_run(root / "run", *SMALL)) / "run")
+
+
+@pytest.fixture(scope="session")
+def small_export(small_run, make_once):
+    """A directory of versions, with one of `small_run`."""
+    from exports import run_export
+
+    def make(root):
+        assert run_export(f"--run_dir={small_run.path}", f"--output={root / 'small'}") == 0
+
+    return make_once("small_exports", make) / "small"
+
+
+@pytest.fixture(scope="session")
+def small_signatures(small_export):
+    """Signatures of `small_export`, as Python calls them."""
+    from rlstm_tf.serving.artifact import load_signatures
+
+    return load_signatures(small_export / "1")
+
+
+@pytest.fixture(scope="session")
+def small_session(small_export):
+    """`small_export` as a server runs it, which compares no shapes with the signatures'."""
+    from small_server import Session
+
+    session = Session(small_export / "1")
+    yield session
+    session.close()

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import select
+import stat
+import sys
+import threading
+import time
 
 import av
 from av.container import InputContainer
@@ -13,6 +20,9 @@ _REFERENCES = {
     *("avs", "concat", "dash", "fbdev", "hls", "image2", "imf", "ivr", "kmsgrab", "lavfi", "rtp"),
     *("rtsp", "sap", "sdp", "vapoursynth", "video4linux2,v4l2", "vobsub", "x11grab"),
 }
+_FORMATS = ",".join(sorted(av.formats_available - _REFERENCES))
+# Linux's cameras.
+_CAMERA = "v4l2"
 
 
 def open_container(path: str) -> InputContainer:
@@ -23,15 +33,61 @@ def open_container(path: str) -> InputContainer:
     """
     # `file:` takes any name literally, and the whitelists keep a disguised playlist from reading
     # another file, or over the network.
-    formats = ",".join(sorted(av.formats_available - _REFERENCES))
     try:
         return av.open(
             "file:" + os.path.abspath(path),
             metadata_errors="replace",
-            options={"protocol_whitelist": "file", "format_whitelist": formats},
+            options={"protocol_whitelist": "file", "format_whitelist": _FORMATS},
         )
     except av.ArgumentError:
         raise ValueError("it names other files, as a playlist does") from None
+
+
+def open_live(source: str, timeout: float, closed: threading.Event) -> tuple[InputContainer, bool]:
+    """Opens a stream that may not end: a file, a device of a camera, a pipe.
+
+    Args:
+        source: path; `-` = standard input.
+        timeout: seconds that a pipe may give nothing, now or later.
+        closed: once it is set, a pipe ends, also in the middle of a read.
+
+    Returns:
+        The container, and whether it is a file, which waits until it is read.
+
+    Raises:
+        av.FFmpegError, OSError, ValueError: it is none of these, or cannot be read.
+    """
+    if source == "-":
+        if sys.stdin is None:
+            raise ValueError("it is closed")
+        file = _Pipe(sys.stdin.fileno(), timeout, closed)
+    else:
+        mode = os.stat(source).st_mode
+        if stat.S_ISCHR(mode):
+            return av.open(source, format=_CAMERA), False
+        if not stat.S_ISFIFO(mode):
+            return open_container(source), True
+        file = _Pipe(source, timeout, closed)
+    options = {"protocol_whitelist": "", "format_whitelist": _FORMATS}
+    container = av.open(file, "r", metadata_errors="replace", options=options)
+    return container, stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+
+
+class _Pipe(io.FileIO):
+    """A pipe that raises TimeoutError if nothing comes. Without a buffer: that would fill first."""
+
+    def __init__(self, source: str | int, timeout: float, closed: threading.Event) -> None:
+        super().__init__(source, "rb", closefd=isinstance(source, str))
+        self._timeout, self._closed = timeout, closed
+
+    def read(self, size: int | None = -1) -> bytes:
+        end = time.monotonic() + self._timeout
+        while not select.select([self], [], [], 0.1)[0]:
+            if self._closed.is_set():
+                return b""
+            if time.monotonic() > end:
+                raise TimeoutError(errno.ETIMEDOUT, f"no data for {self._timeout:g} seconds")
+        return super().read(size)
 
 
 def choose_stream(

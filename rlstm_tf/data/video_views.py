@@ -158,7 +158,7 @@ def make_image_reader(
         if before is None:
             raise DamagedVideoError(f"ends before frame {number}: it changed while it was read")
         if flow is None:
-            return _compress(before, record_format.jpeg_quality, cv2.IMREAD_COLOR_RGB)
+            return compress(before, record_format.jpeg_quality, cv2.IMREAD_COLOR_RGB)
         after = read_frame(number + 1)
         if after is None:
             # A record of a single frame has one field without motion.
@@ -166,11 +166,17 @@ def make_image_reader(
         else:
             pair = (cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in (before, after))
             levels = quantize(flow(*pair))
-        return _compress(levels, record_format.jpeg_quality, cv2.IMREAD_GRAYSCALE)
+        return compress(levels, record_format.jpeg_quality, cv2.IMREAD_GRAYSCALE)
 
     return read_image
 
 
-def _compress(image: np.ndarray, quality: int, mode: int) -> np.ndarray:
-    """Returns an image as JPEG compression changes it."""
+def compress(image: np.ndarray, quality: int, mode: int) -> np.ndarray:
+    """Returns an image as JPEG compression changes it.
+
+    Args:
+        image: uint8 [H, W, 3], BGR, or [H, W], gray.
+        quality: 1..100.
+        mode: OpenCV's flag for decoding, which decides on the order of the channels.
+    """
     return cv2.imdecode(np.frombuffer(encode_jpeg(image, quality), np.uint8), mode)

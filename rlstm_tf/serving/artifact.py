@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -250,3 +251,26 @@ def load_signatures(version: Path) -> Any:
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise DataError(f"{version} cannot be loaded: {reason}") from None
+
+
+def run_signature(
+    signature: Callable[..., dict[str, Any]], path: str, **inputs: Any
+) -> dict[str, Any]:
+    """Calls a signature of an exported network.
+
+    Args:
+        signature: the function.
+        path: the video, for error messages.
+        **inputs: its inputs, tensors.
+
+    Raises:
+        DataError: the network fails, for example for lack of memory.
+    """
+    import tensorflow as tf
+
+    try:
+        return signature(**inputs)
+    except tf.errors.OpError as error:
+        # Join all lines: the first one names no cause.
+        reason = " ".join((error.message or type(error).__name__).split())
+        raise DataError(f"{path}: the network fails: {reason}") from None

@@ -17,7 +17,7 @@ from rlstm_tf.data.picture_series import picture_sizes
 from rlstm_tf.data.video import DamagedVideoError, require_readable
 from rlstm_tf.data.video_views import video_views
 from rlstm_tf.errors import DataError
-from rlstm_tf.serving.artifact import ModelMetadata, load_signatures
+from rlstm_tf.serving.artifact import ModelMetadata, load_signatures, run_signature
 
 # Limits of a batch of windows: as many pixels as one of the paper's videos has, so that its network
 # too stays below 2 GB.
@@ -104,13 +104,8 @@ class Predictor:
         """
         import tensorflow as tf
 
-        try:
-            outputs = self.serve(frames=tf.constant(frames))
-            logits, probabilities = (outputs[name].numpy() for name in ("logits", "probabilities"))
-        except tf.errors.OpError as error:
-            # Join all lines: the first one names no cause.
-            reason = " ".join((error.message or type(error).__name__).split())
-            raise DataError(f"{path}: the network fails: {reason}") from None
+        outputs = run_signature(self.serve, path, frames=tf.constant(frames))
+        logits, probabilities = (outputs[name].numpy() for name in ("logits", "probabilities"))
         if not np.isfinite(logits).all():
             raise DataError(f"{path}: the network's scores are not finite")
         return logits, probabilities

@@ -19,6 +19,8 @@ from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.model_config import ModelConfig
 from rlstm_tf.models import build_model
 from rlstm_tf.runs.checkpoints import Checkpoints, named_variables
+from rlstm_tf.runs.directory import read_flags
+from rlstm_tf.runs.weights import load_model
 
 SMALL = (
     *("--model=two_branch", "--backbone=tiny_resnetv2", "--weights=none", "--num_segments=2"),
@@ -79,6 +81,12 @@ def make_run(path, *arguments, classes=CLASSES, short_side=40, **changes):
     digest = hashlib.sha256(manifest.to_json().encode()).hexdigest()
     (path / "records.sha256").write_text(digest + "\n")
     (path / "classes.json").write_text(json.dumps(list(classes)))
+    return Run(path, model)
+
+
+def open_run(path):
+    """Loads a run of `make_run` with the usual classes."""
+    model, _ = load_model(path, None, read_flags(path / "flags.cfg"), len(CLASSES))
     return Run(path, model)
 
 

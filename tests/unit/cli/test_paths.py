@@ -25,10 +25,11 @@ PATHS = {
         "run_dir",
         "runs",
     ),
-    *("scores", "search", "splits", "steps", "video", "videos", "weights", "work"),
+    *("scores", "search", "splits", "steps", "stream", "video", "videos", "weights", "work"),
 }
 OTHERS = {
     *("backbone", "batches", "cache_views", "channels", "crop_scales", "cut", "drop_epochs"),
+    "every",
     *("embeddings", "frame_size", "freeze", "streams"),
     *("group_by", "leave_out", "models", "only", "pipeline_options", "position"),
     *("profile_steps", "save_every", "seeds", "segments", "sides", "split", "title", "val_subset"),
