@@ -3,10 +3,14 @@
     python -m rlstm_tf.predict clip.mp4 other.avi --model=saved_models/demo
     python -m rlstm_tf.predict long.mp4 --model=saved_models/demo --timeline
     python -m rlstm_tf.predict --stream=/dev/video0 --every=0.5s --model=saved_models/demo
+    python -m rlstm_tf.predict --videos='clips/**/*.mp4' --model=saved_models/demo --output=answers
 
 Prints the five most probable classes of each video, with --timeline the class at each time, or of a
 stream a line of JSON for each answer.
 For a damaged video, prints one line on standard error and goes to the next; the status is then 1.
+
+With --output, writes the answers for any number of videos, with Apache Beam, whose own options
+follow after --. Run the same command again to resume a job that was stopped (docs/bulk.md).
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import Any
 
 from absl import flags
 
+from rlstm_tf import beam_job
 from rlstm_tf.cli import app, terminal
 from rlstm_tf.cli.flags import require
 from rlstm_tf.cli.paths import define_multi_path, define_path
@@ -53,10 +58,23 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_float("decay", None, help_text, 0.0, 1.0, **own)
     help_text = "timeline: frames per second of folders of pictures."
     flags.DEFINE_float("fps", None, help_text, 0.001, 1000, **own)
+    help_text = "Directory for the answers; --videos takes patterns and CSV files then, too."
+    define_path("output", None, help_text, **own)
+    help_text = "output: videos that the network gets at once; default as fits into 2 GB."
+    # As many as an exported network takes.
+    flags.DEFINE_integer("batch_size", None, help_text, 1, 64, **own)
+    help_text = "output: Beam's options; it is simpler to give them after --."
+    flags.DEFINE_multi_string("pipeline_options", [], help_text, **own)
 
 
 def main(values: flags.FlagValues) -> int:
     """Loads the network and classifies the videos in turn."""
+    if values.output is not None:
+        return _classify_all(values)
+    # Without a job of Beam, they are videos whose names begin with a dash.
+    values["videos"].parse(values.pipeline_options)
+    if values.batch_size is not None:
+        raise UsageError("--batch_size needs --output")
     if values.stream is not None:
         return _predict_stream(values)
     if not values.videos:
@@ -167,6 +185,30 @@ def _parse_seconds(name: str, text: str) -> float:
     return seconds
 
 
+def _classify_all(values: flags.FlagValues) -> int:
+    """Writes the answers for any number of videos."""
+    if not values.videos:
+        raise UsageError("no video was given: give a pattern, a CSV file or files")
+    require(values, "model", "output")
+    for name in ("stream", "every", "decay", "json", "timeline", "window", "stride", "fps"):
+        if values[name].value not in (None, False):
+            raise UsageError(f"--{name} and --output exclude each other")
+    pipeline = beam_job.make_pipeline(values.pipeline_options)
+    from rlstm_tf.bulk import network, prediction
+    from rlstm_tf.bulk import pipeline as bulk_pipeline
+    from rlstm_tf.bulk.video_list import list_videos
+
+    counts = prediction.predict(
+        *(list_videos(values.videos), values.output, network.identify(_newest(values.model))),
+        *(values.batch_size, values.video_stream, functools.partial(bulk_pipeline.run, pipeline)),
+    )
+    say(f"{values.output}: answers for {counts.videos - counts.failed} videos")
+    if not counts.failed:
+        return 0
+    failed = f"{counts.failed} of {counts.videos} videos failed"
+    raise DataError(f"{failed}: {values.output}/failed-*.jsonl tell why")
+
+
 def _newest(model: str) -> str:
     """Returns the newest version of a network in a store, to fetch only that; or a local path."""
     from rlstm_tf.serving.artifact import list_remote_versions
@@ -209,16 +251,11 @@ def _classify(
     predictor: Any, video: str, video_stream: int | None
 ) -> tuple[dict[str, Any], list[str]]:
     """Returns the most probable classes of a video as JSON values and as lines of text."""
-    from rlstm_tf.serving.predictor import top_classes
-
-    found = predictor.predict(video, video_stream)
-    best = top_classes(found.probabilities, found.logits, predictor.metadata.classes)
-    answer = {
-        "top": [one._asdict() for one in best],
-        "logits": found.logits.tolist(),
-        "frames": found.frames.tolist(),
-    }
-    return answer, terminal.format_ranking(best, shutil.get_terminal_size().columns, _encoding())
+    found, classes = predictor.predict(video, video_stream), predictor.metadata.classes
+    lines = terminal.format_ranking(
+        found.top(classes), shutil.get_terminal_size().columns, _encoding()
+    )
+    return found.to_json(classes), lines
 
 
 def _classify_windows(
@@ -260,4 +297,4 @@ def _encoding() -> str:
 
 
 if __name__ == "__main__":
-    app.leave(app.run(main, define_flags, positional="videos"))
+    app.leave(app.run(main, define_flags, positional="videos", rest="pipeline_options"))

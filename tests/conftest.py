@@ -35,6 +35,8 @@ MARKED = {
         # The rest of integration/ joins what these and the unit tests run on both stacks.
         *("integration/test_end_to_end.py", "integration/test_predict.py"),
         *("integration/test_previous_version.py", "integration/test_workers.py"),
+        # Decoders, the network and Beam together.
+        "unit/bulk/test_bulk_command.py",
         "faults/test_damaged_runs.py",
         "faults/test_resumed_in_all_settings.py",
         # A TensorFlow strategy.

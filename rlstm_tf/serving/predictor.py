@@ -18,6 +18,7 @@ from rlstm_tf.data.video import DamagedVideoError, require_readable
 from rlstm_tf.data.video_views import video_views
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving.artifact import ModelMetadata, load_signatures, run_signature
+from rlstm_tf.serving.intervals import Interval, average_windows, merge_pieces
 
 # Limits of a batch of windows: as many pixels as one of the paper's videos has, so that its network
 # too stays below 2 GB.
@@ -46,18 +47,17 @@ class Prediction(NamedTuple):
     probabilities: np.ndarray
     frames: np.ndarray
 
+    def top(self, classes: Sequence[str]) -> list[RankedClass]:
+        """Ranks the most probable of the K classes."""
+        return top_classes(self.probabilities, self.logits, classes)
 
-class Interval(NamedTuple):
-    """Interval of a video in which one class stays the most probable.
-
-    Attributes:
-        start, end: seconds since the first frame.
-        probabilities: float64 [K], mean over the interval.
-    """
-
-    start: float
-    end: float
-    probabilities: np.ndarray
+    def to_json(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Returns the values that `rlstm_tf.predict --json` prints."""
+        return {
+            "top": [one._asdict() for one in self.top(classes)],
+            "logits": self.logits.tolist(),
+            "frames": self.frames.tolist(),
+        }
 
 
 @dataclass(frozen=True)
@@ -88,24 +88,38 @@ class Predictor:
             raise DataError(f"{version} is damaged: it has no signature serving_default")
         return cls(metadata, signatures["serving_default"])
 
-    def score(self, frames: np.ndarray, path: str) -> tuple[np.ndarray, np.ndarray]:
-        """Computes logits and probabilities.
+    @property
+    def batch_size(self) -> int:
+        """Number of videos or windows that the network gets at once, so that memory is bounded."""
+        size = self.metadata.num_segments * self.metadata.image_size**2
+        return min(_MAX_WINDOWS, max(1, _MAX_PIXELS // size))
+
+    def compute(self, frames: np.ndarray, path: str) -> tuple[np.ndarray, np.ndarray]:
+        """Computes logits and probabilities, finite or not.
 
         Args:
             frames: uint8 [B, T, S, S, C].
-            path: the video, for error messages.
+            path: the video, or the first one, for error messages.
 
         Returns:
             Logits and probabilities, float32 [B, K] each.
 
         Raises:
-            DataError: the logits are not finite, or the network fails, for example for lack of
-                memory.
+            DataError: the network fails, for example for lack of memory.
         """
         import tensorflow as tf
 
         outputs = run_signature(self.serve, path, frames=tf.constant(frames))
         logits, probabilities = (outputs[name].numpy() for name in ("logits", "probabilities"))
+        return logits, probabilities
+
+    def score(self, frames: np.ndarray, path: str) -> tuple[np.ndarray, np.ndarray]:
+        """Computes logits and probabilities; arguments and returned values as for `compute`.
+
+        Raises:
+            DataError: the logits are not finite, or the network fails.
+        """
+        logits, probabilities = self.compute(frames, path)
         if not np.isfinite(logits).all():
             raise DataError(f"{path}: the network's scores are not finite")
         return logits, probabilities
@@ -182,10 +196,8 @@ class Predictor:
 
     def _score_windows(self, views: Iterable[np.ndarray], path: str) -> Iterator[np.ndarray]:
         """Yields the probabilities of each window, computed in batches."""
-        size = self.metadata.num_segments * self.metadata.image_size**2
-        count = min(_MAX_WINDOWS, max(1, _MAX_PIXELS // size))
         remaining = iter(views)
-        while batch := list(islice(remaining, count)):
+        while batch := list(islice(remaining, self.batch_size)):
             yield from self.score(np.stack(batch), path)[1]
 
 
@@ -236,45 +248,3 @@ def top_classes(
     """
     best = np.argsort(-scores, kind="stable")[:count].tolist()
     return [RankedClass(classes[number], float(probabilities[number])) for number in best]
-
-
-def average_windows(scores: Iterable[np.ndarray], covering: np.ndarray) -> Iterator[np.ndarray]:
-    """Averages the scores of the windows that contain each piece.
-
-    Args:
-        scores: [K] of each window, in order.
-        covering: int64 [P, 2], first and last window of each piece, from
-            `timeline.covering_windows`.
-
-    Yields:
-        float64 [K] of each piece. Only the windows of one piece are held in memory.
-    """
-    arriving = enumerate(scores)
-    held: dict[int, np.ndarray] = {}
-    for first, last in covering.tolist():
-        while last not in held:
-            number, values = next(arriving)
-            held[number] = values
-        held = {number: values for number, values in held.items() if number >= first}
-        yield np.stack([held[number] for number in range(first, last + 1)]).mean(
-            axis=0, dtype=float
-        )
-
-
-def merge_pieces(pieces: np.ndarray, probabilities: Iterable[np.ndarray]) -> list[Interval]:
-    """Merges neighboring pieces with the same most probable class.
-
-    Args:
-        pieces: float64 [P, 2], start and end of each piece, seconds.
-        probabilities: [K] of each piece.
-    """
-    merged: list[Interval] = []
-    for (start, end), values in zip(pieces.tolist(), probabilities):
-        before = merged[-1] if merged else None
-        if before is None or before.probabilities.argmax() != values.argmax():
-            merged.append(Interval(start, end, values))
-            continue
-        weights = before.end - before.start, end - start
-        mean = np.average([before.probabilities, values], axis=0, weights=weights)
-        merged[-1] = Interval(before.start, end, mean)
-    return merged

@@ -28,6 +28,7 @@ ALLOWED = {
     "rlstm_tf.reporting": "errors storage data evaluation",
     "rlstm_tf.serving": "compat errors storage data models",
     "rlstm_tf.runs": "compat errors messages model_config storage cli data models",
+    "rlstm_tf.bulk": "errors messages worker_pool beam_job storage cli data serving runs",
     "rlstm_tf.distributed": "errors messages storage data",
     "rlstm_tf.attention": "choices compat errors layers data serving",
     "rlstm_tf.cached_maps": "choices errors messages storage cli data runs",
@@ -138,7 +139,11 @@ def test_only_commands_read_flags(path):
 def test_only_pipelines_know_beam(path):
     """What a worker does is tested without Beam too."""
     knows = any(name.split(".")[0] == "apache_beam" for name in imports_of(path))
-    allowed = ("tfrecords_tools.builder.beam_pipeline", "rlstm_tf.beam_job")
+    allowed = (
+        "tfrecords_tools.builder.beam_pipeline",
+        "rlstm_tf.bulk.pipeline",
+        "rlstm_tf.beam_job",
+    )
     assert not knows or name_of(path) in allowed
 
 

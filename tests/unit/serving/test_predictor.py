@@ -14,13 +14,8 @@ from brightness import METADATA, Array, brightness
 from rlstm_tf.data.timeline import covering_windows, pieces, windows
 from rlstm_tf.data.video import DamagedVideoError
 from rlstm_tf.errors import DataError
-from rlstm_tf.serving.predictor import (
-    Predictor,
-    average_windows,
-    merge_pieces,
-    read_video,
-    top_classes,
-)
+from rlstm_tf.serving.intervals import average_windows, merge_pieces
+from rlstm_tf.serving.predictor import Predictor, read_video, top_classes
 
 
 def write_levels(path, levels, fps=10):
