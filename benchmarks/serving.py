@@ -54,27 +54,15 @@ def main(values: flags.FlagValues) -> None:
 
 def _compare_with_keras(turns: int) -> None:
     """Prints ratios for an untrained network."""
-    import keras
     import numpy as np
     import tensorflow as tf
 
     from benchmarks import load
-    from rlstm_tf.model_config import ModelConfig
-    from rlstm_tf.models import build_model
-    from rlstm_tf.serving import artifact, exporter
+    from benchmarks.exports import export_untrained
+    from rlstm_tf.serving import artifact
 
-    keras.utils.set_random_seed(0)
-    metadata = _metadata()
-    config = ModelConfig(
-        model=metadata.model,
-        backbone=metadata.backbone,
-        weights="none",
-        image_size=metadata.image_size,
-        num_segments=metadata.num_segments,
-    )
-    model = build_model(config, len(metadata.classes))
     with tempfile.TemporaryDirectory() as directory, quiet():
-        exporter.save_version(Path(directory), model, metadata, name=None)
+        model, metadata = export_untrained(Path(directory))
         signatures = artifact.load_signatures(Path(directory))
     traced = tf.function(lambda frames: model(frames, training=False))
     for size in (1, 8):
@@ -98,27 +86,6 @@ def _compare_with_keras(turns: int) -> None:
         )
         print_ratio("frames, speed of Keras by layers", seconds["by layers"] / seconds["frames"])
         print_ratio("JPEG files, speed of traced Keras", seconds["traced"] / seconds["JPEG files"])
-
-
-def _metadata() -> Any:
-    """A two-branch network as the demo's."""
-    from rlstm_tf.serving.artifact import ModelMetadata
-
-    return ModelMetadata(
-        model="two_branch",
-        backbone="tiny_resnetv2",
-        stream="spatial",
-        num_segments=8,
-        image_size=64,
-        new_length=1,
-        classes=[f"class {number}" for number in range(8)],
-        multi_label=False,
-        short_side=64,
-        jpeg_quality=95,
-        flow=None,
-        checkpoint="none: weights as drawn",
-        version="0",
-    )
 
 
 def _measure_export(values: flags.FlagValues) -> None:
