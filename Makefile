@@ -48,7 +48,7 @@ define install_s3server
 endef
 
 .venv/installed-dev: .venv/installed
-	$(INSTALL) --editable '.[dev,stores,jax,beam,litert]'
+	$(INSTALL) --editable '.[dev,stores,jax,beam,litert,onnx]'
 	$(call install_s3server,$(RUN),.venv,$(call pins,$(PYTHON),default))
 	@touch $@
 

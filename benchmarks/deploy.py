@@ -1,11 +1,12 @@
 """Files for phones and browsers compared with the SavedModel of the same run.
 
-    python -m benchmarks.deploy --model=saved_models/demo --files=demo.tflite --data=records
+    python -m benchmarks.deploy --model=saved_models/demo --files=demo.tflite,demo_onnx --data=DIR
 
-For each file: its size; over the test videos, how often its most probable class is that of the
-SavedModel, how often it is right, and how far logits are apart; and milliseconds of a clip and of a
-step of a stream, with one thread, in turns, the fastest turn of each. Files take frames of the
-network's own size. All need signatures of streams: export a bidirectional network with --window.
+For each LiteRT file or directory of ONNX files: its size; over the test videos, how often its most
+probable class is that of the SavedModel, how often it is right, and how far logits are apart; and
+milliseconds of a clip and of a step of a stream, with one thread, in turns, the fastest turn of
+each. Files take frames of the network's own size, and need signatures of streams: export a
+bidirectional network with --window.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of this benchmark."""
     own: dict[str, Any] = {"flag_values": values}
     define_path("model", None, "Export to compare with, saved_models/NAME.", **own)
-    define_path_list("files", [], "Files of the same run.", **own)
+    define_path_list("files", [], "LiteRT files and ONNX directories of the same run.", **own)
     define_path("data", None, "Records, from tfrecords_tools.build.", **own)
     flags.DEFINE_enum("split", "test", SUBSETS, "Their subset.", **own)
     flags.DEFINE_integer("turns", 30, "Timed turns of each.", 1, **own)
@@ -58,7 +59,8 @@ def main(values: flags.FlagValues) -> None:
     metadata = artifact.ModelMetadata.read(version)
     shards, config = Shards.open(values.data, values.split), metadata.input_config()
     runs: dict[str, Run] = {str(version): _open_savedmodel(version)}
-    runs.update({path: _open_litert(path) for path in values.files})
+    for path in values.files:
+        runs[path] = _open_onnx(Path(path)) if Path(path).is_dir() else _open_litert(path)
     logits: dict[str, list[Any]] = {name: [] for name in runs}
     for video in range(len(shards)):
         frames = evaluation_example(shards, config, video)["frames"]
@@ -114,6 +116,24 @@ def _open_litert(path: str) -> Run:
 
     def run(signature: str, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         return runners[signature](**inputs)
+
+    return run
+
+
+def _open_onnx(directory: Path) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    sessions = {
+        path.stem: onnxruntime.InferenceSession(str(path), options)
+        for path in directory.glob("*.onnx")
+    }
+
+    def run(signature: str, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        names = [output.name for output in sessions[signature].get_outputs()]
+        answer = sessions[signature].run(names, dict(inputs))
+        return {name.removeprefix("new_"): value for name, value in zip(names, answer)}
 
     return run
 

@@ -35,7 +35,7 @@ STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
 SCHEDULES = ("steps", "cosine")
 OPTIMIZERS = ("sgd", "sgdw", "adamw", "lamb")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-EXPORT_FORMATS = ("savedmodel", "litert")
+EXPORT_FORMATS = ("savedmodel", "litert", "onnx")
 # How weights of a LiteRT file are stored: float32, float16, or int8 where that saves most.
 QUANTIZATIONS = ("none", "float16", "dynamic")
 

@@ -1,11 +1,13 @@
-"""Exports a trained run: as a SavedModel that TensorFlow Serving loads, or for phones.
+"""Exports a trained run: as a SavedModel that TensorFlow Serving loads, or for phones and browsers.
 
     python -m rlstm_tf.export --run_dir=runs/demo --output=saved_models/demo
     python -m rlstm_tf.export --run_dir=runs/demo --format=litert --output=demo.tflite
+    python -m rlstm_tf.export --run_dir=runs/demo --format=onnx --output=demo_onnx
 
 The first writes the next numbered version into --output: signatures for frames, JPEG files and
 streams, class names and warm-up requests. See docs/serving.md and docs/streaming.md. The second
-writes one file for LiteRT, for frames of one size (docs/deploy.md).
+writes one file for LiteRT, the third a directory of ONNX files, for frames of one size
+(docs/deploy.md).
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
     from rlstm_tf.serving.artifact import ModelMetadata
     from rlstm_tf.serving.fixed_metadata import FrameSize
 
-# Flags that other formats have no use for.
-_ONLY_LITERT = ("frame_size", "quantize")
+# Flags for some of the formats.
+_FORMATS = {"frame_size": ("litert", "onnx"), "quantize": ("litert",)}
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
@@ -45,9 +47,11 @@ def define_flags(values: absl_flags.FlagValues) -> None:
     own: dict[str, Any] = {"flag_values": values}
     help_text = "Directory, for example saved_models/NAME; for LiteRT a file, NAME.tflite."
     define_path("output", None, help_text, **own)
-    help_text = "A SavedModel for servers and rlstm_tf.predict, or a LiteRT file for phones."
+    help_text = (
+        "For servers and rlstm_tf.predict a SavedModel; for phones; for browsers and others."
+    )
     absl_flags.DEFINE_enum("format", EXPORT_FORMATS[0], EXPORT_FORMATS, help_text, **own)
-    help_text = "LiteRT: WIDTHxHEIGHT of the frames, 640x480; those of the network if unset."
+    help_text = "LiteRT, ONNX: WIDTHxHEIGHT of the frames, 640x480; those of the network if unset."
     absl_flags.DEFINE_string("frame_size", None, help_text, **own)
     help_text = "LiteRT: store weights as float16, or as int8 where that saves most (dynamic)."
     absl_flags.DEFINE_enum("quantize", QUANTIZATIONS[0], QUANTIZATIONS, help_text, **own)
@@ -61,13 +65,13 @@ def define_flags(values: absl_flags.FlagValues) -> None:
 def main(values: absl_flags.FlagValues) -> None:
     """Exports a checkpoint in the format asked for."""
     flags.require(values, "run_dir", "output")
-    if values.format == "litert":
-        _export_litert(values)
-        return
-    for name in _ONLY_LITERT:
-        if values[name].present:
-            raise UsageError(f"--{name} needs --format=litert: a SavedModel has no such option")
-    _export_savedmodel(values)
+    for name, formats in _FORMATS.items():
+        if values[name].present and values.format not in formats:
+            raise UsageError(f"--{name} needs --format={' or '.join(formats)}")
+    if values.format == "savedmodel":
+        _export_savedmodel(values)
+    else:
+        _export_fixed(values)
 
 
 def _export_savedmodel(values: absl_flags.FlagValues) -> None:
@@ -119,14 +123,11 @@ def _export(
     return signatures, run.display_path(checkpoint), networks.display_path(version)
 
 
-def _export_litert(values: absl_flags.FlagValues) -> None:
-    """Writes one LiteRT file."""
+def _export_fixed(values: absl_flags.FlagValues) -> None:
+    """Writes a LiteRT file or a directory of ONNX files, for frames of one size."""
     flags.check_local(values, "output")
     output = Path(values.output)
-    if output.suffix != ".tflite":
-        raise UsageError(f"--output={output}: a LiteRT file has a name that ends with .tflite")
-    if output.is_dir():
-        raise UsageError(f"--output={output} is a directory: give the name of a file")
+    _check_output(output, values.format)
     size = _parse_frame_size(values.frame_size)
     with local_mirror(values.run_dir, ONLY_FOR_TRAINING) as run:
         settings: Any = read_flags(run.path / "flags.cfg")
@@ -134,8 +135,13 @@ def _export_litert(values: absl_flags.FlagValues) -> None:
         settings.precision = "float32"
         app.load_tensorflow()
         from rlstm_tf.runs.weights import load_model
-        from rlstm_tf.serving import litert
         from rlstm_tf.serving.fixed_metadata import FixedMetadata, FrameSize
+
+        if values.format == "litert":
+            from rlstm_tf.serving.litert import convert
+        else:
+            with app.importing_extra("onnx", "tf2onnx", "onnxruntime"):
+                from rlstm_tf.serving.onnx_files import convert
 
         network = _read_metadata(run.path, settings)
         model, checkpoint = load_model(run.path, values.checkpoint, settings, len(network.classes))
@@ -145,15 +151,37 @@ def _export_litert(values: absl_flags.FlagValues) -> None:
         metadata = FixedMetadata(network, frame_size, values.window, values.quantize)
         streaming = _make_streaming(model, values.window)
         with quiet():
-            content, signatures, found = litert.convert(model, metadata, streaming)
+            converted = convert(model, metadata, streaming)
     with writing(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(output, content)
-    say(f"{source}: converted with signatures {', '.join(signatures)}")
+        for name, content in converted.files.items():
+            path = output / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, content)
+    megabytes = sum(map(len, converted.files.values())) / 1e6
+    say(f"{source}: converted with signatures {', '.join(converted.signatures)}")
+    found = converted.difference
     say(f"logits differ by up to {found.difference:.2g}; the largest is {found.largest:.2g}")
-    say(f"file: {output}, {len(content) / 1e6:.2f} MB, for frames of {frame_size}")
-    command = ["python", "examples/litert/classify.py", f"--model={output}", "VIDEO"]
-    say(f"try it: {shlex.join(command)}")
+    say(f"written: {output}, {megabytes:.2f} MB, for frames of {frame_size}")
+    if values.format == "litert":
+        command = ["python", "examples/litert/classify.py", f"--model={output}", "VIDEO"]
+        say(f"try it: {shlex.join(command)}")
+
+
+def _check_output(output: Path, format_name: str) -> None:
+    """Checks where a file or files of a format go to.
+
+    Raises:
+        UsageError: the name is that of something else, or taken.
+        DataError: it cannot be read.
+    """
+    with writing(output):
+        if format_name == "onnx":
+            if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+                raise UsageError(f"--output={output} exists: give the name of a new directory")
+        elif output.suffix != ".tflite":
+            raise UsageError(f"--output={output}: a LiteRT file has a name that ends with .tflite")
+        elif output.is_dir():
+            raise UsageError(f"--output={output} is a directory: give the name of a file")
 
 
 def _parse_frame_size(text: str | None) -> FrameSize | None:

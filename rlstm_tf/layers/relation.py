@@ -42,7 +42,7 @@ def attention_weights(theta: Any, phi: Any, pairwise: str, scale: float, w_f: An
         from_phi = ops.einsum("...mu,...u->...m", phi, w_f[..., 1, :])
         f = ops.relu(scale * (from_theta[..., :, None] + from_phi[..., None, :]))
     else:
-        f = scale * ops.einsum("...nu,...mu->...nm", theta, phi)
+        f = scale * _einsum("nu,mu->nm", theta, phi)
     if pairwise in GAUSSIANS:
         return ops.softmax(f, axis=-1)
     M = phi.shape[-2]
@@ -59,7 +59,17 @@ def attend(w: Any, g: Any) -> Any:
     Returns:
         z, `[..., N, units]`, in the data type of `g`.
     """
-    return ops.einsum("...nm,...mu->...nu", ops.cast(w, g.dtype), g)
+    return _einsum("nm,mu->nu", ops.cast(w, g.dtype), g)
+
+
+def _einsum(equation: str, x: Any, y: Any) -> Any:
+    """Applies an equation to the last two axes; the others, which are equal, are kept."""
+    # By letters: tf2onnx does not know `...`.
+    kept = "abcd"[: len(x.shape) - 2]
+    inputs, output = equation.split("->")
+    return ops.einsum(
+        f"{','.join(kept + part for part in inputs.split(','))}->{kept}{output}", x, y
+    )
 
 
 def embed(x: Any, kernel: Any, bias: Any, gates: int, units: int) -> list[Any]:

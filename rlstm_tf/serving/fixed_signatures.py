@@ -37,6 +37,20 @@ class Difference(NamedTuple):
     largest: float
 
 
+class Converted(NamedTuple):
+    """A network in the format of another runtime.
+
+    Attributes:
+        files: content by the name in the directory to write to; "" = the output is one file.
+        signatures: their names.
+        difference: of the logits.
+    """
+
+    files: dict[str, bytes]
+    signatures: list[str]
+    difference: Difference
+
+
 class FixedModule(tf.Module):
     """A network for frames of one size, with `functions` to convert as its signatures.
 
@@ -45,6 +59,7 @@ class FixedModule(tf.Module):
         metadata: its metadata.
         size: of the frames.
         streaming: a step of the network, for the signatures of streams; None = none.
+        new: put before the names of the state that a step returns.
 
     Attributes:
         functions: concrete functions of named tensors, by the signature's name.
@@ -60,6 +75,7 @@ class FixedModule(tf.Module):
         metadata: ModelMetadata,
         size: FrameSize,
         streaming: StreamingModel | None = None,
+        new: str = "",
     ) -> None:
         super().__init__(name="rlstm_tf")
         # Not the model: converters read the layers of one, and some then lose weights.
@@ -84,8 +100,9 @@ class FixedModule(tf.Module):
 
         def step(frames: tf.Tensor, **state: tf.Tensor) -> dict[str, tf.Tensor]:
             given = {name.removeprefix(STATE): value for name, value in state.items()}
-            logits, new = streaming.step(prepare(frames), given)
-            return {**_answer(logits), **_as_outputs(new)}
+            logits, after = streaming.step(prepare(frames), given)
+            outputs = {new + name: value for name, value in _as_outputs(after).items()}
+            return {**_answer(logits), **outputs}
 
         snippet = tf.TensorSpec([1, *size, C], tf.uint8, "frames")
         self.functions["init_state"] = _concrete(init_state, tf.TensorSpec([1], name="decay"))

@@ -21,7 +21,7 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.models.streaming import StreamingModel
 from rlstm_tf.serving.artifact import METADATA
 from rlstm_tf.serving.fixed_metadata import FixedMetadata
-from rlstm_tf.serving.fixed_signatures import Difference, FixedModule, measure_difference
+from rlstm_tf.serving.fixed_signatures import Converted, FixedModule, measure_difference
 
 # Of the archive's entry: the first that ZIP can store. Equal networks give equal files.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -29,7 +29,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 
 def convert(
     model: keras.Model, metadata: FixedMetadata, streaming: StreamingModel | None = None
-) -> tuple[bytes, list[str], Difference]:
+) -> Converted:
     """Converts a network, and compares its outputs in TensorFlow's interpreter with the network's.
 
     Args:
@@ -38,7 +38,7 @@ def convert(
         streaming: a step of the network, for the signatures of streams; None = write none.
 
     Returns:
-        The file's content, the names of its signatures, and how far its logits are off.
+        One file, without a name.
 
     Raises:
         UsageError: frames of this size cannot be prepared.
@@ -52,7 +52,8 @@ def convert(
         return interpreter.get_signature_runner(signature)(**inputs)
 
     difference = measure_difference(run, module, model, metadata)
-    return _append_json(content, metadata.to_dict()), sorted(module.functions), difference
+    files = {"": _append_json(content, metadata.to_dict())}
+    return Converted(files, sorted(module.functions), difference)
 
 
 def _convert(module: FixedModule, quantize: str) -> bytes:

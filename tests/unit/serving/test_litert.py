@@ -166,7 +166,8 @@ def convert(run, streaming, **options):
     settings = read_flags(run.path / "flags.cfg")
     network = export._read_metadata(run.path, settings)
     metadata = FixedMetadata(network, FrameSize(32, 32), window=None, quantize="none")
-    return litert.convert(run.model, dataclasses.replace(metadata, **options), streaming)[0]
+    converted = litert.convert(run.model, dataclasses.replace(metadata, **options), streaming)
+    return converted.files[""]
 
 
 @pytest.fixture(scope="module")
