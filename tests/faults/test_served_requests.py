@@ -6,11 +6,10 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from exports import SMALL, jpegs, make_run, promising, run_export, videos
-from small_server import Session
+from exports import jpegs, promising, videos
 
 from benchmarks import load
-from rlstm_tf.serving.artifact import ModelMetadata, find_newest_version, load_signatures
+from rlstm_tf.serving.artifact import ModelMetadata
 
 FRAMES, FILES = videos(1), jpegs(videos(1))
 PNG = tf.io.encode_png(FRAMES[0, 0]).numpy()
@@ -63,31 +62,6 @@ BAD = {
 }
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("served") / "run", *SMALL)
-
-
-@pytest.fixture(scope="module")
-def version(run):
-    directory = run.path.parent / "saved"
-    assert run_export(f"--run_dir={run.path}", f"--output={directory}") == 0
-    return find_newest_version(directory)
-
-
-@pytest.fixture(scope="module")
-def signatures(version):
-    return load_signatures(version)
-
-
-@pytest.fixture(scope="module")
-def session(version):
-    """As a server runs it, which does not compare shapes with the signature's."""
-    opened = Session(version)
-    yield opened
-    opened.close()
-
-
 def request_of(name):
     value, message = BAD[name]
     of_files = value.dtype == object or "files" in name
@@ -112,30 +86,32 @@ def answered(signatures, session, way, signature, key, value):
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("way", ["python", "server"])
-def test_each_is_an_error_and_the_next_is_answered(run, signatures, session, survived, name, way):
+def test_each_is_an_error_and_the_next_is_answered(
+    small_run, small_signatures, small_session, survived, name, way
+):
     signature, key, value, message = request_of(name)
-    expected = run.model(FRAMES).numpy()
+    expected = small_run.model(FRAMES).numpy()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     errors = (tf.errors.InvalidArgumentError, ValueError, TypeError)
     with pytest.raises(errors, match=f"(?s){message}"):
-        answered(signatures, session, way, signature, key, value)
+        answered(small_signatures, small_session, way, signature, key, value)
     # Kilobytes; 30,000 x 30,000 pixels are 2.7 GB. What is sent itself is not counted twice.
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
     assert grown < 300_000 + 3 * value.nbytes / 1000
-    found = answered(signatures, session, way, "serving_default", "frames", FRAMES)
+    found = answered(small_signatures, small_session, way, "serving_default", "frames", FRAMES)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     survived(14, 1)
 
 
-def test_among_good_ones_from_eight_threads(version, signatures, times, survived):
+def test_among_good_ones_from_eight_threads(small_export, small_signatures, times, survived):
     """No good request fails or is answered wrongly, no bad one is answered, memory stays."""
-    metadata = ModelMetadata.read(version)
+    metadata = ModelMetadata.read(small_export / "1")
     # So large that a request which leaves its frames behind is noticed.
-    good = load.good_requests(signatures, metadata, (1, 2), (480, 640))
+    good = load.good_requests(small_signatures, metadata, (1, 2), (480, 640))
     bad = load.bad_requests(metadata)
-    load.load(signatures, good, bad, 200, 8)
+    load.load(small_signatures, good, bad, 200, 8)
     count = times(1000, 300)
-    result = load.load(signatures, good, bad, count, 8)
+    result = load.load(small_signatures, good, bad, count, 8)
     assert (result.good, result.bad) == (count - count // 10, count // 10)
     assert (result.failed, result.wrong, result.accepted) == (0, 0, 0)
     frames = [r.inputs["frames"].nbytes / 1e6 for r in good if "frames" in r.inputs]

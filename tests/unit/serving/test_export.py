@@ -38,24 +38,6 @@ from rlstm_tf.serving.artifact import (
 CLOSE = {"rtol": 0, "atol": 1e-4}
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("run") / "run", *SMALL)
-
-
-@pytest.fixture(scope="module")
-def exported(run):
-    """saved_models/NAME of the run."""
-    directory = run.path.parent / "saved" / "small"
-    assert run_export(f"--run_dir={run.path}", f"--output={directory}") == 0
-    return directory
-
-
-@pytest.fixture(scope="module")
-def signatures(exported):
-    return load_signatures(find_newest_version(exported))
-
-
 def logits(signature, **inputs):
     answer = signature(**{name: tf.constant(value) for name, value in inputs.items()})
     return answer["logits"].numpy()
@@ -66,29 +48,31 @@ def center(frames, size=32):
     return frames[:, :, y : y + size, x : x + size]
 
 
-def test_frames_of_network_size_give_its_logits(run, signatures):
+def test_frames_of_network_size_give_its_logits(small_run, small_signatures):
     frames = videos(3)
-    expected = run.model(frames).numpy()
+    expected = small_run.model(frames).numpy()
     # Logits must depend on the frames.
     assert np.abs(expected[0] - expected[1]).max() > 100 * CLOSE["atol"]
-    found = logits(signatures["serving_default"], frames=frames)
+    found = logits(small_signatures["serving_default"], frames=frames)
     np.testing.assert_allclose(found, expected, **CLOSE)
 
 
 @pytest.mark.parametrize("size", [(40, 53), (53, 40), (40, 41), (40, 640)])
-def test_frames_of_record_size_are_cropped_as_in_evaluation(run, signatures, size):
+def test_frames_of_record_size_are_cropped_as_in_evaluation(small_run, small_signatures, size):
     frames = videos(2, height=size[0], width=size[1])
-    found = logits(signatures["serving_default"], frames=frames)
-    np.testing.assert_allclose(found, run.model(center(frames)).numpy(), **CLOSE)
+    found = logits(small_signatures["serving_default"], frames=frames)
+    np.testing.assert_allclose(found, small_run.model(center(frames)).numpy(), **CLOSE)
 
 
-def test_jpegs_are_decoded_as_records(run, signatures):
+def test_jpegs_are_decoded_as_records(small_run, small_signatures):
     """Sends files of different sizes, some gray."""
     first, second = videos(1, 1, 40, 60)[0, 0], videos(1, 1, 47, 40, seed=1)[0, 0]
     files = [jpeg(first), jpeg(second), jpeg(second[..., 0]), jpeg(first, quality=30)]
     images = [center(decoded(file)[None, None])[0, 0] for file in files]
-    found = logits(signatures["serve_jpeg"], frames_bytes=np.array(files, object).reshape(2, 2))
-    expected = run.model(np.stack(images).reshape(2, 2, 32, 32, 3)).numpy()
+    found = logits(
+        small_signatures["serve_jpeg"], frames_bytes=np.array(files, object).reshape(2, 2)
+    )
+    expected = small_run.model(np.stack(images).reshape(2, 2, 32, 32, 3)).numpy()
     np.testing.assert_allclose(found, expected, **CLOSE)
 
 
@@ -108,7 +92,7 @@ def test_jpegs_of_records_give_logits_of_evaluation(built, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(80, 107), (64, 48), (20, 30), (41, 41), (1, 16)])
-def test_other_frames_are_resized_nearly_as_by_opencv(signatures, size):
+def test_other_frames_are_resized_nearly_as_by_opencv(small_signatures, size):
     frame = videos(1, 1, *size)[0, 0]
     short, long = sorted(size)
     side = (2 * long * 40 + short) // (2 * short)
@@ -121,13 +105,13 @@ def test_other_frames_are_resized_nearly_as_by_opencv(signatures, size):
     assert difference.mean() < 0.2
     # The signature resizes in the same way.
     both = np.stack([frame, frame])[None]
-    a = logits(signatures["serving_default"], frames=both)
-    b = logits(signatures["serving_default"], frames=np.stack([found, found])[None])
+    a = logits(small_signatures["serving_default"], frames=both)
+    b = logits(small_signatures["serving_default"], frames=np.stack([found, found])[None])
     np.testing.assert_allclose(a, b, **CLOSE)
 
 
-def test_outputs_are_consistent(signatures):
-    answer = signatures["serving_default"](frames=tf.constant(videos(3)))
+def test_outputs_are_consistent(small_signatures):
+    answer = small_signatures["serving_default"](frames=tf.constant(videos(3)))
     answer = {name: value.numpy() for name, value in answer.items()}
     exponentials = np.exp(answer["logits"].astype(np.float64))
     expected = exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -141,25 +125,25 @@ def test_outputs_are_consistent(signatures):
     np.testing.assert_array_equal(answer["top_probabilities"], top)
 
 
-def test_assets(run, exported):
-    version = find_newest_version(exported)
+def test_assets(small_run, small_export):
+    version = find_newest_version(small_export)
     assert (version / "assets" / "classes.txt").read_text(encoding="utf-8").split("\n") == [
         *CLASSES,
         "",
     ]
     metadata = ModelMetadata.read(version)
     assert metadata.classes == list(CLASSES)
-    assert metadata.checkpoint == str(run.path / "checkpoints" / "step-000000001.npz")
+    assert metadata.checkpoint == str(small_run.path / "checkpoints" / "step-000000001.npz")
     assert (metadata.num_segments, metadata.image_size, metadata.short_side) == (2, 32, 40)
-    assert sorted(path.name for path in exported.iterdir()) == [".lock", "1"]
+    assert sorted(path.name for path in small_export.iterdir()) == [".lock", "1"]
 
 
-def test_next_version_has_next_number(run, exported, tmp_path, capsys):
+def test_next_version_has_next_number(small_run, small_export, tmp_path, capsys):
     directory = tmp_path / "small"
     for number in (3, 10):
         (directory / str(number)).mkdir(parents=True)
     capsys.readouterr()
-    arguments = [f"--run_dir={run.path}", f"--output=file://{directory}", "--checkpoint=best"]
+    arguments = [f"--run_dir={small_run.path}", f"--output=file://{directory}", "--checkpoint=best"]
     assert run_export(*arguments, "--nowarmup") == 0
     assert f"version: file://{directory / '11'}" in capsys.readouterr().out
     assert sorted(list_versions(directory)) == [3, 10, 11]
@@ -169,9 +153,9 @@ def test_next_version_has_next_number(run, exported, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["saved_model.pb", "assets/model.json"])
-def test_foreign_newest_version_is_refused(exported, tmp_path, name):
+def test_foreign_newest_version_is_refused(small_export, tmp_path, name):
     directory = tmp_path / "small"
-    shutil.copytree(exported, directory)
+    shutil.copytree(small_export, directory)
     (directory / "20261124").mkdir()
     if name != "saved_model.pb":
         (directory / "20261124" / "saved_model.pb").write_bytes(b"")
@@ -210,7 +194,7 @@ np.savez(OUTPUT, a=a["logits"].numpy(), b=b["logits"].numpy())
 """
 
 
-def test_export_loads_without_this_package(run, exported, tmp_path):
+def test_export_loads_without_this_package(small_run, small_export, tmp_path):
     frames = videos(2)
     files = jpegs(videos(2, seed=5))
     bytes_of = {f"jpeg{i}": np.frombuffer(file, np.uint8) for i, file in enumerate(files.ravel())}
@@ -218,7 +202,7 @@ def test_export_loads_without_this_package(run, exported, tmp_path):
     values = {
         "INPUTS": str(tmp_path / "inputs.npz"),
         "OUTPUT": str(tmp_path / "outputs.npz"),
-        "VERSION": str(find_newest_version(exported)),
+        "VERSION": str(find_newest_version(small_export)),
     }
     head = "".join(f"{name} = {value!r}\n" for name, value in values.items())
     done = subprocess.run(
@@ -231,9 +215,9 @@ def test_export_loads_without_this_package(run, exported, tmp_path):
     # tensorflow-io is not loaded here, so the status is the interpreter's own.
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "outputs.npz", allow_pickle=False) as found:
-        np.testing.assert_allclose(found["a"], run.model(frames).numpy(), **CLOSE)
+        np.testing.assert_allclose(found["a"], small_run.model(frames).numpy(), **CLOSE)
         seen = np.stack([decoded(file) for file in files.ravel()]).reshape(2, 2, 32, 32, 3)
-        np.testing.assert_allclose(found["b"], run.model(seen).numpy(), **CLOSE)
+        np.testing.assert_allclose(found["b"], small_run.model(seen).numpy(), **CLOSE)
 
 
 def replayed(version, name):
@@ -256,8 +240,8 @@ def replayed(version, name):
     return seen
 
 
-def test_warmup_requests_are_answered(exported):
-    seen = replayed(find_newest_version(exported), "small")
+def test_warmup_requests_are_answered(small_export):
+    seen = replayed(find_newest_version(small_export), "small")
     assert seen == ["init_state", *["serving_default", "serve_jpeg", "step", "step_jpeg"] * 2]
 
 
@@ -301,23 +285,25 @@ def test_other_networks_and_precisions(tmp_path, more, classes):
     """Outputs are float32, and name the best classes even if there are fewer than five."""
     run = make_run(tmp_path / "run", *SMALL, *more, classes=classes)
     assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'a'}") == 0
-    signature = load_signatures(find_newest_version(tmp_path / "a"))["serving_default"]
-    answer = signature(frames=tf.constant(videos(2)))
+    signatures = load_signatures(find_newest_version(tmp_path / "a"))
+    # A transformer has no state.
+    assert ("step" in signatures) == ("--model=transformer" not in more)
+    answer = signatures["serving_default"](frames=tf.constant(videos(2)))
     assert answer["logits"].dtype == answer["probabilities"].dtype == tf.float32
     expected = run.model(videos(2)).numpy()
     np.testing.assert_allclose(answer["logits"], expected, atol=exporter.TOLERANCE_MIXED)
     assert answer["top_labels"].shape == (2, min(5, len(classes)))
 
 
-def test_version_with_other_outputs_is_not_published(run, tmp_path, capsys, monkeypatch):
+def test_version_with_other_outputs_is_not_published(small_run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(exporter, "TOLERANCE", -1.0)
-    arguments = [f"--run_dir={run.path}", f"--output={tmp_path / 'a'}"]
+    arguments = [f"--run_dir={small_run.path}", f"--output={tmp_path / 'a'}"]
     assert run_export(*arguments) == 1
     assert "the exported network differs from" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
 
 
-def test_user_errors(run, exported, tmp_path, capsys, monkeypatch):
+def test_user_errors(small_run, small_export, tmp_path, capsys, monkeypatch):
     def refused(status, message, *arguments):
         capsys.readouterr()
         assert run_export(*arguments) == status
@@ -325,16 +311,16 @@ def test_user_errors(run, exported, tmp_path, capsys, monkeypatch):
         assert line.startswith("error: ")
         assert message in line
 
-    of_run, output = f"--run_dir={run.path}", f"--output={tmp_path / 'a'}"
+    of_run, output = f"--run_dir={small_run.path}", f"--output={tmp_path / 'a'}"
     refused(2, "--run_dir must be given", output)
     refused(2, "--output must be given", of_run)
-    refused(2, "is one version", of_run, f"--output=file://{exported / '1'}")
+    refused(2, "is one version", of_run, f"--output=file://{small_export / '1'}")
     refused(1, "holds no run", f"--run_dir={tmp_path / 'none'}", output)
     empty = make_run(tmp_path / "empty", *SMALL)
     for path in (empty.path / "checkpoints").iterdir():
         path.unlink()
     refused(1, "empty holds no checkpoint yet", f"--run_dir={empty.path}", output)
-    refused(2, "is one version", of_run, f"--output={exported / '1'}")
+    refused(2, "is one version", of_run, f"--output={small_export / '1'}")
     refused(
         1,
         "holds checkpoints, which is not from an exported",
