@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from exports import CLASSES, SMALL, make_run, run_export
+from exports import CLASSES
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving.artifact import CHECKSUMS, find_newest_version
@@ -18,18 +18,10 @@ from rlstm_tf.storage.checksums import with_checksum
 CONSTANT = np.float32(127.5).tobytes()
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    root = tmp_path_factory.mktemp("exported")
-    run = make_run(root / "run", *SMALL)
-    assert run_export(f"--run_dir={run.path}", f"--output={root / 'small'}") == 0
-    return root / "small" / "1"
-
-
 @pytest.fixture
-def version(exported, tmp_path):
+def version(small_export, tmp_path):
     """A copy to be damaged."""
-    return shutil.copytree(exported, tmp_path / "small" / "1")
+    return shutil.copytree(small_export / "1", tmp_path / "small" / "1")
 
 
 def files_of(version):

@@ -11,18 +11,13 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from exports import SMALL, make_run, run_export, videos
+from exports import run_export, videos
 from small_disks import mounted
 from warm_python import Python
 
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving.artifact import ModelMetadata, list_versions, load_signatures
 from rlstm_tf.serving.versions import new_version, publish
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("run") / "run", *SMALL)
 
 
 def start(run, directory):
@@ -42,14 +37,14 @@ def check_whole(run, directory):
     assert others <= {".lock", "new.partial"}
 
 
-def test_killed_at_any_moment(run, tmp_path, times, survived):
+def test_killed_at_any_moment(small_run, tmp_path, times, survived):
     """At a moment drawn for each, from its first file to just before the rename and after it."""
     directory = tmp_path / "small"
     rng = random.Random(0)
     kills = times(12, 2)
     for number in range(kills):
         before = list_versions(directory)
-        process = start(run, directory)
+        process = start(small_run, directory)
         partial = directory / "new.partial"
         waited = time.monotonic() + 120
         # A killed one's is there already: what counts is that it is begun anew.
@@ -66,21 +61,21 @@ def test_killed_at_any_moment(run, tmp_path, times, survived):
         time.sleep(rng.random() * (0.2, 0.3, 0.5, 3.0)[stage])
         process.kill()
         process.communicate()
-        check_whole(run, directory)
+        check_whole(small_run, directory)
         assert set(before) <= set(list_versions(directory))
-    process = start(run, directory)
+    process = start(small_run, directory)
     output, _ = process.communicate()
     assert process.returncode == 0, output
-    check_whole(run, directory)
+    check_whole(small_run, directory)
     assert not (directory / "new.partial").exists()
     survived(1, kills)
 
 
-def test_the_second_of_two_is_refused(run, tmp_path, capsys, survived):
+def test_the_second_of_two_is_refused(small_run, tmp_path, capsys, survived):
     directory = tmp_path / "small"
     with new_version(directory) as partial:
         (partial / "theirs").write_bytes(b"1")
-        assert run_export(f"--run_dir={run.path}", f"--output={directory}") == 1
+        assert run_export(f"--run_dir={small_run.path}", f"--output={directory}") == 1
         error = capsys.readouterr().err.splitlines()[-1]
         assert error == f"error: {directory} is in use by another export"
         assert publish(partial) == directory / "1"
@@ -88,17 +83,17 @@ def test_the_second_of_two_is_refused(run, tmp_path, capsys, survived):
     survived(12, 1)
 
 
-def test_two_processes_at_once(run, tmp_path, survived):
+def test_two_processes_at_once(small_run, tmp_path, survived):
     """Each writes a version of its own, or is told of the other."""
     directory = tmp_path / "small"
-    both = [start(run, directory) for _ in range(2)]
+    both = [start(small_run, directory) for _ in range(2)]
     outputs = [process.communicate()[0] for process in both]
     written = sum(process.returncode == 0 for process in both)
     assert written >= 1
     assert len(list_versions(directory)) == written
     for process, output in zip(both, outputs):
         assert process.returncode == 0 or "is in use by another export" in output
-    check_whole(run, directory)
+    check_whole(small_run, directory)
     survived(12, 1)
 
 
@@ -139,17 +134,17 @@ def test_a_lock_that_is_deleted_before_it_is_locked(tmp_path, monkeypatch):
     assert [path.name for path in directory.iterdir()] == [".lock"]
 
 
-def test_a_full_disk(run, tmp_path, capsys, times, survived):
+def test_a_full_disk(small_run, tmp_path, capsys, times, survived):
     disk = tmp_path / "disk"
     with mounted(disk) as remount:
-        assert run_export(f"--run_dir={run.path}", f"--output={disk / 'small'}") == 0
+        assert run_export(f"--run_dir={small_run.path}", f"--output={disk / 'small'}") == 0
         size = sum(path.stat().st_size for path in (disk / "small" / "1").rglob("*"))
         used = shutil.disk_usage(disk).used
         shares = [0.05, 0.3, 0.6, 0.9][:: times(1, 2)]
         for share in shares:
             remount(f"size={(used + int(share * size)) // 4096 * 4}k")
             capsys.readouterr()
-            assert run_export(f"--run_dir={run.path}", f"--output={disk / 'small'}") == 1
+            assert run_export(f"--run_dir={small_run.path}", f"--output={disk / 'small'}") == 1
             (line,) = capsys.readouterr().err.splitlines()[-1:]
             where = re.escape(str(disk / "small"))
             assert re.match(rf"error: cannot write {where}.*No space left on device", line), line
@@ -157,15 +152,15 @@ def test_a_full_disk(run, tmp_path, capsys, times, survived):
             assert sorted(list_versions(disk / "small")) == [1]
             assert not (disk / "small" / "new.partial").exists()
         remount("size=100m")
-        assert run_export(f"--run_dir={run.path}", f"--output={disk / 'small'}") == 0
-        check_whole(run, disk / "small")
+        assert run_export(f"--run_dir={small_run.path}", f"--output={disk / 'small'}") == 0
+        check_whole(small_run, disk / "small")
         survived(7, len(shares))
 
 
-def test_not_writable(run, tmp_path, capsys, survived):
+def test_not_writable(small_run, tmp_path, capsys, survived):
     def refused(output, message):
         capsys.readouterr()
-        assert run_export(f"--run_dir={run.path}", f"--output={output}") == 1
+        assert run_export(f"--run_dir={small_run.path}", f"--output={output}") == 1
         error = capsys.readouterr().err.splitlines()[-1]
         assert error.startswith(f"error: cannot write {output}")
         assert message in error

@@ -12,7 +12,7 @@ import urllib.request
 import numpy as np
 import pytest
 import tensorflow as tf
-from exports import CLASSES, SMALL, decoded, jpegs, make_run, promising, run_export, videos
+from exports import CLASSES, decoded, jpegs, promising, run_export, videos
 from google.protobuf import text_format
 from repository import ROOT
 from small_server import serving
@@ -36,14 +36,9 @@ def client():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("run") / "run", *SMALL)
-
-
-@pytest.fixture(scope="module")
-def saved_models(run):
-    directory = run.path.parent / "saved_models"
-    assert run_export(f"--run_dir={run.path}", f"--output={directory / 'demo'}") == 0
+def saved_models(small_run, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("saved_models")
+    assert run_export(f"--run_dir={small_run.path}", f"--output={directory / 'demo'}") == 0
     return directory
 
 
@@ -109,9 +104,9 @@ def drive(client, run, rest, grpc):
                 call(server, "demo", "step_jpeg", inputs)
 
 
-def test_client_with_stand_in_server(client, run, saved_models, tmp_path, capsys):
+def test_client_with_stand_in_server(client, small_run, saved_models, tmp_path, capsys):
     with serving(find_newest_version(saved_models / "demo")) as (rest, grpc):
-        drive(client, run, rest, grpc)
+        drive(client, small_run, rest, grpc)
         paths = []
         for number, file in enumerate(jpegs(videos(1))[0]):
             path = tmp_path / f"{number}.jpg"
@@ -171,8 +166,8 @@ def real_server(saved_models, tmp_path):
         process.wait(30)
 
 
-def test_client_with_real_server(client, run, real_server):
-    drive(client, run, *real_server)
+def test_client_with_real_server(client, small_run, real_server):
+    drive(client, small_run, *real_server)
 
 
 def test_directory_holds_only_versions(saved_models):
