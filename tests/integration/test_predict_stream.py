@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -135,6 +136,13 @@ def test_a_broken_pipe_ends_a_stream(predict_stream, video, monkeypatch):
     ]
 
 
+def _write_slowly(pipe, content, ended):
+    for byte in content:
+        os.write(pipe, bytes([byte]))
+        if ended.wait(0.3):
+            return
+
+
 def test_sigint_ends_a_stream(small_export, video, tmp_path):
     """While it waits for the next frame of a pipe that stays open."""
     os.mkfifo(tmp_path / "pipe")
@@ -142,13 +150,19 @@ def test_sigint_ends_a_stream(small_export, video, tmp_path):
     pipe = os.open(tmp_path / "pipe", os.O_RDWR)
     flags = [f"--stream={tmp_path / 'pipe'}", f"--model={small_export}", "--every=0.1s"]
     process = warm_python.Python(["-m", "rlstm_tf.predict", *flags], stderr=subprocess.PIPE)
+    content, ended = video.read_bytes(), threading.Event()
+    trickle = threading.Thread(target=_write_slowly, args=(pipe, content[-200:], ended))
     try:
-        os.write(pipe, video.read_bytes())
+        os.write(pipe, content[:-200])
+        # On a busy machine the first answer takes longer than a pipe may be silent.
+        trickle.start()
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(60)
     finally:
         process.kill()
+        ended.set()
+        trickle.join()
         os.close(pipe)
     assert process.returncode == 130
     answers = [json.loads(line) for line in [first, *out.splitlines()]]
