@@ -9,7 +9,6 @@ import warnings
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from rlstm_tf.compat import KERAS_3
 from rlstm_tf.errors import UsageError
@@ -49,6 +48,9 @@ def lamb(learning_rate: Any, weight_decay: float, kernels: list[Any]) -> Any:
     Raises:
         UsageError: tensorflow-addons cannot be imported.
     """
+    # Here, because networks import this module under other backends too.
+    import tensorflow as tf
+
     optimizers = tensorflow_addons("--optimizer=lamb").optimizers
     # A step sees each replica's copy, which does not refer to its variable.
     copies = tf.distribute.get_strategy().experimental_local_results

@@ -2,11 +2,12 @@
 
 `ops` holds the array functions that the layers use, under the names of `keras.ops`: Keras 3's own
 for any backend, or TensorFlow's under Keras 2.15. TensorFlow is imported only if it is the backend,
-so the layers also run on JAX and torch.
+so layers and networks also run on JAX and torch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from math import prod
 from types import SimpleNamespace
@@ -80,6 +81,24 @@ def mean(x: Any, axis: tuple[int, ...], keepdims: bool = False) -> Any:
     if TENSORFLOW or not is_float64(x):
         return ops.mean(x, axis=axis, keepdims=keepdims)
     return ops.sum(x, axis=axis, keepdims=keepdims) / prod(x.shape[k] for k in axis)
+
+
+def value_of(variable: Any) -> Any:
+    """Returns a variable's value, to calculate with before the variable is assigned to.
+
+    torch assigns in place, and refuses gradients through what has changed since.
+    """
+    if KERAS_3 and keras.backend.backend() == "torch":
+        return ops.copy(variable)
+    return variable
+
+
+def weight_paths_below(name: str) -> Any:
+    """Returns a context: paths of weights that layers create in it begin with `name/`.
+
+    Keras 2.15, which has no paths, ignores it.
+    """
+    return keras.name_scope(name) if KERAS_3 else contextlib.nullcontext()
 
 
 class _Channels(int):

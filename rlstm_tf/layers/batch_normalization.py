@@ -130,7 +130,8 @@ class BatchNormalization(keras.layers.Layer):
         if not training or self.training_statistics == "frozen" or not self.trainable:
             return self._normalize(inputs, *moving)[0]
         uses_batch = self.training_statistics == "batch"
-        outputs, mean, variance = self._normalize(inputs, *((None, None) if uses_batch else moving))
+        statistics = [None, None] if uses_batch else [compat.value_of(x) for x in moving]
+        outputs, mean, variance = self._normalize(inputs, *statistics)
         if not _is_frozen.get():
             if uses_batch:
                 mean, variance = compat.replica_mean([mean, variance])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
 from rlstm_tf.compat import ops
 
@@ -104,7 +105,8 @@ class PixelScaling(keras.layers.Layer):
         if self.scaling == "caffe":
             pixels = ops.flip(pixels, axis=-1)
         if self.scaling != "none":
-            mean, divisor = _SCALES[self.scaling]
+            # Tensors: JAX and torch take no tuples.
+            mean, divisor = (ops.cast(np.float32(x), "float32") for x in _SCALES[self.scaling])
             pixels = (pixels - mean) / divisor
         return ops.cast(pixels, self.compute_dtype)
 

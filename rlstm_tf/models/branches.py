@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from rlstm_tf import compat
 from rlstm_tf.layers import (
     BatchNormalization,
     FoldTime,
@@ -23,6 +24,21 @@ from rlstm_tf.models.dropout import Dropout
 INITIALIZER = "glorot_uniform"
 # Behind the name of a recurrent layer: the name of the one that goes backward.
 BACKWARD = "_back"
+
+
+@keras.saving.register_keras_serializable("rlstm_tf")
+class NonLocalTail(keras.Model):
+    """A model whose weights stay below its name when it is loaded.
+
+    Under torch, `fit` finds gradients by the paths of weights. Of two weights with one path, as
+    those of both tails would be, it clears one: the other sums up the gradients of all steps.
+    """
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> keras.Model:
+        """Creates the model from `get_config`."""
+        with compat.weight_paths_below(config["name"]):
+            return super().from_config(config, custom_objects)
 
 
 def encode_snippets(backbone: Backbone, config: ModelConfig) -> tuple[Any, Any]:
@@ -135,8 +151,10 @@ def non_local_branch(
     H = recurrent(normalization(X))
     maps = keras.layers.Conv2D(X.shape[-1], 1, name="restore")(H)
     # A model with another name, because both tails hold layers of the same names.
-    tail = keras.models.clone_model(backbone.tail, clone_function=_reinitialized)
-    tail = keras.Model(tail.input, tail.output, name="non_local_tail")
+    name = "non_local_tail"
+    with compat.weight_paths_below(name):
+        tail = keras.models.clone_model(backbone.tail, clone_function=_reinitialized)
+    tail = NonLocalTail(tail.input, tail.output, name=name)
     return keras.layers.GlobalAveragePooling2D(name="non_local_space")(tail(maps))
 
 

@@ -13,7 +13,12 @@ from contextvars import ContextVar
 from typing import Any
 
 import keras
-import tensorflow as tf
+
+from rlstm_tf.compat import TENSORFLOW
+
+if TENSORFLOW:
+    # For `dropout_seed`, which only the training loop enters; other backends draw as Keras does.
+    import tensorflow as tf
 
 _seed: ContextVar[Any] = ContextVar("seed", default=None)
 

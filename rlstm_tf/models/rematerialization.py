@@ -12,9 +12,13 @@ from math import prod
 from typing import Any
 
 import keras
-import tensorflow as tf
 
+from rlstm_tf.compat import TENSORFLOW
 from rlstm_tf.layers.batch_normalization import freeze_statistics
+
+if TENSORFLOW:
+    # For `rematerialize`, which only the training loop enters.
+    import tensorflow as tf
 
 _rematerialize: ContextVar[bool] = ContextVar("rematerialize", default=False)
 
@@ -91,7 +95,8 @@ def _single_maps(model: keras.Model) -> list[tuple[int, Any]]:
     position = {id(model.input): -1, **{id(layer.output): k for k, layer in enumerate(layers)}}
     last_use = {k: k for k in position.values()}
     for k, layer in enumerate(layers):
-        for tensor in tf.nest.flatten(layer.input):
+        inputs = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
+        for tensor in inputs:
             last_use[position[id(tensor)]] = k
     found, size, needed_until = [], 0, last_use[-1]
     for k, layer in enumerate(layers):

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from rlstm_tf.layers import BatchNormalization, NonLocalOperation, RelationalLSTM
+from rlstm_tf.layers import BatchNormalization, NonLocalOperation, PixelScaling, RelationalLSTM
 
 OPTIONS = {"attention_norm": True, "local_term": True, "displacement_term": True}
 
@@ -31,6 +31,8 @@ def create() -> dict[str, Any]:
         "non_local_double": NonLocalOperation(4, dtype="float64", **OPTIONS),
         "options": RelationalLSTM(4, **sequences, **OPTIONS),
         "bn": BatchNormalization(momentum=0.5),
+        "pixels_caffe": PixelScaling("caffe"),
+        "pixels_torch": PixelScaling("torch"),
     }
 
 
@@ -55,6 +57,8 @@ def results(layers: dict[str, Any], case: Any) -> dict[str, np.ndarray]:
 def input_of(name: str, X: np.ndarray) -> np.ndarray:
     """Returns what a layer takes of X `[batch, T, H, W, C]`."""
     x = X[:, 0] if name.startswith("non_local") else X
+    if name.startswith("pixels"):
+        return (50 * X[..., :3]).astype("uint8")
     return x.astype("float64" if name.endswith("double") else "float32")
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from rlstm_tf import choices
-from rlstm_tf.compat import unrolled_conv_lstm
+from rlstm_tf.compat import KERAS_3, unrolled_conv_lstm
 from rlstm_tf.errors import UsageError
 from rlstm_tf.layers import RelationalLSTM
 from rlstm_tf.layers.relation import TERMS
@@ -211,6 +211,16 @@ def test_names_of_weights(model):
     if layer:
         own = {name for name in names if name.startswith(layer)}
         assert own == {f"{layer}/{weight}" for weight in ("kernel", "recurrent_kernel", "bias")}
+
+
+@pytest.mark.skipif(not KERAS_3, reason="Keras 2.15 has no paths")
+def test_paths_of_weights_differ(tmp_path):
+    """Those of both tails too, and loaded again: under torch, Keras finds gradients by them."""
+    network = built("two_branch")
+    network.save(tmp_path / "model.keras")
+    for model in (network, keras.models.load_model(tmp_path / "model.keras")):
+        paths = [weight.path for weight in model.weights]
+        assert len(set(paths)) == len(paths)
 
 
 @pytest.mark.parametrize(
