@@ -27,14 +27,13 @@ from typing import Any
 from absl import flags
 
 from rlstm_tf import beam_job
-from rlstm_tf.cli import app, terminal
+from rlstm_tf.cli import app, terminal, window_flags
 from rlstm_tf.cli.flags import require
 from rlstm_tf.cli.paths import define_multi_path, define_path
 from rlstm_tf.errors import DataError, UsageError
 from rlstm_tf.messages import decode_name, escape, say
 from rlstm_tf.runs.remote import local_mirror
 
-WINDOW = 4.0
 EVERY = "0.5s"
 
 
@@ -45,10 +44,7 @@ def define_flags(values: flags.FlagValues) -> None:
     define_path("model", None, "Directory that rlstm_tf.export wrote.", **own)
     flags.DEFINE_boolean("json", False, "Print one line of JSON per video.", **own)
     flags.DEFINE_boolean("timeline", False, "Classify windows of a long video.", **own)
-    flags.DEFINE_float("window", None, f"Length of a window, seconds; default {WINDOW:g}.", **own)
-    flags.DEFINE_float(
-        "stride", None, "Time between two windows, seconds; default half of --window.", **own
-    )
+    window_flags.define(values)
     help_text = "Video stream to read, from 0; default the one marked as default, else the largest."
     flags.DEFINE_integer("video_stream", None, help_text, 0, **own)
     define_path("stream", None, "Camera, pipe or file to answer for; - = standard input.", **own)
@@ -88,14 +84,13 @@ def main(values: flags.FlagValues) -> int:
         raise UsageError(f"--{given[0]} needs --timeline")
     if values.fps is not None and not any(map(os.path.isdir, values.videos)):
         raise UsageError(f"--fps={values.fps:g} does nothing: no folder of pictures was given")
-    window = WINDOW if values.window is None else values.window
-    stride = window / 2 if values.stride is None else values.stride
+    window, stride = window_flags.get(values)
     from rlstm_tf.data.timeline import check_windows
-    from rlstm_tf.serving.artifact import find_newest_version
+    from rlstm_tf.serving.artifact import find_newest_version, newest_version_source
     from rlstm_tf.serving.predictor import Predictor
 
     check_windows(window, stride)
-    with local_mirror(_newest(values.model)) as model:
+    with local_mirror(newest_version_source(values.model)) as model:
         version = find_newest_version(model.path)
         app.load_tensorflow()
         predictor = Predictor.load(version)
@@ -129,9 +124,9 @@ def _predict_stream(values: flags.FlagValues) -> int:
     every = _parse_seconds("every", values.every or EVERY)
     decay = 1.0 if values.decay is None else values.decay
     from rlstm_tf.data.live import LiveReader
-    from rlstm_tf.serving.artifact import find_newest_version
+    from rlstm_tf.serving.artifact import find_newest_version, newest_version_source
 
-    with local_mirror(_newest(values.model)) as model:
+    with local_mirror(newest_version_source(values.model)) as model:
         version = find_newest_version(model.path)
         app.load_tensorflow()
         from rlstm_tf.serving.stream_predictor import StreamPredictor
@@ -197,28 +192,21 @@ def _classify_all(values: flags.FlagValues) -> int:
     from rlstm_tf.bulk import network, prediction
     from rlstm_tf.bulk import pipeline as bulk_pipeline
     from rlstm_tf.bulk.video_list import list_videos
+    from rlstm_tf.serving.artifact import newest_version_source
 
     counts = prediction.predict(
-        *(list_videos(values.videos), values.output, network.identify(_newest(values.model))),
-        *(values.batch_size, values.video_stream, functools.partial(bulk_pipeline.run, pipeline)),
+        list_videos(values.videos),
+        values.output,
+        network.identify(newest_version_source(values.model)),
+        values.batch_size,
+        values.video_stream,
+        functools.partial(bulk_pipeline.run, pipeline),
     )
     say(f"{values.output}: answers for {counts.videos - counts.failed} videos")
     if not counts.failed:
         return 0
     failed = f"{counts.failed} of {counts.videos} videos failed"
     raise DataError(f"{failed}: {values.output}/failed-*.jsonl tell why")
-
-
-def _newest(model: str) -> str:
-    """Returns the newest version of a network in a store, to fetch only that; or a local path."""
-    from rlstm_tf.serving.artifact import list_remote_versions
-    from rlstm_tf.storage.files import is_remote
-
-    if is_remote(model):
-        numbers = list_remote_versions(model)
-        if numbers:
-            return f"{model.rstrip('/')}/{max(numbers)}"
-    return model
 
 
 def _say_stream(video: str) -> None:
@@ -267,7 +255,7 @@ def _classify_windows(
     fps: float,
 ) -> tuple[dict[str, Any], list[str]]:
     """Returns the classes of each interval of a video as JSON values and as lines of text."""
-    from rlstm_tf.serving.predictor import top_classes
+    from rlstm_tf.serving.predictor import timeline_json, top_classes
 
     name = terminal.fit(escape(os.path.basename(video)), 24).strip()
 
@@ -279,17 +267,11 @@ def _classify_windows(
     classes = predictor.metadata.classes
     intervals = predictor.predict_timeline(video, window, stride, track, video_stream, fps)
     rows = [
-        (start, end, top_classes(probabilities, probabilities, classes))
+        (start, end, *top_classes(probabilities, probabilities, classes, 1)[0])
         for start, end, probabilities in intervals
     ]
-    answer = {
-        "segments": [
-            {"start": start, "end": end, "top": [one._asdict() for one in best]}
-            for start, end, best in rows
-        ]
-    }
-    first = [(start, end, *best[0]) for start, end, best in rows]
-    return answer, terminal.format_timeline(first, shutil.get_terminal_size().columns, _encoding())
+    columns = shutil.get_terminal_size().columns
+    return timeline_json(intervals, classes), terminal.format_timeline(rows, columns, _encoding())
 
 
 def _encoding() -> str:

@@ -145,6 +145,19 @@ def list_remote_versions(directory: str) -> list[int]:
     return [int(name) for name in list_directory(directory) if _is_version(name)]
 
 
+def newest_version_source(model: str) -> str:
+    """Returns the newest version of a network in a store, to fetch only that; or a local path.
+
+    Args:
+        model: saved_models/NAME, or one of its versions, local or in a store.
+
+    Raises:
+        DataError: the directory cannot be listed.
+    """
+    numbers = list_remote_versions(model)
+    return f"{model.rstrip('/')}/{max(numbers)}" if numbers else model
+
+
 def _is_version(name: str) -> bool:
     """Returns whether TensorFlow Serving takes a directory for a version: digits only."""
     return name.isascii() and name.isdigit()

@@ -14,6 +14,7 @@ import numpy as np
 
 from rlstm_tf.data import timeline
 from rlstm_tf.data.picture_series import picture_sizes
+from rlstm_tf.data.stream_times import FrameTimes
 from rlstm_tf.data.video import DamagedVideoError, require_readable
 from rlstm_tf.data.video_views import video_views
 from rlstm_tf.errors import DataError
@@ -25,6 +26,11 @@ from rlstm_tf.serving.intervals import Interval, average_windows, merge_pieces
 _MAX_WINDOWS, _MAX_PIXELS = 16, 8 * 224 * 224
 
 Result = TypeVar("Result")
+
+
+def _untracked(items: Iterable[Any], total: int, desc: str, unit: str) -> Iterable[Any]:
+    """Shows no progress."""
+    return items
 
 
 class RankedClass(NamedTuple):
@@ -146,7 +152,7 @@ class Predictor:
         path: str,
         window: float,
         stride: float,
-        track: Callable[..., Iterable[Any]] = lambda items, total, desc, unit: items,
+        track: Callable[..., Iterable[Any]] = _untracked,
         video_stream: int | None = None,
         fps: float = 0.0,
     ) -> list[Interval]:
@@ -170,29 +176,54 @@ class Predictor:
         Raises:
             DataError: the file is damaged or cannot be read.
         """
-        record_format, config = self.metadata.record_format, self.metadata.input_config()
+        short_side = self.metadata.short_side
 
         def track_scan(items: Iterable[Any], total: int) -> Iterable[Any]:
             return track(items, total, "scan", "frames")
 
         def read() -> list[Interval]:
-            times = timeline.frame_times(
-                *(path, record_format.short_side, track_scan, video_stream, fps)
+            times = timeline.frame_times(path, short_side, track_scan, video_stream, fps)
+            return merge_pieces(
+                *self.predict_pieces(path, times, window, stride, track, video_stream)
             )
-            try:
-                timeline.check_num_windows(times.end, stride)
-            except DataError as error:
-                raise DataError(f"{path}: {error}") from None
-            bounds = timeline.windows(times.end, window, stride)
-            numbers = timeline.window_snippets(times, bounds, config)
-            views = timeline.window_views(path, record_format, config, numbers, video_stream)
-            tracked = track(views, len(bounds), "predict", "windows")
-            scores = self._score_windows(tracked, path)
-            pieces = timeline.pieces(times.end, stride)
-            covering = timeline.covering_windows(bounds, pieces)
-            return merge_pieces(pieces, average_windows(scores, covering))
 
         return read_video(path, read)
+
+    def predict_pieces(
+        self,
+        path: str,
+        times: FrameTimes,
+        window: float,
+        stride: float,
+        track: Callable[..., Iterable[Any]] = _untracked,
+        video_stream: int | None = None,
+    ) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+        """Classifies each piece of a long video.
+
+        Args:
+            path: local file, or folder of pictures.
+            times: times of its frames, from `timeline.frame_times`.
+            window, stride, track, video_stream: as for `predict_timeline`.
+
+        Returns:
+            Start and end of each piece, float64 [P, 2], seconds, and an iterator over their
+            probabilities, float64 [K] each, which reads the video. It raises DamagedVideoError if
+            the file decodes less far than before, and DataError if it cannot be read.
+
+        Raises:
+            DataError: there are too many windows.
+        """
+        record_format, config = self.metadata.record_format, self.metadata.input_config()
+        try:
+            timeline.check_num_windows(times.end, stride)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        bounds = timeline.windows(times.end, window, stride)
+        numbers = timeline.window_snippets(times, bounds, config)
+        views = timeline.window_views(path, record_format, config, numbers, video_stream)
+        scores = self._score_windows(track(views, len(bounds), "predict", "windows"), path)
+        pieces = timeline.pieces(times.end, stride)
+        return pieces, average_windows(scores, timeline.covering_windows(bounds, pieces))
 
     def _score_windows(self, views: Iterable[np.ndarray], path: str) -> Iterator[np.ndarray]:
         """Yields the probabilities of each window, computed in batches."""
@@ -248,3 +279,22 @@ def top_classes(
     """
     best = np.argsort(-scores, kind="stable")[:count].tolist()
     return [RankedClass(classes[number], float(probabilities[number])) for number in best]
+
+
+def timeline_json(intervals: Iterable[Interval], classes: Sequence[str]) -> dict[str, Any]:
+    """Returns the values that `rlstm_tf.predict --timeline --json` prints for a video.
+
+    Args:
+        intervals: from `Predictor.predict_timeline`.
+        classes: K names.
+    """
+    return {
+        "segments": [
+            {
+                "start": start,
+                "end": end,
+                "top": [one._asdict() for one in top_classes(values, values, classes)],
+            }
+            for start, end, values in intervals
+        ]
+    }
