@@ -56,12 +56,17 @@ def check_size(num_segments: int, map_shape: tuple[int, ...]) -> None:
     Raises:
         DataError: there are more than `MAX_WEIGHTS` weights.
     """
-    weights = 2 * len(GATES) * num_segments * int(np.prod(map_shape)) ** 2
+    weights = count_weights(num_segments, map_shape)
     if weights > MAX_WEIGHTS:
         raise DataError(
             f"{num_segments} maps of {map_shape[0]}x{map_shape[1]} positions have {weights:,} "
             f"weights, a page holds up to {MAX_WEIGHTS:,}: --gif has no such limit"
         )
+
+
+def count_weights(num_segments: int, map_shape: tuple[int, ...]) -> int:
+    """Counts the weights of a clip; arguments as for `check_size`."""
+    return 2 * len(GATES) * num_segments * int(np.prod(map_shape)) ** 2
 
 
 def render(clip: Clip, maps: AttentionMaps, start: tuple[int, int], source: Source) -> bytes:

@@ -132,6 +132,15 @@ def describe_streams(path: str) -> str:
         return ""
 
 
+def header_seconds(path: str) -> float:
+    """Returns the length of a file by its header, seconds; 0: unknown, or it cannot be opened."""
+    try:
+        with open_container(path) as container:
+            return (container.duration or 0) / av.time_base
+    except (av.FFmpegError, OSError, ValueError):
+        return 0.0
+
+
 def _rank(stream: av.VideoStream) -> tuple[bool, bool, int]:
     # None if FFmpeg has no decoder.
     codec = stream.codec_context

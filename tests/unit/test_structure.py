@@ -31,6 +31,7 @@ ALLOWED = {
     "rlstm_tf.bulk": "errors messages worker_pool beam_job storage cli data serving runs",
     "rlstm_tf.distributed": "errors messages storage data",
     "rlstm_tf.attention": "choices compat errors layers data serving",
+    "rlstm_tf.showcase": "errors messages storage data serving runs attention",
     "rlstm_tf.cached_maps": "choices errors messages storage cli data runs",
     "rlstm_tf.training": (
         "addons compat errors messages model_config storage cli layers data evaluation models "

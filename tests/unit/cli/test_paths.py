@@ -29,8 +29,7 @@ PATHS = {
 }
 OTHERS = {
     *("backbone", "batches", "cache_views", "channels", "crop_scales", "cut", "drop_epochs"),
-    "every",
-    *("embeddings", "frame_size", "freeze", "streams"),
+    *("embeddings", "every", "frame_size", "freeze", "host", "streams"),
     *("group_by", "leave_out", "models", "only", "pipeline_options", "position"),
     *("profile_steps", "save_every", "seeds", "segments", "sides", "split", "title", "val_subset"),
 }

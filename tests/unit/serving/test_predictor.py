@@ -10,24 +10,13 @@ import numpy as np
 import pytest
 import warm_python
 from brightness import METADATA, Array, brightness
+from levels import write_levels
 
 from rlstm_tf.data.timeline import covering_windows, pieces, windows
 from rlstm_tf.data.video import DamagedVideoError
 from rlstm_tf.errors import DataError
 from rlstm_tf.serving.intervals import average_windows, merge_pieces
 from rlstm_tf.serving.predictor import Predictor, read_video, top_classes
-
-
-def write_levels(path, levels, fps=10):
-    """Writes a video of uniform gray frames."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=fps)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for level in levels:
-            image = np.full((48, 64, 3), level, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-    return str(path)
 
 
 def test_intervals_cover_the_video_and_change_with_it(tmp_path):
