@@ -28,8 +28,8 @@ PATHS = {
     *("scores", "search", "splits", "steps", "stream", "video", "videos", "weights", "work"),
 }
 OTHERS = {
-    *("backbone", "batches", "cache_views", "channels", "crop_scales", "cut", "drop_epochs"),
-    *("embeddings", "every", "frame_size", "freeze", "host", "streams"),
+    *("backbone", "batches", "cache_views", "channels", "crop_scales", "cut"),
+    *("draws", "drop_epochs", "embeddings", "every", "frame_size", "freeze", "host", "streams"),
     *("group_by", "leave_out", "models", "only", "pipeline_options", "position"),
     *("profile_steps", "save_every", "seeds", "segments", "sides", "split", "title", "val_subset"),
 }
