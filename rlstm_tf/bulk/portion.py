@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import json
 import os
 import tempfile
@@ -83,6 +84,9 @@ def answer(job: Job, portion: Portion, predictor: Predictor) -> Answers:
     batch_size = job.batch_size or predictor.batch_size
     for batch in _in_batches(decoded, batch_size, failed):
         results.update(_predict(predictor, batch, failed))
+    # PyAV's frames and their side data hold each other, and Python alone seldom frees such cycles:
+    # memory would grow with the number of videos.
+    gc.collect()
     return Answers(portion.number, _in_order(results), _in_order(failed))
 
 
