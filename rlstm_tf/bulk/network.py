@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
@@ -63,4 +64,7 @@ def load(source: str) -> Predictor:
     """
     load_tensorflow()
     with local_mirror(source) as mirror:
-        return Predictor.load(Path(mirror.path))
+        predictor = Predictor.load(Path(mirror.path))
+    # The collection after each portion need not look through TensorFlow's objects.
+    gc.freeze()
+    return predictor
