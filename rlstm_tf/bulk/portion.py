@@ -25,11 +25,11 @@ from rlstm_tf.worker_pool import Crash, run_tasks
 
 
 class Answers(NamedTuple):
-    """What one portion adds to the output.
+    """Lines that one portion adds to the output.
 
     Attributes:
         number: of the portion.
-        results, failed: lines of JSON, of videos with an answer and of those without.
+        results, failed: JSON, a line for each video with an answer, and for each without.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""What an application must know to use a network for frames of one size, on a phone for example."""
+"""Metadata of a network for frames of one size, for an application, on a phone for example."""
 
 from __future__ import annotations
 
