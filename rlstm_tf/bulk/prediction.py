@@ -9,13 +9,12 @@ import contextlib
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rlstm_tf.bulk.job import LIST, WORK, Job, Portion, publish
 from rlstm_tf.bulk.network import Network
-from rlstm_tf.cli.terminal import progress_bar
+from rlstm_tf.cli.terminal import counted_progress
 from rlstm_tf.data.schema import join
 from rlstm_tf.errors import DataError
 from rlstm_tf.messages import say
@@ -29,7 +28,6 @@ MANIFEST = "manifest.json"
 # A portion is what a killed worker does again: it has at most so many videos, and at least so many
 # that its files are worth their names. Between, the portions are enough for any number of workers.
 _LARGEST, _SMALLEST, _MANY = 1000, 16, 256
-_POLL_INTERVAL_S = 5.0
 
 
 class Counts(NamedTuple):
@@ -83,7 +81,9 @@ def predict(
             if os.path.basename(job.results(portion.number)) not in present
         ]
         if waiting:
-            with _show_progress(job):
+            with counted_progress(
+                lambda: _count_finished(job), job.num_portions, "predict", "portions"
+            ):
                 run(job, waiting)
         return _finish(job, identity, network.metadata.classes)
 
@@ -167,35 +167,9 @@ def _write_list(videos: Sequence[str], output: str, portion_size: int) -> list[P
     return portions
 
 
-@contextlib.contextmanager
-def _show_progress(job: Job) -> Iterator[None]:
-    """Shows the number of finished portions, whichever machine finishes them."""
+def _count_finished(job: Job) -> int:
     names = {os.path.basename(job.results(number)) for number in range(job.num_portions)}
-    ended = threading.Event()
-
-    def count_finished() -> int:
-        return len(names & set(files.list_directory(job.output)))
-
-    def update() -> None:
-        # A store that does not answer may do so the next time; only the bar depends on it.
-        with contextlib.suppress(DataError):
-            progress.update(count_finished() - progress.n)
-
-    def poll() -> None:
-        while not ended.wait(_POLL_INTERVAL_S):
-            update()
-
-    with progress_bar(
-        job.num_portions, "predict", "portions", initial=count_finished()
-    ) as progress:
-        thread = threading.Thread(target=poll, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-            update()
+    return len(names & set(files.list_directory(job.output)))
 
 
 def _finish(job: Job, identity: dict[str, Any], classes: list[str]) -> Counts:

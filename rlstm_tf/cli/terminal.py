@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tqdm import tqdm
 
+from rlstm_tf.errors import DataError
 from rlstm_tf.messages import escape
 
 # Ten lines a second, tqdm's default, would fill a log file.
@@ -18,6 +21,7 @@ _PROGRESS = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noi
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _FULL = "█"
 _PERCENT = len("100.0 %")
+_SECONDS_BETWEEN_COUNTS = 5.0
 
 
 def progress_bar(total: int, desc: str, unit: str, **options: Any) -> tqdm:
@@ -32,6 +36,40 @@ def progress_bar(total: int, desc: str, unit: str, **options: Any) -> tqdm:
     interval = 0.1 if sys.stderr.isatty() else _SECONDS_BETWEEN_LOG_LINES
     options = {"bar_format": _PROGRESS, "mininterval": interval, **options}
     return tqdm(total=total or None, desc=escape(desc), unit=f" {unit}", **options)
+
+
+@contextlib.contextmanager
+def counted_progress(count: Callable[[], int], total: int, desc: str, unit: str) -> Iterator[None]:
+    """Shows the progress of work that other processes or machines finish.
+
+    Args:
+        count: returns how many units are finished; called in a thread every few seconds. A
+            DataError, of a store that does not answer, counts only at the start.
+        total, desc, unit: as for `progress_bar`.
+
+    Raises:
+        DataError: the first count failed.
+    """
+    ended = threading.Event()
+
+    def update() -> None:
+        # A store that does not answer may do so the next time; only the bar depends on it.
+        with contextlib.suppress(DataError):
+            progress.update(count() - progress.n)
+
+    def poll() -> None:
+        while not ended.wait(_SECONDS_BETWEEN_COUNTS):
+            update()
+
+    with progress_bar(total, desc, unit, initial=count()) as progress:
+        thread = threading.Thread(target=poll, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            update()
 
 
 def say_above(bar: tqdm, line: str) -> None:

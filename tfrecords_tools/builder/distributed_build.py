@@ -11,14 +11,13 @@ import contextlib
 import json
 import os
 import tempfile
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple
 
-from rlstm_tf.cli.terminal import progress_bar
+from rlstm_tf.cli.terminal import counted_progress
 from rlstm_tf.data import schema
 from rlstm_tf.data.manifest import Manifest
 from rlstm_tf.errors import DataError
@@ -49,7 +48,6 @@ from tfrecords_tools.builder.shard_builder import LEFT_OUT, ShardBuilder, build_
 from tfrecords_tools.datasets.dataset import Action, Video
 
 _LIST = "shards.jsonl"
-_POLL_INTERVAL_S = 5.0
 _PARALLEL_READS = 32
 
 
@@ -108,7 +106,9 @@ def build(
             return reservation.manifest
         listings = _write_shard_list(plan, output, stored)
         job = Job(output, plan.dataset.classes, plan.settings, workers, tuple(left_out))
-        with _show_progress(plan, output):
+        with counted_progress(
+            lambda: _count_finished(plan, output), len(plan.shards), "build", "shards"
+        ):
             run(job, listings)
         built = _load_built_shards(plan, output)
         reservation.check()
@@ -169,33 +169,9 @@ def build_shard(job: Job, listing: ShardListing) -> None:
                 _publish(source, target, schema.join(job.output, BUILD))
 
 
-@contextlib.contextmanager
-def _show_progress(plan: Plan, output: str) -> Iterator[None]:
-    """Shows the number of finished shards, whichever machine builds them."""
+def _count_finished(plan: Plan, output: str) -> int:
     records = {os.path.basename(record_path(output, name)) for name in plan.shards}
-    ended = threading.Event()
-
-    def count_finished() -> int:
-        return len(records & set(list_directory(schema.join(output, BUILD))))
-
-    def update() -> None:
-        # A store that does not answer may do so the next time; only the bar depends on it.
-        with contextlib.suppress(DataError):
-            progress.update(count_finished() - progress.n)
-
-    def poll() -> None:
-        while not ended.wait(_POLL_INTERVAL_S):
-            update()
-
-    with progress_bar(len(plan.shards), "build", "shards", initial=count_finished()) as progress:
-        thread = threading.Thread(target=poll, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-            update()
+    return len(records & set(list_directory(schema.join(output, BUILD))))
 
 
 def _load_built_shards(plan: Plan, output: str) -> dict[str, BuiltShard]:
