@@ -96,7 +96,7 @@ class FixedModule(tf.Module):
         specs = {STATE + name: tf.TensorSpec([1, *shape], tf.float32) for name, shape in shapes}
 
         def init_state(decay: tf.Tensor) -> dict[str, tf.Tensor]:
-            return _as_outputs(streaming.init_state(1, decay))
+            return _as_outputs(_tell_apart(streaming.init_state(1, decay), decay))
 
         def step(frames: tf.Tensor, **state: tf.Tensor) -> dict[str, tf.Tensor]:
             given = {name.removeprefix(STATE): value for name, value in state.items()}
@@ -162,5 +162,16 @@ def _answer(logits: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"logits": tf.identity(logits), "probabilities": tf.nn.softmax(logits)}
 
 
+def _tell_apart(state: Mapping[str, tf.Tensor], decay: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Adds 0 to each tensor of a new state, computed in another way for each.
+
+    Of outputs that are equal, LiteRT's CompiledModel gives one, under the name of another.
+    """
+    zero = tf.minimum(decay, 0.0)
+    return {name: value + number * zero for number, (name, value) in enumerate(state.items(), 1)}
+
+
 def _as_outputs(state: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    return {STATE + name: tf.identity(value) for name, value in state.items()}
+    # The decay is computed too: CompiledModel does not fill an output that is an input.
+    computed = {**state, "decay": tf.clip_by_value(state["decay"], 0.0, 1.0)}
+    return {STATE + name: tf.identity(value) for name, value in computed.items()}

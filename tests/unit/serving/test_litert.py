@@ -32,6 +32,9 @@ SIZE = FrameSize(height=60, width=80)
 EXAMPLE = ROOT / "examples" / "litert" / "classify.py"
 HAS_LITERT = importlib.util.find_spec("ai_edge_litert") is not None
 needs_litert = pytest.mark.skipif(not HAS_LITERT, reason="without ai-edge-litert")
+if HAS_LITERT:
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.interpreter import Interpreter
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +62,6 @@ def open_file(content):
     """LiteRT itself, or the copy in TensorFlow where it is not installed."""
     if not HAS_LITERT:
         return tf.lite.Interpreter(model_content=content)
-    from ai_edge_litert.interpreter import Interpreter
-
     return Interpreter(model_content=content)
 
 
@@ -111,6 +112,39 @@ def test_decay(run, interpreter):
     np.testing.assert_allclose(forgetful["logits"], fresh["logits"], **CLOSE)
 
 
+@needs_litert
+def test_compiled_model(run, exported, windowed):
+    """LiteRT's newer API gives the whole state, and the answers of the other."""
+    for content in (exported.read_bytes(), windowed):
+        model, older = CompiledModel.from_buffer(content), open_file(content)
+        state = call_compiled(model, "init_state", decay=np.float32([0.5]))
+        expected = call(older, "init_state", decay=np.float32([0.5]))
+        size = model.get_input_tensor_details("step")["frames"]["shape"][1:3]
+        for frame in videos(1, 3, *size)[0]:
+            state = call_compiled(model, "step", frames=frame[None], **pick_state(state))
+            expected = call(older, "step", frames=frame[None], **pick_state(expected))
+        assert set(state) == set(expected)
+        for name, value in expected.items():
+            np.testing.assert_allclose(state[name], value, **CLOSE, err_msg=name)
+
+
+def call_compiled(model, signature, **inputs):
+    """Outputs of a signature, by CompiledModel."""
+    given = {name: model.create_input_buffer_by_name(signature, name) for name in inputs}
+    for name, value in inputs.items():
+        given[name].write(value)
+    shapes = {
+        name: details["shape"]
+        for name, details in model.get_output_tensor_details(signature).items()
+    }
+    found = {name: model.create_output_buffer_by_name(signature, name) for name in shapes}
+    model.run_by_name(signature, given, found)
+    return {
+        name: found[name].read(int(np.prod(shape)), np.float32).reshape(shape)
+        for name, shape in shapes.items()
+    }
+
+
 def test_signatures(interpreter):
     state = [f"state_{name}" for name in ("C", "H", "decay", "mean", "weight")]
     assert interpreter.get_signature_list() == {
@@ -139,9 +173,13 @@ def test_metadata(run, exported):
     assert values["checkpoint"] == str(run.path / "checkpoints" / "step-000000001.npz")
 
 
+def parse(content):
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+
+
 def subgraphs(content):
     """Signature -> operations, and shapes of tensors."""
-    file = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    file = parse(content)
     for signature in file.signatureDefs:
         graph = file.subgraphs[signature.subgraphIndex]
         codes = [file.operatorCodes[operator.opcodeIndex] for operator in graph.operators]
@@ -159,6 +197,18 @@ def test_operations_and_ranks(exported, windowed):
             ranks[name] = max(map(len, shapes))
         assert set(ranks) == {"serve_frames", "init_state", "step"}
         assert ranks["step"] <= 4
+
+
+def test_each_output_is_computed_for_itself(exported, windowed):
+    """LiteRT loses others, and runs a file that has one without its fast kernels."""
+    for content in (exported.read_bytes(), windowed):
+        for signature in parse(content).signatureDefs:
+            inputs, outputs = (
+                [tensor.tensorIndex for tensor in tensors]
+                for tensors in (signature.inputs, signature.outputs)
+            )
+            assert len(set(outputs)) == len(outputs), signature.signatureKey
+            assert not set(outputs) & set(inputs), signature.signatureKey
 
 
 def convert(run, streaming, **options):
