@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import resource
@@ -46,6 +47,12 @@ def resident() -> int:
 def peak_resident() -> int:
     """Returns the resident bytes at the peak."""
     return _status("VmHWM")
+
+
+def reset_peak_resident() -> None:
+    """Begins a new peak; no change where the system cannot."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def _status(name: str) -> int:

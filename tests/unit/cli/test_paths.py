@@ -31,6 +31,7 @@ OTHERS = {
     *("backbone", "batches", "cache_views", "channels", "crop_scales", "cut"),
     *("draws", "drop_epochs", "embeddings", "every", "frame_size", "freeze", "host", "streams"),
     *("group_by", "leave_out", "models", "only", "pipeline_options", "position"),
+    "precisions",
     *("profile_steps", "save_every", "seeds", "segments", "sides", "split", "title", "val_subset"),
 }
 # The same names, for other things.
