@@ -1,14 +1,16 @@
 """Growth of the Relational LSTM's time and memory with T, H x W, C and the batch.
 
-    python -m benchmarks.growth [--units=256]
+    python -m benchmarks.growth [--sides=7,14,28]
 
 Forward + backward. Seconds are relative to the smallest size of a table, beside the ratio of their
 multiply-adds. Memory is the peak of a separate process minus its memory before the first call,
-beside the sum of the tensors' sizes.
+beside the sum of the tensors' sizes. Large maps are attended to in chunks, which are also compared
+with all weights at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from absl import flags
@@ -37,12 +39,15 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "only", [], "Prints the memory of one size only: B,T,side,C.", flag_values=values
     )
+    flags.DEFINE_boolean(
+        "whole", False, "With --only: all attention weights at once.", flag_values=values
+    )
 
 
 def main(values: flags.FlagValues) -> None:
     """Prints the tables, or the peak of one size."""
     if values.only:
-        print(_peak(tuple(int(n) for n in values.only)))
+        print(_peak(tuple(int(n) for n in values.only), values.whole))
         return
     print_heading("growth")
     app.load_tensorflow()
@@ -67,6 +72,29 @@ def main(values: flags.FlagValues) -> None:
     for name, number in shares(*where).items():
         print(f"  {name:52}{number / 1e6:9.1f} MB")
     print(f"  {'sum':52}{sum(shares(*where).values()) / 1e6:9.1f} MB", flush=True)
+    _print_chunks(where, values.rounds)
+
+
+def _print_chunks(size: Size, rounds: int) -> None:
+    """Prints time and memory of attention in chunks, relative to all weights at once."""
+    import tensorflow as tf
+
+    from rlstm_tf.layers import RelationalLSTM
+    from rlstm_tf.layers.relation import without_chunks
+
+    batch, T, side, C = size
+    X = tf.random.normal((batch, T, side, side, C), seed=1)
+    layer = RelationalLSTM(C // 2, unroll=True)
+    runs = {name: layers.forward_and_backward(layer, X) for name in ("chunks", "whole")}
+    with without_chunks():
+        runs["whole"]()  # traced here
+    times = fastest(runs, rounds)
+    chunks, whole = (_peak_of_a_process(size, *flag) for flag in ((), ("--whole",)))
+    print(f"Attention as the layer chooses, relative to all weights at once, {list(size)}:")
+    for name, clock in (("wall time", "elapsed"), ("processor time", "of_cores")):
+        ratio = getattr(times["chunks"], clock) / getattr(times["whole"], clock)
+        print(f"  {name:20}{ratio:6.2f}")
+    print(f"  {'peak':20}{chunks / whole:6.2f}  {chunks:.0f} MB / {whole:.0f} MB", flush=True)
 
 
 def _print_table(title: str, sizes: list[Size], rounds: int) -> None:
@@ -94,7 +122,10 @@ def _print_table(title: str, sizes: list[Size], rounds: int) -> None:
 
 
 def shares(batch: int, T: int, side: int, C: int) -> dict[str, int]:
-    """Returns the bytes of the layer's float32 tensors, forward + backward, by name."""
+    """Returns the bytes of the layer's float32 tensors, forward + backward, by name.
+
+    With all attention weights at once.
+    """
     N, units = side * side, C // 2
     maps = batch * T * N * units
     numbers = {
@@ -110,18 +141,20 @@ def shares(batch: int, T: int, side: int, C: int) -> dict[str, int]:
     return {name: 4 * number for name, number in numbers.items()}
 
 
-def _peak_of_a_process(size: Size) -> float:
+def _peak_of_a_process(size: Size, *arguments: str) -> float:
     """Measures the peak of a separate process, megabytes."""
-    command = [sys.executable, "-m", "benchmarks.growth", "--only=" + ",".join(map(str, size))]
+    only = "--only=" + ",".join(map(str, size))
+    command = [sys.executable, "-m", "benchmarks.growth", only, *arguments]
     return float(printed(command)[-1]) / 1e6
 
 
-def _peak(size: tuple[int, ...]) -> int:
+def _peak(size: tuple[int, ...], whole: bool = False) -> int:
     """Measures the peak of two calls minus the memory before, bytes."""
     app.load_tensorflow()
     import tensorflow as tf
 
     from rlstm_tf.layers import RelationalLSTM
+    from rlstm_tf.layers.relation import without_chunks
 
     batch, T, side, C = size
     # Allocates what TensorFlow needs for any such call.
@@ -134,8 +167,9 @@ def _peak(size: tuple[int, ...]) -> int:
     layer.build(X.shape)
     before = resident()
     run = layers.forward_and_backward(layer, X)
-    run()
-    run()
+    with without_chunks() if whole else contextlib.nullcontext():
+        run()
+        run()
     return peak_resident() - before
 
 

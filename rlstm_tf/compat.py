@@ -44,6 +44,7 @@ else:
         mean=tf.reduce_mean,
         minimum=tf.minimum,
         ones=tf.ones,
+        ones_like=tf.ones_like,
         relu=tf.nn.relu,
         reshape=tf.reshape,
         rsqrt=tf.math.rsqrt,

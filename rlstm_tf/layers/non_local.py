@@ -142,10 +142,12 @@ class NonLocalOperation(keras.layers.Layer):
         x, y = _to_positions(X), _to_positions(Y)
         theta = x if self.theta is None else _embed(x, self.theta)
         phi = y if self.phi is None else _embed(y, self.phi)
-        w = self.relation.weigh(*self.relation.normalize(theta, phi))
-        z = self.relation.take(w, _embed(y, self.g))
-        Z = ops.reshape(z, (-1, *ops.shape(X)[1:-1], self.units))
-        return (Z, w) if return_attention_scores else Z
+        theta, phi = self.relation.normalize(theta, phi)
+        g, shape = _embed(y, self.g), (-1, *ops.shape(X)[1:-1], self.units)
+        if not return_attention_scores:
+            return ops.reshape(self.relation(theta, phi, g), shape)
+        w = self.relation.weigh(theta, phi)
+        return ops.reshape(self.relation.take(w, g), shape), w
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """Returns the shape of Z."""

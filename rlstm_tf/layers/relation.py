@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from rlstm_tf.compat import is_float64, matmul, mean, ops
+from rlstm_tf.layers.chunks import in_chunks
 
 GAUSSIANS = ("embedded_gaussian", "gaussian")
 # Names of the options in a layer's configuration; all off in the paper.
@@ -15,6 +19,20 @@ TERMS = ("attention_norm", "local_term", "displacement_term")
 _EPSILON = 1e-6
 # Side of the local term's window.
 _WINDOW = 3
+# Most w_ij of an example, all gates together, that are held at once (8 MB); more are computed in
+# chunks. Maps of 7 x 7, as in the paper, have 9,604, of 14 x 14 153,664, of 28 x 28 2,458,624.
+MOST_WEIGHTS = 2**21
+_whole: ContextVar[bool] = ContextVar("whole", default=False)
+
+
+@contextlib.contextmanager
+def without_chunks() -> Iterator[None]:
+    """Computes all w_ij at once within the context, however many: without a loop in the graph."""
+    token = _whole.set(True)
+    try:
+        yield
+    finally:
+        _whole.reset(token)
 
 
 def attention_weights(theta: Any, phi: Any, pairwise: str, scale: float, w_f: Any = None) -> Any:
@@ -169,16 +187,56 @@ class Relation:
 
     def take(self, w: Any, g: Any) -> Any:
         """Computes z, `[batch, (gates,) N, units]`, from w_ij and g."""
-        values, places = g, None
-        if self.displacement is not None:
-            places = matmul(ops.cast(_places(self.map_shape), g.dtype), self.displacement)
-            values = g + places
+        values, places = self._place(g)
         z = attend(w, values)
-        if places is not None:
-            # sum_j w_ij p_i; the Gaussians' w add up to 1.
-            if self.pairwise not in GAUSSIANS:
-                places = places * ops.cast(ops.sum(w, axis=-1, keepdims=True), g.dtype)
-            z = z - places
+        if self._needs_sums():
+            places = places * ops.cast(ops.sum(w, axis=-1, keepdims=True), g.dtype)
+        return self._add_terms(z, places, g)
+
+    def __call__(self, theta: Any, phi: Any, g: Any) -> Any:
+        """Computes z, `[batch, (gates,) N, units]`, from normalized theta and phi, and g.
+
+        As `take(weigh(theta, phi), g)`; without holding all w_ij if these are many.
+        """
+        N, M = theta.shape[-2], phi.shape[-2]
+        if None in (N, M) or prod(self.gates) * N * M <= MOST_WEIGHTS or _whole.get():
+            return self.take(self.weigh(theta, phi), g)
+        values, places = self._place(g)
+        if self._needs_sums():
+            # z then has one channel more, sum_j w_ij.
+            values = ops.concatenate([values, ops.ones_like(values[..., :1])], -1)
+        # Float32, for sums over the chunks.
+        others = [_precise(phi), _precise(values)]
+        if self.w_f is not None:
+            # One for each example.
+            w_f = ops.zeros_like(phi[..., :1, :]) + ops.cast(self.w_f, phi.dtype)
+            others.append(_precise(w_f))
+
+        def attend_chunk(theta: Any, phi: Any, values: Any, w_f: Any = None) -> Any:
+            w = attention_weights(theta, phi, self.pairwise, self.scale, w_f)
+            return attend(w, ops.cast(values, theta.dtype))
+
+        count = -(-prod(self.gates) * N * M // MOST_WEIGHTS)
+        z = in_chunks(attend_chunk, theta, others, values.shape[-1], min(count, N))
+        if self._needs_sums():
+            z, sums = z[..., :-1], z[..., -1:]
+            places = places * sums
+        return self._add_terms(z, places, g)
+
+    def _place(self, g: Any) -> tuple[Any, Any]:
+        """Returns g(y_j) + D p_j and D p_i; g and None without the displacement."""
+        if self.displacement is None:
+            return g, None
+        places = matmul(ops.cast(_places(self.map_shape), g.dtype), self.displacement)
+        return g + places, places
+
+    def _needs_sums(self) -> bool:
+        """Returns whether D p_i counts sum_j w_ij times: the Gaussians' w add up to 1."""
+        return self.displacement is not None and self.pairwise not in GAUSSIANS
+
+    def _add_terms(self, z: Any, places: Any, g: Any) -> Any:
+        """Subtracts the places of the queries, adds the local term; where there are any."""
+        z = z if places is None else z - places
         return z if self.local_kernel is None else z + self._convolve(g)
 
     def _convolve(self, g: Any) -> Any:

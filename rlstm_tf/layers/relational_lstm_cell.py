@@ -166,8 +166,7 @@ class RelationalLSTMCell(keras.layers.Layer):
         Returns:
             H_t, C_t and the gates (i_t, f_t, o_t, g_t), each `[batch, N, units]`.
         """
-        phi_h, g_h = self._embed_state(H)
-        r_h = self.relation_h.take(self.relation_h.weigh(theta_h, phi_h), g_h)
+        r_h = self.relation_h(theta_h, *self._embed_state(H))
         i, f, o, g = ops.unstack(r_x + r_h, axis=1)
         i, f, o, g = ops.sigmoid(i), ops.sigmoid(f), ops.sigmoid(o), ops.tanh(g)
         C = f * C + i * g
@@ -204,7 +203,7 @@ class RelationalLSTMCell(keras.layers.Layer):
     def _relate(self, X: Any) -> tuple[Any, Any]:
         """Returns r(X_t, X_t) and theta_h(X_t), `[batch, gates, N, units]` each."""
         theta_x, phi_x, g_x, theta_h = self._embed_input(X)
-        return self.relation_x.take(self.relation_x.weigh(theta_x, phi_x), g_x), theta_h
+        return self.relation_x(theta_x, phi_x, g_x), theta_h
 
     def _embed_input(self, X: Any) -> list[Any]:
         check_shape("X", X.shape, (*self.map_shape, self.kernel.shape[0]))

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rlstm_tf.layers.relation import without_chunks
+
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _BRANCHING = ("While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase")
 
@@ -30,7 +32,8 @@ def multiply_adds(model: keras.Model) -> int:
     inputs = model.inputs[0]
     signature = tf.TensorSpec((1, *tuple(inputs.shape)[1:]), inputs.dtype)
     function = tf.function(lambda x: model(x, training=False), autograph=False)
-    graph = function.get_concrete_function(signature).graph
+    with without_chunks():
+        graph = function.get_concrete_function(signature).graph
     return _count_graph(graph, [output.op for output in graph.outputs])
 
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from rlstm_tf.compat import tensorflow_variables
 from rlstm_tf.errors import DataError
+from rlstm_tf.layers.relation import without_chunks
 from rlstm_tf.models.streaming import StreamingModel
 from rlstm_tf.serving.artifact import ModelMetadata
 from rlstm_tf.serving.fixed_metadata import FixedMetadata, FrameSize
@@ -154,7 +155,9 @@ def measure_difference(
 
 
 def _concrete(function: Any, spec: tf.TensorSpec, **state: tf.TensorSpec) -> Any:
-    return tf.function(function, autograph=False).get_concrete_function(spec, **state)
+    # Not every converter and runtime has loops.
+    with without_chunks():
+        return tf.function(function, autograph=False).get_concrete_function(spec, **state)
 
 
 def _answer(logits: tf.Tensor) -> dict[str, tf.Tensor]:

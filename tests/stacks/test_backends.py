@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import backend_chunks
 import backend_layers
 import backend_networks
 import keras
@@ -66,6 +67,24 @@ def test_layers(backend, tmp_path):
         np.testing.assert_allclose(result[name], values, rtol=precision, atol=precision)
         if name.endswith("_model"):
             np.testing.assert_allclose(values, expected[name[: -len("_model")]], atol=1e-5)
+
+
+@BACKENDS
+def test_attention_in_chunks(backend, tmp_path):
+    """As TensorFlow's with all weights at once, gradients too."""
+    rng = np.random.default_rng(0)
+    case = {"X": rng.normal(size=(2, 3, *backend_chunks.MAPS, 5)).astype("float32")}
+    layers = backend_chunks.create()
+    for name, layer in layers.items():
+        layer.build(case["X"].shape)
+        layer.set_weights([rng.normal(scale=0.5, size=w.shape) for w in layer.get_weights()])
+        case.update({f"{name}_{k}": weight for k, weight in enumerate(layer.get_weights())})
+    expected = backend_chunks.results(layers, case["X"])
+    result = run_under(backend, backend_chunks, case, tmp_path)
+    assert set(result.files) == {"backend", *expected}
+    for name, values in expected.items():
+        scale = max(np.abs(values).max(), 1e-3)
+        np.testing.assert_allclose(result[name], values, rtol=0, atol=1e-5 * scale, err_msg=name)
 
 
 @pytest.fixture(scope="module")

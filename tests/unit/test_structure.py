@@ -26,7 +26,7 @@ ALLOWED = {
     "rlstm_tf.evaluation": "errors storage",
     "rlstm_tf.models": "addons choices compat errors layers model_config storage",
     "rlstm_tf.reporting": "errors storage data evaluation",
-    "rlstm_tf.serving": "compat errors storage data models",
+    "rlstm_tf.serving": "compat errors storage layers data models",
     "rlstm_tf.runs": "compat errors messages model_config storage cli data models",
     "rlstm_tf.bulk": "errors messages worker_pool beam_job storage cli data serving runs",
     "rlstm_tf.distributed": "errors messages storage data",

@@ -63,13 +63,14 @@ def test_growth(capsys, monkeypatch):
     monkeypatch.setattr(
         growth,
         "_peak_of_a_process",
-        lambda size: peaks.pop()(size) if peaks else growth._peak(size) / 1e6,
+        lambda size, *whole: peaks.pop()(size) if peaks else growth._peak(size, *whole) / 1e6,
     )
     sizes = ("--batches=1", "--segments=2", "--sides=2", "--channels=8", "--rounds=1")
     assert run(growth, *sizes) == 0
     output = capsys.readouterr().out
     assert output.count("Growth with") == 4
     assert len(re.findall(r"\d MB +\d+ MB", output)) == 4
+    assert re.search(rf"processor time{NUMBER}\n  peak{NUMBER}  \d+ MB / \d+ MB\n", output)
 
 
 def test_bytes_of_the_tensors():
