@@ -165,9 +165,10 @@ def print_result(values: flags.FlagValues, manifest: Manifest) -> None:
     for video in manifest.damaged:
         say("damaged: {id}: {reason}".format(**video), error=True)
     if len(manifest.damaged) > values.max_bad_videos:
+        count = len(manifest.damaged)
         raise DataError(
-            f"{len(manifest.damaged)} damaged videos were left out of {values.output}; "
-            f"--max_bad_videos allows {values.max_bad_videos}"
+            f"{count} damaged videos were left out of {values.output}; --max_bad_videos allows "
+            f"{values.max_bad_videos}, and --max_bad_videos={count} accepts the shards without them"
         )
 
 
