@@ -41,7 +41,9 @@ def define_training(values: flags.FlagValues) -> None:
     _define_embeddings(values)
     input_flags.define(values)
     _define_schedule(values)
+    _define_loss(values)
     _define_optimization(values)
+    _define_step(values)
     freezing_flags.define(values)
     _define_run(values)
 
@@ -103,6 +105,31 @@ def _define_schedule(values: flags.FlagValues) -> None:
     )
 
 
+def _define_loss(values: flags.FlagValues) -> None:
+    own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_float(
+        "label_smoothing",
+        0.0,
+        "Share of each label that is spread evenly over all classes, as in Keras.",
+        0.0,
+        0.9,
+        **own,
+    )
+    flags.DEFINE_enum(
+        "class_weights",
+        "none",
+        CLASS_WEIGHTS,
+        "balanced: weigh each training video by the inverse of its class's share; mean 1.",
+        **own,
+    )
+    flags.register_multi_flags_validator(
+        ["class_weights", "sampling"],
+        lambda given: given["class_weights"] == "none" or given["sampling"] == "uniform",
+        "rare classes would count twice: give one of the two",
+        flag_values=values,
+    )
+
+
 def _define_optimization(values: flags.FlagValues) -> None:
     own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_float(
@@ -111,14 +138,6 @@ def _define_optimization(values: flags.FlagValues) -> None:
         "Scale a step's gradients down to this norm, that of all weights together.",
         1e-9,
         _MAX_NORM,
-        **own,
-    )
-    flags.DEFINE_float(
-        "label_smoothing",
-        0.0,
-        "Share of each label that is spread evenly over all classes, as in Keras.",
-        0.0,
-        0.9,
         **own,
     )
     flags.DEFINE_float(
@@ -147,6 +166,10 @@ def _define_optimization(values: flags.FlagValues) -> None:
         _MAX_FLOAT,
         **own,
     )
+
+
+def _define_step(values: flags.FlagValues) -> None:
+    own: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_integer(
         "accumulate",
         1,
@@ -156,19 +179,6 @@ def _define_optimization(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_boolean(
         "remat", False, "Recompute the trunk in the backward pass, to save memory.", **own
-    )
-    flags.DEFINE_enum(
-        "class_weights",
-        "none",
-        CLASS_WEIGHTS,
-        "balanced: weigh each training video by the inverse of its class's share; mean 1.",
-        **own,
-    )
-    flags.register_multi_flags_validator(
-        ["class_weights", "sampling"],
-        lambda given: given["class_weights"] == "none" or given["sampling"] == "uniform",
-        "rare classes would count twice: give one of the two",
-        flag_values=values,
     )
     flags.DEFINE_enum("precision", "float32", PRECISIONS, "Keras dtype policy.", **own)
     flags.DEFINE_boolean("jit", False, "Compile the step with XLA; one device only.", **own)
