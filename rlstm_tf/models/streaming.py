@@ -82,7 +82,7 @@ class StreamingModel:
         if backward and window is None:
             raise UsageError(
                 f"a bidirectional {model.name} cannot stream without a window: half of it begins "
-                "with the last snippet, which a stream does not have yet"
+                "with the last snippet, which a stream does not have yet: give a window, --window=T"
             )
         reduced = [first_call(layers[name])[1] for name in (*means, *forward, *backward)]
         self._classify = _upper_part(reduced, model)
