@@ -93,8 +93,7 @@ def main(values: flags.FlagValues) -> None:
     sizes = SMALL if values.small else FULL
     if values.batch_size:
         sizes = dataclasses.replace(sizes, network_batch=values.batch_size)
-    run = Run(backend, sizes, table, values.rounds)
-    run.end = begun + 60 * values.minutes
+    run = Run(backend, sizes, table, values.rounds, begun + 60 * values.minutes)
     for precision in precisions:
         run.check(precision)
     for group in (CASES[:2], CASES[2:]):
@@ -113,14 +112,14 @@ class Run:
         sizes: how large.
         table: takes the rows.
         rounds: timed rounds.
-
-    Attributes:
         end: no measurement begins after this time of `time.monotonic`.
     """
 
-    def __init__(self, backend: Backend, sizes: Sizes, table: Table, rounds: int) -> None:
-        self.backend, self.sizes, self.table, self.rounds = backend, sizes, table, rounds
-        self.end = 0.0
+    def __init__(
+        self, backend: Backend, sizes: Sizes, table: Table, rounds: int, end: float
+    ) -> None:
+        self.backend, self.sizes, self.table = backend, sizes, table
+        self.rounds, self.end = rounds, end
         # Multiply-adds per second of the product, by precision.
         self._peaks: dict[str, float] = {}
 

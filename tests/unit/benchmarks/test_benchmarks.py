@@ -5,6 +5,7 @@ import re
 import sys
 
 import pytest
+import warm_python
 
 from benchmarks import input as input_benchmark
 from benchmarks import processes, records, serving, startup, timing
@@ -28,10 +29,17 @@ def ratios(printed):
     return {match[1]: (float(match[2]), bool(match[3])) for match in found if match}
 
 
+def run_warm(command):
+    """Replaces `processes.run`: forked from a process with TensorFlow."""
+    result = warm_python.run(command[1:])
+    assert result.returncode == 0, result.stdout
+
+
 @pytest.mark.parametrize(("stream", "images"), [("spatial", 12), ("temporal", 10)])
 def test_records(stream, images, capsys, monkeypatch):
     if stream == "temporal":  # one stream is enough for the commands
         monkeypatch.setattr(records, "_whole_command", lambda *arguments: None)
+    monkeypatch.setattr(records, "run", run_warm)
     small = ("--clips=2", "--frames=6", "--repeats=1", "--rounds=1", "--short_side=32")
     printed = lines(records, f"--stream={stream}", *small, capsys=capsys)
     assert printed[0].startswith(f"2 videos, {images} ")
