@@ -44,7 +44,7 @@ def define_flags(values: flags.FlagValues) -> None:
     define_path("videos", None, "Directory with one folder of clips per class.", **own)
     define_path("splits", None, "Directory of the split files.", **own)
     flags.DEFINE_list("only", [], "Names of networks; all if empty.", **own)
-    flags.DEFINE_list("streams", [], "rgb, dis, tvl1; all, and their fusion, if empty.", **own)
+    flags.DEFINE_list("streams", [], "rgb, dis, tvl1_half; all, and their fusion, if empty.", **own)
     flags.DEFINE_list("split", [], "Numbers of splits; all if empty.", **own)
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of all trainings.", **own)
     help_text = "One epoch of a tiny network, of the clips that are there: to see that it runs."

@@ -48,8 +48,8 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_float("val_share", 0.0, help_text, 0, 1, **own)
     flags.DEFINE_integer("val_seed", 0, "Selects other videos for val.", **own)
     flags.DEFINE_enum("stream", "spatial", STREAMS, "RGB frames, or optical flow.", **own)
-    help_text = "temporal: flow method; default tvl1, as in the paper."
-    flags.DEFINE_enum("flow", None, ["tvl1", "dis"], help_text, **own)
+    help_text = "temporal: flow method; default tvl1, as in the paper. tvl1_half: at half the size."
+    flags.DEFINE_enum("flow", None, ["tvl1", "tvl1_half", "dis"], help_text, **own)
     help_text = "Finished shards of another split to copy the images of the same videos from."
     define_path_list("reuse", [], help_text, **own)
     help_text = "Directory of the shards: new, empty or of an interrupted build."

@@ -135,22 +135,22 @@ def test_settings_are_chosen_on_clips_that_no_split_tests(study, results, comman
 
 
 def test_tvl1_has_one_split_and_the_settings_of_dis(study, results, commands, tmp_path):
-    run_all(study, results, streams=("rgb", "tvl1"))
+    run_all(study, results, streams=("rgb", "tvl1_half"))
     trials = rows_of(tmp_path / "out_search.csv")
     assert Counter(row["stream"] for row in trials) == {"rgb": 3, "dis": 3}
     rows = rows_of(tmp_path / "out.csv")
     assert [(row["stream"], row["split"]) for row in rows] == [
         *(("rgb", "1"), ("rgb", "2"), ("rgb", "3")),
-        *(("tvl1", "1"), ("rgb+tvl1", "1")),
+        *(("tvl1_half", "1"), ("rgb+tvl1_half", "1")),
     ]
     assert rows[3]["learning_rate"] == "0.01"
     # Equal scores: equal weights.
     assert rows[4]["command"] == "rlstm_tf.fuse --weights=0.5,0.5"
     assert (rows[4]["accuracy"], rows[4]["learning_rate"]) == ("0.7500", "")
     (fused,) = commands.flags_of("rlstm_tf.fuse")
-    assert [place.split("/")[-3].split("_")[1] for place in fused["scores"].split(",")] == [
-        *("rgb", "tvl1")
-    ]
+    runs = [place.split("/")[-3] for place in fused["scores"].split(",")]
+    assert runs[0].startswith("tsn_rgb_split1_")
+    assert runs[1].startswith("tsn_tvl1_half_split1_")
 
 
 def test_what_has_a_row_is_done(study, results, commands):
@@ -214,7 +214,7 @@ def test_the_same_for_every_network(study):
     assert len(TRIALS) == 4
     assert {name: it.splits for name, it in STREAMS.items()} == {
         **dict.fromkeys(("rgb", "dis"), (1, 2, 3)),
-        "tvl1": (1,),
+        "tvl1_half": (1,),
     }
 
 
@@ -262,7 +262,7 @@ def test_means_and_deviations():
     ("arguments", "message"),
     [
         (["--only=two_branch,three"], "--only=three: unknown, known: tsn, local"),
-        (["--streams=flow"], "--streams=flow: unknown, known: rgb, dis, tvl1"),
+        (["--streams=flow"], "--streams=flow: unknown, known: rgb, dis, tvl1_half"),
         (["--split=4"], "--split=4: unknown, known: 1, 2, 3"),
         (["--seeds="], "--seeds is empty: give at least one"),
         (["--output=."], "--output=. is a directory: give a file, NAME.csv"),

@@ -81,6 +81,22 @@ def test_methods_equal_opencv():
         np.testing.assert_array_equal(levels, quantize(calculator.calc(*gray, None)))
 
 
+@pytest.mark.parametrize("size", [(48, 64), (47, 61)])
+def test_half_size_is_a_field_of_halved_images_enlarged(size):
+    """Checked at half the size, where the enlarged field is sampled back. 47 becomes 24."""
+    height, width = size
+    small = (round(width / 2), round(height / 2))
+    gray = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames(2, size, step=(4, -2))]
+    halves = [cv2.resize(image, small, interpolation=cv2.INTER_AREA) for image in gray]
+    expected = cv2.optflow.DualTVL1OpticalFlow_create().calc(*halves, None)
+    expected = expected * [width / small[0], height / small[1]]
+    found = flow.make_flow_function("tvl1_half")(*gray)
+    assert (found.dtype, found.shape) == (np.float32, (height, width, 2))
+    back = cv2.resize(found, small, interpolation=cv2.INTER_AREA)
+    assert np.abs(back - expected)[2:-2, 2:-2].mean() < 0.02
+    assert np.abs(found - flow.make_flow_function("tvl1")(*gray))[8:-8, 8:-8].max() < 0.3
+
+
 @pytest.mark.parametrize("method", flow.METHODS)
 @pytest.mark.parametrize("size", [(15, 64), (64, 15), (8, 8)])
 def test_short_side_is_refused(method, size):
