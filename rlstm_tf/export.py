@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags as absl_flags
 
 from rlstm_tf import __version__
-from rlstm_tf.choices import EXPORT_FORMATS, MAX_WINDOW, QUANTIZATIONS
+from rlstm_tf.choices import EXPORT_FORMATS, MAX_WINDOW, PRECISIONS, QUANTIZATIONS
 from rlstm_tf.cli import app, flags
 from rlstm_tf.cli.paths import define_path
 from rlstm_tf.errors import DataError, UsageError
@@ -38,7 +38,11 @@ if TYPE_CHECKING:
     from rlstm_tf.serving.fixed_metadata import FrameSize
 
 # Flags for some of the formats.
-_FORMATS = {"frame_size": ("litert", "onnx"), "quantize": ("litert",)}
+_FORMATS = {
+    "frame_size": ("litert", "onnx"),
+    "quantize": ("litert",),
+    "precision": ("savedmodel",),
+}
 
 
 def define_flags(values: absl_flags.FlagValues) -> None:
@@ -51,6 +55,8 @@ def define_flags(values: absl_flags.FlagValues) -> None:
         "For servers and rlstm_tf.predict a SavedModel; for phones; for browsers and others."
     )
     absl_flags.DEFINE_enum("format", EXPORT_FORMATS[0], EXPORT_FORMATS, help_text, **own)
+    help_text = "SavedModel: what it computes in; as in training if unset."
+    absl_flags.DEFINE_enum("precision", None, PRECISIONS, help_text, **own)
     help_text = "LiteRT, ONNX: WIDTHxHEIGHT of the frames, 640x480; those of the network if unset."
     absl_flags.DEFINE_string("frame_size", None, help_text, **own)
     help_text = "LiteRT: store weights as float16, or as int8 where that saves most (dynamic)."
@@ -98,6 +104,7 @@ def _export(
 ) -> tuple[list[str], str, str]:
     """Writes a version; returns its signatures, the checkpoint and its path."""
     settings: Any = read_flags(run.path / "flags.cfg")
+    settings.precision = values.precision or settings.precision
     app.load_tensorflow()
     from rlstm_tf.runs.weights import load_model
     from rlstm_tf.serving import exporter, versions

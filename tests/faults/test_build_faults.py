@@ -148,7 +148,7 @@ def test_genuine_broken_files_are_named(real, tmp_path, capfd):
     status, _, errors = run(capfd, *given)
     assert status == 1
     assert errors[-1] == (
-        f"error: 10 damaged videos were left out of {tmp_path}/shards; --max_bad_videos allows "
+        f"error: damaged videos left out of {tmp_path}/shards: 10; --max_bad_videos allows "
         "0, and --max_bad_videos=10 accepts the shards without them"
     )
     names = {line.split(": ")[1].split("/")[1] for line in errors[:-1]}

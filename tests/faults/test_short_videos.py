@@ -101,7 +101,7 @@ def test_one_corrupt_video_among_many(make_video, tmp_path, times, survived, cap
     assert status == 1
     assert errors[0].startswith("damaged: odd/0037.mp4: ")
     assert errors[1:] == [
-        f"error: 1 damaged videos were left out of {tmp_path}/shards; --max_bad_videos allows "
+        f"error: damaged videos left out of {tmp_path}/shards: 1; --max_bad_videos allows "
         "0, and --max_bad_videos=1 accepts the shards without them"
     ]
     manifest = Manifest.load(str(tmp_path / "shards"))

@@ -109,7 +109,7 @@ def test_video_that_is_left_out(own, tmp_path, capfd, monkeypatch):
     assert status == 1
     assert errors == [
         f"damaged: {VIDEO}: left out by --leave_out",
-        f"error: 1 damaged videos were left out of {tmp_path}/new; --max_bad_videos allows "
+        f"error: damaged videos left out of {tmp_path}/new: 1; --max_bad_videos allows "
         "0, and --max_bad_videos=1 accepts the shards without them",
     ]
     assert run(capfd, *given, "--max_bad_videos=1")[0] == 0

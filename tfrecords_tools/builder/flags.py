@@ -167,7 +167,7 @@ def print_result(values: flags.FlagValues, manifest: Manifest) -> None:
     if len(manifest.damaged) > values.max_bad_videos:
         count = len(manifest.damaged)
         raise DataError(
-            f"{count} damaged videos were left out of {values.output}; --max_bad_videos allows "
+            f"damaged videos left out of {values.output}: {count}; --max_bad_videos allows "
             f"{values.max_bad_videos}, and --max_bad_videos={count} accepts the shards without them"
         )
 

@@ -295,6 +295,20 @@ def test_other_networks_and_precisions(tmp_path, more, classes):
     assert answer["top_labels"].shape == (2, min(5, len(classes)))
 
 
+def test_precision_need_not_be_that_of_the_training(small_run, tmp_path):
+    """`small_run` has the same weights, and was trained in float32."""
+    run = make_run(tmp_path / "run", *SMALL, "--precision=mixed_bfloat16")
+    frames = videos(2)
+    expected = small_run.model(frames).numpy()
+    assert np.abs(run.model(frames).numpy() - expected).max() > 10 * CLOSE["atol"]
+    given = [f"--run_dir={run.path}", f"--output={tmp_path / 'a'}", "--nowarmup"]
+    assert run_export(*given, "--precision=float32") == 0
+    signatures = load_signatures(find_newest_version(tmp_path / "a"))
+    np.testing.assert_allclose(
+        logits(signatures["serving_default"], frames=frames), expected, **CLOSE
+    )
+
+
 def test_version_with_other_outputs_is_not_published(small_run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(exporter, "TOLERANCE", -1.0)
     arguments = [f"--run_dir={small_run.path}", f"--output={tmp_path / 'a'}"]

@@ -273,6 +273,10 @@ def test_refusals(run, tmp_path, capsys):
     refused("must be WIDTHxHEIGHT", "--format=litert", output, "--frame_size=80,60")
     refused("a frame may have", "--format=litert", output, "--frame_size=80x2")
     refused("--quantize needs --format=litert", output, "--quantize=float16")
+    refused(
+        *("--precision needs --format=savedmodel", output, "--format=litert"),
+        "--precision=mixed_bfloat16",
+    )
     (run.path.parent / "two").mkdir()
     other = shutil.copytree(run.path, run.path.parent / "two" / "run")
     (other / "classes.json").write_text(json.dumps(list(CLASSES[:3])))
