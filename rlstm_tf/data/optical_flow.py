@@ -42,7 +42,7 @@ def make_flow_function(method: str) -> Callable[[np.ndarray, np.ndarray], np.nda
         small = (round(width / 2), round(height / 2))
         pair = (cv2.resize(image, small, interpolation=cv2.INTER_AREA) for image in (before, after))
         field = cv2.resize(flow(*pair), (width, height))
-        return field * np.float32([width / small[0], height / small[1]])
+        return field * np.array([width / small[0], height / small[1]], np.float32)
 
     return flow_at_half_size if method == "tvl1_half" else flow
 
