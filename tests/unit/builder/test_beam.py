@@ -64,7 +64,7 @@ def test_damaged_video(own, tmp_path, capfd):
     status, _, errors = run_beam(capfd, *arguments(videos, tmp_path / "beam"))
     assert status == 1
     assert errors[0].startswith("damaged: walk/2.mp4: cannot be opened")
-    assert ": 1; --max_bad_videos allows 0" in errors[1]
+    assert f"damaged videos left out of {tmp_path}/beam: 1; " in errors[1]
     assert len(errors) == 2
     assert files(tmp_path / "beam") == files(tmp_path / "build")
     assert Manifest.load(str(tmp_path / "beam")).damaged[0]["path"] == str(videos / "walk/2.mp4")

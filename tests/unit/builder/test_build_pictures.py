@@ -111,7 +111,7 @@ def test_gaps_and_sizes_are_named(folders, tmp_path, capfd):
         "damaged: walk/2.mp4: lacks 1 of 7 pictures, the first between img_9.png and img_11.png",
         "damaged: walk/4.mp4: img_9.png has 64x40 pixels, img_8.png 64x48",
     ]
-    assert errors[2].startswith("error: damaged videos left out of ")
+    assert errors[2].startswith(f"error: damaged videos left out of {tmp_path}/new: 2; ")
     assert not list(Path(tmp_path / "new").glob(".*"))
 
 

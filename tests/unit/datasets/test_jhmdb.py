@@ -134,7 +134,7 @@ def test_missing_and_broken_clips(lists, make_video, tmp_path, capfd):
     status, out, errors = run(capfd, *given, "--allow_missing")
     assert status == 1
     assert errors[0].startswith("damaged: wave/Film_0_wave_u_nm_np1_fr_med_0.avi: ")
-    assert errors[1].startswith("error: damaged videos left out of ")
+    assert errors[1].startswith(f"error: damaged videos left out of {tmp_path}/new: 1; ")
     assert "922 listed videos are missing" in out
     manifest = Manifest.load(f"{tmp_path}/new")
     assert (manifest.dataset, manifest.split, len(manifest.classes)) == ("jhmdb", 1, 21)
