@@ -116,7 +116,6 @@ def run_study(
         for seed in seeds
         for split in splits
         for network in networks
-        if split in STREAMS[stream].splits
     ]
     train_all(study, [run for run in runs if not results.has(run)], results.add)
     _fuse_all(study, runs, chosen, results)

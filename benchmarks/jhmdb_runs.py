@@ -34,13 +34,11 @@ class Stream(NamedTuple):
     Attributes:
         build: flags of `tfrecords_tools.build`.
         train: flags of a training.
-        splits: those that it is trained on.
         like: stream whose trials it takes; empty: it has its own.
     """
 
     build: tuple[str, ...] = ()
     train: tuple[str, ...] = ()
-    splits: tuple[int, ...] = (1, 2, 3)
     like: str = ""
 
 
@@ -49,7 +47,7 @@ STREAMS = {
     "rgb": Stream(),
     "dis": Stream((*_FLOW, "--flow=dis"), _FLOW),
     # Its flow takes 30 times as long; at full size it would take 100 times.
-    "tvl1_half": Stream((*_FLOW, "--flow=tvl1_half"), _FLOW, splits=(1,), like="dis"),
+    "tvl1_half": Stream((*_FLOW, "--flow=tvl1_half"), _FLOW, like="dis"),
 }
 
 
