@@ -248,6 +248,34 @@ def small_signatures(small_export):
 
 
 @pytest.fixture(scope="session")
+def temporal_run(make_once):
+    """A run as `small_run`, of the temporal stream, with fields of two frame pairs a snippet."""
+    from exports import TEMPORAL, make_run, open_run
+
+    made = make_once("temporal_runs", lambda root: make_run(root / "run", *TEMPORAL))
+    return open_run(made / "run")
+
+
+@pytest.fixture(scope="session")
+def temporal_export(temporal_run, make_once):
+    """The version that was exported of `temporal_run`."""
+    from exports import run_export
+
+    def make(root):
+        assert run_export(f"--run_dir={temporal_run.path}", f"--output={root / 'flow'}") == 0
+
+    return make_once("temporal_exports", make) / "flow" / "1"
+
+
+@pytest.fixture(scope="session")
+def temporal_signatures(temporal_export):
+    """Signatures of `temporal_export`, as Python calls them."""
+    from rlstm_tf.serving.artifact import load_signatures
+
+    return load_signatures(temporal_export)
+
+
+@pytest.fixture(scope="session")
 def small_session(small_export):
     """`small_export` as a server runs it, which compares no shapes with the signatures'."""
     from small_server import Session

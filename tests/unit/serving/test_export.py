@@ -11,7 +11,6 @@ import tensorflow as tf
 from exports import (
     CLASSES,
     SMALL,
-    TEMPORAL,
     decoded,
     jpeg,
     jpegs,
@@ -220,9 +219,8 @@ def test_export_loads_without_this_package(small_run, small_export, tmp_path):
         np.testing.assert_allclose(found["b"], small_run.model(seen).numpy(), **CLOSE)
 
 
-def replayed(version, name):
+def replayed(version, signatures, name):
     """Runs every warm-up request as a server does; returns the signature names."""
-    signatures = load_signatures(version)
     path = version / "assets.extra" / "tf_serving_warmup_requests"
     seen = []
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
@@ -240,17 +238,15 @@ def replayed(version, name):
     return seen
 
 
-def test_warmup_requests_are_answered(small_export):
-    seen = replayed(find_newest_version(small_export), "small")
+def test_warmup_requests_are_answered(small_export, small_signatures):
+    seen = replayed(find_newest_version(small_export), small_signatures, "small")
     assert seen == ["init_state", *["serving_default", "serve_jpeg", "step", "step_jpeg"] * 2]
 
 
-def test_temporal_stream(tmp_path):
-    run = make_run(tmp_path / "run", *TEMPORAL)
-    assert run_export(f"--run_dir={run.path}", f"--output={tmp_path / 'flow'}") == 0
-    version = find_newest_version(tmp_path / "flow")
-    assert replayed(version, "flow") == ["init_state", "serving_default", "step", "serve_flow"]
-    signatures = load_signatures(version)
+def test_temporal_stream(temporal_run, temporal_export, temporal_signatures):
+    run, signatures = temporal_run, temporal_signatures
+    seen = replayed(temporal_export, signatures, "flow")
+    assert seen == ["init_state", "serving_default", "step", "serve_flow"]
     levels = videos(2, 2, 40, 50, channels=4)
     found = logits(signatures["serving_default"], frames=levels)
     np.testing.assert_allclose(found, run.model(center(levels)).numpy(), **CLOSE)

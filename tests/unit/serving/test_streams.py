@@ -6,7 +6,6 @@ import tensorflow as tf
 from exports import (
     CLASSES,
     SMALL,
-    TEMPORAL,
     decoded,
     jpegs,
     make_run,
@@ -14,7 +13,7 @@ from exports import (
     videos,
 )
 
-from rlstm_tf.serving.artifact import find_newest_version, load_signatures
+from rlstm_tf.serving.artifact import load_signatures
 from rlstm_tf.serving.stream_signatures import fingerprint, pick_state
 
 CLOSE = {"rtol": 0, "atol": 1e-4}
@@ -125,17 +124,13 @@ def test_the_number_of_a_network_follows_from_its_weights(small_run):
         logits.set_weights([kernel, bias])
 
 
-def test_flow(tmp_path):
-    run = make_run(tmp_path / "run", *TEMPORAL)
-    output = tmp_path / "flow"
-    assert run_export(f"--run_dir={run.path}", f"--output={output}", "--nowarmup") == 0
-    signatures = load_signatures(find_newest_version(output))
-    assert set(signatures) == {"serving_default", "serve_flow", "init_state", "step"}
+def test_flow(temporal_run, temporal_signatures):
+    assert set(temporal_signatures) == {"serving_default", "serve_flow", "init_state", "step"}
     levels = videos(2, 2, 40, 50, channels=4)
-    found = steps(signatures, levels)
-    np.testing.assert_allclose(found[-1], run.model(center(levels)).numpy(), **CLOSE)
+    found = steps(temporal_signatures, levels)
+    np.testing.assert_allclose(found[-1], temporal_run.model(center(levels)).numpy(), **CLOSE)
     with pytest.raises(tf.errors.InvalidArgumentError, match="short side of 40 pixels"):
-        steps(signatures, videos(1, 2, 44, 50, channels=4))
+        steps(temporal_signatures, videos(1, 2, 44, 50, channels=4))
 
 
 def test_a_network_in_both_directions_needs_a_window(tmp_path, capsys):
