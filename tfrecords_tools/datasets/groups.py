@@ -32,13 +32,19 @@ def match_groups(ids: Iterable[str], pattern: str) -> dict[str, str]:
         expression = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise UsageError(f"--group_by={pattern} is not a regular expression: {error}") from None
-    groups = {}
+    groups, without = {}, []
     for video in ids:
         match = expression.search(video)
-        group = match and match[min(expression.groups, 1)]
-        if not group:
-            raise DataError(f"--group_by={pattern} finds no group in {video!r}")
-        groups[video] = group
+        if group := match and match[min(expression.groups, 1)]:
+            groups[video] = group
+        else:
+            without.append(video)
+    if without:
+        names = ", ".join(map(repr, without[:3]))
+        raise DataError(
+            f"--group_by={pattern} finds no group in {len(without)} of "
+            f"{len(without) + len(groups)} videos: {names}{', ...' if without[3:] else ''}"
+        )
     return groups
 
 

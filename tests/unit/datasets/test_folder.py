@@ -237,8 +237,11 @@ def test_group_by(videos, pattern, groups):
 def test_group_by_refuses(videos):
     with pytest.raises(UsageError, match=r"--group_by=\( is not a regular expression: missing \)"):
         read_folder(str(videos), group_by="(")
-    with pytest.raises(DataError, match=r"--group_by=walk finds no group in 'run/1.mp4'"):
+    names = r"'run/1.mp4', 'run/2.avi', 'run/3.mkv'"
+    with pytest.raises(DataError, match=rf"=walk finds no group in 3 of 5 videos: {names}$"):
         read_folder(str(videos), group_by="walk")
+    with pytest.raises(DataError, match=rf"in 5 of 5 videos: {names}, \.\.\.$"):
+        read_folder(str(videos), group_by="jump")
     # A group that is not part of the match.
-    with pytest.raises(DataError, match=r"finds no group in 'run/2.avi'"):
+    with pytest.raises(DataError, match=r"finds no group in 4 of 5 videos: 'run/2.avi'"):
         read_folder(str(videos), group_by=r"run/1(\.mp4)|run/.|(walk/.)")
