@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -106,6 +106,42 @@ class Results:
         print(to_markdown(self._rows.read()), flush=True)
 
 
+class Accuracy(NamedTuple):
+    """Accuracy of a network on the test lists, percent; deviations are those of the sample.
+
+    Attributes:
+        splits: mean over the seeds, by split.
+        mean: of the splits.
+        over_seeds: deviation over the seeds of one split, pooled over splits; NaN with one seed.
+        over_splits: deviation of the means of the splits; NaN with one split.
+    """
+
+    splits: pd.Series
+    mean: float
+    over_seeds: float
+    over_splits: float
+
+
+def accuracy_of(rows: pd.DataFrame) -> Accuracy:
+    """Returns the accuracy of a network on one stream from its rows, without those that diverged.
+
+    Args:
+        rows: its rows, with numbers.
+    """
+    by_split = 100 * rows.set_index("split")["accuracy"].dropna()
+    means = by_split.groupby(level=0).mean()
+    pooled = np.sqrt(by_split.groupby(level=0).var().mean())
+    return Accuracy(means, means.mean(), pooled, means.std())
+
+
+def with_numbers(rows: pd.DataFrame) -> pd.DataFrame:
+    """Turns the texts of the file into numbers, where they are; an empty cell is NaN."""
+    numbers = ["accuracy", *_USAGE]
+    rows = rows.astype({"split": int})
+    rows[numbers] = rows[numbers].apply(pd.to_numeric, errors="coerce")
+    return rows
+
+
 def to_markdown(rows: pd.DataFrame) -> str:
     """Formats the table of means and deviations.
 
@@ -113,14 +149,10 @@ def to_markdown(rows: pd.DataFrame) -> str:
         rows: texts, as in the file.
 
     Returns:
-        Markdown. A split's number is the mean over its seeds; the deviation over seeds is that of
-        the seeds of one split, pooled over splits; the deviation over splits is that of the means
-        of splits. Both are deviations of the sample. Seconds are medians, since some trainings
-        also cache the maps of the trunk; the memory is the largest.
+        Markdown, with the figures of `Accuracy`. Seconds are medians, since some trainings also
+        cache the maps of the trunk; the memory is the largest.
     """
-    numbers = ["accuracy", *_USAGE]
-    rows = rows.astype({"split": int})
-    rows[numbers] = rows[numbers].apply(pd.to_numeric, errors="coerce")
+    rows = with_numbers(rows)
     splits = sorted(rows["split"].unique())
     head = ["network", "stream", "trainings", *(f"split {split}" for split in splits)]
     head += ["mean", "± seeds", "± splits", "seconds", "processor seconds", "GB"]
@@ -135,13 +167,11 @@ def to_markdown(rows: pd.DataFrame) -> str:
 
 
 def _summary(own: pd.DataFrame, splits: Sequence[int]) -> list[str]:
-    by_split = 100 * own.set_index("split")["accuracy"].dropna()
-    means = by_split.groupby(level=0).mean()
-    pooled = np.sqrt(by_split.groupby(level=0).var().mean())
-    numbers = [*(means.get(split, np.nan) for split in splits), means.mean(), pooled, means.std()]
+    means, *others = accuracy_of(own)
+    numbers = [*(means.get(split, np.nan) for split in splits), *others]
     cells = [f"{number:.1f}" for number in (*numbers, *own[_USAGE[:2]].median())]
     cells.append(f"{own['gigabytes'].max():.2f}")
-    lost = len(own) - len(by_split)
+    lost = own["accuracy"].isna().sum()
     count = f"{len(own)}, {lost} diverged" if lost else f"{len(own)}"
     return [count, *("" if cell == "nan" else cell for cell in cells)]
 

@@ -28,7 +28,7 @@ from benchmarks.jhmdb_runs import (
     Trial,
     command_of,
 )
-from benchmarks.jhmdb_tables import Results, to_markdown
+from benchmarks.jhmdb_tables import Results
 from rlstm_tf.cli import app, flags
 from rlstm_tf.errors import DataError
 from rlstm_tf.model_config import ModelConfig
@@ -230,26 +230,6 @@ def test_the_protocol_has_these_settings():
         assert rows[name] == ", ".join(values)
     assert rows["epochs"] == str(WHOLE.epochs)
     assert rows["val_share"] == f"{HELD_OUT:g}"
-
-
-def test_means_and_deviations():
-    """Splits with 0.5, 0.6, 0.7 and 0.5, 0.5, 0.5: deviations of 10 and 0 over the seeds."""
-    columns = ("network", "stream", "split", "seed", "accuracy", "seconds", "cpu_seconds")
-    accuracies = {"1": ("0.5", "0.6", "0.7"), "2": ("0.5", "0.5", "0.5")}
-    rows = [
-        ("tsn", "rgb", split, str(seed), accuracy, "60", "30")
-        for split, found in accuracies.items()
-        for seed, accuracy in enumerate(found)
-    ]
-    rows += [("lstm", "rgb", "1", "0", "", "10", "10"), ("tsn", "rgb+dis", "1", "0", "1", "", "")]
-    table = pd.DataFrame(rows, columns=columns, dtype=str).assign(gigabytes="1.5")
-    lines = to_markdown(table).splitlines()
-    assert lines[0].startswith("| network | stream | trainings | split 1 | split 2 | mean |")
-    assert [line.replace(" ", "") for line in lines[2:]] == [
-        "|tsn|rgb|6|60.0|50.0|55.0|7.1|7.1|60.0|30.0|1.50|",
-        "|lstm|rgb|1,1diverged||||||10.0|10.0|1.50|",
-        "|tsn|rgb+dis|1|100.0||100.0|||||1.50|",
-    ]
 
 
 @pytest.mark.parametrize(
