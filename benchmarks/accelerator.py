@@ -139,17 +139,19 @@ class Run:
 
         sizes = self.sizes
         batches = sizes.batches if name in cases.LAYERS else (sizes.network_batch,)
-        with self._precision(precision):
-            if precision not in self._peaks:
+        if precision not in self._peaks:
+            with self._precision(precision):
                 self._measure_peak(precision)
-            for batch in batches:
+        for batch in batches:
+            # Set anew for each: `_clear` forgets it.
+            with self._precision(precision):
                 case = None
                 if time.monotonic() < self.end:
                     case = cases.build_case(name, sizes, batch)
                 for part in PARTS:
                     self._measure_part(name, case, batch, part, precision)
                 del case
-                self._clear()
+            self._clear()
 
     def _measure_peak(self, precision: str) -> None:
         import keras

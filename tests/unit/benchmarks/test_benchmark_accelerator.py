@@ -1,6 +1,7 @@
 """The benchmark of accelerators, on a CPU: without TensorFlow, and what it reports."""
 
 import csv
+import dataclasses
 import importlib.util
 import os
 import subprocess
@@ -151,6 +152,26 @@ def test_what_does_not_fit(unchecked, tmp_path, monkeypatch):
     assert run("--only=layer", f"--output={path}") == 0
     rows = [row for row in read(path) if row["case"] == "layer"]
     assert [(row["note"], row["seconds"]) for row in rows] == [("out of memory", "")] * 3
+
+
+def test_every_batch_has_the_precision_of_its_row(unchecked, monkeypatch):
+    """Between two, the session is cleared, and Keras forgets the policy with it."""
+    seen = []
+
+    def measure(self, name, case, batch, part, precision):
+        seen.append((precision, batch, keras.config.dtype_policy().name, str(case.x.dtype)))
+
+    monkeypatch.setattr(cases, "SMALL", dataclasses.replace(cases.SMALL, batches=(1, 2)))
+    monkeypatch.setattr(accelerator.Run, "_measure_part", measure)
+    assert run("--only=layer", "--precisions=float32,bfloat16") == 0
+    kinds = {name: [cells for cells in seen if cells[0] == name] for name in accelerator._POLICIES}
+    assert [batch for _, batch, *_ in kinds["bfloat16"]] == [1] * 3 + [2] * 3
+    for name, policy, dtype in (
+        ("float32", "float32", "float32"),
+        ("bfloat16", "mixed_bfloat16", "bfloat16"),
+    ):
+        assert {cells[2] for cells in kinds[name]} == {policy}
+        assert all(dtype in cells[3] for cells in kinds[name])
 
 
 def test_other_errors_are_not_hidden(unchecked, monkeypatch):
