@@ -1,4 +1,4 @@
-"""Draws the accuracy of each network on each stream of J-HMDB.
+"""Draws the accuracy of each network on each stream of J-HMDB, where it has all splits.
 
 python -m benchmarks.jhmdb_figure --output=docs/images/jhmdb_dots.png
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _RESULTS = "benchmarks/results/jhmdb.csv"
 # Label, color (Okabe and Ito) and, for readers who cannot see it, mark of each stream.
 _STREAMS = {
-    "rgb": ("RGB", "#000000", "o"),
+    "rgb": ("RGB", "#009e73", "o"),
     "dis": ("DIS flow", "#56b4e9", "v"),
     "tvl1_half": ("TV-L1 flow", "#e69f00", "^"),
     "rgb+dis": ("RGB + DIS", "#0072b2", "D"),
@@ -50,6 +50,9 @@ def main(values: flags.FlagValues) -> None:
     except (KeyError, ValueError):
         raise DataError(f"{values.results} is not a table of benchmarks.jhmdb") from None
     found = {key: accuracy_of(own) for key, own in rows.groupby(["network", "stream"])}
+    # Means of other splits could not be compared.
+    splits = {*rows["split"]}
+    found = {key: accuracy for key, accuracy in found.items() if {*accuracy.splits.index} == splits}
     with writing(values.output):
         write_atomic(values.output, draw(found))
 

@@ -54,8 +54,15 @@ def test_each_stream_is_drawn(tmp_path):
     assert colors_of(tmp_path / "all.png") == {*rows["stream"]}
     rows[rows["stream"] == "dis"].to_csv(tmp_path / "dis.csv", index=False)
     assert draw(tmp_path / "dis.csv", tmp_path / "dis.png") == 0
-    # The text is black too.
-    assert colors_of(tmp_path / "dis.png") - {"rgb"} == {"dis"}
+    assert colors_of(tmp_path / "dis.png") == {"dis"}
+
+
+def test_what_lacks_a_split_is_left_out(tmp_path):
+    rows = pd.read_csv(RESULTS, dtype=str, keep_default_na=False)
+    rows = rows[(rows["stream"] != "tvl1_half") | (rows["split"] == "1")]
+    rows.to_csv(tmp_path / "some.csv", index=False)
+    assert draw(tmp_path / "some.csv", tmp_path / "some.png") == 0
+    assert colors_of(tmp_path / "some.png") == {*rows["stream"]} - {"tvl1_half"}
 
 
 def test_marks_are_at_the_means(tmp_path):
