@@ -88,7 +88,9 @@ def test_views_of_pictures_equal_those_of_the_video(make_video, tmp_path, config
 
 
 def test_genuine_clips(real):
-    for path in sorted((real / "hmdb51" / "videos").rglob("*.avi"))[:2]:
+    paths = sorted((real / "hmdb51" / "videos").rglob("*.avi"))[:2]
+    assert paths
+    for path in paths:
         with VideoReader(str(path), 40) as reader:
             images = list(reader)
         views = video_views(str(path), RecordFormat(40, 95), SPATIAL)
