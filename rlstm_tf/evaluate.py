@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags as absl_flags
 
@@ -19,6 +19,9 @@ from rlstm_tf.errors import DataError
 from rlstm_tf.messages import say
 from rlstm_tf.runs.directory import define_run_flags, read_flags
 from rlstm_tf.runs.remote import ONLY_FOR_TRAINING, LocalMirror, local_mirror
+
+if TYPE_CHECKING:
+    from rlstm_tf.data.manifest import Manifest
 
 METRICS = "metrics.json"
 PROTOCOLS = ("center", "paper")
@@ -81,7 +84,10 @@ def _evaluate(values: absl_flags.FlagValues, run: LocalMirror, output: Path) -> 
     from rlstm_tf.runs.weights import load_model
 
     shards = Shards.open(settings.data, values.split)
-    RunDirectory(run_dir).check_classes(shards.classes, settings.data)
+    trained = RunDirectory(run_dir)
+    trained.check_classes(shards.classes, settings.data)
+    if values.data:
+        _compare_images(trained.manifest(), shards.manifest, values.data)
     score_files.check_writable(output)
     views = get_protocol(values.protocol, shards.manifest.multi_label)
     config = pipeline.InputConfig(**arguments)
@@ -107,6 +113,18 @@ def _evaluate(values: absl_flags.FlagValues, run: LocalMirror, output: Path) -> 
     scores = score_files.Scores(shards.ids, shards.labels, logits, shards.classes)
     score_files.save(output, scores, {**result, **metadata})
     return result
+
+
+def _compare_images(trained: Manifest, other: Manifest, data: str) -> None:
+    """Warns if other shards are made otherwise than those of the training."""
+    from rlstm_tf.data.video_views import RecordFormat
+
+    known, found = (dataclasses.asdict(RecordFormat.from_manifest(it)) for it in (trained, other))
+    differ = [
+        f"{name} {found[name]}, not {known[name]}" for name in known if found[name] != known[name]
+    ]
+    if differ:
+        say(f"warning: {data} has images unlike those of the training: {', '.join(differ)}")
 
 
 def _metadata(settings: Any, shards: Any) -> dict[str, Any]:

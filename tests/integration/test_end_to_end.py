@@ -112,6 +112,21 @@ def test_evaluate_takes_the_best_and_agrees_with_the_history(tiny_run, tmp_path)
     assert metrics["loss"] == pytest.approx(float(history(tiny_run)[-1]["val_loss"]), rel=1e-4)
 
 
+def test_shards_of_other_images_are_scored_with_a_warning(tiny_run, tiny_shards, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(tiny_shards, other)
+    given = [f"--run_dir={tiny_run}", f"--data={other}", f"--output={tmp_path / 'scores'}"]
+    assert run(evaluate, *given) == 0
+    assert "warning" not in capsys.readouterr().out
+    manifest = Manifest.load(str(other))
+    settings = {**manifest.settings, "jpeg_quality": 90}
+    dataclasses.replace(manifest, settings=settings).save(str(other))
+    assert run(evaluate, *given) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "warning" in line]
+    what = "has images unlike those of the training: jpeg_quality 90, not 95"
+    assert line == f"warning: {other} {what}"
+
+
 def test_errors_of_the_user(tiny_run, tiny_shards, tmp_path, capsys):
     def refused(status, message, module, *arguments):
         assert run(module, *arguments) == status
