@@ -142,7 +142,7 @@ format: .venv/installed-dev
 
 # Fails where a link leads nowhere.
 docs: .venv/installed-docs
-	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build
 	@echo "the documentation: site/index.html"
 
 # A missed target is printed and does not fail; CONTRIBUTING.md describes each benchmark.
