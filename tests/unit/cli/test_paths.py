@@ -21,6 +21,7 @@ PATHS = {
         "init_from",
         "model",
         "output",
+        "results",
         "reuse",
         "run_dir",
         "runs",
