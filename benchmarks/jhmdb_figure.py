@@ -1,6 +1,9 @@
-"""Draws the accuracy of each network on each stream of J-HMDB, where it has all splits.
+"""Draws the accuracy of each network on each stream of J-HMDB.
 
-python -m benchmarks.jhmdb_figure --output=docs/images/jhmdb_dots.png
+    python -m benchmarks.jhmdb_figure --output=docs/images/jhmdb_dots.png
+
+Reads the rows of benchmarks.jhmdb. Leaves out what lacks a split that others have: means of
+different splits cannot be compared.
 """
 
 from __future__ import annotations
@@ -50,7 +53,6 @@ def main(values: flags.FlagValues) -> None:
     except (KeyError, ValueError):
         raise DataError(f"{values.results} is not a table of benchmarks.jhmdb") from None
     found = {key: accuracy_of(own) for key, own in rows.groupby(["network", "stream"])}
-    # Means of other splits could not be compared.
     splits = {*rows["split"]}
     found = {key: accuracy for key, accuracy in found.items() if {*accuracy.splits.index} == splits}
     with writing(values.output):
